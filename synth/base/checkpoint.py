@@ -1,0 +1,72 @@
+"""Checkpoints that say what they are, and that are read without running anything they hold."""
+
+import importlib.metadata
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from synth.base.errors import UserError
+from synth.base.runs import atomic
+
+LIBRARIES = ("visionclip", "torch", "diffusers", "transformers", "timm", "accelerate", "cn-clip", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """The versions of the libraries that shape a result."""
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def header(format: str, version: int, **facts: Any) -> dict[str, Any]:
+    """What every checkpoint carries beside its weights: format, version, library versions and `facts`."""
+    return {"format": format, "version": version, "libraries": versions(), **facts}
+
+
+def check_header(path: Path, found: Any, format: str, version: int) -> dict[str, Any]:
+    """The header, if it is of `format` and not newer than `version`.
+
+    Raises:
+        UserError: it is of another kind, or of a later version of ours.
+    """
+    if not isinstance(found, dict) or "format" not in found:
+        raise UserError(f"{path}: not a {format} checkpoint; it carries no format name")
+    if found["format"] != format:
+        raise UserError(f"{path}: a '{found['format']}' checkpoint, where '{format}' is needed")
+    if found.get("version", 0) > version:
+        raise UserError(
+            f"{path}: {format} version {found['version']}, this visionclip reads up to {version}; "
+            "update with 'pip install -U visionclip'"
+        )
+    return found
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write tensors and plain values to one file, whole or not at all."""
+    import torch
+
+    with atomic(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load(path: Path) -> Any:
+    """Read a file of tensors and plain values; anything else in it is refused, never run.
+
+    Raises:
+        UserError: the file is absent, damaged, or holds objects.
+    """
+    import torch
+
+    if path.is_dir():
+        raise UserError(f"{path}: a folder, where a checkpoint file is needed")
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        if zipfile.is_zipfile(path):
+            raise UserError(
+                f"{path}: holds Python objects that could run code; refused, save tensors only"
+            ) from None
+        raise UserError(f"{path}: not a checkpoint or damaged; nothing in it was run") from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, IndexError):
+        raise UserError(f"{path}: damaged or cut short; copy or train it again") from None

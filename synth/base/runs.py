@@ -1,0 +1,127 @@
+"""Run folders and files that are whole or absent, and progress that people and logs can read."""
+
+import errno
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from synth.base.errors import UserError
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Write to the temporary path that this yields; on success it becomes `path`, else nothing changes.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise disk_error(path, error) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def disk_error(path: Path, error: OSError) -> Exception:
+    """The error to raise for a failed write: a `UserError` where the user can mend it."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(
+            f"{path}: disk full; free some space and repeat the command, finished files are kept"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return UserError(f"{path}: cannot be written ({error.strerror}); choose another --out")
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return UserError(f"{path}: a file stands where a folder is needed; choose another --out")
+    return error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON, for people too, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that we wrote.
+
+    Raises:
+        UserError: it is absent or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise UserError(f"{path}: damaged JSON; delete it and repeat the command that wrote it") from None
+
+
+def sha256(path: Path) -> str:
+    """The sha256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def append_metrics(path: Path, **values: Any) -> None:
+    """Add one line of JSON to a run's metrics."""
+    with open(path, "a", encoding="utf-8") as file:
+        print(json.dumps(values), file=file)
+
+
+def read_metrics(path: Path, until: int | None = None) -> list[dict[str, Any]]:
+    """A run's metrics; lines cut by a kill, and those later than `until` images, are left out."""
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if until is None or row["images"] <= until:
+            rows.append(row)
+    return rows
+
+
+def rewind_metrics(path: Path, until: int) -> None:
+    """Forget metrics later than `until` images: a killed run is resumed from before them."""
+    rows = read_metrics(path, until)
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def progress(what: str, total: int, done: int = 0, unit: str = "images") -> tqdm:
+    """A progress bar on a terminal; elsewhere one plain line every 30 seconds.  Goes to stderr."""
+    terminal = sys.stderr.isatty()
+    bar = tqdm(
+        total=total,
+        initial=done,
+        desc=what,
+        unit=f" {unit}",
+        file=sys.stderr,
+        dynamic_ncols=terminal,
+        ascii=None if terminal else True,
+        mininterval=0.5 if terminal else 30,
+        miniters=None if terminal else 1,
+        bar_format=None
+        if terminal
+        else "{desc}: {n_fmt}/{total_fmt} {unit}, {rate_fmt}, {elapsed} gone, {remaining} to go\n",
+        leave=terminal,
+    )
+    return bar

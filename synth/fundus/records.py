@@ -1,0 +1,302 @@
+"""The data contract: what a row is, and folders of parquet shards that hold them.
+
+A folder of records, real or synthetic, is `data/{split}-{k:05d}-of-{n:05d}.parquet`, each shard with a
+sidecar `.json` {sha256, rows, first_index, last_index, plan}, and a `plan.json` that says what was asked for.
+`datasets.load_dataset(folder)` opens it.  Unknown is null, never 0.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from synth.base.config import fingerprint
+from synth.base.errors import UserError
+from synth.base.runs import atomic, read_json, sha256, write_json
+from synth.fundus.vocabulary import FINDING_KEYS, FLAGS, MODALITY_KEYS, READABILITY_KEYS
+
+Row = dict[str, Any]
+"""One record: column -> value; `image` is {"bytes": encoded picture, "path": None}."""
+
+SPLITS = ("train", "validation", "test")
+ROWS_PER_SHARD = 5000
+_ROW_GROUP = 100
+
+LABELS = ("dr_grade", *FLAGS, *READABILITY_KEYS, "eye_side", "modality", "findings")
+"""The columns that captions tell and generators are conditioned on."""
+
+_TYPES: dict[str, pa.DataType] = {
+    "id": pa.string(),
+    "subject_id": pa.string(),
+    "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
+    "caption_zh": pa.string(),
+    "caption_en": pa.string(),
+    "dr_grade": pa.int8(),
+    **dict.fromkeys(FLAGS, pa.int8()),
+    **dict.fromkeys(READABILITY_KEYS, pa.int8()),
+    "eye_side": pa.string(),
+    "modality": pa.string(),
+    "findings": pa.list_(pa.string()),
+    "age": pa.float32(),
+    "sex": pa.string(),
+    "race": pa.string(),
+    "source": pa.string(),
+    "seed": pa.uint64(),
+    "plan": pa.string(),
+    "canary": pa.int8(),
+}
+COLUMNS = tuple(_TYPES)
+
+
+def _features() -> dict[str, Any]:
+    """The same schema in the words of Hugging Face, so that its viewers decode the pictures."""
+    named: dict[str, Any] = {}
+    for name, kind in _TYPES.items():
+        if name == "image":
+            named[name] = {"_type": "Image"}
+        elif pa.types.is_list(kind):
+            named[name] = {"_type": "List", "feature": {"dtype": "string", "_type": "Value"}}
+        else:
+            dtype = "float32" if kind == pa.float32() else str(kind)
+            named[name] = {"dtype": dtype, "_type": "Value"}
+    return named
+
+
+SCHEMA = pa.schema(
+    list(_TYPES.items()), metadata={"huggingface": json.dumps({"info": {"features": _features()}})}
+)
+
+
+def row(**values: Any) -> Row:
+    """A whole record from the columns that are known; the rest are null.
+
+    Raises:
+        UserError: a column or a value is outside the vocabulary.
+    """
+    unknown = set(values) - set(COLUMNS)
+    if unknown:
+        raise UserError(f"unknown column '{min(unknown)}'; known: {', '.join(COLUMNS)}")
+    record = dict.fromkeys(COLUMNS) | values
+    check_labels(record)
+    return record
+
+
+def check_labels(labels: Row, where: str = "record") -> None:
+    """Refuse a label outside the vocabulary.  `labels` may hold any of `LABELS`, null for unknown."""
+
+    def refuse(key: str, value: Any, known: object) -> None:
+        raise UserError(f"{where}: {key}={value!r} is outside the vocabulary; known: {known}")
+
+    grade = labels.get("dr_grade")
+    if grade is not None and grade not in range(5):
+        refuse("dr_grade", grade, "0, 1, 2, 3, 4, null")
+    for key in (*FLAGS, *READABILITY_KEYS, "canary"):
+        if labels.get(key) not in (None, 0, 1):
+            refuse(key, labels[key], "0, 1, null")
+    if labels.get("eye_side") not in (None, "left", "right"):
+        refuse("eye_side", labels["eye_side"], "left, right, null")
+    if labels.get("modality") not in (None, *MODALITY_KEYS):
+        refuse("modality", labels["modality"], ", ".join(MODALITY_KEYS))
+    if labels.get("sex") not in (None, "F", "M"):
+        refuse("sex", labels["sex"], "F, M, null")
+    for finding in labels.get("findings") or ():
+        if finding not in FINDING_KEYS:
+            refuse("findings", finding, ", ".join(FINDING_KEYS))
+
+
+def split_of(subject: str, shares: Sequence[int] = (8, 1, 1)) -> str:
+    """The split of a subject: a fixed function of its id, so that one person is never on both sides."""
+    position = int.from_bytes(hashlib.sha256(subject.encode()).digest()[:8], "big") / 2**64
+    for split, share in zip(SPLITS, shares, strict=True):
+        position -= share / sum(shares)
+        if position < 0:
+            return split
+    return SPLITS[-1]
+
+
+def shard_name(split: str, number: int, count: int) -> str:
+    """The file of one shard, relative to the folder of the records."""
+    return f"data/{split}-{number:05d}-of-{count:05d}.parquet"
+
+
+def write_shard(path: Path, rows: Iterable[Row], plan: str, first_index: int) -> None:
+    """Write one shard, then its sidecar, each whole or not at all.  The same rows give the same bytes."""
+    table = pa.Table.from_pylist(list(rows), schema=SCHEMA)
+    with atomic(path) as temporary:
+        # JPEG does not compress further, and a dictionary of pictures is only overhead.
+        pq.write_table(table, temporary, row_group_size=_ROW_GROUP, compression="none", use_dictionary=False)
+    sidecar = {
+        "sha256": sha256(path),
+        "rows": table.num_rows,
+        "first_index": first_index,
+        "last_index": first_index + table.num_rows - 1,
+        "plan": plan,
+    }
+    write_json(path.with_suffix(".json"), sidecar)
+
+
+def claim(folder: Path, plan: dict[str, Any]) -> str:
+    """Make `folder` the home of `plan`, or continue it there; returns the plan's hash.
+
+    Raises:
+        UserError: the folder belongs to another plan, or holds something else.
+    """
+    digest = fingerprint(plan)
+    path = folder / "plan.json"
+    if path.exists():
+        found = read_json(path)
+        if fingerprint(found) != digest:
+            differing = sorted(k for k in {*found, *plan} if found.get(k) != plan.get(k))
+            key = differing[0]
+            raise UserError(
+                f"{folder}: holds another plan ({key} is {found.get(key)!r} there, {plan.get(key)!r} here); "
+                "choose another --out or delete the folder"
+            )
+    elif folder.is_dir() and any(p for p in folder.iterdir() if not p.name.startswith(".")):
+        raise UserError(f"{folder}: not empty and not ours; choose another --out")
+    elif folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: a file, where a folder is needed; choose another --out")
+    else:
+        write_json(path, plan)
+    return digest
+
+
+def is_done(path: Path, plan: str) -> bool:
+    """Whether a shard of this plan is finished: its sidecar is written last."""
+    sidecar = path.with_suffix(".json")
+    return path.exists() and sidecar.exists() and read_json(sidecar).get("plan") == plan
+
+
+def write_records(
+    folder: Path,
+    rows: Iterable[Row],
+    plan: dict[str, Any],
+    shares: Sequence[int] = (8, 1, 1),
+    rows_per_shard: int = ROWS_PER_SHARD,
+) -> dict[str, int]:
+    """Write rows of unknown number to `folder`, split by subject; returns the rows per split.
+
+    For imports and phantoms.  Shards are renamed into place at the end, when their number is known; a
+    finished folder of the same plan is left as it is.
+    """
+    digest = claim(folder, plan)
+    done = folder / "data" / "done.json"
+    if done.exists():
+        return dict(read_json(done))
+    open_rows: dict[str, list[Row]] = {split: [] for split in SPLITS}
+    parts: dict[str, list[tuple[Path, int]]] = {split: [] for split in SPLITS}
+    counts = dict.fromkeys(SPLITS, 0)
+
+    def flush(split: str) -> None:
+        part = folder / "data" / f".{split}-{len(parts[split]):05d}.parquet"
+        write_shard(part, open_rows[split], digest, counts[split])
+        parts[split].append((part, counts[split]))
+        counts[split] += len(open_rows[split])
+        open_rows[split].clear()
+
+    for record in rows:
+        record["plan"] = digest
+        split = split_of(record["subject_id"], shares)
+        open_rows[split].append(record)
+        if len(open_rows[split]) == rows_per_shard:
+            flush(split)
+    for split in SPLITS:
+        if open_rows[split]:
+            flush(split)
+        for number, (part, _) in enumerate(parts[split]):
+            path = folder / shard_name(split, number, len(parts[split]))
+            part.replace(path)
+            part.with_suffix(".json").replace(path.with_suffix(".json"))
+    write_json(done, counts)
+    return counts
+
+
+def shards(folder: Path, split: str) -> list[Path]:
+    """The finished shards of a split, in order.
+
+    Raises:
+        UserError: `folder` holds no records at all.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder of records")
+    if not any((folder / "data").glob("*.parquet")):
+        raise UserError(
+            f"{folder}: no records in it (data/*.parquet); make some with 'synth import' or 'synth generate'"
+        )
+    return sorted(p for p in (folder / "data").glob(f"{split}-*.parquet") if not p.name.startswith("."))
+
+
+def read_table(
+    folder: Path, splits: Sequence[str] = SPLITS, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """All rows of some splits; without `columns`, every column but `image`.
+
+    Raises:
+        UserError: no records, a damaged shard, or a missing column.
+    """
+    columns = list(columns or (name for name in COLUMNS if name != "image"))
+    tables = [_read(path, columns) for split in splits for path in shards(folder, split)]
+    schema = pa.schema([SCHEMA.field(name) for name in columns])
+    return pa.concat_tables([table.cast(schema) for table in tables]) if tables else schema.empty_table()
+
+
+def _read(path: Path, columns: list[str]) -> pa.Table:
+    try:
+        file = pq.ParquetFile(path, memory_map=True)
+    except pa.ArrowInvalid:
+        raise UserError(
+            f"{path}: damaged parquet; delete it with its .json and repeat the command that wrote it"
+        ) from None
+    missing = [name for name in columns if name not in file.schema_arrow.names]
+    if missing:
+        raise UserError(
+            f"{path}: column '{missing[0]}' is missing; it has {', '.join(file.schema_arrow.names)}"
+        )
+    return file.read(columns)
+
+
+class Pictures:
+    """The encoded pictures of some splits, by row number in the order of `read_table`; reads what is asked for."""
+
+    def __init__(self, folder: Path, splits: Sequence[str] = SPLITS) -> None:
+        self._groups: list[tuple[Path, int]] = []
+        self._starts: list[int] = []
+        start = 0
+        for path in (path for split in splits for path in shards(folder, split)):
+            meta = pq.read_metadata(path)
+            for group in range(meta.num_row_groups):
+                self._groups.append((path, group))
+                self._starts.append(start)
+                start += meta.row_group(group).num_rows
+        self._length = start
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> bytes:
+        from bisect import bisect_right
+
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        place = bisect_right(self._starts, index) - 1
+        column = _images(*self._groups[place])
+        return column[index - self._starts[place]]["bytes"].as_py()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (self[i] for i in range(self._length))
+
+
+@lru_cache(maxsize=64)
+def _images(path: Path, group: int) -> pa.ChunkedArray:
+    return pq.ParquetFile(path).read_row_group(group, ["image"]).column("image")
+
+
+def data_fingerprint(folder: Path) -> str:
+    """What names the content of a folder of records: the hash of its shards' hashes."""
+    names = [path for split in SPLITS for path in shards(folder, split)]
+    return fingerprint({path.name: read_json(path.with_suffix(".json"))["sha256"] for path in names})
