@@ -3,6 +3,7 @@
 import logging
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -21,7 +22,7 @@ class Command(TyperGroup):
         except UserError as error:
             line = str(error)
         except OSError as error:
-            shown = disk_error(error.filename or "output", error)
+            shown = disk_error(Path(error.filename or "output"), error)
             if not isinstance(shown, UserError):
                 raise
             line = str(shown)

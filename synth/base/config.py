@@ -92,7 +92,8 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> str:
         remedy = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
         return f"unknown key '{key}'; {remedy}"
     if first["type"] == "value_error":
-        return f"{key}: {first['ctx']['error']}" if key else str(first["ctx"]["error"])
+        reason = str(first.get("ctx", {}).get("error"))
+        return f"{key}: {reason}" if key else reason
     if first["type"] == "missing":
         return f"key '{key}' is missing"
     message = first["msg"][0].lower() + first["msg"][1:]
