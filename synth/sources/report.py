@@ -1,0 +1,62 @@
+"""What an import kept, what it dropped and why, in numbers and in file names."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from synth.fundus.records import Row
+from synth.fundus.vocabulary import FLAGS, READABILITY_KEYS
+
+_NAMED = 20  # file names kept per reason; the rest are only counted
+
+
+@dataclass
+class Report:
+    """Counts of one import; a source adds to it while it reads, `summary` says it all."""
+
+    source: str
+    total: int | None = None
+    """Pictures that the set's own table lists, once it is known."""
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    names: dict[str, list[str]] = field(default_factory=dict)
+    notes: Counter[str] = field(default_factory=Counter)
+    labels: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def drop(self, reason: str, name: str) -> None:
+        """Count a picture that is left out; the first few of each reason are named."""
+        self.dropped[reason] += 1
+        named = self.names.setdefault(reason, [])
+        if len(named) < _NAMED:
+            named.append(name)
+
+    def note(self, what: str) -> None:
+        """Count something that a reader of the records should know, such as a keyword nobody mapped."""
+        self.notes[what] += 1
+
+    def keep(self, row: Row) -> None:
+        """Count a record and its labels."""
+        self.kept += 1
+        for key in ("dr_grade", *FLAGS, *READABILITY_KEYS, "eye_side", "modality", "sex", "race"):
+            value = row[key]
+            self.labels.setdefault(key, Counter())["unknown" if value is None else str(value)] += 1
+        ages = self.labels.setdefault("age", Counter())
+        ages["unknown" if row["age"] is None else "known"] += 1
+        findings = self.labels.setdefault("findings", Counter())
+        for finding in ["unknown"] if row["findings"] is None else row["findings"] or ["none"]:
+            findings[finding] += 1
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values for JSON: kept, dropped by reason with the first names, notes, counts per label."""
+        return {
+            "source": self.source,
+            "listed": self.total,
+            "kept": self.kept,
+            "dropped": sum(self.dropped.values()),
+            "reasons": {
+                reason: {"count": count, "files": self.names[reason]}
+                for reason, count in self.dropped.most_common()
+            },
+            "notes": dict(self.notes.most_common()),
+            "labels": {key: dict(sorted(counts.items())) for key, counts in self.labels.items()},
+        }
