@@ -1,0 +1,76 @@
+"""What a generator is told: every label at once, each known or unknown, as one vector."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+
+from synth.fundus.vocabulary import FINDING_KEYS, FLAGS, MODALITY_KEYS, READABILITY_KEYS
+
+_SIDES = ("left", "right")
+CONDITIONS: dict[str, int] = {
+    "dr_grade": 5,
+    **dict.fromkeys((*FLAGS, *READABILITY_KEYS), 2),
+    "eye_side": len(_SIDES),
+    "modality": len(MODALITY_KEYS),
+    **dict.fromkeys(FINDING_KEYS, 2),
+    "canary": 2,
+}
+"""Condition -> number of known values.  One more code, the last, means unknown."""
+
+_NAMES = tuple(CONDITIONS)
+UNKNOWN = np.array([CONDITIONS[name] for name in _NAMES])
+"""(L,) int64: the code of unknown for each condition; this whole row is the unconditional one."""
+_WORDS: dict[str, Sequence[str]] = {"eye_side": _SIDES, "modality": MODALITY_KEYS}
+
+
+def code(labels: Mapping[str, Any]) -> np.ndarray:
+    """(L,) int64 codes of one record's labels; missing, null or not applicable is unknown."""
+    codes = UNKNOWN.copy()
+    findings = labels.get("findings")
+    for place, name in enumerate(_NAMES):
+        if name in FINDING_KEYS:
+            value = None if findings is None else int(name in findings)
+        else:
+            value = labels.get(name)
+        if value is not None:
+            codes[place] = _WORDS[name].index(value) if name in _WORDS else value
+    return codes
+
+
+def codes(table: pa.Table) -> np.ndarray:
+    """(N, L) int64 codes of a table of records."""
+    wanted = [name for name in (*_NAMES, "findings") if name in table.column_names]
+    return np.stack([code(labels) for labels in table.select(wanted).to_pylist()])
+
+
+def mirror(codes: np.ndarray) -> np.ndarray:
+    """The codes of mirrored pictures: a mirrored right eye is a left eye."""
+    side = _NAMES.index("eye_side")
+    mirrored = codes.copy()
+    known = codes[..., side] != UNKNOWN[side]
+    mirrored[..., side] = np.where(known, 1 - codes[..., side], codes[..., side])
+    return mirrored
+
+
+class LabelConditioning(ModelMixin, ConfigMixin):
+    """Codes -> one vector per image: an embedding per (label, value), summed, then mixed."""
+
+    @register_to_config
+    def __init__(self, width: int, conditions: dict[str, int] | None = None) -> None:
+        super().__init__()
+        sizes = [known + 1 for known in (conditions or CONDITIONS).values()]
+        self.register_buffer("starts", torch.tensor([0, *np.cumsum(sizes)[:-1].tolist()]), persistent=False)
+        self.table = nn.Embedding(sum(sizes), width)
+        nn.init.normal_(self.table.weight, std=0.5)
+        self.mix = nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """(B, L) int64 codes -> (B, width)."""
+        vectors = self.table(codes + self.starts)
+        return self.mix(vectors.sum(dim=1) / codes.shape[1] ** 0.5)

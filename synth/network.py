@@ -1,0 +1,82 @@
+"""The denoiser: a diffusers U-Net over wavelet bands, told the noise level and the labels."""
+
+from typing import Self
+
+import torch
+from diffusers import UNet2DModel  # type: ignore[attr-defined]
+from pydantic import NonNegativeInt, PositiveInt, model_validator
+from torch import Tensor, nn
+
+from synth.base.config import Config
+from synth.conditioning import LabelConditioning
+
+GROUPS = 16
+
+
+class NetworkConfig(Config):
+    """The size of a denoiser."""
+
+    levels: NonNegativeInt = 1
+    """Haar levels: each quarters the pixels and multiplies the channels by four; 0 works on pixels."""
+    channels: tuple[PositiveInt, ...] = (64, 96, 128, 160)
+    """Width at each resolution, finest first; multiples of 16."""
+    layers: PositiveInt = 1
+    """Residual blocks at each resolution."""
+    attention_from: NonNegativeInt = 2
+    """Self-attention from this resolution down, 0 being the finest."""
+
+    @model_validator(mode="after")
+    def widths_group(self) -> Self:
+        for width in self.channels:
+            if width % GROUPS:
+                raise ValueError(f"channels={list(self.channels)}: {width} is not a multiple of {GROUPS}")
+        return self
+
+
+class Denoiser(nn.Module):
+    """U-Net and label conditioning as one module: what is trained, averaged and distributed."""
+
+    def __init__(self, config: NetworkConfig, size: int) -> None:
+        super().__init__()
+        depth = len(config.channels)
+        attention = [place >= config.attention_from for place in range(depth)]
+        self.unet = UNet2DModel(
+            sample_size=size // 2**config.levels,
+            in_channels=3 * 4**config.levels,
+            out_channels=3 * 4**config.levels,
+            layers_per_block=config.layers,
+            block_out_channels=config.channels,
+            down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attention),
+            up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attention)),
+            attention_head_dim=32,
+            norm_num_groups=GROUPS,
+            class_embed_type="identity",
+        )
+        self.conditioning = LabelConditioning(config.channels[0] * 4)
+
+    def forward(self, noisy: Tensor, step: Tensor, codes: Tensor) -> Tensor:
+        """The predicted velocity.
+
+        Args:
+            noisy: (B, C, H, W) standardised bands with noise.
+            step:  (B,) int64 diffusion step.
+            codes: (B, L) int64 label codes.
+        """
+        return self.unet(noisy, step, class_labels=self.conditioning(codes)).sample
+
+
+def parameters(module: nn.Module) -> int:
+    """How many numbers a network learns."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def flops(denoiser: Denoiser) -> int:
+    """Floating-point operations (2 x multiply-adds) of one forward pass of one image."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    sample = denoiser.unet.config["sample_size"]
+    noisy = torch.zeros(1, denoiser.unet.config["in_channels"], sample, sample)
+    codes = torch.zeros(1, len(denoiser.conditioning.starts), dtype=torch.int64)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        denoiser(noisy, torch.zeros(1, dtype=torch.int64), codes)
+    return counter.get_total_flops()

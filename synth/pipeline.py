@@ -1,0 +1,157 @@
+"""A trained generator: a diffusers pipeline that is saved as a diffusers folder.
+
+folder/model_index.json  unet/  scheduler/  conditioning/  space/      what diffusers opens
+folder/visionclip.json                                                what we add: format, config, provenance
+folder/mix.json                                                       label combinations to sample from
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline, DPMSolverMultistepScheduler, UNet2DModel  # type: ignore[attr-defined]
+from diffusers.utils import logging as diffusers_logging
+from torch import Tensor
+
+from synth.base.checkpoint import check_header
+from synth.base.errors import UserError
+from synth.base.runs import disk_error, read_json, write_json
+from synth.conditioning import UNKNOWN, LabelConditioning
+from synth.wavelet import WaveletSpace
+
+FORMAT, VERSION = "visionclip-generator", 1
+
+
+class FundusPipeline(DiffusionPipeline):
+    """Label codes and noise in, photographs out."""
+
+    unet: UNet2DModel
+    scheduler: DPMSolverMultistepScheduler
+    conditioning: LabelConditioning
+    space: WaveletSpace
+
+    def __init__(
+        self,
+        unet: UNet2DModel,
+        scheduler: DPMSolverMultistepScheduler,
+        conditioning: LabelConditioning,
+        space: WaveletSpace,
+    ) -> None:
+        super().__init__()
+        self.register_modules(unet=unet, scheduler=scheduler, conditioning=conditioning, space=space)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the noise of one image."""
+        side = self.unet.config["sample_size"]
+        return self.unet.config["in_channels"], side, side
+
+    @property
+    def size(self) -> int:
+        """Pixels a side of the pictures."""
+        return self.shape[1] * 2**self.space.levels
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        codes: Tensor,
+        noise: Tensor,
+        steps: int = 20,
+        guidance: float = 2.0,
+        interval: tuple[float, float] = (0.15, 0.85),
+    ) -> Tensor:
+        """Draw one picture per row.
+
+        Args:
+            codes:    (B, L) int64 label codes.
+            noise:    (B, C, H, W) standard normal; the picture is a function of codes and noise.
+            steps:    solver steps.
+            guidance: scale of classifier-free guidance (2207.12598); 1 is none.
+            interval: guidance acts while the share of diffusion time left lies within (2404.07724).
+
+        Returns:
+            (B, S, S, 3) uint8.
+        """
+        unknown = torch.from_numpy(UNKNOWN).to(codes).expand_as(codes)
+        told, untold = self.conditioning(codes), self.conditioning(unknown)
+        self.scheduler.set_timesteps(steps, device=noise.device)
+        last = self.scheduler.config["num_train_timesteps"]
+        sample = noise.contiguous(memory_format=torch.channels_last)
+        for step in self.scheduler.timesteps:
+            velocity = self.unet(sample, step, class_labels=told).sample
+            if guidance != 1 and interval[0] <= float(step) / last <= interval[1]:
+                free = self.unet(sample, step, class_labels=untold).sample
+                velocity = free + guidance * (velocity - free)
+            sample = self.scheduler.step(velocity, step, sample, return_dict=False)[0]  # type: ignore[arg-type]
+        images = self.space.decode(sample)
+        return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def save(pipeline: FundusPipeline, folder: Path, facts: dict[str, Any], mix: list[dict[str, Any]]) -> None:
+    """Write the folder beside its final place, then swap it in; a kill leaves the old one or none."""
+    fresh = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        pipeline.save_pretrained(fresh, safe_serialization=True)
+        write_json(fresh / "mix.json", mix)
+        write_json(fresh / "visionclip.json", facts)
+        if folder.exists():
+            shutil.rmtree(folder)
+        fresh.replace(folder)
+    except OSError as error:
+        raise disk_error(folder, error) from error
+
+
+def locate(model: Path) -> Path:
+    """The generator's folder, given it or the run that trained it."""
+    for folder in (model, model / "model"):
+        if (folder / "model_index.json").exists():
+            return folder
+    if (model / "state.pt").exists():
+        raise UserError(f"{model}: a run that has saved no generator yet; repeat its 'synth train'")
+    raise UserError(f"{model}: no generator there (no model_index.json); train one with 'synth train'")
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    """What a generator's folder says of itself.
+
+    Raises:
+        UserError: it is of another kind, damaged, or of a later version.
+    """
+    path = folder / "visionclip.json"
+    if not path.exists():
+        raise UserError(f"{folder}: a diffusers folder that 'synth train' did not write (no visionclip.json)")
+    return check_header(path, read_json(path), FORMAT, VERSION)
+
+
+def load(model: Path) -> tuple[FundusPipeline, dict[str, Any]]:
+    """Open a generator and what it says of itself; nothing that the folder holds is executed.
+
+    Raises:
+        UserError: absent, foreign or damaged.
+    """
+    folder = locate(model)
+    found = facts(folder)
+    diffusers_logging.set_verbosity_error()
+    diffusers_logging.disable_progress_bar()
+    index = read_json(folder / "model_index.json")
+    for part, kind in FundusPipeline.__annotations__.items():
+        if part not in index or index[part][1] != kind.__name__:
+            raise UserError(
+                f"{folder}/model_index.json: '{part}' is {index.get(part)}, not a {kind.__name__}"
+            )
+    try:
+        pipeline = FundusPipeline(
+            unet=UNet2DModel.from_pretrained(folder / "unet", use_safetensors=True),  # type: ignore[arg-type]
+            scheduler=DPMSolverMultistepScheduler.from_pretrained(folder / "scheduler"),
+            conditioning=LabelConditioning.from_pretrained(folder / "conditioning", use_safetensors=True),  # type: ignore[arg-type]
+            space=WaveletSpace.from_pretrained(folder / "space", use_safetensors=True),  # type: ignore[arg-type]
+        )
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{folder}: damaged generator ({str(error).splitlines()[0]}); copy or train it again"
+        ) from None
+    pipeline.unet.eval().to(memory_format=torch.channels_last)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline, found
