@@ -23,7 +23,7 @@ from synth.fundus.vocabulary import FINDING_KEYS, FLAGS, MODALITY_KEYS, READABIL
 Row = dict[str, Any]
 """One record: column -> value; `image` is {"bytes": encoded picture, "path": None}."""
 
-SPLITS = ("train", "validation", "test")
+SPLITS: tuple[str, ...] = ("train", "validation", "test")
 ROWS_PER_SHARD = 5000
 _ROW_GROUP = 100
 
@@ -245,13 +245,17 @@ def read_table(
     return pa.concat_tables([table.cast(schema) for table in tables]) if tables else schema.empty_table()
 
 
-def _read(path: Path, columns: list[str]) -> pa.Table:
+def _open(path: Path) -> pq.ParquetFile:
     try:
-        file = pq.ParquetFile(path, memory_map=True)
+        return pq.ParquetFile(path, memory_map=True)
     except pa.ArrowInvalid:
         raise UserError(
             f"{path}: damaged parquet; delete it with its .json and repeat the command that wrote it"
         ) from None
+
+
+def _read(path: Path, columns: list[str]) -> pa.Table:
+    file = _open(path)
     missing = [name for name in columns if name not in file.schema_arrow.names]
     if missing:
         raise UserError(
@@ -268,7 +272,7 @@ class Pictures:
         self._starts: list[int] = []
         start = 0
         for path in (path for split in splits for path in shards(folder, split)):
-            meta = pq.read_metadata(path)
+            meta = _open(path).metadata
             for group in range(meta.num_row_groups):
                 self._groups.append((path, group))
                 self._starts.append(start)
