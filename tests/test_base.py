@@ -181,7 +181,7 @@ def test_a_checkpoint_that_would_run_code_is_refused_unexecuted(tmp_path, zipped
     if zipped:
         torch.save({"format": "clip", "weights": Bomb(proof)}, path)
     else:
-        path.write_bytes(pickle.dumps(Bomb(proof)))
+        path.write_bytes(pickle.dumps(Bomb(proof), protocol=2))
     with pytest.raises(UserError) as caught:
         checkpoint.load(path)
     assert str(caught.value).startswith(f"{path}: ")
