@@ -17,7 +17,21 @@ class Source(NamedTuple):
 
 
 SOURCES = {
-    "odir5k": Source("ODIR-5K: both eyes, diagnostic keywords, age, sex (China)", "research use, no redistribution", "https://odir2019.grand-challenge.org", "odir5k"),
+    "odir5k": Source("ODIR-5K: both eyes, diagnostic keywords, age, sex (China)", "research use, no redistribution", "Peking University, ODIR-2019 challenge", "odir5k"),
+    "idrid": Source("IDRiD: retinopathy grades, risk of macular edema (India)", "CC BY 4.0", "Porwal et al. 2018, doi:10.3390/data3030025", "idrid"),
+    "hygd": Source("Hillel Yaffe Glaucoma Dataset: glaucomatous neuropathy (Israel)", "PhysioNet open access", "Hillel Yaffe Glaucoma Dataset 1.0.0, PhysioNet", "hygd"),
+    "hei-med": Source("HEI-MED: people with diabetes, race, sex, age (USA)", "non-commercial research", "Giancardo et al. 2012, doi:10.1016/j.media.2011.07.004", "hei_med"),
+    "unam": Source("UNAM/IMO/APEC/INDEREB: paired photographs and OCT, macular edema (Mexico)", "none stated, citation asked for", "UNAM, IMO, APEC, INDEREB", "unam"),
+    "synfundus": Source("SynFundus-1M: synthetic, eleven diseases, readability", "CC BY-NC-SA 4.0, research only", "Shang et al. 2023, arXiv:2312.00377", "synfundus"),
+    "messidor2": Source("MESSIDOR-2: adjudicated retinopathy grades, macular edema (France)", "research use, no redistribution", "Decenciere et al. 2014, doi:10.5566/ias.1155; grades of Krause et al. 2018", "messidor2"),
+    "messidor": Source("MESSIDOR: retinopathy grades, risk of macular edema (France)", "research use, no redistribution", "Decenciere et al. 2014, doi:10.5566/ias.1155", "messidor"),
+    "fives": Source("FIVES: degeneration, retinopathy, glaucoma, normal (China)", "CC BY 4.0", "Jin et al. 2022, doi:10.1038/s41597-022-01564-3", "fives"),
+    "refuge": Source("REFUGE: glaucoma, training part (China)", "registration with the challenge", "Orlando et al. 2020, doi:10.1016/j.media.2019.101570", "refuge"),
+    "aptos": Source("APTOS 2019: retinopathy grades (India)", "rules of the competition", "Asia Pacific Tele-Ophthalmology Society, 2019", "aptos"),
+    "papila": Source("PAPILA: both eyes, glaucoma, age, sex (Spain)", "CC BY 4.0", "Kovalyk et al. 2022, doi:10.1038/s41597-022-01388-1", "papila"),
+    "brset": Source("BRSET: both eyes, thirteen labels, age, sex, quality (Brazil)", "PhysioNet credentialed access", "Nakayama et al. 2023, doi:10.13026/xcxw-8198", "brset"),
+    "rfmid": Source("RFMiD: forty-five rare and common labels (India)", "CC BY 4.0", "Pachade et al. 2021, doi:10.3390/data6020014", "rfmid"),
+    "folder": Source("your own: a CSV file and a column mapping in YAML (--mapping)", "yours", "yours", "folder"),
 }  # fmt: skip
 
 

@@ -8,14 +8,17 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from synth.base.config import fingerprint
 from synth.base.errors import UserError
-from synth.base.runs import progress, read_json, write_json
+from synth.base.runs import progress, read_json, sha256, write_json
 from synth.fundus.records import Row, claim, row, write_records
 from synth.sources import SOURCES, source_of
 from synth.sources.pictures import Photo, checked, digest
 from synth.sources.report import Report
 
 Photos = Callable[[Path, Report], Iterator[Photo]]
+
+_TABLES = (".csv", ".tsv", ".xlsx", ".meta")
 
 
 def import_source(
@@ -37,22 +40,27 @@ def import_source(
         UserError: not such a set, a table lacks a column, or no picture is left.
     """
     photos = _photos(name, mapping)
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder; unpack the set '{name}' and give its folder as --root")
     plan = {
         "kind": "import",
         "source": name,
         "root": str(root.resolve()),
+        "content": _content(root),
         "shares": list(shares),
         "size": size,
         "mapping": mapping.read_text(encoding="utf-8") if mapping else None,
     }
+    if out.exists():
+        claim(out, plan)  # before much is read
     summary = out / "import.json"  # written last
     if summary.exists():
-        claim(out, plan)
         return read_json(summary)
-    if not root.is_dir():
-        raise UserError(f"{root}: no such folder; unpack the set '{name}' and give its folder as --root")
     report = Report(name)
-    stream = rows(name, photos(root, report), report, size)
+    people = same_people(photos(root, Report(name)))
+    if people:
+        report.notes["subjects who share a file with another, taken for one person"] = len(people)
+    stream = rows(name, photos(root, report), report, size, people)
     first = next(stream, None)  # a set that cannot be read leaves no folder behind
     if first is None:
         raise UserError(f"{root}: no picture of '{name}' could be kept; {_why(report)}")
@@ -62,6 +70,17 @@ def import_source(
     result = report.summary() | {"splits": splits, "licence": set_.licence, "citation": set_.citation}
     write_json(summary, result)
     return result
+
+
+def _content(root: Path) -> str:
+    """What tells whether a set has changed: its tables by content, all else by name and size."""
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return fingerprint(
+        [
+            [str(path.relative_to(root)), sha256(path) if path.suffix in _TABLES else path.stat().st_size]
+            for path in files
+        ]
+    )
 
 
 def _why(report: Report) -> str:
@@ -80,40 +99,76 @@ def _photos(name: str, mapping: Path | None) -> Photos:
     return photos
 
 
-def rows(name: str, photos: Iterator[Photo], report: Report, size: int | None = None) -> Iterator[Row]:
+def same_people(photos: Iterator[Photo]) -> dict[str, str]:
+    """Subject -> the subject it is taken for, where the same file stands under two names.
+
+    A person under two names could otherwise be on both sides of a split.  Pictures of unknown subjects are
+    not read.
+    """
+    owners: dict[bytes, str] = {}
+    same: dict[str, str] = {}
+
+    def first(subject: str) -> str:
+        while subject in same:
+            subject = same[subject]
+        return subject
+
+    for photograph in photos:
+        subject = photograph.labels.get("subject_id")
+        if subject is not None:
+            owner, subject = first(owners.setdefault(digest(photograph.read()), subject)), first(subject)
+            if owner != subject:
+                same[subject] = owner
+    return {subject: first(subject) for subject in same}
+
+
+def rows(
+    name: str,
+    photos: Iterator[Photo],
+    report: Report,
+    size: int | None = None,
+    people: dict[str, str] | None = None,
+) -> Iterator[Row]:
     """Whole records from pictures and labels: damaged pictures and repeated files are left out and counted."""
-    seen: set[bytes] = set()
-    with progress(f"import {name}", 0) as bar:
-        for photograph in photos:
-            bar.total = report.total  # known once the set's table is read
+    seen: dict[bytes, int] = {}
+    listed = next(photos, None)  # the table is read now, so their number is known
+    with progress(f"import {name}", report.total or 0) as bar:
+        while listed is not None:
+            record = _record(name, listed, seen, size, report, people or {})
+            bar.total = report.total  # a set of several tables reads them one by one
             bar.update()
-            data = checked(photograph, size, report)
-            if data is None:
-                continue
-            same = digest(data)
-            if same in seen:
-                report.drop("same file twice", photograph.name)
-                continue
-            seen.add(same)
-            record = _record(name, photograph, data)
-            report.keep(record)
-            yield record
+            listed = next(photos, None)
+            if record is not None:
+                yield record
 
 
-def _record(name: str, photograph: Photo, data: bytes) -> Row:
-    known = dict(photograph.labels)
+def _record(
+    name: str, listed: Photo, seen: dict[bytes, int], size: int | None, report: Report, people: dict[str, str]
+) -> Row | None:
+    data = checked(listed, size, report)
+    if data is None:
+        return None
+    known = dict(listed.labels)
     identity = f"{name}-{known.pop('id')}"
     subject = known.pop("subject_id", None)
-    seed = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big")
     labels = {"modality": "cfp", "source": name} | known
-    return row(
+    content, meaning = digest(data), hash(repr(sorted(labels.items())))
+    if content in seen:
+        differs = " and labelled differently, the first kept" if seen[content] != meaning else ""
+        report.drop(f"same file twice{differs}", listed.name)
+        return None
+    seen[content] = meaning
+    seed = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big")
+    record = row(
         id=identity,
-        subject_id=identity if subject is None else f"{name}-{subject}",
+        subject_id=identity if subject is None else f"{name}-{people.get(subject, subject)}",
         image={"bytes": data, "path": None},
         seed=seed,
         **labels,
         **_captions(labels, seed),
     )
+    report.keep(record)
+    return record
 
 
 def _captions(labels: dict[str, Any], seed: int) -> dict[str, str]:

@@ -75,7 +75,7 @@ KEYWORDS = {
     "drusen": Reading({}, ("drusen",), ("is_amd",)),
     "pathological myopia": Reading({"is_pm": 1}, open=("is_dm", "is_crp", "is_aon")),
     "myopic maculopathy": Reading({"is_pm": 1}, open=("is_dm", "is_crp", "is_aon")),
-    "myopia retinopathy": Reading({"is_dm": 1}, open=("is_pm", "is_crp", "is_aon")),
+    "myopia retinopathy": Reading({"is_pm": 1}, open=("is_dm", "is_crp", "is_aon")),
     "hypertensive retinopathy": Reading({"is_htr": 1}),
     "arteriosclerosis": Reading({}, ("lesion",), ("is_htr",)),
     "epiretinal membrane": _MEMBRANE,

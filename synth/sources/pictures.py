@@ -1,6 +1,7 @@
 """The picture files of a set: found by name, checked, and kept as they are wherever possible."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,14 +34,17 @@ def photo(path: Path, **labels: Any) -> Photo:
 class Folder:
     """The pictures below a folder, by file name or by stem, in any case of letters."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, within: str = "") -> None:
+        """`within`: a pattern that the path below `root` must hold, in any case, to tell the parts of a set."""
         if not root.is_dir():
             raise UserError(f"{root}: no such folder; is --root the folder of this set?")
         found = sorted(
             p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
         )
+        found = [p for p in found if re.search(within, str(p.relative_to(root).parent), re.IGNORECASE)]
         if not found:
-            raise UserError(f"{root}: no picture in it ({', '.join(SUFFIXES)}); is the set unpacked?")
+            where = f"no picture in its folders '{within}'" if within else "no picture in it"
+            raise UserError(f"{root}: {where} ({', '.join(SUFFIXES)}); is the set unpacked?")
         self.paths = found
         self._root = root
         self._known = {p.stem.lower(): p for p in reversed(found)}
@@ -50,7 +54,7 @@ class Folder:
     def find(self, name: str, report: Report) -> Path | None:
         """The file called `name`, with or without suffix; an absent one is counted as dropped."""
         plain = name.replace("\\", "/").rsplit("/", 1)[-1].lower()
-        path = self._known.get(plain)
+        path = self._known.get(plain) or self._known.get(plain.rsplit(".", 1)[0])
         if path is None:
             report.drop("picture absent", name)
         else:
