@@ -41,6 +41,8 @@ LATER = {
     "privacy audit --model a --synthetic b --out d": "0.4",
     "privacy canary plant": "0.4",
     "privacy canary score": "0.4",
+    "privacy power": "0.4",
+    "privacy selftest": "0.4",
 }
 """What is documented and not there yet, and the version that brings it."""
 
