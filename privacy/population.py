@@ -1,0 +1,173 @@
+"""T1: what an encoder reveals about anyone's age, sex and race, beside the controls that make it mean something.
+
+A linear probe is trained on attackers' patients and judged on others of them.  Beside it, from the same
+patients, folds and bootstrap samples: the prior, permuted labels, untrained encoders, and pixels.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from privacy import measures, probes
+from privacy.attributes import Task
+from privacy.probes import Permuted, Prediction
+from synth.base.config import Config
+from synth.base.stats import Estimate
+
+ENCODER, UNTRAINED, PIXELS = "the encoder", "untrained encoders", "pixels"
+PERMUTED, PRIOR = "permuted labels", "the prior"
+SHARES = (0.25, 0.5, 1.0)
+"""Of the training patients, for the learning curve."""
+HEADLINE = {"classes": "auc", "years": "mae"}
+"""The metric in which an excess over a control is stated."""
+
+
+class AuditConfig(Config):
+    """How thoroughly an audit is done; the thresholds of its verdicts are no options."""
+
+    folds: int = Field(5, ge=2, le=20)
+    """Groups of patients that take turns as the unseen ones."""
+    permutations: int = Field(200, ge=20)
+    """Of labels over patients; p cannot be below 1 / (1 + permutations)."""
+    bootstrap: int = Field(2000, ge=100)
+    """Resamples of patients behind each interval."""
+    untrained_seeds: int = Field(5, ge=1)
+    """Untrained encoders; each costs one pass over the photographs."""
+    seed: int = Field(0, ge=0)
+    """Of folds, permutations, resamples and untrained weights."""
+
+
+class Features(NamedTuple):
+    """(N, k) per photograph of the cohort, for the encoder and for its controls."""
+
+    encoder: np.ndarray
+    untrained: Sequence[np.ndarray]
+    pixels: np.ndarray
+
+
+class Row(NamedTuple):
+    """One line of the table: metric -> estimate, per person (mean over photographs) and per photograph."""
+
+    name: str
+    person: dict[str, Estimate]
+    image: dict[str, Estimate]
+
+
+class Point(NamedTuple):
+    """One point of the learning curve."""
+
+    training_patients: int
+    person: Estimate
+
+
+class Finding(NamedTuple):
+    """All numbers about one attribute; words come later, when all attributes are known."""
+
+    task: Task
+    rows: list[Row]
+    excess: dict[str, Estimate]
+    """Control -> by how much the encoder is better: AUC, or years of MAE."""
+    permuted: Permuted
+    curve: list[Point]
+
+    def encoder(self, metric: str) -> Estimate:
+        """The person-level estimate for the encoder."""
+        return self.rows[0].person[metric]
+
+
+def infer(task: Task, features: Features, config: AuditConfig) -> Finding:
+    """Attack `task` from the encoder's features and from each control's."""
+    drawn = measures.draws(len(task.labels), config.bootstrap, config.seed)
+
+    def attack(sets: Sequence[np.ndarray], share: float = 1.0) -> list[Prediction]:
+        return [probes.out_of_fold(each[task.rows], task, config.folds, config.seed, share) for each in sets]
+
+    attacked = {ENCODER: attack([features.encoder])}
+    if features.untrained:
+        attacked[UNTRAINED] = attack(features.untrained)
+    attacked[PIXELS] = attack([features.pixels])
+    person = {name: _person(task, found, drawn) for name, found in attacked.items()}
+    image = {name: _image(task, found, drawn) for name, found in attacked.items()}
+    rows = [Row(name, _estimates(task, person[name]), _estimates(task, image[name])) for name in attacked]
+    permuted = probes.permutation_test(
+        features.encoder[task.rows], task, config.folds, config.permutations, config.seed
+    )
+    rows += [_permuted_row(task, permuted), _prior_row(task, config, drawn)]
+    metric = HEADLINE[task.kind]
+    sign = -1 if metric == "mae" else 1
+    gains = {name: sign * (person[ENCODER][metric] - person[name][metric]) for name in list(attacked)[1:]}
+    excess = {name: measures.estimate(gain, len(task.labels)) for name, gain in gains.items()}
+    curve = []
+    for share in SHARES:
+        found = person[ENCODER] if share == 1 else _person(task, attack([features.encoder], share), drawn)
+        trained = round(share * len(task.labels) * (config.folds - 1) / config.folds)
+        curve.append(Point(trained, measures.estimate(found[metric], len(task.labels))))
+    return Finding(task, rows, excess, permuted, curve)
+
+
+Draws = dict[str, np.ndarray]
+"""Metric -> (1 + rounds,): of the data, and of each bootstrap sample."""
+
+
+def _person(task: Task, found: Sequence[Prediction], drawn: np.ndarray) -> Draws:
+    pooled = [Prediction(*(probes.mean_by(task.patient, part) for part in each)) for each in found]
+    return _mean([_judge(task, each, task.labels, np.arange(len(task.labels)), drawn) for each in pooled])
+
+
+def _image(task: Task, found: Sequence[Prediction], drawn: np.ndarray) -> Draws:
+    return _mean([_judge(task, each, task.labels[task.patient], task.patient, drawn) for each in found])
+
+
+def _mean(draws: Sequence[Draws]) -> Draws:
+    return {metric: np.mean([each[metric] for each in draws], axis=0) for metric in draws[0]}
+
+
+def _judge(task: Task, found: Prediction, truth: np.ndarray, whose: np.ndarray, drawn: np.ndarray) -> Draws:
+    """Every metric of every bootstrap sample; `whose` is the patient of each row of `found` and `truth`."""
+
+    def over(statistic: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        return measures.over(drawn, whose, statistic)
+
+    if task.kind == "years":
+        guess = found.decisions[:, 0]
+        return {
+            "mae": over(lambda weights: measures.mae(guess, truth, weights)),
+            "r2": over(lambda weights: measures.r2(guess, truth, weights)),
+        }
+    if len(task.classes) == 2:
+        columns, guess = [1], (found.decisions[:, 0] > 0).astype(int)
+    else:
+        columns, guess = range(len(task.classes)), found.decisions.argmax(axis=1)
+    areas = [
+        over(lambda weights, c=c, label=label: measures.auc(found.scores[:, c], truth == label, weights))
+        for c, label in enumerate(columns)
+    ]
+    right = over(lambda weights: measures.balanced_accuracy(guess, truth, weights))
+    return {"auc": np.mean(areas, axis=0), "balanced_accuracy": right}
+
+
+def _estimates(task: Task, draws: Draws) -> dict[str, Estimate]:
+    return {metric: measures.estimate(values, len(task.labels)) for metric, values in draws.items()}
+
+
+def _permuted_row(task: Task, permuted: Permuted) -> Row:
+    """What the same ridge probe gives on permuted labels: mean and the middle 95 % of them."""
+    values = np.concatenate([[permuted.permuted.mean()], permuted.permuted])
+    metric = "r2" if task.kind == "years" else "auc"
+    return Row(PERMUTED, {metric: measures.estimate(values, len(task.labels))}, {})
+
+
+def _prior_row(task: Task, config: AuditConfig, drawn: np.ndarray) -> Row:
+    """Guessing without looking: the median age of other patients, or any one class."""
+    if task.kind == "classes":
+        even = 1 / len(task.classes)
+        patients = len(task.labels)
+        fixed = {"auc": 0.5, "balanced_accuracy": even}
+        return Row(PRIOR, {name: Estimate(v, v, v, patients) for name, v in fixed.items()}, {})
+    fold = probes.folds(task.labels, config.folds, np.random.default_rng([config.seed, 1]))
+    medians = np.array([np.median(task.labels[fold != number]) for number in range(config.folds)])
+    guess = Prediction(np.zeros((len(fold), 1)), medians[fold][:, None])
+    draws = _judge(task, guess, task.labels, np.arange(len(fold)), drawn)
+    return Row(PRIOR, _estimates(task, draws), {})
