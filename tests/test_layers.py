@@ -153,6 +153,19 @@ def test_every_imported_library_is_declared():
     assert undeclared == set()
 
 
+def test_every_data_file_goes_into_the_wheel():
+    """What package-data does not name is there in a checkout and missing after installation."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    forgotten = [
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+        if not any(path.match(pattern) for pattern in settings["package-data"][package])
+    ]
+    assert forgotten == []
+
+
 def test_there_is_no_drawer_for_odds_and_ends():
     drawers = {"utils", "misc", "common", "helpers", "manager"}
     assert [name for name in modules() if set(name.split(".")) & drawers] == []
