@@ -5,16 +5,19 @@ moved a published MESSIDOR result by ten points, so every checkpoint and every r
 """
 
 import io
+from functools import reduce
 from typing import Literal
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageDraw, UnidentifiedImageError
 from scipy import ndimage
 
 from synth.base.config import Config
 from synth.base.errors import UserError
 
 _WORK = 128  # the field of view is sought on a picture of this many pixels a side
+_RIM = 0.75  # of them by which the field is drawn in where it does not reach the edge of the picture
+_LONGEST = 2.2  # no field of view is longer than this, relative to its width
 
 
 class Preprocessing(Config):
@@ -67,31 +70,69 @@ def resize(picture: np.ndarray, size: int) -> np.ndarray:
 def field_of_view(picture: np.ndarray) -> np.ndarray:
     """(H, W) bool: where the camera saw the eye.
 
-    Finds what differs from the surround, whatever its colour: black, grey or white, round or cut at top and
-    bottom, off-centre.  A picture without a surround is all field of view.
+    Finds what differs from the surround: black, grey or white, round or cut at top and bottom, off-centre.  The
+    field is convex, so dark or overexposed parts of the eye at its rim belong to it.  A picture without a
+    surround, and one whose bright part is no field (an OCT), is all field of view.
     """
     height, width = picture.shape[:2]
-    small = np.asarray(Image.fromarray(picture).resize((_WORK, _WORK), Image.Resampling.BOX)).astype(
-        np.float32
-    )
-    corner = _WORK // 16
-    patches = [small[y, x].reshape(-1, 3) for y in (slice(corner), slice(-corner, None))
-               for x in (slice(corner), slice(-corner, None))]  # fmt: skip
+    small = Image.fromarray(picture).resize((_WORK, _WORK), Image.Resampling.BOX)
+    inside = _inside(np.asarray(small).astype(np.float32))
+    outline = _hull(inside) if inside.any() else np.zeros((0, 2))
+    field = Image.new("L", (width, height), 0)
+    if len(outline) > 2:
+        # Pixels half on the rim were counted in; a polygon's last row and column are drawn too, hence the shift.
+        first, last = outline.min(axis=0), outline.max(axis=0)
+        outwards = (2 * outline - first - last) / (last - first)
+        outline = outline - np.where((outline > 0) & (outline < _WORK), outwards * _RIM, 0)
+        corners = outline * (width / _WORK, height / _WORK) - 0.5
+        ImageDraw.Draw(field).polygon([(float(x), float(y)) for x, y in corners], fill=1)
+    mask = np.asarray(field) > 0
+    rows, columns = mask.any(axis=1).sum(), mask.any(axis=0).sum()
+    long = max(rows, columns) > _LONGEST * min(rows, columns)
+    if mask.mean() < 0.1 or long or inside.mean() < 0.6 * mask.mean():
+        return np.ones((height, width), bool)
+    return mask
+
+
+def _inside(small: np.ndarray) -> np.ndarray:
+    """(S, S) bool: the largest part of (S, S, 3) that differs from the surround; none without a surround."""
+    corner = len(small) // 16
+    ends = (slice(corner), slice(-corner, None))
+    patches = [small[y, x].reshape(-1, 3) for y in ends for x in ends]
     flat = [patch for patch in patches if patch.std(axis=0).max() < 8]
-    everything = np.ones((height, width), bool)
+    nothing = np.zeros(small.shape[:2], bool)
     if len(flat) < 2:
-        return everything
+        return nothing
     surround = np.median(np.concatenate(flat), axis=0)
-    inside = np.abs(small - surround).max(axis=2) > 14
-    inside = ndimage.binary_opening(inside, iterations=1)
-    labelled, count = ndimage.label(inside)
-    if not count:
-        return everything
-    largest = np.argmax(np.bincount(labelled.ravel())[1:]) + 1
-    inside = ndimage.binary_fill_holes(labelled == largest)
-    if inside.mean() < 0.1:
-        return everything
-    return np.asarray(Image.fromarray(inside).resize((width, height), Image.Resampling.NEAREST))
+    if np.ptp(surround) > 30:  # the corners are coloured: this is the eye itself
+        return nothing
+    contrast = reduce(np.maximum, np.abs(small - surround).transpose(2, 0, 1))
+    # Stray light of a bright eye shines on the surround; a dark eye is hardly brighter than it.
+    typical = np.median(contrast[contrast > 8]) if (contrast > 8).any() else 0.0
+    inside: np.ndarray = ndimage.binary_opening(contrast > np.clip(0.2 * typical, 8, 30))
+    labelled = np.asarray(ndimage.label(inside)[0])  # type: ignore[index]
+    sizes = np.bincount(labelled.ravel())[1:]
+    return labelled == np.argmax(sizes) + 1 if len(sizes) else nothing
+
+
+def _hull(inside: np.ndarray) -> np.ndarray:
+    """(N, 2) corners (x, y) of the convex hull of the pixels in a mask (Andrew's monotone chain)."""
+    rows = np.flatnonzero(inside.any(axis=1))
+    left, right = inside.argmax(axis=1)[rows], inside.shape[1] - inside[:, ::-1].argmax(axis=1)[rows]
+
+    def side(x: np.ndarray, turn: int) -> list[tuple[int, int]]:
+        chain: list[tuple[int, int]] = []
+        both = np.stack([np.repeat(x, 2), np.stack([rows, rows + 1], axis=1).ravel()], axis=1)
+        for px, py in both.tolist():
+            while len(chain) > 1:
+                (ax, ay), (bx, by) = chain[-2:]
+                if turn * ((bx - ax) * (py - ay) - (by - ay) * (px - ax)) > 0:
+                    break
+                chain.pop()
+            chain.append((px, py))
+        return chain
+
+    return np.array(side(left, -1) + side(right, 1)[::-1], float)
 
 
 def crop(picture: np.ndarray) -> np.ndarray:
@@ -99,7 +140,7 @@ def crop(picture: np.ndarray) -> np.ndarray:
     inside = field_of_view(picture)
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    part = np.where(inside[..., None], picture, 0)[top:bottom, left:right].astype(np.uint8)
+    part = picture[top:bottom, left:right] * inside[top:bottom, left:right, None]
     side = max(part.shape[:2])
     square = np.zeros((side, side, 3), np.uint8)
     y, x = (side - part.shape[0]) // 2, (side - part.shape[1]) // 2
