@@ -1,0 +1,1 @@
+"""Chinese–English CLIP on fundus photographs: train, evaluate, predict, embed, export."""

@@ -1,0 +1,5 @@
+"""`python -m clip`, for systems where another program is called clip."""
+
+from clip.cli import app
+
+app(prog_name="clip")

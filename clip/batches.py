@@ -1,0 +1,110 @@
+"""Pairs of photograph and caption, and which of them make the batch at a position of training."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clip.encoders import ClipConfig, tokenize
+from synth.base.errors import UserError
+from synth.base.order import visited
+from synth.fundus import cache, captions
+from synth.fundus.records import read_table
+
+Language = Literal["zh", "en", "both"]
+
+
+class Pairs(NamedTuple):
+    """The captioned photographs of one split; N of them, T distinct captions."""
+
+    pixels: np.ndarray
+    """(rows, S, S, 3) uint8, memory-mapped; more rows than N where some lack a caption."""
+    rows: np.ndarray
+    """(N,) the rows of `pixels` that have a caption."""
+    caption: np.ndarray
+    """(N, languages) the number of each photograph's caption in each language."""
+    tokens: Tensor
+    """(T, context) int64."""
+    meaning: Tensor
+    """(T,) int64; equal where captions say the same, in whichever words or language."""
+
+
+class Batch(NamedTuple):
+    """What one step of training sees."""
+
+    pixels: Tensor
+    """(B, S, S, 3) uint8."""
+    tokens: Tensor
+    """(B, context) int64."""
+    meaning: Tensor
+    """(B,) int64."""
+
+
+def load(folder: Path, split: str, model: ClipConfig, language: Language, store: Path) -> Pairs:
+    """The pairs of one split; pictures are decoded once and kept under `store`.
+
+    Raises:
+        UserError: no records, or no captions in that language.
+    """
+    columns = [f"caption_{lang}" for lang in (("zh", "en") if language == "both" else (language,))]
+    table = read_table(folder, [split], columns)
+    texts = [table[column].to_pylist() for column in columns]
+    if language == "both":  # where one language is missing, the other stands in
+        texts = [[own or other for own, other in zip(a, b, strict=True)] for a, b in (texts, texts[::-1])]
+    rows = np.flatnonzero([bool(text) for text in texts[0]])
+    if not len(rows):
+        raise UserError(
+            f"{folder}: no {' or '.join(columns)} in split {split}; "
+            "caption the records, or choose another 'caption' in the config"
+        )
+    distinct = sorted({column[row] for column in texts for row in rows})
+    number = {text: i for i, text in enumerate(distinct)}
+    return Pairs(
+        pixels=cache.pixels(folder, [split], model.preprocessing, store),
+        rows=rows,
+        caption=np.array([[number[column[row]] for column in texts] for row in rows]),
+        tokens=tokenize(distinct, model.context),
+        meaning=torch.tensor(_meanings(distinct)),
+    )
+
+
+def _meanings(texts: list[str]) -> list[int]:
+    """One number per text, equal for texts that state the same labels; a text not ours means itself."""
+
+    def meaning(text: str) -> str:
+        try:
+            stated = captions.parse(text)
+        except UserError:
+            return text
+        return repr(sorted((key, repr(value)) for key, value in stated.items()))
+
+    number: dict[str, int] = {}
+    return [number.setdefault(meaning(text), len(number)) for text in texts]
+
+
+def batch(pairs: Pairs, seed: int, start: int, count: int) -> Batch:
+    """The `count` pairs at positions from `start` on of an endless shuffled walk keyed by `seed`."""
+    length = len(pairs.rows)
+    chosen = visited(length, seed, start, count)
+    epochs = np.arange(start, start + count) // length
+    language = [_languages(length, pairs.caption.shape[1], seed, epoch)[i]
+                for epoch, i in zip(epochs.tolist(), chosen.tolist(), strict=True)]  # fmt: skip
+    return take(pairs, chosen, np.array(language))
+
+
+def take(pairs: Pairs, chosen: np.ndarray, language: np.ndarray) -> Batch:
+    """Photographs by number, each with its caption in the language of that number."""
+    caption = torch.from_numpy(pairs.caption[chosen, language])
+    pixels = torch.from_numpy(pairs.pixels[pairs.rows[chosen]])
+    return Batch(pixels, pairs.tokens[caption], pairs.meaning[caption])
+
+
+@lru_cache(maxsize=4)
+def _languages(length: int, languages: int, seed: int, epoch: int) -> np.ndarray:
+    """(length,) the language of each photograph's caption in this epoch."""
+    # The second word of the counter keeps these draws apart from the order of the epoch.
+    bits = np.random.Philox(key=[seed, epoch], counter=[0, 0, 0, 1])
+    return np.random.Generator(bits).integers(0, languages, length)
