@@ -237,7 +237,9 @@ def _export(
     averaged = Denoiser(config.network, config.preprocessing.size)
     averaged.load_state_dict(denoiser.state_dict())
     ema.copy_to(averaged.parameters())
-    made = pipeline.FundusPipeline(averaged.unet, diffusion.solver(), averaged.conditioning, copy.deepcopy(space).cpu())
+    made = pipeline.FundusPipeline(
+        averaged.unet, diffusion.solver(), averaged.conditioning, copy.deepcopy(space).cpu()
+    )
     known = checkpoint.header(
         pipeline.FORMAT,
         pipeline.VERSION,

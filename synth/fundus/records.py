@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import atomic, read_json, sha256, write_json
+from synth.fundus.card import write_card
 from synth.fundus.vocabulary import FINDING_KEYS, FLAGS, MODALITY_KEYS, READABILITY_KEYS
 
 Row = dict[str, Any]
@@ -212,6 +213,8 @@ def write_records(
             path = folder / shard_name(split, number, len(parts[split]))
             part.replace(path)
             part.with_suffix(".json").replace(path.with_suffix(".json"))
+    name = str(plan.get("source", plan.get("kind", "records")))
+    write_card(folder, name, "Made by `synth`; the plan is in `plan.json`.", counts, "other")
     write_json(done, counts)
     return counts
 

@@ -1,0 +1,238 @@
+"""The command `synth`: parse, load the config, one library call per verb."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from synth.base.command import command
+from synth.base.errors import UserError, later
+
+app = command("synth", "Make labelled, captioned fundus photographs.")
+
+Out = Annotated[Path, typer.Option(help="folder to write; repeat the command to continue")]
+Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
+
+
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(help="a name from --list")] = "",
+    root: Annotated[Path | None, typer.Option(help="the set's folder, in its own layout")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder of records to write")] = None,
+    split: Annotated[str, typer.Option(help="train:validation:test, over patients")] = "8:1:1",
+    size: Annotated[int | None, typer.Option(help="make pictures smaller: longest side in pixels")] = None,
+    mapping: Annotated[Path | None, typer.Option(help="for 'folder': YAML that maps your columns")] = None,
+    list: Annotated[bool, typer.Option("--list", help="print the known sets and stop")] = False,
+    json: Json = False,
+) -> None:
+    """Turn a public set's own layout into records.
+
+    \b
+    Examples:
+      synth import --list
+      synth import idrid --root IDRiD/ --out records/idrid
+      synth import odir5k --root ODIR/ --out records/odir --split 7:1:2
+      synth import folder --root photos/ --mapping mapping.yaml --out records/mine
+    """
+    from synth.sources import SOURCES, importing
+
+    if list:
+        for name, known in SOURCES.items():
+            typer.echo(f"{name:12} {known.title} [{known.licence}]")
+        return
+    if not source or root is None or out is None:
+        raise UserError("give SOURCE, --root and --out; 'synth import --list' names the sources")
+    result = importing.import_source(source, root, out, _shares(split), size, mapping)
+    _show(result, json)
+
+
+@app.command()
+def phantom(
+    n: Annotated[int, typer.Option(help="how many pictures")],
+    out: Out,
+    size: Annotated[int, typer.Option(help="pixels a side")] = 256,
+    seed: Annotated[int, typer.Option(help="another seed, other people")] = 0,
+    age_strength: Annotated[float, typer.Option(help="0 to 1: how much age shows in the picture")] = 0.0,
+    sex_strength: Annotated[float, typer.Option(help="0 to 1: how much sex shows")] = 0.0,
+    race_strength: Annotated[float, typer.Option(help="0 to 1: how much race shows")] = 0.0,
+    json: Json = False,
+) -> None:
+    """Draw digital phantoms: fundus photographs of people who do not exist, with ground truth.
+
+    \b
+    Examples:
+      synth phantom --n 500 --out phantoms
+      synth phantom --n 2000 --size 128 --sex-strength 0.5 --out phantoms-sex
+    """
+    from synth.base.config import check
+    from synth.fundus import phantom
+
+    settings = {
+        "size": size,
+        "seed": seed,
+        "age_strength": age_strength,
+        "sex_strength": sex_strength,
+        "race_strength": race_strength,
+    }
+    _show(phantom.write(check(phantom.PhantomConfig, settings, "synth phantom"), n, out), json)
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Option(help="records to learn from (their split 'train')")],
+    out: Annotated[Path, typer.Option(help="run folder; repeat the command to resume")],
+    config: Annotated[Path | None, typer.Option(help="for example configs/synth/odir64.yaml")] = None,
+    set: Annotated[list[str], typer.Option(help="KEY=VALUE over the config; may repeat")] = [],
+    dp_epsilon: Annotated[float | None, typer.Option(help="train with differential privacy (0.2)")] = None,
+    dry_run: Annotated[bool, typer.Option(help="print the resolved config and stop")] = False,
+) -> None:
+    """Train a generator on records.
+
+    \b
+    Examples:
+      synth train --data records/odir --out runs/odir --config configs/synth/odir64.yaml
+      synth train --data phantoms --out runs/tiny --set images=6400 --set batch=16 --set micro_batch=16
+      torchrun --nproc_per_node 2 -m synth train --data records/odir --out runs/odir
+    """
+    if dp_epsilon is not None:
+        later("--dp-epsilon", "0.2")
+    from synth import training  # brings in torch, which `synth --help` can do without
+    from synth.base.config import load
+
+    settings = load(training.TrainConfig, config, set)
+    if dry_run:
+        typer.echo(settings.model_dump_json(indent=2))
+    else:
+        typer.echo(training.train(settings, data, out))
+
+
+@app.command()
+def generate(
+    n: Annotated[int, typer.Option(help="how many images")],
+    model: Annotated[
+        Path | None, typer.Option(help="a run of 'synth train', or a generator's folder")
+    ] = None,
+    out: Out = Path("synthetic"),
+    seed: Annotated[int, typer.Option(help="another seed, other images")] = 0,
+    labels: Annotated[Path | None, typer.Option(help="YAML 'mix' of label combinations and weights")] = None,
+    steps: Annotated[int, typer.Option(help="solver steps")] = 20,
+    guidance: Annotated[float, typer.Option(help="guidance scale; 1 is none")] = 2.0,
+    format: Annotated[str, typer.Option(help="parquet, or webdataset (0.2)")] = "parquet",
+    engine: Annotated[str, typer.Option(help="local, or ray (0.2)")] = "local",
+    shards: Annotated[str, typer.Option(help="I/N: only share I (from 0) of N, for a Slurm array")] = "0/1",
+    workers: Annotated[int, typer.Option(help="processes; 0 is one per GPU, else one per core")] = 0,
+    batch: Annotated[int, typer.Option(help="images per forward pass; part of the plan")] = 16,
+    quality: Annotated[int, typer.Option(help="of the JPEG, 1 to 100")] = 95,
+    dry_run: Annotated[bool, typer.Option(help="print the plan and stop")] = False,
+    json: Json = False,
+) -> None:
+    """Sample captioned synthetic photographs.
+
+    \b
+    Examples:
+      synth generate --model runs/odir --n 10000 --out synthetic --seed 1
+      synth generate --model runs/odir --n 1000000 --shards $SLURM_ARRAY_TASK_ID/64 --out synthetic
+      synth generate --model runs/odir --n 500 --labels glaucoma.yaml --guidance 3 --dry-run
+    """
+    _refuse(format, ("parquet",), "--format", {"webdataset": "0.2"})
+    _refuse(engine, ("local",), "--engine", {"ray": "0.2"})
+    if model is None:
+        raise UserError("--model is missing: weights ship with visionclip 0.2; train one with 'synth train'")
+    if batch < 1 or workers < 0 or not 1 <= quality <= 100:
+        raise UserError(f"--batch {batch}, --workers {workers}, --quality {quality}: out of range")
+    from synth import pipeline, plan
+    from synth.generate import generate
+    from synth.publish import publish
+
+    folder = pipeline.locate(model)
+    pipeline.facts(folder)
+    asked = plan.make(folder, n, seed, labels, steps, guidance, batch, quality)
+    if dry_run:
+        typer.echo(plan.describe(asked))
+        return
+    written = generate(asked, folder, out, workers, _share(shards))
+    complete = publish(out, asked)
+    _show({"folder": str(out), "shards_written": written, "complete": complete}, json)
+
+
+@app.command()
+def evaluate(
+    data: Annotated[Path, typer.Option(help="synthetic records")],
+    real: Annotated[Path, typer.Option(help="real records")],
+    out: Annotated[Path, typer.Option(help="folder of the report")],
+) -> None:
+    """Judge synthetic records against real ones (comes with 0.2).
+
+    \b
+    Examples:
+      synth evaluate --data synthetic --real records/odir --out report
+    """
+    later("synth evaluate", "0.2")
+
+
+@app.command()
+def verify(folder: Annotated[Path, typer.Argument(help="records")], json: Json = False) -> None:
+    """Check every shard of a folder against its sha256 and its plan.
+
+    \b
+    Examples:
+      synth verify synthetic
+    """
+    from synth.verify import verify
+
+    _show(verify(folder), json)
+
+
+@app.command()
+def preview(
+    folder: Annotated[Path, typer.Argument(help="records")],
+    out: Annotated[Path, typer.Option(help="PNG to write")] = Path("sheet.png"),
+    count: Annotated[int, typer.Option(help="how many pictures")] = 48,
+    columns: Annotated[int, typer.Option(help="pictures in a row")] = 8,
+    side: Annotated[int, typer.Option(help="pixels a picture")] = 128,
+    seed: Annotated[int, typer.Option(help="another seed, other pictures")] = 0,
+) -> None:
+    """Draw a contact sheet of records.
+
+    \b
+    Examples:
+      synth preview synthetic --out sheet.png
+      synth preview synthetic --count 100 --columns 10 --side 96 --out sheet.png
+    """
+    from synth.preview import preview
+
+    shown = preview(folder, out, count, columns, side, seed)
+    typer.echo(f"{out}: {shown} pictures")
+
+
+def _show(result: dict, as_json: bool) -> None:
+    """Print a result: JSON for machines, `key: value` lines for people."""
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False))
+        return
+    for key, value in result.items():
+        typer.echo(f"{key}: {json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value}")
+
+
+def _refuse(value: str, known: tuple[str, ...], flag: str, coming: dict[str, str]) -> None:
+    if value in coming:
+        later(f"{flag} {value}", coming[value])
+    if value not in known:
+        raise UserError(f"{flag} '{value}': known: {', '.join((*known, *coming))}")
+
+
+def _shares(text: str) -> tuple[int, ...]:
+    """8:1:1 -> (8, 1, 1)."""
+    parts = text.split(":")
+    if len(parts) != 3 or not all(part.isdigit() for part in parts) or not sum(map(int, parts)):
+        raise UserError(f"--split '{text}': write it as train:validation:test, for example 8:1:1")
+    return tuple(map(int, parts))
+
+
+def _share(text: str) -> tuple[int, int]:
+    """3/64 -> (3, 64)."""
+    first, slash, count = text.partition("/")
+    if not slash or not first.isdigit() or not count.isdigit() or not int(first) < int(count):
+        raise UserError(f"--shards '{text}': write it as I/N with I from 0 to N-1, for example 0/4")
+    return int(first), int(count)

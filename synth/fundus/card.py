@@ -1,0 +1,36 @@
+"""The card of a folder of records: what `load_dataset` reads to find the splits, and what people read first."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from synth.base.runs import write_text
+
+
+def write_card(
+    folder: Path, title: str, body: str, counts: Mapping[str, int], licence: str, tags: Sequence[str] = ()
+) -> None:
+    """Write `folder/README.md`: YAML front matter for Hugging Face, then `body` (Markdown)."""
+    total = sum(counts.values())
+    sizes = [(10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M")]
+    front = {
+        "pretty_name": title,
+        "license": licence,
+        "language": ["zh", "en"],
+        "task_categories": ["zero-shot-image-classification", "text-to-image"],
+        "size_categories": [next((name for limit, name in sizes if total < limit), "1M<n<10M")],
+        "tags": ["medical", "ophthalmology", "fundus", *tags],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [
+                    {"split": split, "path": f"data/{split}-*.parquet"} for split, n in counts.items() if n
+                ],
+            }
+        ],
+    }
+    head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
+    table = "\n".join(f"| {split} | {n} |" for split, n in counts.items())
+    text = f"---\n{head}---\n\n# {title}\n\n{body.strip()}\n\n| split | rows |\n|---|---|\n{table}\n"
+    write_text(folder / "README.md", text)

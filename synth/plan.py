@@ -1,0 +1,144 @@
+"""What is to be generated: a plan, and image i as a function of (plan, i)."""
+
+import bisect
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from synth.base.checkpoint import versions
+from synth.base.config import fingerprint, read_yaml
+from synth.base.errors import UserError
+from synth.base.runs import read_json, sha256
+from synth.fundus.records import LABELS, SPLITS, check_labels, shard_name
+from synth.fundus.vocabulary import VERSION as VOCABULARY
+
+Plan = dict[str, Any]
+"""What a run of `synth generate` was asked for, as it stands in plan.json; its fingerprint names the run."""
+
+
+class Shard(NamedTuple):
+    """One file of a plan: images `first` to `first + rows`."""
+
+    name: str
+    first: int
+    rows: int
+
+
+class Draw(NamedTuple):
+    """What image i is to show, and the randomness it is made of."""
+
+    labels: dict[str, Any]
+    seed: int
+    noise: np.ndarray
+
+
+def make(
+    model: Path, n: int, seed: int, labels: Path | None, steps: int, guidance: float, batch: int, quality: int
+) -> Plan:
+    """The plan of `n` images from a generator's folder.
+
+    Raises:
+        UserError: a number is out of range, or the label file is wrong.
+    """
+    for name, value, least in (
+        ("n", n, 1),
+        ("steps", steps, 1),
+        ("guidance", guidance, 1),
+        ("seed", seed, 0),
+    ):
+        if value < least:
+            raise UserError(f"--{name} {value}: must be at least {least}")
+    return {
+        "kind": "synthetic",
+        "n": n,
+        "seed": seed,
+        "model": weights_fingerprint(model),
+        "steps": steps,
+        "solver": "dpmsolver++ 2M, trailing, zero terminal SNR",
+        "guidance": float(guidance),
+        "batch": batch,
+        "jpeg_quality": quality,
+        "rows_per_shard": _rows_per_shard(n, batch),
+        "vocabulary": VOCABULARY,
+        "libraries": versions(),
+        "mix": read_mix(labels) if labels else read_json(model / "mix.json"),
+    }
+
+
+def weights_fingerprint(folder: Path) -> str:
+    """The hash of a generator's weights and settings."""
+    parts = sorted(p for p in folder.rglob("*") if p.suffix in (".safetensors", ".json"))
+    return fingerprint({str(p.relative_to(folder)): sha256(p) for p in parts})
+
+
+def read_mix(path: Path) -> list[dict[str, Any]]:
+    """The label distribution in a YAML file: `mix:` is a list of {weight, labels}.
+
+    Raises:
+        UserError: a key, a weight or a label is wrong.
+    """
+    mix = read_yaml(path).get("mix")
+    if not isinstance(mix, list) or not mix:
+        raise UserError(f"{path}: key 'mix' must be a list of {{weight: …, labels: {{…}}}}")
+    for place, entry in enumerate(mix):
+        where = f"{path}: mix[{place}]"
+        if not isinstance(entry, dict) or set(entry) != {"weight", "labels"}:
+            raise UserError(f"{where}: must have exactly 'weight' and 'labels'")
+        if not isinstance(entry["weight"], int | float) or entry["weight"] <= 0:
+            raise UserError(f"{where}: weight={entry['weight']!r} must be a positive number")
+        labels = entry["labels"] or {}
+        unknown = set(labels) - set(LABELS)
+        if unknown:
+            raise UserError(f"{where}: unknown label '{min(unknown)}'; known: {', '.join(LABELS)}")
+        check_labels(labels, where)
+        entry["labels"] = labels
+    return mix
+
+
+def _rows_per_shard(n: int, batch: int) -> int:
+    """About forty shards, of whole batches, of at most 5000 rows: a kill loses little, a million is 200 files."""
+    return max(batch, min(5000, n // 40) // batch * batch)
+
+
+def shards(plan: Plan) -> list[Shard]:
+    """Every file of a plan; the splits are 8 : 1 : 1 and follow one another."""
+    n = plan["n"]
+    ends = [n * 8 // 10, n * 9 // 10, n]
+    found = []
+    for split, first, end in zip(SPLITS, [0, *ends[:-1]], ends, strict=True):
+        starts = range(first, end, plan["rows_per_shard"])
+        for number, start in enumerate(starts):
+            name = shard_name(split, number, len(starts))
+            found.append(Shard(name, start, min(end - start, plan["rows_per_shard"])))
+    return found
+
+
+def draws(plan: Plan, indices: range, shape: tuple[int, int, int]) -> Iterator[Draw]:
+    """The labels, seed and (C, H, W) noise of some images, each keyed by (plan seed, index) alone."""
+    bounds = list(itertools.accumulate(entry["weight"] for entry in plan["mix"]))
+    for index in indices:
+        rng = np.random.Generator(np.random.Philox(key=[plan["seed"], index]))
+        choice = bisect.bisect_right(bounds, rng.random() * bounds[-1])
+        labels = plan["mix"][min(choice, len(bounds) - 1)]["labels"]
+        seed = int(rng.integers(2**63))
+        yield Draw(labels, seed, rng.standard_normal(shape, np.float32))
+
+
+def describe(plan: Plan) -> str:
+    """A few lines for people: what a dry run prints."""
+    total = sum(entry["weight"] for entry in plan["mix"])
+    lines = [
+        f"{plan['n']} images in {len(shards(plan))} shards of up to {plan['rows_per_shard']}, seed {plan['seed']}, "
+        f"{plan['steps']} steps, guidance {plan['guidance']:g}",
+        f"plan {fingerprint(plan)[:16]}, model {plan['model'][:16]}",
+    ]
+    for entry in plan["mix"][:12]:
+        shown = {k: v for k, v in entry["labels"].items() if v not in (None, 0, [])}
+        lines.append(f"{entry['weight'] / total:7.2%}  {json.dumps(shown, ensure_ascii=False)}")
+    if len(plan["mix"]) > 12:
+        lines.append(f"        and {len(plan['mix']) - 12} more label combinations")
+    return "\n".join(lines)

@@ -1,0 +1,392 @@
+"""The generator: training, sampling, resuming, and what it refuses."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from killing import finish, kill_often
+from pictures import folder
+from typer.testing import CliRunner
+
+from synth import diffusion, pipeline, plan
+from synth.base.config import fingerprint
+from synth.base.errors import UserError
+from synth.base.runs import read_json, read_metrics
+from synth.cli import app
+from synth.conditioning import CONDITIONS, UNKNOWN, LabelConditioning, code, mirror
+from synth.fundus.images import Preprocessing
+from synth.fundus.records import Pictures, read_table
+from synth.network import Denoiser, NetworkConfig
+from synth.training import TrainConfig, mix_of, train
+from synth.wavelet import WaveletSpace, haar, unhaar
+
+TINY = TrainConfig(
+    images=96,
+    batch=16,
+    micro_batch=8,
+    save_every=32,
+    ema_halflife=64,
+    preprocessing=Preprocessing(size=16),
+    network=NetworkConfig(channels=(16, 32), attention_from=1),
+)
+SET = ["images=96", "batch=16", "micro_batch=8", "save_every=32", "ema_halflife=64"]
+SET += ["preprocessing.size=16", "network.channels=[16,32]", "network.attention_from=1"]
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    return folder(tmp_path_factory.mktemp("records"), 60)
+
+
+@pytest.fixture(scope="module")
+def run(records, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    train(TINY, records, out)
+    return out
+
+
+def weights(run: Path) -> dict[str, str]:
+    return {p.parent.name: plan.sha256(p) for p in sorted((run / "model").rglob("*.safetensors"))}
+
+
+def invoke(*arguments: object):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def test_the_wavelet_space_loses_nothing():
+    images = torch.rand(5, 3, 16, 16) * 2 - 1
+    assert torch.allclose(unhaar(haar(images)), images, atol=1e-6)
+    space = WaveletSpace(levels=2)
+    space.fit(images)
+    assert torch.allclose(space.decode(space.encode(images)), images, atol=1e-5)
+
+
+def test_the_haar_transform_keeps_energy():
+    images = torch.randn(2, 3, 8, 8)
+    assert float(haar(images).square().sum()) == pytest.approx(float(images.square().sum()), rel=1e-5)
+
+
+def test_unknown_is_not_absent():
+    place = list(CONDITIONS).index("is_gc")
+    assert code({})[place] == code({"is_gc": None})[place] == UNKNOWN[place]
+    assert code({"is_gc": 0})[place] == 0
+    cataract = list(CONDITIONS).index("cataract")
+    assert code({"findings": None})[cataract] == UNKNOWN[cataract]
+    assert code({"findings": []})[cataract] == 0
+    assert code({"findings": ["cataract"]})[cataract] == 1
+
+
+def test_a_mirrored_right_eye_is_a_left_eye_and_an_unknown_one_stays_unknown():
+    left, right = code({"eye_side": "left", "is_gc": 1}), code({"eye_side": "right", "is_gc": 1})
+    assert (mirror(left) == right).all() and (mirror(right) == left).all()
+    assert (mirror(UNKNOWN) == UNKNOWN).all()
+
+
+def test_every_condition_changes_the_vector():
+    network = LabelConditioning(16)
+    with torch.inference_mode():
+        vectors = network(torch.from_numpy(np.stack([UNKNOWN, *(_with(name) for name in CONDITIONS)])))
+    assert len({tuple(v.tolist()) for v in vectors}) == len(CONDITIONS) + 1
+
+
+def _with(name: str) -> np.ndarray:
+    changed = UNKNOWN.copy()
+    changed[list(CONDITIONS).index(name)] = 0
+    return changed
+
+
+def test_the_last_diffusion_step_holds_no_signal():
+    assert float(diffusion.noising().alphas_cumprod[-1]) < 1e-6
+
+
+def test_a_perfect_denoiser_has_no_loss_and_a_blind_one_has():
+    schedule = diffusion.noising()
+    clean, noise = torch.randn(4, 3, 8, 8), torch.randn(4, 3, 8, 8)
+    step = torch.tensor([1, 300, 700, 999])
+
+    class Knowing(torch.nn.Module):
+        def forward(self, noisy, step, codes):
+            return schedule.get_velocity(clean, noise, step)
+
+    class Blind(torch.nn.Module):
+        def forward(self, noisy, step, codes):
+            return torch.zeros_like(noisy)
+
+    codes = torch.zeros(4, len(UNKNOWN), dtype=torch.int64)
+    assert float(diffusion.loss(Knowing(), schedule, clean, noise, step, codes)) < 1e-10
+    assert float(diffusion.loss(Blind(), schedule, clean, noise, step, codes)) > 0.01
+
+
+def test_training_writes_a_curve_and_a_diffusers_folder(run):
+    assert [row["images"] for row in read_metrics(run / "metrics.jsonl")] == [32, 64, 96]
+    assert {p.name for p in (run / "model").iterdir() if p.is_dir()} == {
+        "unet",
+        "scheduler",
+        "conditioning",
+        "space",
+    }
+    assert pipeline.FundusPipeline.from_pretrained(run / "model").size == 16
+    known = pipeline.facts(run / "model")
+    assert known["images"] == 96 and known["preprocessing"]["name"] == "fov-square"
+    assert known["config"]["network"]["channels"] == [16, 32]
+
+
+def test_the_average_is_not_the_last_weight(run):
+    state = torch.load(run / "state.pt", weights_only=True)
+    loaded, _ = pipeline.load(run)
+    assert not torch.equal(loaded.unet.conv_in.weight, state["weights"]["unet.conv_in.weight"])
+
+
+def test_a_finished_run_does_nothing_and_a_longer_one_goes_on(run, records, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    before = (copy / "state.pt").stat().st_mtime_ns
+    train(TINY, records, copy)
+    assert (copy / "state.pt").stat().st_mtime_ns == before
+    train(TINY.model_copy(update={"images": 128}), records, copy)
+    assert pipeline.facts(copy / "model")["images"] == 128
+
+
+def test_another_config_in_the_same_run_folder_is_refused(run, records):
+    with pytest.raises(
+        UserError, match=r"another config \(lr is 0\.0008 there, 0\.1 here\); choose another --out"
+    ):
+        train(TINY.model_copy(update={"lr": 0.1}), records, run)
+
+
+@pytest.mark.timeout(400)
+def test_training_killed_at_five_random_moments_ends_with_the_same_weights(records, tmp_path):
+    def arguments(out: Path) -> list[str]:
+        return ["synth", "train", "--data", str(records), "--out", str(out), *_flags(SET)]
+
+    finish(arguments(tmp_path / "whole"))
+    hits = kill_often(arguments(tmp_path / "killed"), tmp_path / "killed/config.json", seconds=4)
+    assert hits >= 1
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+    assert read_metrics(tmp_path / "killed/metrics.jsonl") == read_metrics(tmp_path / "whole/metrics.jsonl")
+
+
+def _flags(assignments: list[str]) -> list[str]:
+    return [part for assignment in assignments for part in ("--set", assignment)]
+
+
+@pytest.mark.timeout(400)
+def test_generating_killed_at_five_random_moments_ends_with_the_same_shards(run, tmp_path):
+    def arguments(out: Path) -> list[str]:
+        named = ["--model", str(run), "--n", "320", "--steps", "2", "--out", str(out), "--workers", "1"]
+        return ["synth", "generate", *named, "--batch", "8"]
+
+    finish(arguments(tmp_path / "whole"))
+    hits = kill_often(arguments(tmp_path / "killed"), tmp_path / "killed/plan.json", seconds=10)
+    assert hits >= 1
+    whole, killed = _shards(tmp_path / "whole"), _shards(tmp_path / "killed")
+    assert len(whole) == 40 and killed == whole
+    assert not [
+        p for p in (tmp_path / "killed/data").iterdir() if p.suffix not in (".json", ".parquet")
+    ] or all(p.name.startswith(".") for p in (tmp_path / "killed/data").iterdir() if p.suffix == ".tmp")
+
+
+def _shards(out: Path) -> dict[str, str]:
+    return {p.name: plan.sha256(p) for p in (out / "data").glob("*.parquet") if not p.name.startswith(".")}
+
+
+@pytest.fixture(scope="module")
+def synthetic(run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("synthetic") / "set"
+    result = invoke(
+        "generate", "--model", run, "--n", 50, "--steps", 3, "--batch", 8, "--out", out, "--workers", 1
+    )
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def test_image_i_does_not_depend_on_how_many_were_asked_for(run, synthetic, tmp_path):
+    loaded, _ = pipeline.load(run)
+    asked = read_json(synthetic / "plan.json")
+    one = next(iter(plan.draws(asked, range(7, 8), loaded.shape)))
+    many = list(plan.draws(asked, range(0, 50), loaded.shape))[7]
+    assert one.labels == many.labels and one.seed == many.seed and (one.noise == many.noise).all()
+
+
+def test_shares_of_a_plan_fill_the_same_folder_with_the_same_files(run, synthetic, tmp_path):
+    for share in ("1/2", "0/2"):
+        named = ("--model", run, "--n", 50, "--steps", 3, "--batch", 8, "--out", tmp_path / "shared")
+        assert invoke("generate", *named, "--workers", 1, "--shards", share).exit_code == 0
+    assert _shards(tmp_path / "shared") == _shards(synthetic)
+    assert (tmp_path / "shared/README.md").read_text() == (synthetic / "README.md").read_text()
+
+
+def test_the_synthetic_set_opens_in_hugging_face_duckdb_and_croissant(synthetic):
+    import datasets
+    import duckdb
+    import mlcroissant
+
+    opened = datasets.load_dataset(str(synthetic))
+    assert {split: len(opened[split]) for split in opened} == {"train": 40, "validation": 5, "test": 5}
+    assert opened["train"][0]["image"].size == (16, 16)
+    found = duckdb.sql(f"select dr_grade, count(*) from '{synthetic}/data/*.parquet' group by 1").fetchall()
+    assert sum(count for _, count in found) == 50
+    croissant = mlcroissant.Dataset(jsonld=synthetic / "croissant.json")
+    assert not croissant.metadata.issues.errors
+    first = next(iter(croissant.records("records")))
+    assert first["records/source"] == b"visionclip"
+
+
+def test_synthetic_records_carry_captions_and_no_patient(synthetic):
+    rows = read_table(synthetic).to_pylist()
+    assert all(
+        r["age"] is None and r["sex"] is None and r["race"] is None and r["canary"] is None for r in rows
+    )
+    assert all(r["caption_zh"] and r["caption_en"] and r["plan"] == rows[0]["plan"] for r in rows)
+    assert len({bytes(data) for data in Pictures(synthetic)}) == 50
+
+
+def test_verify_finds_a_changed_byte_and_a_missing_shard(synthetic, tmp_path):
+    assert invoke("verify", synthetic).exit_code == 0
+    copy = tmp_path / "copy"
+    shutil.copytree(synthetic, copy)
+    shard = sorted((copy / "data").glob("train-*.parquet"))[0]
+    content = bytearray(shard.read_bytes())
+    content[100] ^= 1
+    shard.write_bytes(content)
+    result = invoke("verify", copy)
+    assert result.exit_code == 2 and "sha256 differs" in result.stderr and shard.name in result.stderr
+    shard.unlink()
+    shard.with_suffix(".json").unlink()
+    result = invoke("verify", copy)
+    assert result.exit_code == 2 and "1 shards are missing" in result.stderr
+
+
+def test_preview_draws_a_sheet(synthetic, tmp_path):
+    assert invoke("preview", synthetic, "--out", tmp_path / "sheet.png", "--count", 9).exit_code == 0
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_mix_hides_label_combinations_of_fewer_than_five_subjects(tmp_path):
+    from pictures import rows as drawn_rows
+
+    from synth.fundus.records import write_records
+
+    made = drawn_rows(40)
+    for record in made[:8]:  # four people
+        record["is_rvo"] = 1
+    write_records(tmp_path / "few", made, {"kind": "few"}, (1, 0, 0))
+    mix = mix_of(tmp_path / "few")
+    assert mix and not any(entry["labels"].get("is_rvo") for entry in mix)
+
+
+def test_labels_follow_the_file(run, tmp_path):
+    path = tmp_path / "mix.yaml"
+    path.write_text(
+        "mix:\n- {weight: 3, labels: {is_gc: 1}}\n- {weight: 1, labels: {dr_grade: 2, findings: []}}\n"
+    )
+    asked = plan.make(pipeline.locate(run), 2000, 0, path, 20, 2.0, 16, 95)
+    drawn = [draw.labels for draw in plan.draws(asked, range(2000), (1, 1, 1))]
+    assert sum(labels.get("is_gc") == 1 for labels in drawn) == pytest.approx(1500, abs=80)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("mix: []", "must be a list"),
+        ("mix: [{weight: 1, labels: {is_gx: 1}}]", "unknown label 'is_gx'"),
+        ("mix: [{weight: 1, labels: {dr_grade: 7}}]", "dr_grade=7 is outside the vocabulary"),
+        ("mix: [{weight: -1, labels: {}}]", "weight=-1 must be a positive number"),
+    ],
+)
+def test_a_wrong_label_file_is_one_clear_line(run, tmp_path, text, message):
+    path = tmp_path / "mix.yaml"
+    path.write_text(text)
+    result = invoke("generate", "--model", run, "--n", 5, "--labels", path, "--out", tmp_path / "out")
+    assert result.exit_code == 2 and message in result.stderr and str(path) in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_an_output_folder_of_another_plan_is_refused_and_left_alone(run, synthetic):
+    before = _shards(synthetic)
+    result = invoke(
+        "generate", "--model", run, "--n", 50, "--steps", 3, "--seed", 9, "--batch", 8, "--out", synthetic
+    )
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"synth: {synthetic}: holds another plan (seed is 0 there, 9 here); "
+        "choose another --out or delete the folder\n"
+    )
+    assert _shards(synthetic) == before
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--model", "nowhere"], "nowhere: no generator there"),
+        ([], "--model is missing"),
+        (["--model", "x", "--engine", "ray"], "--engine ray comes with visionclip 0.2"),
+        (["--model", "x", "--format", "webdataset"], "--format webdataset comes with visionclip 0.2"),
+        (["--model", "x", "--format", "png"], "--format 'png': known: parquet, webdataset"),
+    ],
+)
+def test_what_generate_cannot_do_is_one_clear_line(arguments, message):
+    result = invoke("generate", "--n", 5, *arguments)
+    assert result.exit_code == 2 and result.stderr.startswith(f"synth: {message}")
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_foreign_diffusers_folder_is_refused(run, tmp_path):
+    copy = tmp_path / "model"
+    shutil.copytree(run / "model", copy)
+    (copy / "visionclip.json").unlink()
+    with pytest.raises(UserError, match="that 'synth train' did not write"):
+        pipeline.load(copy)
+    shutil.copytree(run / "model", tmp_path / "other")
+    index = json.loads((tmp_path / "other/model_index.json").read_text())
+    index["space"] = ["os", "system"]
+    (tmp_path / "other/model_index.json").write_text(json.dumps(index))
+    with pytest.raises(UserError, match="not a WaveletSpace"):
+        pipeline.load(tmp_path / "other")
+
+
+def test_a_damaged_generator_is_one_clear_line(run, tmp_path):
+    copy = tmp_path / "model"
+    shutil.copytree(run / "model", copy)
+    path = copy / "unet/diffusion_pytorch_model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UserError, match="damaged generator"):
+        pipeline.load(copy)
+
+
+def test_guidance_moves_the_picture_and_scale_one_is_none(run):
+    loaded, _ = pipeline.load(run)
+    codes = torch.from_numpy(np.stack([code({"is_gc": 1})] * 2))
+    noise = torch.randn(2, *loaded.shape, generator=torch.Generator().manual_seed(0))
+    plain = loaded(codes, noise, steps=3, guidance=1.0)
+    assert torch.equal(plain, loaded(codes, noise, steps=3, guidance=1.0))
+    assert not torch.equal(plain, loaded(codes, noise, steps=3, guidance=4.0))
+
+
+def test_a_plan_is_named_by_its_content(run):
+    made = [plan.make(pipeline.locate(run), 10, seed, None, 20, 2.0, 16, 95) for seed in (0, 0, 1)]
+    assert fingerprint(made[0]) == fingerprint(made[1]) != fingerprint(made[2])
+
+
+@pytest.mark.parametrize("n", [1, 9, 100, 12_345])
+def test_shards_cover_every_index_once(run, n):
+    asked = plan.make(pipeline.locate(run), n, 0, None, 20, 2.0, 16, 95)
+    covered = [i for shard in plan.shards(asked) for i in range(shard.first, shard.first + shard.rows)]
+    assert covered == list(range(n))
+
+
+def test_a_misspelt_training_key_names_the_right_one(records, tmp_path):
+    result = invoke("train", "--data", records, "--out", tmp_path / "x", "--set", "network.chanels=[16]")
+    assert result.exit_code == 2
+    assert result.stderr == "synth: --set: unknown key 'network.chanels'; did you mean 'channels'?\n"
+
+
+def test_the_denoiser_is_as_large_as_its_config_says():
+    small = Denoiser(NetworkConfig(channels=(16, 16)), 16)
+    large = Denoiser(NetworkConfig(channels=(32, 32)), 16)
+    assert sum(p.numel() for p in small.parameters()) < sum(p.numel() for p in large.parameters())
+    with pytest.raises(ValueError, match="not a multiple of 16"):
+        NetworkConfig(channels=(20,))
