@@ -70,5 +70,5 @@ def _labels(line: Line, where: str) -> dict[str, Any]:
         "is_pm": 0 if flags["myopic_fundus"] == 0 else None,
         "is_dm": 0 if flags["myopic_fundus"] == 0 else None,
         "is_retinal_region_readable": quality,
-        "findings": sorted(findings) if findings or known else None,
+        "findings": list(findings) if findings or known else None,
     }

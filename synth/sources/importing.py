@@ -12,6 +12,7 @@ from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import progress, read_json, sha256, write_json
 from synth.fundus.records import Row, claim, row, write_records
+from synth.fundus.vocabulary import FINDING_KEYS
 from synth.sources import SOURCES, source_of
 from synth.sources.pictures import Photo, checked, digest
 from synth.sources.report import Report
@@ -42,15 +43,7 @@ def import_source(
     photos = _photos(name, mapping)
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; unpack the set '{name}' and give its folder as --root")
-    plan = {
-        "kind": "import",
-        "source": name,
-        "root": str(root.resolve()),
-        "content": _content(root),
-        "shares": list(shares),
-        "size": size,
-        "mapping": mapping.read_text(encoding="utf-8") if mapping else None,
-    }
+    plan = _plan(name, root, shares, size, mapping)
     if out.exists():
         claim(out, plan)  # before much is read
     summary = out / "import.json"  # written last
@@ -70,6 +63,20 @@ def import_source(
     result = report.summary() | {"splits": splits, "licence": set_.licence, "citation": set_.citation}
     write_json(summary, result)
     return result
+
+
+def _plan(
+    name: str, root: Path, shares: Sequence[int], size: int | None, mapping: Path | None
+) -> dict[str, Any]:
+    return {
+        "kind": "import",
+        "source": name,
+        "root": str(root.resolve()),
+        "content": _content(root),
+        "shares": list(shares),
+        "size": size,
+        "mapping": mapping.read_text(encoding="utf-8") if mapping else None,
+    }
 
 
 def _content(root: Path) -> str:
@@ -152,6 +159,8 @@ def _record(
     identity = f"{name}-{known.pop('id')}"
     subject = known.pop("subject_id", None)
     labels = {"modality": "cfp", "source": name} | known
+    if labels.get("findings"):
+        labels["findings"] = sorted(set(labels["findings"]), key=FINDING_KEYS.index)
     content, meaning = digest(data), hash(repr(sorted(labels.items())))
     if content in seen:
         differs = " and labelled differently, the first kept" if seen[content] != meaning else ""

@@ -67,5 +67,5 @@ def _labels(line: Line, where: str, report: Report) -> dict[str, Any]:
     elif not marks.get("CME"):
         labels["is_dme"] = 0
     labels["is_dm"] = None if marks["MYA"] else 0
-    labels["findings"] = sorted({finding for mark, finding in _FINDINGS.items() if marks.get(mark)})
+    labels["findings"] = [finding for mark, finding in _FINDINGS.items() if marks.get(mark)]
     return labels

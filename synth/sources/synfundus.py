@@ -107,7 +107,7 @@ def labels(line: Line, where: str) -> dict[str, Any]:
     if side not in _SIDES:
         raise UserError(f"{where}: eye_side='{side}' is outside the vocabulary; known: left, right")
     told = {finding: flag(key) for key, finding in _FINDINGS.items() if key in line}
-    found = sorted(finding for finding, value in told.items() if value)
+    found = [finding for finding, value in told.items() if value]
     return {
         "dr_grade": flag("dr_grade", range(5)),
         **{key: flag(key) for key in (*FLAGS, *READABILITY_KEYS)},
