@@ -1,0 +1,122 @@
+"""The report page of the demo: pictures first, then curves, tables and commands; one file, no network."""
+
+import base64
+import io
+import platform
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import matplotlib.pyplot as plt
+import pyarrow as pa
+
+from synth.base.runs import read_json, read_metrics, write_text
+from synth.fundus import records
+from synth.fundus.vocabulary import DISEASES, DR, DR_GRADES, FINDINGS, FLAGS, NORMAL, READABILITY_KEYS
+
+PER_ROW = 4
+
+
+class Condition(NamedTuple):
+    """One row of the contact sheet: its names, and which records belong to it."""
+
+    zh: str
+    en: str
+    holds: Callable[[dict[str, Any]], bool]
+
+
+def conditions() -> list[Condition]:
+    """Normal, the grades of diabetic retinopathy, the other ten diseases, and cataract."""
+    rows = [Condition(NORMAL.zh, NORMAL.en, lambda r: r["dr_grade"] == 0 and not any(r[k] for k in FLAGS))]
+    for grade in DR_GRADES[1:]:
+        rows.append(
+            Condition(
+                f"{DR.zh}（{grade.zh}）",
+                f"{grade.en} {DR.en}",
+                lambda r, g=int(grade.key): r["dr_grade"] == g,
+            )
+        )
+    rows += [Condition(term.zh, term.en, lambda r, key=term.key: r[key] == 1) for term in DISEASES]
+    cataract = next(term for term in FINDINGS if term.key == "cataract")
+    return [*rows, Condition(cataract.zh, cataract.en, lambda r: "cataract" in (r["findings"] or ()))]
+
+
+def burden(record: dict[str, Any]) -> int:
+    """How much else a picture shows: diseases, findings, and regions that cannot be read."""
+    diseases = sum(record[key] or 0 for key in FLAGS) + bool(record["dr_grade"])
+    return diseases + len(record["findings"] or ()) + sum(record[key] == 0 for key in READABILITY_KEYS)
+
+
+class Gallery:
+    """The pictures of a folder of records, with their labels and captions."""
+
+    def __init__(self, folder: Path) -> None:
+        table: pa.Table = records.read_table(folder)
+        self.rows = table.to_pylist()
+        self.pictures = records.Pictures(folder)
+
+    def pick(self, condition: Condition) -> list[dict[str, str]]:
+        """Up to `PER_ROW` pictures of a condition, those that show little else first."""
+        found = [i for i, record in enumerate(self.rows) if condition.holds(record)]
+        found.sort(key=lambda i: (burden(self.rows[i]), i))
+        return [self._show(i) for i in found[:PER_ROW]]
+
+    def _show(self, index: int) -> dict[str, str]:
+        record = self.rows[index]
+        kind = "png" if self.pictures[index].startswith(b"\x89PNG") else "jpeg"
+        return {
+            "source": data_uri(self.pictures[index], f"image/{kind}"),
+            "zh": record["caption_zh"] or "",
+            "en": record["caption_en"] or "",
+        }
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """`data` as an address that a page can carry in itself."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def curves(runs: dict[str, Path]) -> str:
+    """Loss over images seen, one panel per run, as an SVG address; rows without a loss are left out."""
+    figure, panels = plt.subplots(1, len(runs), figsize=(5 * len(runs), 2.8), squeeze=False)
+    for panel, (name, path) in zip(panels[0], runs.items(), strict=True):
+        rows = [row for row in read_metrics(path) if row.get("loss") is not None]
+        panel.plot([row["images"] for row in rows], [row["loss"] for row in rows], linewidth=1.2)
+        panel.set(title=name, xlabel="images seen", ylabel="loss")
+        panel.grid(alpha=0.3)
+    figure.tight_layout()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg")
+    plt.close(figure)
+    return data_uri(buffer.getvalue(), "image/svg+xml")
+
+
+def build(out: Path, commands: Sequence[dict[str, Any]]) -> None:
+    """Write `out/report.html` from what the commands of the demo left in `out`."""
+    phantoms, synthetic = Gallery(out / "phantoms"), Gallery(out / "synthetic")
+    sheet = [
+        {"zh": c.zh, "en": c.en, "phantoms": phantoms.pick(c), "synthetic": synthetic.pick(c)}
+        for c in conditions()
+    ]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    html = environment.get_template("page.html.j2").render(
+        sheet=sheet,
+        count={"phantoms": len(phantoms.rows), "synthetic": len(synthetic.rows)},
+        curves=curves(
+            {"generator": out / "generator" / "metrics.jsonl", "CLIP": out / "clip" / "metrics.jsonl"}
+        ),
+        evaluation=read_json(out / "eval" / "report.json"),
+        audit=read_json(out / "audit" / "report.json"),
+        commands=commands,
+        seconds=int(sum(command["seconds"] for command in commands)),
+        made_with=f"visionclip {version('visionclip')}, torch {version('torch')}, Python {platform.python_version()}",
+    )
+    write_text(out / "report.html", html)

@@ -1,0 +1,81 @@
+"""The examples say what is true: their files are read, their commands parse, their page is built."""
+
+import shlex
+import shutil
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import page
+import pytest
+import run
+import typer
+
+from synth.base.runs import append_metrics, write_json
+from synth.fundus import images, records
+from synth.fundus.records import read_table, row, write_records
+from synth.sources.importing import import_source
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+FLAT = images.encode(np.full((16, 16, 3), 90, np.uint8))
+
+
+def test_the_folder_example_is_read_as_it_says(tmp_path):
+    shutil.copy(EXAMPLES / "folder" / "visits.csv", tmp_path)
+    (tmp_path / "photos").mkdir()
+    for place, name in enumerate(("p001_od", "p001_os", "p002_od")):
+        picture = np.full((16, 16, 3), 60 + 40 * place, np.uint8)
+        (tmp_path / "photos" / f"{name}.jpg").write_bytes(images.encode(picture))
+    result = import_source("folder", tmp_path, tmp_path / "out", mapping=EXAMPLES / "folder" / "mapping.yaml")
+    assert (result["kept"], result["dropped"]) == (3, 0)
+    found = {(r["subject_id"], r["eye_side"]): r for r in read_table(tmp_path / "out").to_pylist()}
+    assert found["folder-p001", "right"]["dr_grade"] == 2
+    assert found["folder-p001", "right"]["findings"] == ["haemorrhage", "exudate"]
+    assert found["folder-p001", "left"]["findings"] == []
+    assert found["folder-p002", "right"]["findings"] is None
+    assert found["folder-p002", "right"]["is_gc"] == 1
+    assert found["folder-p002", "right"]["sex"] is None
+
+
+@pytest.mark.parametrize("step", run.steps(Path("demo")), ids=lambda step: step.command[:20])
+def test_a_command_of_the_demo_has_flags_and_files_that_exist(step, monkeypatch):
+    monkeypatch.chdir(EXAMPLES.parent)
+    name, verb, *arguments = shlex.split(step.command)
+    group = typer.main.get_command(import_module(f"{name}.cli").app)
+    known = {option for parameter in group.commands[verb].params for option in parameter.opts}  # type: ignore[attr-defined]
+    assert {argument for argument in arguments if argument.startswith("--")} <= known
+    assert all(Path(argument).is_file() for argument in arguments if argument.endswith(".yaml"))
+
+
+def test_the_page_of_the_demo_carries_everything_in_itself(tmp_path):
+    labels = [{"is_gc": 1}, {"dr_grade": 3}, dict.fromkeys(records.FLAGS, 0) | {"dr_grade": 0}] * 2
+    for name in ("phantoms", "synthetic"):
+        rows = [
+            row(id=f"i{i}", subject_id=f"s{i}", image={"bytes": FLAT, "path": None}, caption_zh="疑似青光眼。",
+                caption_en="<glaucoma>", **each)
+            for i, each in enumerate(labels)
+        ]  # fmt: skip
+        write_records(tmp_path / name, rows, {"kind": name})
+    for name in ("generator", "clip"):
+        (tmp_path / name).mkdir()
+        append_metrics(tmp_path / name / "metrics.jsonl", images=8, loss=1.5)
+        append_metrics(tmp_path / name / "metrics.jsonl", images=16, loss=1.2)
+    answer = {"word": "REVEALS", "level": "weak", "why": "lower bound of AUC 0.6 > 0.52"}
+    number = {"value": 0.7, "low": 0.6, "high": 0.8, "patients": 6}
+    attribute = {"name": "sex", "reveals": answer, "training_adds": answer, "patients": 6, "images": 6,
+                 "rows": [{"name": "the encoder", "person": {"auc": number}, "image": {}}]}  # fmt: skip
+    panel = {"question": "Does it hold copies?", "verdict": "NOT TESTABLE", "why": "needs lists"}
+    write_json(tmp_path / "audit" / "report.json", {"attributes": [attribute], "panels": [panel]})
+    found = {"accuracy": number, "balanced_accuracy": number, "macro_auc": number}
+    blind = {"accuracy": 0.5, "balanced_accuracy": 0.5, "macro_auc": 0.5}
+    result = {"title": "Glaucoma", "patients": 6, "n": 6, "classes": {"no": 3, "glaucoma": 3},
+              "metrics": {"zh": found, "en": found}, "without_pictures": {"chance": blind}}  # fmt: skip
+    write_json(tmp_path / "eval" / "report.json", {"results": [result]})
+    commands = [{"name": "a step", "command": "synth phantom --n 6", "seconds": 75.4, "status": 0}]
+    page.build(tmp_path, commands)
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert html.count('<img src="data:image/jpeg;base64,') == 12
+    assert "&lt;glaucoma&gt;" in html and "<glaucoma>" not in html
+    assert "疑似青光眼。" in html
+    assert "1:15" in html
+    assert "http" not in html.replace("http://www.w3.org", "")
