@@ -1,0 +1,148 @@
+"""Zero-shot tasks as data: which records make a class, and which texts describe it, in both languages.
+
+One YAML file holds one or more tasks.  A class is `where` (records) and `labels` (what a caption of it would
+state, worded by every template of `synth.fundus.captions`: the style that the encoder learnt), or `zh` and
+`en` texts of its own.  `normal` stands for the eleven diseases absent and no finding.
+"""
+
+import difflib
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field, field_validator, model_validator
+
+from synth.base.config import Config, check, read_yaml
+from synth.base.errors import UserError
+from synth.fundus import captions
+from synth.fundus.records import COLUMNS, check_labels
+from synth.fundus.vocabulary import DR, FLAGS
+
+NORMAL: dict[str, Any] = dict.fromkeys((DR.key, *FLAGS), 0) | {"findings": []}
+
+Lang = Literal["zh", "en"]
+Condition = dict[str, Any]
+"""Column -> value, or list of values, null for unknown; all must hold.  Of findings: one that is there, or [] for none."""
+
+
+class Class(Config):
+    """One class of a task."""
+
+    where: tuple[Condition, ...]
+    """The records that belong to it: those of which any condition holds."""
+    labels: dict[str, Any] = Field(default={})
+    """What a caption states of it; every template words it."""
+    zh: tuple[str, ...] = ()
+    """Chinese texts, beside those of `labels`."""
+    en: tuple[str, ...] = ()
+    """English texts, beside those of `labels`."""
+
+    @field_validator("where", mode="before")
+    @classmethod
+    def one_or_more(cls, value: Any) -> Any:
+        conditions = value if isinstance(value, list | tuple) else [value]
+        return tuple(NORMAL if condition == "normal" else condition for condition in conditions)
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def normal_is_a_word(cls, value: Any) -> Any:
+        return NORMAL if value == "normal" else value
+
+    @model_validator(mode="after")
+    def has_words_and_columns(self) -> Self:
+        for column in {key for condition in self.where for key in condition}:
+            if column not in COLUMNS:
+                raise ValueError(f"unknown column '{column}'; known: {', '.join(COLUMNS)}")
+        try:
+            check_labels(self.labels, "labels")
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        if not self.labels and not (self.zh and self.en):
+            raise ValueError("a class needs 'labels', or texts in both 'zh' and 'en'")
+        return self
+
+    def texts(self, lang: Lang) -> tuple[str, ...]:
+        """The prompts of this class in one language."""
+        written = captions.variants(self.labels, lang) if self.labels else ()
+        return tuple(dict.fromkeys((*written, *(self.zh if lang == "zh" else self.en))))
+
+    def holds(self, record: dict[str, Any]) -> bool:
+        """Whether a record belongs to this class."""
+        return any(
+            all(_fits(record[column], wanted) for column, wanted in condition.items())
+            for condition in self.where
+        )
+
+
+class Task(Config):
+    """Classes to choose between."""
+
+    title: str
+    """For people."""
+    source: str
+    """Where the classes and the words come from."""
+    ordinal: bool = False
+    """The classes are grades, from none to most."""
+    classes: dict[str, Class] = Field(min_length=2)
+    """By name, in order."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that tell the classes apart."""
+        keys = (key for each in self.classes.values() for condition in each.where for key in condition)
+        return tuple(dict.fromkeys(keys))
+
+    def classify(self, table: pa.Table) -> np.ndarray:
+        """(N,) the number of each record's class; -1 where it is of none, or of more than one."""
+        records = table.select(list(self.columns)).to_pylist()
+        found = [
+            [k for k, each in enumerate(self.classes.values()) if each.holds(record)] for record in records
+        ]
+        return np.array([ks[0] if len(ks) == 1 else -1 for ks in found], dtype=int)
+
+
+class File(Config):
+    """A file of prompts."""
+
+    on_request: bool = False
+    """Evaluated only if it is asked for by name."""
+    tasks: dict[str, Task]
+    """By name."""
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    if isinstance(value, list) or wanted == []:  # findings
+        known = value if isinstance(value, list) else None
+        return known == [] if wanted == [] else known is not None and wanted in known
+    return value in wanted if isinstance(wanted, list) else value == wanted
+
+
+@cache
+def files() -> dict[str, File]:
+    """All files of prompts by name."""
+    folder = Path(__file__).parent
+    return {path.stem: check(File, read_yaml(path), str(path)) for path in sorted(folder.glob("*.yaml"))}
+
+
+def tasks(name: str | None = None) -> dict[str, Task]:
+    """The tasks of a name: one task, or all of a file; without a name, all that need not be asked for.
+
+    Raises:
+        UserError: no such task.
+    """
+    if name is None:
+        return {
+            key: task for file in files().values() if not file.on_request for key, task in file.tasks.items()
+        }
+    if name in files():
+        return dict(files()[name].tasks)
+    everything = {key: task for file in files().values() for key, task in file.tasks.items()}
+    if name not in everything:
+        known: Sequence[str] = sorted({*files(), *everything})
+        near = difflib.get_close_matches(name, known, 1)
+        remedy = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+        raise UserError(f"--prompts '{name}' is no task; {remedy}")
+    return {name: everything[name]}
