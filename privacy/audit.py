@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from privacy import attributes, pixels, population, probes, report, verdict
+from privacy import attributes, components, pixels, population, report, verdict
 from privacy.attributes import Cohort, Task
 from privacy.population import AuditConfig, Features, Finding
 from privacy.targets import Target, open_target
@@ -101,7 +101,7 @@ def judge(
 
 def _judge(finding: Finding, p: float, untrained: bool, twins: float) -> Judged:
     metric = "r2" if finding.task.kind == "years" else "auc"
-    permuted = float(finding.permuted.permuted.mean())
+    permuted = finding.permuted.permuted.tolist()
     first = verdict.reveals(finding.encoder(metric), p, permuted, twins, metric)
     second = verdict.adds(first, finding.excess, untrained, population.HEADLINE[finding.task.kind])
     return Judged(finding.task.name, finding.task, finding, first, second)
@@ -151,7 +151,9 @@ def _features(target: Target, folder: Path, cohort: Cohort, config: AuditConfig,
 
     def embedded(seed: int | None) -> np.ndarray:
         name = "encoder" if seed is None else f"untrained {seed}"
-        return probes.reduce(features(name, lambda: target.embed(photographs, table, seed)), cohort.patient)
+        return components.reduce(
+            features(name, lambda: target.embed(photographs, table, seed)), cohort.patient
+        )
 
     seeds = range(config.seed, config.seed + config.untrained_seeds) if target.has_untrained else ()
     return Features(

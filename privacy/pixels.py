@@ -5,7 +5,7 @@ What such features give away is a property of the photograph, not of a model or 
 
 import numpy as np
 
-from privacy import probes
+from privacy import components
 from synth.fundus.images import resize
 
 THUMBNAIL = 32
@@ -25,9 +25,9 @@ def features(photographs: np.ndarray, patient: np.ndarray) -> np.ndarray:
     thumbnails = np.stack([resize(photograph, THUMBNAIL).reshape(-1) for photograph in photographs])
     thumbnails = thumbnails.astype(np.float64) / 255
     thumbnails -= weights @ thumbnails
-    count = min(_COMPONENTS, int(patient[-1]), thumbnails.shape[1])
-    components = thumbnails @ probes.principal(thumbnails, weights, count) if count else thumbnails[:, :0]
-    return _standardise(np.concatenate([colours, components], axis=1), weights)
+    count = min(_COMPONENTS, max(1, int(patient[-1])), thumbnails.shape[1])
+    thumbnails = thumbnails @ components.principal(thumbnails, weights, count)
+    return _standardise(np.concatenate([colours, thumbnails], axis=1), weights)
 
 
 def _colours(photograph: np.ndarray) -> np.ndarray:

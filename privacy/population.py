@@ -27,15 +27,15 @@ HEADLINE = {"classes": "auc", "years": "mae"}
 class AuditConfig(Config):
     """How thoroughly an audit is done; the thresholds of its verdicts are no options."""
 
-    folds: int = Field(5, ge=2, le=20)
+    folds: int = Field(default=5, ge=2, le=20)
     """Groups of patients that take turns as the unseen ones."""
-    permutations: int = Field(200, ge=20)
-    """Of labels over patients; p cannot be below 1 / (1 + permutations)."""
-    bootstrap: int = Field(2000, ge=100)
+    permutations: int = Field(default=200, ge=60)
+    """Of labels over patients; p cannot be below 1 / (1 + permutations), and three attributes are asked for."""
+    bootstrap: int = Field(default=2000, ge=100)
     """Resamples of patients behind each interval."""
-    untrained_seeds: int = Field(5, ge=1)
+    untrained_seeds: int = Field(default=5, ge=1)
     """Untrained encoders; each costs one pass over the photographs."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     """Of folds, permutations, resamples and untrained weights."""
 
 

@@ -59,6 +59,7 @@ class Encoder:
         self.facts = {
             "path": str(path),
             "sha256": sha256(path),
+            "preprocessing": self.preprocessing.model_dump(),
             "kind": f"{said['format']} {said['version']}",
             "trained_with": said.get("libraries", {}),
             "training_data": said.get("data") or said.get("fingerprint"),
@@ -75,7 +76,7 @@ class Encoder:
         parts = []
         with progress(what, len(photographs)) as bar:
             for start in range(0, len(photographs), _BATCH):
-                parts.append(embed.pixels(model, photographs[start : start + _BATCH]))
+                parts.append(embed.pixels(model, np.array(photographs[start : start + _BATCH])))
                 bar.update(len(parts[-1]))
         found = np.concatenate(parts)
         if not np.isfinite(found).all():
@@ -106,6 +107,7 @@ class Embeddings:
         self.facts = {
             "path": str(path),
             "sha256": sha256(path),
+            "preprocessing": self.preprocessing.model_dump(),
             "kind": "embeddings made elsewhere",
             "dimensions": int(self._values.shape[1]),
         }

@@ -1,0 +1,238 @@
+"""`privacy audit` from records to report: what it answers, what it refuses, and what it never says."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from privacy import attributes, report
+from privacy.audit import judge
+from privacy.cli import app
+from privacy.population import AuditConfig, Features
+from synth.fundus import images, records
+
+QUICK = ["--set", "permutations=60", "--set", "bootstrap=100", "--set", "untrained_seeds=2"]
+PATIENTS = 48
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, ["audit", *map(str, arguments)])
+
+
+def photograph(red: bool, rng: np.random.Generator) -> bytes:
+    level = (190, 90, 40) if red else (60, 90, 190)
+    return images.encode(rng.normal(level, 20, (24, 24, 3)).clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def attackers(tmp_path_factory) -> Path:
+    """Two photographs each of patients whose sex is their colour, whose age is unrelated, without race."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("attackers")
+    rows = [
+        records.row(
+            id=f"{patient:03d}-{eye}",
+            subject_id=f"p{patient:03d}",
+            image={"bytes": photograph(patient % 2 == 0, rng), "path": None},
+            sex="FM"[patient % 2],
+            age=float(rng.integers(30, 80)),
+            source="test",
+        )
+        for patient in range(PATIENTS)
+        for eye in ("left", "right")
+    ]
+    records.write_records(folder, rows, {"source": "test"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def embeddings(tmp_path_factory) -> Path:
+    """Embeddings of the same photographs, in an order of their own, that show sex plainly."""
+    rng = np.random.default_rng(1)
+    ids = [f"{patient:03d}-{eye}" for patient in range(PATIENTS) for eye in ("left", "right")]
+    values = rng.normal(size=(len(ids), 6)).astype(np.float32)
+    values[:, 0] += [4 * (int(name[:3]) % 2) for name in ids]
+    order = rng.permutation(len(ids))
+    folder = tmp_path_factory.mktemp("embeddings")
+    table = pa.table({"id": [ids[i] for i in order], "embedding": [values[i].tolist() for i in order]})
+    pq.write_table(table, folder / "e.parquet")
+    np.save(folder / "e.npy", values[order])
+    (folder / "e.ids.txt").write_text("\n".join(ids[i] for i in order))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    """A CLIP of a few thousand weights, as `clip train` would leave it."""
+    from clip import embed
+    from clip.encoders import ClipConfig, ImageTower, TextTower, build
+    from synth.base.checkpoint import save
+
+    config = ClipConfig(
+        image=ImageTower(layers=(1, 1, 1, 1), width=8),
+        text=TextTower(layers=1, width=8, heads=1, feedforward=8, positions=52),
+        embedding=16,
+        preprocessing=images.Preprocessing(size=32),
+    )
+    model = build(config, seed=3)
+    path = tmp_path_factory.mktemp("clip") / "ckpt.pt"
+    save(path, {**embed.header(model), "weights": model.state_dict()})
+    return path
+
+
+def test_an_audit_of_a_checkpoint_answers_what_can_be_answered(attackers, checkpoint, tmp_path):
+    """Colour is in the pixels: any encoder reveals it, and training has no part in it."""
+    result = run("--model", checkpoint, "--attackers", attackers, "--out", tmp_path, "--json", *QUICK)
+    assert result.exit_code == 0, result.output
+    made = json.loads(result.stdout)
+    assert made == json.loads((tmp_path / "report.json").read_text())
+    age, sex, race = made["attributes"]
+    assert sex["reveals"]["word"] == "REVEALS" and sex["training_adds"]["word"] != "REVEALS"
+    assert age["reveals"]["word"] == "INCONCLUSIVE"
+    assert race["reveals"]["word"] == "NOT TESTABLE" and "no record states it" in race["reveals"]["why"]
+    assert [row["name"] for row in sex["rows"]] == [
+        "the encoder", "untrained encoders", "pixels", "permuted labels", "the prior"]  # fmt: skip
+    assert [panel["verdict"] for panel in made["panels"]] == ["REVEALS", "NOT TESTABLE", "NOT TESTABLE"]
+    assert made["model"]["sha256"] and made["attackers"]["fingerprint"] and made["model"]["preprocessing"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
+
+
+def test_a_killed_audit_continues_without_embedding_again(attackers, checkpoint, tmp_path, monkeypatch):
+    from privacy import pixels, targets
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    arguments = ["--model", checkpoint, "--attackers", attackers, "--out", tmp_path, *QUICK]
+    with monkeypatch.context() as patch:
+        patch.setattr(pixels, "features", killed)
+        assert run(*arguments).exit_code != 0
+    monkeypatch.setattr(targets.Encoder, "embed", killed)
+    assert run(*arguments).exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["e.parquet", "e.npy"])
+def test_embeddings_made_elsewhere_are_joined_by_id(attackers, embeddings, tmp_path, name):
+    result = run("--model", embeddings / name, "--attackers", attackers, "--out", tmp_path,
+                 "--attributes", "sex", "--json", *QUICK)  # fmt: skip
+    sex = json.loads(result.stdout)["attributes"][0]
+    assert sex["reveals"]["word"] == "REVEALS" and sex["rows"][0]["person"]["auc"]["value"] > 0.95
+    assert sex["training_adds"]["word"] == "NOT TESTABLE"  # nobody can build them an untrained twin
+
+
+def test_a_record_without_an_embedding_is_an_error(attackers, embeddings, tmp_path):
+    table = pq.read_table(embeddings / "e.parquet")
+    pq.write_table(table.slice(1), tmp_path / "e.parquet")
+    result = run(
+        "--model", tmp_path / "e.parquet", "--attackers", attackers, "--out", tmp_path / "out", *QUICK
+    )
+    assert result.exit_code == 2
+    assert "no embedding for 1 of 96 records, such as id" in result.stderr
+
+
+def test_without_attackers_nothing_is_testable(checkpoint, tmp_path):
+    result = run("--model", checkpoint, "--out", tmp_path)
+    assert result.exit_code == 4
+    made = json.loads((tmp_path / "report.json").read_text())
+    assert {panel["verdict"] for panel in made["panels"]} == {"NOT TESTABLE"}
+    assert "needs --attackers" in result.stdout
+
+
+def test_records_that_state_no_attribute_are_an_error(attackers, embeddings, tmp_path):
+    result = run("--model", embeddings / "e.npy", "--attackers", attackers, "--out", tmp_path,
+                 "--attributes", "race")  # fmt: skip
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"privacy: {attackers}: states none of race")
+
+
+@pytest.mark.parametrize(
+    "arguments, line",
+    [
+        (["--members", "m"], "--members comes with visionclip 0.4"),
+        (["--nonmembers", "n"], "--nonmembers comes with visionclip 0.4"),
+        (["--synthetic", "s"], "--synthetic comes with visionclip 0.4"),
+        (["--attributes", "age,height"], "unknown attribute 'height'"),
+        (["--set", "permutation=5"], "did you mean 'permutations'?"),
+    ],
+)
+def test_what_it_cannot_do_is_one_line(arguments, line, embeddings, tmp_path):
+    result = run("--model", embeddings / "e.npy", "--out", tmp_path, *arguments)
+    assert result.exit_code == 2 and line in result.stderr and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", [["canary", "plant"], ["canary", "score"], ["power"], ["selftest"]])
+def test_verbs_of_later_versions_say_so(verb):
+    result = CliRunner().invoke(app, verb)
+    assert result.exit_code == 2
+    assert f"privacy {' '.join(verb)} comes with visionclip 0.4" in result.stderr
+
+
+def test_a_pickled_npy_is_refused(attackers, tmp_path):
+    np.save(tmp_path / "e.npy", np.array([{"a": 1}], object), allow_pickle=True)
+    (tmp_path / "e.ids.txt").write_text("a")
+    result = run("--model", tmp_path / "e.npy", "--attackers", attackers, "--out", tmp_path / "out")
+    assert result.exit_code == 2 and "nothing in it was run" in result.stderr
+
+
+def test_a_picture_of_two_patients_makes_the_audit_invalid(tmp_path, embeddings):
+    """Else a probe would look its answer up."""
+    rng = np.random.default_rng(0)
+    twin = photograph(True, rng)
+    rows = [
+        records.row(
+            id=f"{n:03d}-left", subject_id=f"p{n:03d}", sex="FM"[n % 2],
+            image={"bytes": twin if n < 4 else photograph(n % 2 == 0, rng), "path": None},
+        )
+        for n in range(PATIENTS)
+    ]  # fmt: skip
+    records.write_records(tmp_path / "r", rows, {"source": "test"})
+    result = run("--model", embeddings / "e.npy", "--attackers", tmp_path / "r", "--out", tmp_path / "out",
+                 "--attributes", "sex", "--json", *QUICK)  # fmt: skip
+    assert json.loads(result.stdout)["attributes"][0]["reveals"]["word"] == "INVALID"
+
+
+def hostile() -> dict:
+    """A report about a race whose name is a script."""
+    rng = np.random.default_rng(0)
+    columns = {
+        "id": [f"{i:03d}" for i in range(60)],
+        "subject_id": [f"p{i:03d}" for i in range(60)],
+        "race": ["<script>alert(1)</script>" if i % 2 else "other & more" for i in range(60)],
+    }
+    cohort = attributes.cohort(columns)
+    encoder = rng.normal(size=(60, 4)) + [[3.0 * (i % 2), 0, 0, 0] for i in range(60)]
+    config = AuditConfig(permutations=60, bootstrap=100)
+    features = Features(encoder, [rng.normal(size=(60, 4))], rng.normal(size=(60, 4)))
+    judged = judge({"race": attributes.task(cohort, "race")}, features, config)
+    return report.build({"path": "<b>", "sha256": "0", "kind": "test"}, None, judged, config, "privacy audit")
+
+
+def test_hostile_names_are_escaped():
+    page = report.html(hostile())
+    assert "<script>" not in page and "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<b>" not in page
+
+
+def test_the_page_needs_nothing_from_elsewhere():
+    page = report.html(hostile())
+    assert not re.findall(r"(?:src|href)=|url\(|@import", page)
+    assert page.count("<svg") == 2
+
+
+def test_no_report_says_that_anything_is_safe(attackers, checkpoint, tmp_path):
+    made = hostile()
+    run("--model", checkpoint, "--out", tmp_path)
+    words = [
+        report.html(made),
+        report.summary(made),
+        json.dumps(made),
+        (tmp_path / "report.html").read_text(),
+    ]
+    templates = Path(report.__file__).with_name("templates").glob("*")
+    sources = [path.read_text() for path in [*Path(report.__file__).parent.glob("*.py"), *templates]]
+    assert not any(re.search(r"(?i)safe", text) for text in words + sources)

@@ -1,0 +1,245 @@
+"""T1 against known truth: what is planted is found, what is not there is not, and patients are the unit."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from privacy import attributes, components, measures, probes, verdict
+from privacy.audit import Judged, judge
+from privacy.population import AuditConfig, Features
+from synth.base.stats import Estimate
+
+QUICK = AuditConfig(permutations=60, bootstrap=300, untrained_seeds=1)
+
+
+class World:
+    """Patients with random embeddings that look alike within a patient, and attributes drawn by coin."""
+
+    def __init__(
+        self, patients: int, images: int = 2, size: int = 12, icc: float = 0.9, seed: int = 0
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        person = rng.normal(size=(patients, size)) * icc**0.5
+        self.patient = np.repeat(np.arange(patients), images)
+        noise = rng.normal(size=(len(self.patient), size))
+        self.features = person[self.patient] + noise * (1 - icc) ** 0.5
+        self.sex = rng.integers(0, 2, patients)
+        self.race = rng.integers(0, 3, patients)
+        self.age = rng.uniform(20, 80, patients)
+
+    def columns(self, **changed: Any) -> dict[str, list[Any]]:
+        columns = {
+            "id": [f"i{row:05d}" for row in range(len(self.patient))],
+            "subject_id": [f"p{number:04d}" for number in self.patient],
+            "sex": ["FM"[self.sex[number]] for number in self.patient],
+            "race": [("african", "asian", "caucasian")[self.race[number]] for number in self.patient],
+            "age": [float(self.age[number]) for number in self.patient],
+        }
+        return {**columns, **changed}
+
+    def judged(self, name: str, encoder=None, untrained=None, pixels=None, columns=None) -> Judged:
+        cohort = attributes.cohort(columns or self.columns())
+        noise = np.random.default_rng(99).normal(size=(3, *self.features.shape))
+        sets = [noise[0] if encoder is None else encoder, noise[1] if untrained is None else untrained,
+                noise[2] if pixels is None else pixels]  # fmt: skip
+        reduced = [components.reduce(each[cohort.order], cohort.patient) for each in sets]
+        features = Features(reduced[0], [reduced[1]], reduced[2])
+        return judge({name: attributes.task(cohort, name)}, features, QUICK)[0]
+
+    def with_planted(self, strength: float) -> np.ndarray:
+        planted = self.features.copy()
+        planted[:, 0] += strength * (self.sex[self.patient] - 0.5)
+        planted[:, 1] += strength * (self.race[self.patient] == 1)
+        planted[:, 2] += strength * (self.race[self.patient] == 2)
+        planted[:, 3] += strength * (self.age[self.patient] - 50) / 17
+        return planted
+
+
+@pytest.mark.parametrize(
+    "name, metric, chance", [("sex", "auc", 0.5), ("race", "auc", 0.5), ("age", "r2", 0.0)]
+)
+def test_a_planted_attribute_is_revealed(name, metric, chance):
+    world = World(240)
+    judged = world.judged(name, encoder=world.with_planted(3.0))
+    assert judged.finding and judged.finding.encoder(metric).low > chance + 0.2
+    assert judged.reveals.word == judged.adds.word == verdict.REVEALS
+    assert verdict.CAPABILITY in judged.reveals.why
+
+
+def test_what_untrained_encoders_show_too_is_not_put_down_to_training():
+    """An attribute visible in the pixels: revealed, but no gain over the controls."""
+    world = World(240)
+    planted = world.with_planted(3.0)
+    judged = world.judged("sex", encoder=planted, untrained=planted, pixels=planted)
+    assert judged.reveals.word == verdict.REVEALS
+    assert judged.adds.word == verdict.PASS
+
+
+def test_one_control_that_sees_it_is_enough():
+    world = World(240)
+    planted = world.with_planted(3.0)
+    assert world.judged("age", encoder=planted, pixels=planted).adds.word != verdict.REVEALS
+
+
+def null_p(seed: int, by_image: bool) -> float:
+    """The p-value of a world without any effect; `by_image` takes every photograph for a patient."""
+    world = World(60, images=4, size=8, seed=seed)
+    columns = world.columns()
+    cohort = attributes.cohort({**columns, "subject_id": columns["id"]} if by_image else columns)
+    features = components.reduce(world.features[cohort.order], cohort.patient)
+    task = attributes.task(cohort, "sex")
+    assert isinstance(task, attributes.Task)
+    return probes.permutation_test(features, task, 5, 39, seed).p
+
+
+def test_without_an_effect_one_audit_in_twenty_fires():
+    """Type-I error at 4 photographs a patient and an intraclass correlation of 0.9."""
+    rounds = 120
+    limit = 0.05 + 3 * (0.05 * 0.95 / rounds) ** 0.5
+    assert np.mean([null_p(seed, by_image=False) <= 0.05 for seed in range(rounds)]) <= limit
+
+
+def test_counting_photographs_as_patients_would_fire_far_too_often():
+    assert np.mean([null_p(seed, by_image=True) <= 0.05 for seed in range(30)]) > 0.5
+
+
+def test_the_verdict_without_an_effect_is_never_that_it_reveals():
+    words = [(w := World(60, images=3, seed=seed)).judged("sex", encoder=w.features).reveals.word
+             for seed in range(6)]  # fmt: skip
+    assert words.count(verdict.REVEALS) <= 1
+
+
+def test_the_order_of_rows_changes_nothing():
+    world = World(60)
+    encoder = world.with_planted(1.0)
+    shuffled = np.random.default_rng(1).permutation(len(encoder))
+    columns = {name: [values[i] for i in shuffled] for name, values in world.columns().items()}
+    straight, mixed = (
+        world.judged("sex", encoder=encoder, untrained=encoder, pixels=encoder),
+        world.judged("sex", encoder[shuffled], encoder[shuffled], encoder[shuffled], columns),
+    )
+    assert straight.finding and mixed.finding
+    assert straight.finding.rows == mixed.finding.rows
+    assert straight.reveals == mixed.reveals
+
+
+def test_copies_of_photographs_do_not_shrink_the_interval():
+    """Ten copies of each photograph are not ten times the evidence."""
+    world = World(60)
+    encoder, columns = world.with_planted(1.0), world.columns()
+    copies = {name: values * 4 for name, values in columns.items()}
+    copies["id"] = [f"{name}-{row}" for row, name in enumerate(copies["id"])]
+    many = np.tile(encoder, (4, 1))
+    once = world.judged("age", encoder, encoder, encoder, columns).finding
+    often = world.judged("age", many, many, many, copies).finding
+    assert once and often
+    assert often.encoder("r2") == pytest.approx(once.encoder("r2"), abs=1e-6)
+    assert often.rows[0].image["r2"] == pytest.approx(once.rows[0].image["r2"], abs=1e-6)
+
+
+def test_no_patient_is_on_both_sides():
+    """A probe that could look patients up would be perfect; it is at chance."""
+    patients = np.repeat(np.arange(80), 3)
+    lookup = np.eye(80)[patients]
+    world = World(80, images=3)
+    found = world.judged("sex", encoder=lookup).finding
+    assert found and found.encoder("auc").high < 0.7
+
+
+def test_folds_hold_each_class_alike():
+    labels = np.repeat([0, 1], [90, 10])
+    fold = probes.folds(labels, 5, np.random.default_rng(0))
+    assert [int(((fold == k) & (labels == 1)).sum()) for k in range(5)] == [2] * 5
+    assert [int((fold == k).sum()) for k in range(5)] == [20] * 5
+
+
+def test_small_classes_are_left_out_and_said_to_be():
+    world = World(100)
+    world.race[:] = 0
+    world.race[:40], world.race[40:44] = 1, 2
+    task = attributes.task(attributes.cohort(world.columns()), "race")
+    assert isinstance(task, attributes.Task)
+    assert task.counts() == {"african": 56, "asian": 40}
+    assert task.notes == ("class 'caucasian' left out: fewer than 10 patients",)
+
+
+def test_too_few_patients_are_inconclusive_and_told_how_many_would_do():
+    world = World(12)
+    judged = world.judged("sex", encoder=world.with_planted(5.0))
+    assert judged.reveals.word == verdict.INCONCLUSIVE
+    assert judged.reveals.patients_needed and judged.reveals.patients_needed > 100
+
+
+def test_contradictory_records_of_a_patient_are_left_out():
+    world = World(40)
+    columns = world.columns()
+    columns["sex"][0] = "F" if columns["sex"][1] == "M" else "M"
+    task = attributes.task(attributes.cohort(columns), "sex")
+    assert isinstance(task, attributes.Task)
+    assert len(task.labels) == 39 and "contradictory" in task.notes[0]
+
+
+def test_permuted_labels_that_can_be_predicted_make_it_invalid():
+    sure = Estimate(0.9, 0.85, 0.95, 300)
+    assert verdict.reveals(sure, 0.001, [0.59, 0.6, 0.61] * 9, 0.0, "auc").word == verdict.INVALID
+    assert verdict.reveals(sure, 0.001, [0.45, 0.55] * 9, 0.2, "auc").word == verdict.INVALID
+    assert verdict.reveals(sure, 0.001, [0.45, 0.55] * 9, 0.0, "auc")[:2] == (verdict.REVEALS, "strong")
+
+
+def test_more_patients_settle_an_open_question():
+    """An interval shrunk to the patients asked for decides."""
+    wide = Estimate(0.53, 0.43, 0.63, 100)
+    answer = verdict.reveals(wide, 0.2, [0.45, 0.55], 0.0, "auc")
+    assert answer.word == verdict.INCONCLUSIVE and answer.patients_needed
+    half = 0.1 * (100 / answer.patients_needed) ** 0.5
+    narrow = Estimate(0.53, 0.53 - half, 0.53 + half, answer.patients_needed)
+    assert verdict.reveals(narrow, 0.2, [0.45, 0.55], 0.0, "auc").word == verdict.PASS
+
+
+def test_holm_multiplies_by_the_questions_still_open():
+    """As `statsmodels.stats.multitest.multipletests(..., method="holm")` does."""
+    adjusted = verdict.holm({"age": 0.01, "sex": 0.04, "race": 0.03})
+    assert adjusted == pytest.approx({"age": 0.03, "sex": 0.06, "race": 0.06})
+
+
+@pytest.mark.parametrize("auc, per_class", [(0.55, 415), (0.60, 103), (0.65, 45)])
+def test_patients_for_an_auc_follow_hanley_and_mcneil(auc, per_class):
+    assert verdict.patients_for_auc(auc) == pytest.approx(per_class, rel=0.03)
+
+
+def test_weighted_auc_equals_the_auc_of_repeated_rows():
+    """Ties and all, against the textbook's count of pairs."""
+    rng = np.random.default_rng(0)
+    scores, positive = rng.integers(0, 5, 40).astype(float), rng.integers(0, 2, 40) == 1
+    weights = rng.integers(0, 4, (3, 40)).astype(float)
+    for row, found in zip(weights, measures.auc(scores, positive, weights), strict=True):
+        s, y = np.repeat(scores, row.astype(int)), np.repeat(positive, row.astype(int))
+        pairs = s[y][:, None] - s[~y][None, :]
+        assert found == pytest.approx(((pairs > 0) + 0.5 * (pairs == 0)).mean())
+        assert found == pytest.approx(measures.aucs(s[:, None], y[:, None])[0])
+
+
+def test_r2_and_mae_are_those_of_the_rows():
+    rng = np.random.default_rng(1)
+    truth = rng.normal(size=30)
+    guess = truth + rng.normal(size=30)
+    ones = np.ones((1, 30))
+    assert measures.mae(guess, truth, ones)[0] == pytest.approx(np.abs(guess - truth).mean())
+    assert measures.r2(guess, truth, ones)[0] == pytest.approx(
+        1 - ((guess - truth) ** 2).mean() / truth.var()
+    )
+
+
+def test_the_logistic_probe_is_that_of_scikit_learn():
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(2)
+    features, weights = rng.normal(size=(80, 5)), rng.uniform(0.2, 1, 80)
+    wanted = (features[:, :1] + rng.normal(size=(80, 1)) > 0.7).astype(float)
+    probe = probes.logistic(features, wanted, weights, 1.0)
+    y = wanted[:, 0] > 0.5
+    balanced = weights * np.where(y, 0.5 / weights[y].sum(), 0.5 / weights[~y].sum()) * weights.sum()
+    model = LogisticRegression(C=1 / 5, tol=1e-8).fit(features, y, sample_weight=balanced)
+    assert probe.coefficients[:, 0] == pytest.approx(model.coef_[0], abs=2e-3)
+    assert probe.intercept[0] == pytest.approx(model.intercept_[0], abs=2e-3)
