@@ -80,9 +80,9 @@ def check_names(names: Sequence[str]) -> list[str]:
     return [name for name in ATTRIBUTES if name in names]
 
 
-def read_cohort(folder: Path) -> Cohort:
-    """The patients of a folder of records, all splits."""
-    table = records.read_table(folder, columns=["id", "subject_id", *ATTRIBUTES])
+def read_cohort(folder: Path, splits: Sequence[str] = records.SPLITS) -> Cohort:
+    """The patients of some splits of a folder of records."""
+    table = records.read_table(folder, splits, ["id", "subject_id", *ATTRIBUTES])
     return cohort(table.to_pydict(), str(folder))
 
 

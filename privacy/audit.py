@@ -7,7 +7,7 @@ a killed one; then it is deleted, because embeddings and thumbnails of patients 
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,7 +48,13 @@ class Data(NamedTuple):
 
 
 def audit(
-    model: Path, attackers: Path | None, names: list[str], config: AuditConfig, out: Path, command: str
+    model: Path,
+    attackers: Path | None,
+    names: list[str],
+    config: AuditConfig,
+    out: Path,
+    command: str,
+    splits: Sequence[str] = records.SPLITS,
 ) -> dict[str, Any]:
     """Audit `model` and write `out/report.json` and `out/report.html`; returns the report.
 
@@ -60,16 +66,16 @@ def audit(
         target = open_target(model)
         judged = [_untested(name, NO_ATTACKERS) for name in names]
         return report.write(out, report.build(target.facts, None, judged, config, command))
-    cohort = attributes.read_cohort(attackers)
+    cohort = attributes.read_cohort(attackers, splits)
     tasks = {name: attributes.task(cohort, name) for name in names}
     if all(isinstance(task, str) for task in tasks.values()):
         raise UserError(
             f"{attackers}: states none of {', '.join(names)}; --attackers takes real records with these columns"
         )
     target = open_target(model)
-    data = _describe(attackers, cohort)
+    data = _describe(attackers, splits, cohort)
     kept = out / ".cache"
-    features = _features(target, attackers, cohort, config, kept)
+    features = _features(target, attackers, splits, cohort, config, kept)
     judged = judge(tasks, features, config, data.twins)
     made = report.write(out, report.build(target.facts, data, judged, config, command))
     shutil.rmtree(kept, ignore_errors=True)
@@ -122,8 +128,8 @@ def _too_few(task: Task) -> int | None:
     return needed if len(task.classes) < 2 else None
 
 
-def _describe(folder: Path, cohort: Cohort) -> Data:
-    pictures = records.Pictures(folder)
+def _describe(folder: Path, splits: Sequence[str], cohort: Cohort) -> Data:
+    pictures = records.Pictures(folder, splits)
     seen: dict[bytes, set[int]] = {}
     with progress("looking for duplicates", len(pictures)) as bar:
         for row, patient in zip(cohort.order, cohort.patient, strict=True):
@@ -139,10 +145,17 @@ def _describe(folder: Path, cohort: Cohort) -> Data:
     )
 
 
-def _features(target: Target, folder: Path, cohort: Cohort, config: AuditConfig, kept: Path) -> Features:
+def _features(
+    target: Target, folder: Path, splits: Sequence[str], cohort: Cohort, config: AuditConfig, kept: Path
+) -> Features:
     """Embed the cohort by the target and its controls; each result is kept, so that a killed run continues."""
-    photographs = cache.pixels(folder, records.SPLITS, target.preprocessing, kept)
-    source = [target.facts["sha256"], records.data_fingerprint(folder), target.preprocessing.model_dump()]
+    photographs = cache.pixels(folder, splits, target.preprocessing, kept)
+    source = [
+        target.facts["sha256"],
+        records.data_fingerprint(folder),
+        list(splits),
+        target.preprocessing.model_dump(),
+    ]
     table = np.empty(len(cohort.ids), cohort.ids.dtype)
     table[cohort.order] = cohort.ids  # ids in the row order of the photographs
 

@@ -26,6 +26,7 @@ def audit(
     attackers: Annotated[
         Path | None, typer.Option(help="records of patients whose age, sex or race the attacker knows")
     ] = None,
+    split: Annotated[str, typer.Option(help="of --attackers: train, validation, test or all")] = "all",
     attributes: Annotated[str, typer.Option(help="what to infer, separated by commas")] = "age,sex,race",
     members: Annotated[Path | None, typer.Option(help="records trained on (visionclip 0.4)")] = None,
     nonmembers: Annotated[Path | None, typer.Option(help="records not trained on (visionclip 0.4)")] = None,
@@ -42,7 +43,7 @@ def audit(
 
     \b
     Examples:
-      privacy audit --model runs/clip/ckpt.pt --attackers records/odir-heldout --out report
+      privacy audit --model runs/clip/ckpt.pt --attackers records/odir --split test --out report
       privacy audit --model ckpt.pt --attackers records --attributes age,sex --out report --json
       privacy audit --model ckpt.pt --attackers records --out report --config configs/privacy/quick.yaml
     """
@@ -53,12 +54,13 @@ def audit(
     from privacy.audit import audit as run
     from privacy.population import AuditConfig
     from synth.base.config import load
+    from synth.fundus.records import parse_splits
 
     assignments = [*set, *([f"seed={seed}"] if seed is not None else [])]
     settings = load(AuditConfig, config, assignments)
     names = [name.strip() for name in attributes.split(",") if name.strip()]
     line = shlex.join(["privacy", *sys.argv[1:]])
-    made = run(model, attackers, names, settings, out, line)
+    made = run(model, attackers, names, settings, out, line, parse_splits(split))
     if json:
         import json as encoder
 

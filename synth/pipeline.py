@@ -144,7 +144,7 @@ def load(model: Path) -> tuple[FundusPipeline, dict[str, Any]]:
     try:
         pipeline = FundusPipeline(
             unet=UNet2DModel.from_pretrained(folder / "unet", use_safetensors=True),  # type: ignore[arg-type]
-            scheduler=DPMSolverMultistepScheduler.from_pretrained(folder / "scheduler"),
+            scheduler=DPMSolverMultistepScheduler.from_pretrained(folder / "scheduler"),  # type: ignore[arg-type]
             conditioning=LabelConditioning.from_pretrained(folder / "conditioning", use_safetensors=True),  # type: ignore[arg-type]
             space=WaveletSpace.from_pretrained(folder / "space", use_safetensors=True),  # type: ignore[arg-type]
         )
@@ -153,5 +153,4 @@ def load(model: Path) -> tuple[FundusPipeline, dict[str, Any]]:
             f"{folder}: damaged generator ({str(error).splitlines()[0]}); copy or train it again"
         ) from None
     pipeline.unet.eval().to(memory_format=torch.channels_last)
-    pipeline.set_progress_bar_config(disable=True)
     return pipeline, found

@@ -120,6 +120,15 @@ def split_of(subject: str, shares: Sequence[int] = (8, 1, 1)) -> str:
     return SPLITS[-1]
 
 
+def parse_splits(text: str) -> tuple[str, ...]:
+    """What `--split` names: one of train, validation, test, several with commas, or all."""
+    wanted = SPLITS if text == "all" else tuple(part.strip() for part in text.split(","))
+    for name in wanted:
+        if name not in SPLITS:
+            raise UserError(f"--split '{name}' is unknown; known: {', '.join(SPLITS)}, all")
+    return wanted
+
+
 def shard_name(split: str, number: int, count: int) -> str:
     """The file of one shard, relative to the folder of the records."""
     return f"data/{split}-{number:05d}-of-{count:05d}.parquet"
