@@ -79,6 +79,7 @@ def evaluate(
         later(f"--task {task}", "0.3")
     from clip import report, zeroshot
     from synth.base.config import load
+    from synth.fundus.records import parse_splits
 
     assignments = [f"lang={lang}", f"aggregation={aggregation}", *set]
     settings = load(zeroshot.EvalConfig, None, assignments)
@@ -90,7 +91,7 @@ def evaluate(
     elif data is None:
         raise UserError("give --data RECORDS, or --benchmark NAME with --root DIR")
     else:
-        made = zeroshot.evaluate(settings, model, data, _splits(split or "test"), prompts, line)
+        made = zeroshot.evaluate(settings, model, data, parse_splits(split or "test"), prompts, line)
     report.write(out, made)
     _show(made, json, f"{report.summary(made)}\nreport: {out / 'report.html'}")
 
@@ -131,8 +132,9 @@ def embed(
       clip embed --model runs/clip/ckpt.pt --data records/odir --split test --out test.parquet
     """
     from clip.embed import load_model, write
+    from synth.fundus.records import parse_splits
 
-    typer.echo(f"{write(out, load_model(model), data, _splits(split))} embeddings: {out}")
+    typer.echo(f"{write(out, load_model(model), data, parse_splits(split))} embeddings: {out}")
 
 
 @app.command()
@@ -164,18 +166,6 @@ def export(
     else:
         renaming.from_cn_clip(model, load(TrainConfig, config).model, out)
     typer.echo(out)
-
-
-def _splits(text: str) -> list[str]:
-    from synth.fundus.records import SPLITS
-
-    if text == "all":
-        return list(SPLITS)
-    wanted = [part.strip() for part in text.split(",")]
-    for name in wanted:
-        if name not in SPLITS:
-            raise UserError(f"--split '{name}' is unknown; known: {', '.join(SPLITS)}, all")
-    return wanted
 
 
 def _show(result: object, as_json: bool, text: str) -> None:
