@@ -41,7 +41,8 @@ def _crop(images: Tensor, settings: Augment, draws: Tensor) -> Tensor:
     if settings.crop == 1 and not settings.flip:
         return images
     area = settings.crop + (1 - settings.crop) * draws[:, 0]
-    ratio = torch.exp((2 * draws[:, 1] - 1) * log(settings.stretch) / 2)
+    stretch = settings.stretch if settings.crop < 1 else 1.0  # nothing is cropped, so nothing is stretched
+    ratio = torch.exp((2 * draws[:, 1] - 1) * log(stretch) / 2)
     width, height = ((area.sqrt() * factor).clamp(max=1) for factor in (ratio, 1 / ratio))
     theta = torch.zeros(len(images), 2, 3, device=images.device)
     mirror = torch.where(draws[:, 4] < 0.5, -1.0, 1.0) if settings.flip else 1.0

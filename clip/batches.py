@@ -67,11 +67,11 @@ def load(folder: Path, split: str, model: ClipConfig, language: Language, store:
         rows=rows,
         caption=np.array([[number[column[row]] for column in texts] for row in rows]),
         tokens=tokenize(distinct, model.context),
-        meaning=torch.tensor(_meanings(distinct)),
+        meaning=torch.tensor(meanings(distinct)),
     )
 
 
-def _meanings(texts: list[str]) -> list[int]:
+def meanings(texts: list[str]) -> list[int]:
     """One number per text, equal for texts that state the same labels; a text not ours means itself."""
 
     def meaning(text: str) -> str:

@@ -68,7 +68,7 @@ def device() -> torch.device:
 def pixels(model: CLIP, batch: np.ndarray) -> np.ndarray:
     """(B, D) float32 of unit length from (B, S, S, 3) uint8, already preprocessed."""
     place = next(model.parameters()).device
-    images = normalise(torch.from_numpy(np.ascontiguousarray(batch)).to(place))
+    images = normalise(torch.from_numpy(np.array(batch)).to(place))
     return nn.functional.normalize(model.encode_image(images).float(), dim=-1).cpu().numpy()
 
 

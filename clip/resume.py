@@ -1,5 +1,6 @@
 """The folder of a training run: whose it is, what resumes it, what is left when it is done."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,8 @@ def load(run: Path, model: CLIP, optimizer: torch.optim.Optimizer) -> int:
 
 
 def clear(run: Path) -> None:
-    """Remove what only a run under way needs: the optimizer's state and the decoded photographs."""
+    """Remove what only a run under way needs: the optimizer's state, the decoded photographs, and half-written files."""
     (run / "state.pt").unlink(missing_ok=True)
-    for path in (run / "cache").glob("*"):
+    for path in run.glob(".*.tmp"):
         path.unlink()
-    if (run / "cache").is_dir():
-        (run / "cache").rmdir()
+    shutil.rmtree(run / "cache", ignore_errors=True)

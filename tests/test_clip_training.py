@@ -1,0 +1,241 @@
+"""Training a CLIP: losses, captions, batches, and a run that no kill changes."""
+
+import json
+import multiprocessing
+import random
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+from pictures import folder, rows
+
+from clip import batches, embed, losses
+from clip.augment import Augment, augment
+from clip.encoders import ClipConfig, ImageTower, TextTower
+from clip.training import TrainConfig, rate, train
+from synth.base.errors import UserError
+from synth.fundus import captions
+from synth.fundus.images import Preprocessing
+from synth.fundus.records import data_fingerprint, write_records
+
+MODEL = ClipConfig(
+    image=ImageTower(layers=(1, 1, 1, 1), width=8),
+    text=TextTower(layers=1, width=32, heads=2, feedforward=64, positions=64),
+    embedding=32,
+    preprocessing=Preprocessing(size=32),
+)
+TINY = TrainConfig(model=MODEL, caption="both", images=480, batch=8, warmup=80, save_every=48, lr=2e-3)
+SHORT = TINY.model_copy(update={"loss": "multi-positive", "images": 96})
+LANGUAGES: tuple[Literal["zh", "en"], ...] = ("zh", "en")
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory) -> Path:
+    """Discs that are wide in glaucoma, and captions that say so and nothing else."""
+    path = tmp_path_factory.mktemp("clip") / "records"
+    said = [made | {f"caption_{lang}": captions.write({"is_gc": made["is_gc"]}, lang, i) for lang in LANGUAGES}
+            for i, made in enumerate(rows(160, side=32))]  # fmt: skip
+    write_records(path, said, {"kind": "wide or not"})
+    return path
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return torch.load(run / "ckpt.pt", weights_only=True)["weights"]
+
+
+def metrics(run: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def test_five_kills_at_random_moments_change_no_bit(records, tmp_path):
+    """The processes are forked from one that has torch loaded, so that a kill hits training, not imports."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["clip.training", "timm", "transformers", "cn_clip.clip.bert_tokenizer"])
+
+    def begin(run: Path) -> Any:
+        process = processes.Process(target=train, args=(TINY, records, run))
+        process.start()
+        return process
+
+    warm = begin(tmp_path / "whole")
+    while not (tmp_path / "whole" / "config.json").exists():
+        time.sleep(0.01)
+    start = time.monotonic()
+    warm.join()
+    whole = time.monotonic() - start
+    assert warm.exitcode == 0
+    chance = random.Random(0)
+    for _ in range(5):
+        process = begin(tmp_path / "killed")
+        while not (tmp_path / "killed" / "config.json").exists():
+            time.sleep(0.01)
+        process.join(chance.uniform(0.05, 0.2) * whole)
+        assert process.is_alive()
+        process.kill()
+        process.join()
+    last = begin(tmp_path / "killed")
+    last.join()
+    assert last.exitcode == 0
+    expected, found = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert expected.keys() == found.keys()
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "killed")
+    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == [
+        "ckpt.pt", "config.json", "metrics.jsonl"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(records, tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp("clip") / "run"
+    train(SHORT, records, run)
+    return run
+
+
+def test_a_finished_run_is_left_alone(run, records):
+    before = {path: path.stat().st_mtime_ns for path in run.iterdir()}
+    train(SHORT, records, run)
+    assert {path: path.stat().st_mtime_ns for path in run.iterdir()} == before
+
+
+def test_every_checkpoint_leaves_a_line(run):
+    lines = metrics(run)
+    assert [line["images"] for line in lines] == [48, 96]
+    assert set(lines[0]) == {"images", "loss", "lr", "scale", "validation_loss", "validation_accuracy"}
+
+
+def test_a_checkpoint_says_what_it_is(run, records):
+    model, head = embed.load_checkpoint(run / "ckpt.pt")
+    assert model.config == MODEL
+    assert head["format"] == "visionclip-clip"
+    assert head["version"] == 1
+    assert head["images"] == 96
+    assert head["data"] == data_fingerprint(records)
+    assert head["model"]["preprocessing"] == {"name": "fov-square", "version": 1, "size": 32}
+    assert head["config"]["loss"] == "multi-positive"
+    assert {"torch", "timm", "transformers"} <= set(head["libraries"])
+
+
+def test_a_run_of_another_config_is_refused(run, records):
+    other = SHORT.model_copy(update={"lr": 1.0})
+    with pytest.raises(
+        UserError, match=r"a run of another config \(lr is 0.002 there, 1.0 here\); choose another --out"
+    ):
+        train(other, records, run)
+
+
+def test_a_run_on_other_records_is_refused(run, tmp_path):
+    other = folder(tmp_path / "other", 40, seed=1)
+    with pytest.raises(UserError, match="a run on other records"):
+        train(SHORT, other, run)
+
+
+def test_a_folder_of_something_else_is_refused(records, tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UserError, match="not empty and no run of 'clip train'"):
+        train(TINY, records, tmp_path)
+
+
+def test_records_without_captions_are_refused(tmp_path):
+    bare = [made | {"caption_zh": None} for made in rows(20)]
+    write_records(tmp_path / "bare", bare, {"kind": "bare"})
+    with pytest.raises(UserError, match="no caption_zh in split train"):
+        batches.load(tmp_path / "bare", "train", MODEL, "zh", tmp_path)
+    pairs = batches.load(tmp_path / "bare", "train", MODEL, "both", tmp_path)
+    assert np.array_equal(pairs.caption[:, 0], pairs.caption[:, 1])
+
+
+def test_the_language_of_captions_is_what_was_asked_for(records, tmp_path):
+    pairs = {lang: batches.load(records, "train", MODEL, lang, tmp_path) for lang in ("zh", "en", "both")}
+    zh, en, both = (
+        {tuple(tokens) for tokens in batches.batch(each, 0, 0, 300).tokens.tolist()}
+        for each in pairs.values()
+    )
+    assert not zh & en
+    assert both & zh and both & en
+    assert both <= zh | en | {tuple(tokens) for tokens in pairs["both"].tokens.tolist()}
+
+
+def test_a_batch_is_a_function_of_its_position(records, tmp_path):
+    pairs = batches.load(records, "train", MODEL, "both", tmp_path)
+    whole = batches.batch(pairs, 7, 100, 16)
+    halves = [batches.batch(pairs, 7, start, 8) for start in (100, 108)]
+    for part, (a, b) in zip(whole, zip(*halves, strict=True), strict=True):
+        assert torch.equal(part, torch.cat([a, b]))
+    assert not torch.equal(whole.tokens, batches.batch(pairs, 8, 100, 16).tokens)
+
+
+def test_captions_that_say_the_same_share_a_meaning():
+    """In other words, and in the other language."""
+    labels = {"is_gc": 1}
+    texts = [text for lang in LANGUAGES for text in captions.variants(labels, lang)]
+    meaning = batches.meanings([*texts, "not ours", "疑似黄斑前膜。"])
+    assert len(set(meaning[:-2])) == 1
+    assert len(set(meaning)) == 3
+
+
+def test_multi_positive_is_infonce_where_all_captions_differ():
+    generator = torch.Generator().manual_seed(0)
+    seen, read = (
+        torch.nn.functional.normalize(torch.randn(6, 4, generator=generator), dim=1) for _ in range(2)
+    )
+    plain = losses.infonce(seen, read, torch.tensor(10.0))
+    assert losses.multi_positive(seen, read, torch.tensor(10.0), torch.arange(6)).item() == pytest.approx(
+        plain.item()
+    )
+
+
+def test_multi_positive_matches_its_formula():
+    generator = torch.Generator().manual_seed(0)
+    seen, read = (
+        torch.nn.functional.normalize(torch.randn(5, 4, generator=generator), dim=1) for _ in range(2)
+    )
+    meaning = [0, 1, 0, 0, 1]
+    logits = (10 * seen @ read.T).double().numpy()
+    total = 0.0
+    for table in (logits, logits.T):
+        for i in range(5):
+            shares = table[i] - np.log(np.exp(table[i]).sum())
+            total -= np.mean([shares[j] for j in range(5) if meaning[j] == meaning[i]]) / 10
+    found = losses.multi_positive(seen, read, torch.tensor(10.0), torch.tensor(meaning))
+    assert found.item() == pytest.approx(total, rel=1e-5)
+
+
+def test_the_rate_rises_then_falls_to_nothing():
+    config = TrainConfig(images=1000, warmup=100, lr=1.0)
+    assert [rate(config, images) for images in (50, 100, 550, 1000)] == pytest.approx([0.5, 1.0, 0.5, 0.0])
+
+
+def test_augmentation_is_off_at_zero_and_bounded_otherwise():
+    images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    still = Augment(crop=1, brightness=0, contrast=0, saturation=0)
+    assert torch.equal(augment(images, still, torch.Generator().manual_seed(1)), images)
+    changed = augment(images, Augment(), torch.Generator().manual_seed(1))
+    assert not torch.allclose(changed, images)
+    assert changed.min() >= 0 and changed.max() <= 1
+    assert torch.equal(changed, augment(images, Augment(), torch.Generator().manual_seed(1)))
+
+
+def test_a_flip_mirrors_some_pictures_and_nothing_else():
+    images = torch.rand(16, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    settings = Augment(crop=1, flip=True, brightness=0, contrast=0, saturation=0)
+    changed = augment(images, settings, torch.Generator().manual_seed(1))
+    same = (changed - images).abs().amax(dim=(1, 2, 3)) < 1e-5
+    mirrored = (changed - images.flip(3)).abs().amax(dim=(1, 2, 3)) < 1e-5
+    assert same.any() and mirrored.any() and (same ^ mirrored).all()
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"image": {"name": "resnet10t", "layers": [1, 1, 1, 1]}}, "reshapes '\\*_clip' networks"),
+        ({"text": {"width": 100}}, "width=100 must be a multiple of heads=12"),
+        ({"context": 600}, "context=600 is more than text.positions=512"),
+    ],
+)  # fmt: skip
+def test_towers_that_cannot_be_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        ClipConfig.model_validate(values)
