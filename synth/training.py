@@ -14,10 +14,10 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from synth import diffusion, pipeline
 from synth.base import checkpoint
-from synth.base.config import Config, fingerprint
+from synth.base.config import Config
 from synth.base.errors import UserError
 from synth.base.order import step_seed, visited
-from synth.base.runs import append_metrics, progress, read_json, rewind_metrics, write_json
+from synth.base.runs import append_metrics, claim, progress, rewind_metrics
 from synth.conditioning import UNKNOWN, codes, mirror
 from synth.fundus.cache import pixels
 from synth.fundus.images import Preprocessing
@@ -87,7 +87,8 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
         raise UserError(f"batch={config.batch} must be a multiple of micro_batch x processes = {chunk}")
     accelerator.gradient_accumulation_steps = config.batch // chunk
     table = read_table(data, ["train"])
-    _claim(run, config, data)
+    wanted = {"config": config.model_dump(mode="json"), "data": data_fingerprint(data)}
+    claim(run, "config.json", wanted, "run", free=("config.images", "config.save_every"))
     with accelerator.main_process_first():
         pictures = pixels(data, ["train"], config.preprocessing, run / "cache")
     labels = codes(table)
@@ -148,36 +149,6 @@ def _precision(config: TrainConfig) -> str:
     if config.precision == "auto":
         return "bf16" if torch.cuda.is_available() else "no"
     return config.precision
-
-
-def _identity(config: TrainConfig, data: Path) -> dict[str, Any]:
-    """What makes two runs the same run: all but how long they last and how often they save."""
-    kept = config.model_dump(mode="json", exclude={"images", "save_every"})
-    return {"config": kept, "data": data_fingerprint(data)}
-
-
-def _claim(run: Path, config: TrainConfig, data: Path) -> None:
-    """Make `run` the home of this training, or refuse one that another config or data began."""
-    identity, path = _identity(config, data), run / "config.json"
-    if path.exists():
-        found = read_json(path)
-        if found.get("identity") != fingerprint(identity):
-            raise UserError(f"{run}: a run of {_difference(found, identity)}; choose another --out")
-    elif run.exists() and not run.is_dir():
-        raise UserError(f"{run}: a file, where a folder is needed; choose another --out")
-    elif run.is_dir() and any(p for p in run.iterdir() if not p.name.startswith(".") and p.name != "cache"):
-        raise UserError(f"{run}: not empty and not a generator's run; choose another --out")
-    write_json(
-        path, {"identity": fingerprint(identity), **identity, "settings": config.model_dump(mode="json")}
-    )
-
-
-def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    if found.get("data") != wanted["data"]:
-        return "other records (data fingerprint differs)"
-    theirs, ours = found.get("config", {}), wanted["config"]
-    key = next((k for k in ours if theirs.get(k) != ours[k]), "config")
-    return f"another config ({key} is {theirs.get(key)!r} there, {ours.get(key)!r} here)"
 
 
 def _tensor(pictures: np.ndarray) -> torch.Tensor:

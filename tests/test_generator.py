@@ -151,9 +151,7 @@ def test_a_finished_run_does_nothing_and_a_longer_one_goes_on(run, records, tmp_
 
 
 def test_another_config_in_the_same_run_folder_is_refused(run, records):
-    with pytest.raises(
-        UserError, match=r"another config \(lr is 0\.0008 there, 0\.1 here\); choose another --out"
-    ):
+    with pytest.raises(UserError, match=r"another run \(config\.lr is 0\.0008 there, 0\.1 here\); choose"):
         train(TINY.model_copy(update={"lr": 0.1}), records, run)
 
 

@@ -146,7 +146,7 @@ def test_another_plan_is_refused_and_named(folder):
 
 def test_a_folder_that_is_not_ours_is_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(UserError, match="not empty and not ours; choose another --out"):
+    with pytest.raises(UserError, match="not empty, and without a plan.json of ours"):
         write_records(tmp_path, rows(), PLAN)
 
 

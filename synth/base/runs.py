@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,49 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: no such file") from None
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise UserError(f"{path}: damaged JSON; delete it and repeat the command that wrote it") from None
+
+
+def claim(folder: Path, name: str, wanted: dict[str, Any], kind: str, free: Sequence[str] = ()) -> None:
+    """Make `folder` the home of `wanted`, kept in its file `name`, or find that it is already.
+
+    Args:
+        kind: what `wanted` is called in an error, for example "plan".
+        free: dotted keys that may differ from what is there; the file then takes the new value.
+
+    Raises:
+        UserError: the folder holds something else.
+    """
+    path = folder / name
+    if path.exists():
+        found = read_json(path)
+        there, here = _flat(found), _flat(json.loads(json.dumps(wanted)))
+        for key in sorted({*there, *here} - set(free)):
+            if there.get(key) != here.get(key):
+                raise UserError(
+                    f"{folder}: holds another {kind} ({key} is {_short(there.get(key))} there, "
+                    f"{_short(here.get(key))} here); choose another --out or delete the folder"
+                )
+        if there == here:
+            return
+    elif folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: a file, where a folder is needed; choose another --out")
+    elif folder.is_dir() and any(not p.name.startswith(".") for p in folder.iterdir()):
+        raise UserError(f"{folder}: not empty, and without a {name} of ours; choose another --out")
+    write_json(path, wanted)
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings with dotted keys."""
+    if not isinstance(value, dict):
+        return {prefix.removesuffix("."): value}
+    return {
+        key: leaf for name, inner in value.items() for key, leaf in _flat(inner, f"{prefix}{name}.").items()
+    }
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def sha256(path: Path) -> str:

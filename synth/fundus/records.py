@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from synth.base import runs
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import atomic, read_json, sha256, write_json
@@ -156,24 +157,8 @@ def claim(folder: Path, plan: dict[str, Any]) -> str:
     Raises:
         UserError: the folder belongs to another plan, or holds something else.
     """
-    digest = fingerprint(plan)
-    path = folder / "plan.json"
-    if path.exists():
-        found = read_json(path)
-        if fingerprint(found) != digest:
-            differing = sorted(k for k in {*found, *plan} if found.get(k) != plan.get(k))
-            key = differing[0]
-            raise UserError(
-                f"{folder}: holds another plan ({key} is {found.get(key)!r} there, {plan.get(key)!r} here); "
-                "choose another --out or delete the folder"
-            )
-    elif folder.is_dir() and any(p for p in folder.iterdir() if not p.name.startswith(".")):
-        raise UserError(f"{folder}: not empty and not ours; choose another --out")
-    elif folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder}: a file, where a folder is needed; choose another --out")
-    else:
-        write_json(path, plan)
-    return digest
+    runs.claim(folder, "plan.json", plan, "plan")
+    return fingerprint(plan)
 
 
 def is_done(path: Path, plan: str) -> bool:
