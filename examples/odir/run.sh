@@ -18,7 +18,8 @@ step synth import hei-med --root "$data/hei-med" --split 0:0:1 --out "$out/recor
 
 step torchrun --nproc_per_node "${PROCESSES:-2}" -m synth train --data "$out/records/odir" --out "$out/generator" \
   --config "$configs/synth/odir64.yaml" --set "images=${IMAGES:-160000}"
-step synth generate --model "$out/generator" --n 10000 --labels "$here/labels.yaml" --steps "${STEPS:-20}" \
+step synth generate --model "$out/generator" --n 10000 --labels "$here/labels.yaml" \
+  --steps "${STEPS:-20}" --guidance 3 \
   --seed 1 --out "$out/synthetic"
 step synth verify "$out/synthetic"
 step synth preview "$out/synthetic" --out "$out/synthetic.png"
