@@ -21,6 +21,7 @@ import datasets
 import numpy as np
 
 from synth.fundus import images, records
+from synth.fundus.pictures import Pictures
 from synth.fundus.records import Row
 
 SIZE = 64
@@ -59,7 +60,7 @@ def write_peer(folder: Path, pool: list[Row]) -> None:
 
 def stream_ours(folder: Path) -> int:
     records._images.cache_clear()  # what an earlier round read must not be for free
-    return sum(len(data) for data in records.Pictures(folder, ["train"]))
+    return sum(len(data) for data in Pictures(folder, ["train"]))
 
 
 def stream_peer(folder: Path) -> int:

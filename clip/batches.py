@@ -11,7 +11,7 @@ from torch import Tensor
 from clip.encoders import ClipConfig, tokenize
 from synth.base.errors import UserError
 from synth.base.order import visited
-from synth.fundus import cache, captions
+from synth.fundus import captions, pictures
 from synth.fundus.records import read_table
 
 Language = Literal["zh", "en", "both"]
@@ -63,7 +63,7 @@ def load(folder: Path, split: str, model: ClipConfig, language: Language, store:
     distinct = sorted({column[row] for column in texts for row in rows})
     number = {text: i for i, text in enumerate(distinct)}
     return Pairs(
-        pixels=cache.pixels(folder, [split], model.preprocessing, store),
+        pixels=pictures.pixels(folder, [split], model.preprocessing, store),
         rows=rows,
         caption=np.array([[number[column[row]] for column in texts] for row in rows]),
         tokens=tokenize(distinct, model.context),

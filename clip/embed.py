@@ -12,7 +12,8 @@ from clip.encoders import CLIP, ClipConfig, build, normalise, tokenize
 from synth.base import checkpoint, config
 from synth.base.errors import UserError
 from synth.base.runs import atomic
-from synth.fundus.records import SPLITS, Pictures, read_table
+from synth.fundus.pictures import Pictures
+from synth.fundus.records import SPLITS, read_table
 from synth.fundus.vocabulary import VERSION as VOCABULARY
 
 FORMAT = "visionclip-clip"

@@ -1,4 +1,4 @@
-"""The folder of a training run: whose it is, what resumes it, what is left when it is done."""
+"""The folder of a training run: what resumes it, what is left when it is done."""
 
 import shutil
 from pathlib import Path
@@ -8,49 +8,9 @@ import torch
 
 from clip import embed
 from clip.encoders import CLIP
-from synth.base import checkpoint, runs
-from synth.base.config import fingerprint
-from synth.base.errors import UserError
+from synth.base import checkpoint
 
 STATE_FORMAT, STATE_VERSION = "visionclip-clip-training", 1
-
-
-def claim(run: Path, config: dict[str, Any], source: str) -> None:
-    """Make `run` the home of this training, or find that it is.
-
-    Raises:
-        UserError: the folder belongs to another config or data, or holds something else.
-    """
-    path = run / "config.json"
-    wanted = {"config": config, "data": source}
-    if not path.exists():
-        if run.is_dir() and any(not p.name.startswith(".") for p in run.iterdir()):
-            raise UserError(f"{run}: not empty and no run of 'clip train'; choose another --out")
-        runs.write_json(path, wanted)
-        return
-    found = runs.read_json(path)
-    if fingerprint(found) == fingerprint(wanted):
-        return
-    if not isinstance(found, dict) or set(found) != set(wanted):
-        raise UserError(f"{run}: not a run of 'clip train'; choose another --out")
-    if found["data"] != source:
-        raise UserError(
-            f"{run}: a run on other records (data {found['data'][:12]}, here {source[:12]}); choose another --out"
-        )
-    there, here = _flat(found["config"]), _flat(wanted["config"])
-    key = min(key for key in {*there, *here} if there.get(key) != here.get(key))
-    raise UserError(
-        f"{run}: a run of another config ({key} is {there.get(key)!r} there, {here.get(key)!r} here); "
-        "choose another --out or delete the folder"
-    )
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
 
 
 def save(run: Path, model: CLIP, optimizer: Any, config: dict[str, Any], source: str, images: int) -> None:

@@ -64,7 +64,8 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
     and `run/cache/` stand only while training is under way.  Returns the path of the checkpoint.
     """
     source = data_fingerprint(data)
-    resume.claim(run, config.model_dump(mode="json"), source)
+    wanted = {"config": config.model_dump(mode="json"), "data": source}
+    runs.claim(run, "config.json", wanted, "run")
     path = run / "ckpt.pt"
     if path.exists() and embed.load_checkpoint(path)[1]["images"] >= config.images:
         resume.clear(run)

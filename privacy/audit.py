@@ -21,7 +21,7 @@ from privacy.verdict import Answer
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import atomic, progress
-from synth.fundus import cache, records
+from synth.fundus import pictures, records
 
 NO_ATTACKERS = "needs --attackers RECORDS: photographs of patients whose age, sex or race the attacker knows"
 
@@ -129,11 +129,11 @@ def _too_few(task: Task) -> int | None:
 
 
 def _describe(folder: Path, splits: Sequence[str], cohort: Cohort) -> Data:
-    pictures = records.Pictures(folder, splits)
+    encoded = pictures.Pictures(folder, splits)
     seen: dict[bytes, set[int]] = {}
-    with progress("looking for duplicates", len(pictures)) as bar:
+    with progress("looking for duplicates", len(encoded)) as bar:
         for row, patient in zip(cohort.order, cohort.patient, strict=True):
-            seen.setdefault(hashlib.sha256(pictures[int(row)]).digest(), set()).add(int(patient))
+            seen.setdefault(hashlib.sha256(encoded[int(row)]).digest(), set()).add(int(patient))
             bar.update()
     shared = Counter(patient for patients in seen.values() if len(patients) > 1 for patient in patients)
     return Data(
@@ -149,7 +149,7 @@ def _features(
     target: Target, folder: Path, splits: Sequence[str], cohort: Cohort, config: AuditConfig, kept: Path
 ) -> Features:
     """Embed the cohort by the target and its controls; each result is kept, so that a killed run continues."""
-    photographs = cache.pixels(folder, splits, target.preprocessing, kept)
+    photographs = pictures.pixels(folder, splits, target.preprocessing, kept)
     source = [
         target.facts["sha256"],
         records.data_fingerprint(folder),

@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 from synth.base.errors import UserError
 from synth.base.runs import atomic
 from synth.fundus.images import Preprocessing
-from synth.fundus.records import LABELS, SPLITS, Pictures, read_table
+from synth.fundus.pictures import Pictures
+from synth.fundus.records import LABELS, SPLITS, read_table
 from synth.fundus.vocabulary import DISEASES, DR_GRADES, FINDINGS, READABILITY_KEYS
 
 _SHORT = {term.key: term.key.removeprefix("is_").upper() for term in DISEASES}
@@ -29,7 +30,7 @@ def preview(
     chosen = sorted(rng.permutation(len(pictures))[:count].tolist())
     labels = table.take(chosen).to_pylist()
     fit = Preprocessing(size=side)
-    tiles = [fit(pictures[i], f"{folder} row {i}") for i in chosen]
+    tiles = [fit(pictures[i], pictures.where(i)) for i in chosen]
     with atomic(out) as temporary:
         sheet(tiles, [legend(row) for row in labels], min(columns, len(tiles))).save(temporary, "PNG")
     return len(chosen)

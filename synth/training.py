@@ -19,8 +19,8 @@ from synth.base.errors import UserError
 from synth.base.order import step_seed, visited
 from synth.base.runs import append_metrics, claim, progress, rewind_metrics
 from synth.conditioning import UNKNOWN, codes, mirror
-from synth.fundus.cache import pixels
 from synth.fundus.images import Preprocessing
+from synth.fundus.pictures import pixels
 from synth.fundus.records import LABELS, data_fingerprint, read_table
 from synth.fundus.vocabulary import VERSION as VOCABULARY
 from synth.network import Denoiser, NetworkConfig

@@ -20,7 +20,8 @@ from clip.encoders import ClipConfig, ImageTower, TextTower, build, tokenize
 from clip.training import TrainConfig, train
 from synth.fundus import captions
 from synth.fundus.images import Preprocessing, encode
-from synth.fundus.records import COLUMNS, SPLITS, Pictures, read_table, write_records
+from synth.fundus.pictures import Pictures
+from synth.fundus.records import COLUMNS, SPLITS, read_table, write_records
 
 MODEL = ClipConfig(
     image=ImageTower(layers=(1, 1, 1, 1), width=8),

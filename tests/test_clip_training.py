@@ -122,20 +122,20 @@ def test_a_checkpoint_says_what_it_is(run, records):
 def test_a_run_of_another_config_is_refused(run, records):
     other = SHORT.model_copy(update={"lr": 1.0})
     with pytest.raises(
-        UserError, match=r"a run of another config \(lr is 0.002 there, 1.0 here\); choose another --out"
+        UserError, match=r"holds another run \(config\.lr is 0.002 there, 1.0 here\); choose another --out"
     ):
         train(other, records, run)
 
 
 def test_a_run_on_other_records_is_refused(run, tmp_path):
     other = folder(tmp_path / "other", 40, seed=1)
-    with pytest.raises(UserError, match="a run on other records"):
+    with pytest.raises(UserError, match=r"holds another run \(data is"):
         train(SHORT, other, run)
 
 
 def test_a_folder_of_something_else_is_refused(records, tmp_path):
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(UserError, match="not empty and no run of 'clip train'"):
+    with pytest.raises(UserError, match="not empty, and without a config"):
         train(TINY, records, tmp_path)
 
 

@@ -18,7 +18,8 @@ from synth.base.runs import read_json, read_metrics
 from synth.cli import app
 from synth.conditioning import CONDITIONS, UNKNOWN, LabelConditioning, code, mirror
 from synth.fundus.images import Preprocessing
-from synth.fundus.records import Pictures, read_table
+from synth.fundus.pictures import Pictures
+from synth.fundus.records import read_table
 from synth.network import Denoiser, NetworkConfig
 from synth.training import TrainConfig, mix_of, train
 from synth.wavelet import WaveletSpace, haar, unhaar

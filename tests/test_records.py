@@ -10,6 +10,7 @@ from datasets import load_dataset
 
 from synth.base.errors import UserError
 from synth.fundus import images, records
+from synth.fundus.pictures import Pictures
 from synth.fundus.records import Row, row, write_records
 
 PLAN = {"kind": "test", "n": 40}
@@ -94,7 +95,7 @@ def test_unknown_stays_null_and_none_found_stays_empty(folder):
 
 def test_pictures_come_in_the_order_of_the_table(folder):
     wanted = {r["id"]: r["image"]["bytes"] for r in rows()}
-    pictures = records.Pictures(folder)
+    pictures = Pictures(folder)
     ids = records.read_table(folder, columns=["id"])["id"].to_pylist()
     assert len(pictures) == 40
     assert [wanted[i] for i in ids] == list(pictures)
@@ -146,7 +147,7 @@ def test_another_plan_is_refused_and_named(folder):
 
 def test_a_folder_that_is_not_ours_is_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(UserError, match="not empty, and without a plan.json of ours"):
+    with pytest.raises(UserError, match="not empty, and without a plan"):
         write_records(tmp_path, rows(), PLAN)
 
 
@@ -157,7 +158,7 @@ def test_an_empty_folder_says_how_to_fill_it(tmp_path):
         records.read_table(tmp_path / "none")
 
 
-@pytest.mark.parametrize("read", [records.read_table, lambda folder: list(records.Pictures(folder))])
+@pytest.mark.parametrize("read", [records.read_table, lambda folder: list(Pictures(folder))])
 def test_a_damaged_shard_is_one_clear_line(tmp_path, read):
     write_records(tmp_path, rows(), PLAN)
     path = records.shards(tmp_path, "train")[0]

@@ -15,7 +15,8 @@ from PIL import Image
 
 from synth.base.errors import UserError
 from synth.fundus import captions
-from synth.fundus.records import LABELS, Pictures, read_table
+from synth.fundus.pictures import Pictures
+from synth.fundus.records import LABELS, read_table
 from synth.fundus.vocabulary import FLAGS, READABILITY_KEYS
 from synth.sources import SOURCES
 from synth.sources.importing import import_source

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from synth.base.runs import read_json, read_metrics, write_text
 from synth.fundus import records
+from synth.fundus.pictures import Pictures
 from synth.fundus.vocabulary import DISEASES, DR, DR_GRADES, FINDINGS, FLAGS, NORMAL, READABILITY_KEYS
 
 PER_ROW = 4
@@ -55,7 +56,7 @@ class Gallery:
     def __init__(self, folder: Path) -> None:
         table: pa.Table = records.read_table(folder)
         self.rows = table.to_pylist()
-        self.pictures = records.Pictures(folder)
+        self.pictures = Pictures(folder)
 
     def pick(self, condition: Condition) -> list[dict[str, str]]:
         """Up to `PER_ROW` pictures of a condition, those that show little else first."""

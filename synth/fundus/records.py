@@ -7,8 +7,7 @@ sidecar `.json` {sha256, rows, first_index, last_index, plan}, and a `plan.json`
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +241,7 @@ def read_table(
     return pa.concat_tables([table.cast(schema) for table in tables]) if tables else schema.empty_table()
 
 
-def _open(path: Path) -> pq.ParquetFile:
+def open_shard(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, memory_map=True)
     except pa.ArrowInvalid:
@@ -252,49 +251,13 @@ def _open(path: Path) -> pq.ParquetFile:
 
 
 def _read(path: Path, columns: list[str]) -> pa.Table:
-    file = _open(path)
+    file = open_shard(path)
     missing = [name for name in columns if name not in file.schema_arrow.names]
     if missing:
         raise UserError(
             f"{path}: column '{missing[0]}' is missing; it has {', '.join(file.schema_arrow.names)}"
         )
     return file.read(columns)
-
-
-class Pictures:
-    """The encoded pictures of some splits, by row number in the order of `read_table`; reads what is asked for."""
-
-    def __init__(self, folder: Path, splits: Sequence[str] = SPLITS) -> None:
-        self._groups: list[tuple[Path, int]] = []
-        self._starts: list[int] = []
-        start = 0
-        for path in (path for split in splits for path in shards(folder, split)):
-            meta = _open(path).metadata
-            for group in range(meta.num_row_groups):
-                self._groups.append((path, group))
-                self._starts.append(start)
-                start += meta.row_group(group).num_rows
-        self._length = start
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, index: int) -> bytes:
-        from bisect import bisect_right
-
-        if not 0 <= index < self._length:
-            raise IndexError(index)
-        place = bisect_right(self._starts, index) - 1
-        column = _images(*self._groups[place])
-        return column[index - self._starts[place]]["bytes"].as_py()
-
-    def __iter__(self) -> Iterator[bytes]:
-        return (self[i] for i in range(self._length))
-
-
-@lru_cache(maxsize=64)
-def _images(path: Path, group: int) -> pa.ChunkedArray:
-    return pq.ParquetFile(path).read_row_group(group, ["image"]).column("image")
 
 
 def data_fingerprint(folder: Path) -> str:
