@@ -1,4 +1,4 @@
-"""Kill a command again and again, at random moments, then let it finish.
+"""Kill work again and again, at random moments, then let it finish.
 
 Processes are forked from a server that has the libraries loaded, so that a kill falls into work, not imports.
 """
@@ -6,43 +6,46 @@ Processes are forked from a server that has the libraries loaded, so that a kill
 import multiprocessing
 import random
 import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any, NamedTuple
 
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["synth.training", "synth.generate", "synth.publish", "synth.cli"])
+_SERVER.set_forkserver_preload(["synth.training", "synth.generate", "clip.training", "timm", "transformers"])
 
 
-def synth(arguments: list[str]) -> None:
-    """The command `synth`, in this process."""
-    from synth.cli import app
+class Work(NamedTuple):
+    """A call that writes files; `started` appears when its imports are over."""
 
-    app(arguments)
+    call: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    started: Path
+
+    def begin(self) -> BaseProcess:
+        """Run it in a process of its own; returns once it has started to work."""
+        process = _SERVER.Process(target=self.call, args=self.arguments)
+        process.start()
+        while not self.started.exists() and process.is_alive():
+            time.sleep(0.01)
+        return process
+
+    def finish(self) -> float:
+        """Run it to its end; returns the seconds of work."""
+        process = self.begin()
+        start = time.monotonic()
+        process.join()
+        assert process.exitcode == 0
+        return time.monotonic() - start
 
 
-def _begin(arguments: list[str], started: Path) -> multiprocessing.process.BaseProcess:
-    process = _SERVER.Process(target=synth, args=(arguments,))
-    process.start()
-    while not started.exists() and process.is_alive():
-        time.sleep(0.01)
-    return process
-
-
-def finish(arguments: list[str], started: Path) -> float:
-    """Run the command to its end; returns the seconds since `started` appeared."""
-    process = _begin(arguments, started)
-    start = time.monotonic()
-    process.join()
-    assert process.exitcode == 0
-    return time.monotonic() - start
-
-
-def kill_often(arguments: list[str], started: Path, whole: float, kills: int = 5, seed: int = 0) -> None:
-    """SIGKILL the command at `kills` random moments of work that takes `whole` seconds, then finish it."""
+def kill_often(work: Work, whole: float, kills: int = 5, seed: int = 0) -> None:
+    """SIGKILL, `kills` times at random moments, work that takes `whole` seconds, then finish it."""
     chance = random.Random(seed)
     for _ in range(kills):
-        process = _begin(arguments, started)
+        process = work.begin()
         process.join(chance.uniform(0.05, 0.2) * whole)
-        assert process.is_alive(), "the command was quicker than the kill"
+        assert process.is_alive(), "the work was done before the kill"
         process.kill()
         process.join()
-    finish(arguments, started)
+    work.finish()

@@ -1,15 +1,13 @@
 """Training a CLIP: losses, captions, batches, and a run that no kill changes."""
 
 import json
-import multiprocessing
-import random
-import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
+from killing import Work, kill_often
 from pictures import folder, rows
 
 from clip import batches, embed, losses
@@ -17,6 +15,7 @@ from clip.augment import Augment, augment
 from clip.encoders import ClipConfig, ImageTower, TextTower
 from clip.training import TrainConfig, rate, train
 from synth.base.errors import UserError
+from synth.base.runs import sha256
 from synth.fundus import captions
 from synth.fundus.images import Preprocessing
 from synth.fundus.records import data_fingerprint, write_records
@@ -52,40 +51,14 @@ def metrics(run: Path) -> list[dict[str, float]]:
 
 
 def test_five_kills_at_random_moments_change_no_bit(records, tmp_path):
-    """The processes are forked from one that has torch loaded, so that a kill hits training, not imports."""
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["clip.training", "timm", "transformers", "cn_clip.clip.bert_tokenizer"])
+    def work(out: Path) -> Work:
+        return Work(train, (TINY, records, out), out / "config.json")
 
-    def begin(run: Path) -> Any:
-        process = processes.Process(target=train, args=(TINY, records, run))
-        process.start()
-        return process
-
-    warm = begin(tmp_path / "whole")
-    while not (tmp_path / "whole" / "config.json").exists():
-        time.sleep(0.01)
-    start = time.monotonic()
-    warm.join()
-    whole = time.monotonic() - start
-    assert warm.exitcode == 0
-    chance = random.Random(0)
-    for _ in range(5):
-        process = begin(tmp_path / "killed")
-        while not (tmp_path / "killed" / "config.json").exists():
-            time.sleep(0.01)
-        process.join(chance.uniform(0.05, 0.2) * whole)
-        assert process.is_alive()
-        process.kill()
-        process.join()
-    last = begin(tmp_path / "killed")
-    last.join()
-    assert last.exitcode == 0
-    expected, found = weights(tmp_path / "whole"), weights(tmp_path / "killed")
-    assert expected.keys() == found.keys()
-    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
-    assert metrics(tmp_path / "whole") == metrics(tmp_path / "killed")
-    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == [
-        "ckpt.pt", "config.json", "metrics.jsonl"]  # fmt: skip
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    kill_often(work(killed), work(whole).finish())
+    assert sha256(killed / "ckpt.pt") == sha256(whole / "ckpt.pt")
+    assert metrics(whole) == metrics(killed)
+    assert sorted(path.name for path in killed.iterdir()) == ["ckpt.pt", "config.json", "metrics.jsonl"]
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from killing import finish, kill_often
+from killing import Work, kill_often
 from pictures import folder
 from typer.testing import CliRunner
 
 from synth import diffusion, pipeline, plan
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
-from synth.base.runs import read_json, read_metrics
+from synth.base.runs import read_json, read_metrics, sha256
 from synth.cli import app
 from synth.conditioning import CONDITIONS, UNKNOWN, LabelConditioning, code, mirror
 from synth.fundus.images import Preprocessing
@@ -50,7 +50,7 @@ def run(records, tmp_path_factory):
 
 
 def weights(run: Path) -> dict[str, str]:
-    return {p.parent.name: plan.sha256(p) for p in sorted((run / "model").rglob("*.safetensors"))}
+    return {p.parent.name: sha256(p) for p in sorted((run / "model").rglob("*.safetensors"))}
 
 
 def invoke(*arguments: object):
@@ -156,35 +156,40 @@ def test_another_config_in_the_same_run_folder_is_refused(run, records):
         train(TINY.model_copy(update={"lr": 0.1}), records, run)
 
 
+def command(arguments: list[str]) -> None:
+    """The command `synth`, in this process."""
+    app(arguments)
+
+
 def test_training_killed_at_five_random_moments_ends_with_the_same_weights(records, tmp_path):
-    def arguments(out: Path) -> list[str]:
+    def work(out: Path) -> Work:
         settings = [*SET, "images=960", "save_every=48"]
         flags = [part for assignment in settings for part in ("--set", assignment)]
-        return ["train", "--data", str(records), "--out", str(out), *flags]
+        arguments = ["train", "--data", str(records), "--out", str(out), *flags]
+        return Work(command, (arguments,), out / "config.json")
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    seconds = finish(arguments(whole), whole / "config.json")
-    kill_often(arguments(killed), killed / "config.json", seconds)
+    kill_often(work(killed), work(whole).finish())
     assert weights(killed) == weights(whole)
     assert read_metrics(killed / "metrics.jsonl") == read_metrics(whole / "metrics.jsonl")
-    assert [p.name for p in killed.iterdir() if p.is_dir() and p.name not in ("model", "cache")] == []
+    assert sha256(killed / "state.pt") == sha256(whole / "state.pt")
 
 
 def test_generating_killed_at_five_random_moments_ends_with_the_same_shards(run, tmp_path):
-    def arguments(out: Path) -> list[str]:
+    def work(out: Path) -> Work:
         sampling = ["--n", "400", "--steps", "3", "--batch", "8", "--workers", "1"]
-        return ["generate", "--model", str(run), "--out", str(out), *sampling]
+        arguments = ["generate", "--model", str(run), "--out", str(out), *sampling]
+        return Work(command, (arguments,), out / "plan.json")
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    seconds = finish(arguments(whole), whole / "plan.json")
-    kill_often(arguments(killed), killed / "plan.json", seconds)
+    kill_often(work(killed), work(whole).finish())
     assert len(_shards(whole)) == 50 and _shards(killed) == _shards(whole)
     assert (killed / "README.md").read_text() == (whole / "README.md").read_text()
     assert invoke("verify", killed).exit_code == 0
 
 
 def _shards(out: Path) -> dict[str, str]:
-    return {p.name: plan.sha256(p) for p in (out / "data").glob("*.parquet") if not p.name.startswith(".")}
+    return {p.name: sha256(p) for p in (out / "data").glob("*.parquet") if not p.name.startswith(".")}
 
 
 @pytest.fixture(scope="module")

@@ -44,8 +44,8 @@ def save(path: Path, content: dict[str, Any]) -> None:
     """Write tensors and plain values to one file, whole or not at all."""
     import torch
 
-    with atomic(path) as temporary:
-        torch.save(content, temporary)
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        torch.save(content, file)  # given a path, torch would put its name into the file
 
 
 def load(path: Path) -> Any:
