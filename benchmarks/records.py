@@ -20,8 +20,7 @@ os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 import datasets
 import numpy as np
 
-from synth.fundus import images, records
-from synth.fundus.pictures import Pictures
+from synth.fundus import images, pictures, records
 from synth.fundus.records import Row
 
 SIZE = 64
@@ -59,8 +58,8 @@ def write_peer(folder: Path, pool: list[Row]) -> None:
 
 
 def stream_ours(folder: Path) -> int:
-    records._images.cache_clear()  # what an earlier round read must not be for free
-    return sum(len(data) for data in Pictures(folder, ["train"]))
+    pictures._images.cache_clear()  # what an earlier round read must not be for free
+    return sum(len(data) for data in pictures.Pictures(folder, ["train"]))
 
 
 def stream_peer(folder: Path) -> int:

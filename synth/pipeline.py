@@ -152,5 +152,5 @@ def load(model: Path) -> tuple[FundusPipeline, dict[str, Any]]:
         raise UserError(
             f"{folder}: damaged generator ({str(error).splitlines()[0]}); copy or train it again"
         ) from None
-    pipeline.unet.eval().to(memory_format=torch.channels_last)
+    pipeline.unet.eval().to(memory_format=torch.channels_last)  # type: ignore[call-arg]
     return pipeline, found

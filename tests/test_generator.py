@@ -226,7 +226,8 @@ def test_the_synthetic_set_opens_in_hugging_face_duckdb_and_croissant(synthetic)
     opened = datasets.load_dataset(str(synthetic))
     assert {split: len(opened[split]) for split in opened} == {"train": 40, "validation": 5, "test": 5}
     assert opened["train"][0]["image"].size == (16, 16)
-    found = duckdb.sql(f"select dr_grade, count(*) from '{synthetic}/data/*.parquet' group by 1").fetchall()
+    query = f"select dr_grade, count(*) from '{synthetic}/data/*.parquet' group by 1"
+    found = duckdb.connect().execute(query).fetchall()
     assert sum(count for _, count in found) == 50
     croissant = mlcroissant.Dataset(jsonld=synthetic / "croissant.json")
     assert not croissant.metadata.issues.errors
