@@ -42,7 +42,7 @@ class Denoiser(nn.Module):
         attention = [place >= config.attention_from for place in range(depth)]
         self.unet = UNet2DModel(
             sample_size=size // 2**config.levels,
-            in_channels=3 * 4**config.levels,
+            in_channels=3 * 4**config.levels + 2,
             out_channels=3 * 4**config.levels,
             layers_per_block=config.layers,
             block_out_channels=config.channels,
@@ -62,7 +62,15 @@ class Denoiser(nn.Module):
             step:  (B,) int64 diffusion step.
             codes: (B, L) int64 label codes.
         """
-        return self.unet(noisy, step, class_labels=self.conditioning(codes)).sample
+        return self.unet(placed(noisy), step, class_labels=self.conditioning(codes)).sample
+
+
+def placed(bands: Tensor) -> Tensor:
+    """(B, C + 2, H, W): the bands, and two channels that tell each pixel where it is (1807.03247)."""
+    batch, _, height, width = bands.shape
+    y, x = (torch.linspace(-1.7, 1.7, n, device=bands.device, dtype=bands.dtype) for n in (height, width))
+    where = torch.stack(torch.meshgrid(y, x, indexing="ij")).expand(batch, 2, height, width)
+    return torch.cat([bands, where], dim=1).contiguous(memory_format=torch.channels_last)
 
 
 def parameters(module: nn.Module) -> int:
@@ -75,7 +83,7 @@ def flops(denoiser: Denoiser) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     sample = denoiser.unet.config["sample_size"]
-    noisy = torch.zeros(1, denoiser.unet.config["in_channels"], sample, sample)
+    noisy = torch.zeros(1, denoiser.unet.config["out_channels"], sample, sample)
     codes = torch.zeros(1, len(denoiser.conditioning.starts), dtype=torch.int64)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         denoiser(noisy, torch.zeros(1, dtype=torch.int64), codes)

@@ -18,6 +18,7 @@ from synth.base.checkpoint import check_header
 from synth.base.errors import UserError
 from synth.base.runs import disk_error, read_json, write_json
 from synth.conditioning import UNKNOWN, LabelConditioning
+from synth.network import placed
 from synth.wavelet import WaveletSpace
 
 FORMAT, VERSION = "visionclip-generator", 1
@@ -45,7 +46,7 @@ class FundusPipeline(DiffusionPipeline):
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the noise of one image."""
         side = self.unet.config["sample_size"]
-        return self.unet.config["in_channels"], side, side
+        return self.unet.config["out_channels"], side, side
 
     @property
     def size(self) -> int:
@@ -77,11 +78,11 @@ class FundusPipeline(DiffusionPipeline):
         told, untold = self.conditioning(codes), self.conditioning(unknown)
         self.scheduler.set_timesteps(steps, device=noise.device)
         last = self.scheduler.config["num_train_timesteps"]
-        sample = noise.contiguous(memory_format=torch.channels_last)
+        sample = noise
         for step in self.scheduler.timesteps:
-            velocity = self.unet(sample, step, class_labels=told).sample
+            velocity = self.unet(placed(sample), step, class_labels=told).sample
             if guidance != 1 and interval[0] <= float(step) / last <= interval[1]:
-                free = self.unet(sample, step, class_labels=untold).sample
+                free = self.unet(placed(sample), step, class_labels=untold).sample
                 velocity = free + guidance * (velocity - free)
             sample = self.scheduler.step(velocity, step, sample, return_dict=False)[0]  # type: ignore[arg-type]
         images = self.space.decode(sample)

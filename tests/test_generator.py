@@ -95,7 +95,7 @@ def test_every_condition_changes_the_vector():
 
 def _with(name: str) -> np.ndarray:
     changed = UNKNOWN.copy()
-    changed[list(CONDITIONS).index(name)] = 0
+    changed[list(CONDITIONS).index(name)] = 1
     return changed
 
 

@@ -40,7 +40,8 @@ def steps(folder: Path) -> list[Step]:
         ),
         Step(
             "a generator, trained on them",
-            f"synth train --config {CONFIGS}/synth/demo.yaml --data {out}/phantoms --out {out}/generator",
+            f"torchrun --nproc_per_node 2 -m synth train --config {CONFIGS}/synth/demo.yaml"
+            f" --data {out}/phantoms --out {out}/generator",
         ),
         Step(
             "captioned synthetic pictures",
