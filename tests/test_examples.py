@@ -40,7 +40,8 @@ def test_the_folder_example_is_read_as_it_says(tmp_path):
 @pytest.mark.parametrize("step", run.steps(Path("demo")), ids=lambda step: step.command[:20])
 def test_a_command_of_the_demo_has_flags_and_files_that_exist(step, monkeypatch):
     monkeypatch.chdir(EXAMPLES.parent)
-    name, verb, *arguments = shlex.split(step.command)
+    words = shlex.split(step.command)
+    name, verb, *arguments = words[words.index("-m") + 1 :] if words[0] == "torchrun" else words
     group = typer.main.get_command(import_module(f"{name}.cli").app)
     known = {option for parameter in group.commands[verb].params for option in parameter.opts}  # type: ignore[attr-defined]
     assert {argument for argument in arguments if argument.startswith("--")} <= known
