@@ -51,13 +51,12 @@ def attributes(out: Path, records: str) -> None:
     for name in ENCODERS:
         report = read_json(out / "audit" / f"{name}-{records}" / "report.json")
         for found in report["attributes"]:
-            counts = ", ".join(f"{key} {size}" for key, size in found["classes"].items())
+            counts = "".join(f", {key} {size}" for key, size in found["classes"].items())
             reveals, adds = found["reveals"], found["training_adds"]
+            word = f"{reveals['word']} {reveals['level']}".strip()
             print(
-                f"\n**{name}, {found['name']}** ({found['images']} photographs of {found['patients']} patients"
-            )
-            print(
-                f"{counts}): {reveals['word']} {reveals['level']}; training adds: {adds['word']} ({adds['why']})\n"
+                f"\n**{name}, {found['name']}** ({found['images']} photographs of {found['patients']} patients{counts}): "
+                f"{word}; training adds: {adds['word']} ({adds['why']})\n"
             )
             rows: list[dict[str, Any]] = found["rows"]
             if not rows:

@@ -150,11 +150,15 @@ def rewind_metrics(path: Path, until: int) -> None:
     write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
-def progress(what: str, total: int, done: int = 0, unit: str = "images") -> tqdm:
-    """A progress bar on a terminal; elsewhere one plain line every 30 seconds.  Goes to stderr."""
+def progress(what: str, total: int, done: int = 0, unit: str = "images", shown: bool = True) -> tqdm:
+    """A progress bar on a terminal; elsewhere one plain line every 30 seconds.  Goes to stderr.
+
+    Of several processes at one piece of work, only one has it `shown`.
+    """
     terminal = sys.stderr.isatty()
     bar = tqdm(
         total=total,
+        disable=not shown,
         initial=done,
         desc=what,
         unit=f" {unit}",
