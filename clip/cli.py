@@ -9,8 +9,15 @@ import typer
 
 from synth.base.command import command
 from synth.base.errors import UserError, later
+from synth.base.runs import is_first_process
 
-app = command("clip", "Train a Chinese-English CLIP on fundus photographs, and measure it.")
+app = command(
+    "clip",
+    "Train a Chinese-English CLIP on fundus photographs, and measure it.",
+    "clip train --data synthetic --out runs/clip --config configs/clip/tiny.yaml",
+    "clip eval --model runs/clip/ckpt.pt --data records/odir --split test --out report",
+    "clip predict photo.jpg --model runs/clip/ckpt.pt",
+)
 
 Model = Annotated[Path, typer.Option(help="a ckpt.pt of 'clip train'")]
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
@@ -41,7 +48,9 @@ def train(
     if dry_run:
         typer.echo(settings.model_dump_json(indent=2))
     else:
-        typer.echo(run(settings, data, out))
+        checkpoint = run(settings, data, out)
+        if is_first_process():
+            typer.echo(checkpoint)
 
 
 @app.command("eval")

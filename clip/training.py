@@ -90,7 +90,7 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
     share = config.batch // ranks
     history: list[Tensor] = []
     since = time.monotonic()
-    bar = runs.progress("clip train", total, images, shown=rank == 0)
+    bar = runs.progress("clip train", total, images)
 
     while images < total:
         # Randomness is a function of position, so a resumed run draws what an uninterrupted one would.

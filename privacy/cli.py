@@ -10,9 +10,14 @@ import typer
 from synth.base.command import command
 from synth.base.errors import later
 
-app = command("privacy", "Show what a release reveals about the patients behind it.")
+app = command(
+    "privacy",
+    "Show what a release reveals about the patients behind it.",
+    "privacy audit --model runs/clip/ckpt.pt --attackers records/odir --out report",
+)
 canary = typer.Typer(
-    help="Plant random marks before training and look for them afterwards (visionclip 0.4).",
+    help="Plant random marks before training and look for them afterwards (visionclip 0.4).\n\n\b\n"
+    "Examples:\n  privacy canary plant --help",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -8,8 +8,15 @@ import typer
 
 from synth.base.command import command
 from synth.base.errors import UserError, later
+from synth.base.runs import is_first_process
 
-app = command("synth", "Make labelled, captioned fundus photographs.")
+app = command(
+    "synth",
+    "Make labelled, captioned fundus photographs.",
+    "synth import odir5k --root ODIR/ --out records/odir",
+    "synth train --data records/odir --out runs/odir --config configs/synth/odir64.yaml",
+    "synth generate --model runs/odir --n 10000 --out synthetic",
+)
 
 Out = Annotated[Path, typer.Option(help="folder to write; repeat the command to continue")]
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
@@ -104,7 +111,9 @@ def train(
     if dry_run:
         typer.echo(settings.model_dump_json(indent=2))
     else:
-        typer.echo(training.train(settings, data, out))
+        model = training.train(settings, data, out)
+        if is_first_process():
+            typer.echo(model)
 
 
 @app.command()

@@ -106,7 +106,7 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
     model, optimizer = accelerator.prepare(denoiser.to(memory_format=torch.channels_last), optimizer)
     losses: list[torch.Tensor] = []
 
-    with progress("training", config.images, seen, shown=rank == 0) as bar:
+    with progress("training", config.images, seen) as bar:
         while seen < config.images:
             # Randomness is a function of position, so a resumed run draws what an uninterrupted one would.
             torch.manual_seed(step_seed(config.seed, rank, seen))

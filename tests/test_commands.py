@@ -74,6 +74,11 @@ def test_help_loads_nothing_heavy(command):
     assert HEAVY & set(help_of(command)["loaded"]) == set()
 
 
+@pytest.mark.parametrize("command", ["synth", "clip", "privacy"])
+def test_the_help_of_a_command_itself_gives_examples(command):
+    assert f"    {command} " in help_of(command)["pages"][""].partition("Examples:")[2]
+
+
 @pytest.mark.parametrize("name", FLAGS)
 def test_help_shows_every_documented_flag_and_an_example(name):
     command, _, verb = name.partition(" ")

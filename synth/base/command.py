@@ -30,8 +30,9 @@ class Command(TyperGroup):
         raise typer.Exit(2)
 
 
-def command(name: str, help: str) -> typer.Typer:
-    """A Typer app for one of our commands, with `--version`."""
+def command(name: str, help: str, *examples: str) -> typer.Typer:
+    """A Typer app for one of our commands, with `--version`; its help ends with `examples`."""
+    help = "\n".join([help, "", "\b", "Examples:", *(f"  {example}" for example in examples)])
     app = typer.Typer(
         name=name,
         help=help,

@@ -150,15 +150,20 @@ def rewind_metrics(path: Path, until: int) -> None:
     write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
-def progress(what: str, total: int, done: int = 0, unit: str = "images", shown: bool = True) -> tqdm:
+def is_first_process() -> bool:
+    """Whether this is the process that prints: the only one, or rank 0 of those that `torchrun` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def progress(what: str, total: int, done: int = 0, unit: str = "images") -> tqdm:
     """A progress bar on a terminal; elsewhere one plain line every 30 seconds.  Goes to stderr.
 
-    Of several processes at one piece of work, only one has it `shown`.
+    Of several processes that `torchrun` started, the first shows it.
     """
     terminal = sys.stderr.isatty()
     bar = tqdm(
         total=total,
-        disable=not shown,
+        disable=not is_first_process(),
         initial=done,
         desc=what,
         unit=f" {unit}",
