@@ -1,13 +1,16 @@
 """The data contract: what is written opens anywhere, and is written once."""
 
 import json
+import os
 
 import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from datasets import load_dataset
 
+from synth.base import checkpoint, runs
 from synth.base.errors import UserError
 from synth.fundus import images, records
 from synth.fundus.pictures import Pictures
@@ -194,3 +197,23 @@ def test_a_label_outside_the_vocabulary_is_named(values, line):
     with pytest.raises(UserError) as caught:
         row(**values)
     assert str(caught.value).startswith(line)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: runs.write_json(path, {"a": 1}),
+        lambda path: checkpoint.save(path, {"a": torch.zeros(1000)}),
+        lambda path: records.write_shard(path, rows(), "plan", 0),
+    ],
+    ids=["json", "checkpoint", "shard"],
+)
+def test_a_full_disk_is_one_clear_line_and_the_old_file_stays(tmp_path, write):
+    path = tmp_path / "file"
+    path.write_text("old")
+    # Where a writer begins, put a device whose every write fails for want of space.
+    (tmp_path / f".file.{os.getpid()}.tmp").symlink_to("/dev/full")
+    with pytest.raises(UserError, match="file: disk full; free some space and repeat the command"):
+        write(path)
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]

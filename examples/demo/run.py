@@ -45,7 +45,7 @@ def steps(folder: Path) -> list[Step]:
         ),
         Step(
             "captioned synthetic pictures",
-            f"synth generate --model {out}/generator --n 600 --out {out}/synthetic --seed 1",
+            f"synth generate --model {out}/generator --n 600 --steps 12 --out {out}/synthetic --seed 1",
         ),
         Step("what they look like", f"synth preview {out}/synthetic --out {out}/sheet.png"),
         Step(
