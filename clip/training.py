@@ -63,14 +63,17 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
     Writes `run/ckpt.pt`, `run/metrics.jsonl` (one line per checkpoint) and `run/config.json`; `run/state.pt`
     and `run/cache/` stand only while training is under way.  Returns the path of the checkpoint.
     """
+    # Without `cpu`, several processes on a machine without a GPU would each train alone.
+    accelerator = Accelerator(mixed_precision=_precision(config.precision), cpu=not torch.cuda.is_available())
     source = data_fingerprint(data)
     wanted = {"config": config.model_dump(mode="json"), "data": source}
-    runs.claim(run, "config.json", wanted, "run")
+    with accelerator.main_process_first():
+        runs.claim(run, "config.json", wanted, "run")
     path = run / "ckpt.pt"
     if path.exists() and embed.load_checkpoint(path)[1]["images"] >= config.images:
-        resume.clear(run)
+        if accelerator.is_main_process:
+            resume.clear(run)
         return path
-    accelerator = Accelerator(mixed_precision=_precision(config.precision))
     ranks, rank = accelerator.num_processes, accelerator.process_index
     if config.batch % ranks:
         raise UserError(

@@ -88,8 +88,8 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
     accelerator.gradient_accumulation_steps = config.batch // chunk
     table = read_table(data, ["train"])
     wanted = {"config": config.model_dump(mode="json"), "data": data_fingerprint(data)}
-    claim(run, "config.json", wanted, "run", free=("config.images", "config.save_every"))
     with accelerator.main_process_first():
+        claim(run, "config.json", wanted, "run", free=("config.images", "config.save_every"))
         pictures = pixels(data, ["train"], config.preprocessing, run / "cache")
     labels = codes(table)
 
@@ -101,6 +101,8 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
     ema = EMAModel(denoiser.parameters(), 0.5 ** (config.batch / config.ema_halflife), use_ema_warmup=True)
     optimizer = torch.optim.AdamW(denoiser.parameters(), lr=config.lr)
     seen = _resume(run, denoiser, optimizer, ema)
+    if accelerator.is_main_process:
+        rewind_metrics(run / "metrics.jsonl", seen)
     space.to(accelerator.device)
     ema.to(accelerator.device)
     model, optimizer = accelerator.prepare(denoiser.to(memory_format=torch.channels_last), optimizer)
@@ -177,7 +179,6 @@ def _resume(run: Path, denoiser: Denoiser, optimizer: torch.optim.Optimizer, ema
     denoiser.load_state_dict(state["weights"])
     optimizer.load_state_dict(state["optimizer"])
     ema.load_state_dict(state["ema"])
-    rewind_metrics(run / "metrics.jsonl", state["images"])
     return state["images"]
 
 

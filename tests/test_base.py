@@ -142,6 +142,13 @@ def test_a_write_cut_short_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
+    (tmp_path / ".x.json.123.tmp").write_text("half")
+    (tmp_path / ".y.json.123.tmp").write_text("another file's")
+    runs.write_json(tmp_path / "x.json", {"a": 1})
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".y.json.123.tmp", "x.json"]
+
+
 def test_a_file_where_a_folder_is_needed_is_named(tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(UserError, match="a file stands where a folder is needed; choose another --out"):

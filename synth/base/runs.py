@@ -1,6 +1,7 @@
 """Run folders and files that are whole or absent, and progress that people and logs can read."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -19,12 +20,17 @@ from synth.base.errors import UserError
 def atomic(path: Path) -> Iterator[Path]:
     """Write to the temporary path that this yields; on success it becomes `path`, else nothing changes.
 
+    What a killed process left half-written of the same file is removed.
+
     Raises:
         UserError: the disk is full or the folder cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for abandoned in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+            if abandoned != temporary:
+                abandoned.unlink(missing_ok=True)
         yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
