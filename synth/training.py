@@ -52,7 +52,7 @@ class TrainConfig(Config):
     """Mirror half of the pictures, and swap their eye side."""
     precision: Literal["auto", "no", "bf16"] = "auto"
     """`auto` is bf16 on a GPU and fp32 on the CPU, where bf16 is slower."""
-    save_every: PositiveInt = 100_000
+    save_every: PositiveInt = 102_400
     """Images between checkpoints; a killed run loses at most this many."""
     seed: NonNegativeInt = 0
     """Seeds the weights, the order and the noise."""

@@ -12,7 +12,7 @@ from pictures import folder
 from typer.testing import CliRunner
 
 from synth import diffusion, pipeline, plan
-from synth.base.config import fingerprint
+from synth.base.config import fingerprint, load
 from synth.base.errors import UserError
 from synth.base.runs import read_json, read_metrics, sha256
 from synth.cli import app
@@ -376,6 +376,12 @@ def test_shards_cover_every_index_once(run, n):
     asked = plan.make(pipeline.locate(run), n, 0, None, 20, 2.0, 16, 95)
     covered = [i for shard in plan.shards(asked) for i in range(shard.first, shard.first + shard.rows)]
     assert covered == list(range(n))
+
+
+@pytest.mark.parametrize("name", [None, *sorted(p.name for p in Path("configs/synth").glob("*.yaml"))])
+def test_the_defaults_and_every_shipped_config_are_valid(name):
+    """Without --config, and with each file that we ship."""
+    assert load(TrainConfig, Path("configs/synth") / name if name else None).images > 0
 
 
 def test_a_misspelt_training_key_names_the_right_one(records, tmp_path):
