@@ -12,7 +12,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from clip import embed, metrics, prompts
 from clip.encoders import CLIP
 from clip.prompts import Class, Task
-from synth.base import checkpoint, runs
+from synth.base import checkpoint, runs, stats
 from synth.base.config import Config
 from synth.base.errors import UserError
 from synth.base.stats import Estimate
@@ -149,21 +149,22 @@ def judge(config: EvalConfig, model: CLIP, name: str, task: Task, photographs: P
     truth = np.searchsorted(kept, number[rows])
     names, classes = list(task.classes), list(task.classes.values())
     patients = photographs.table["subject_id"].take(pa.array(rows)).to_pylist()
-    weights = metrics.draws(patients, config.rounds, config.seed)
+    people, whose = np.unique(patients, return_inverse=True)
+    drawn = stats.draws(len(people), config.rounds, config.seed)
     languages = ("zh", "en", "both") if config.lang == "both" else (config.lang,)
     measured = {}
     for lang in languages:
         chosen = [classes[k] for k in kept]
         probability = classify(model, photographs.embeddings[rows], chosen, lang, config.aggregation)
         found = metrics.statistics(truth, probability, task.ordinal)
-        estimates = {key: metrics.estimate(each, weights, len(set(patients))) for key, each in found.items()}
-        measured[lang] = {key: _plain(value) for key, value in estimates.items()}
+        values = {key: stats.over(drawn, whose, each) for key, each in found.items()}
+        measured[lang] = {key: _plain(stats.estimate(each, len(people))) for key, each in values.items()}
     return {
         "name": name,
         "title": task.title,
         "source": task.source,
         "n": len(rows),
-        "patients": len(set(patients)),
+        "patients": len(people),
         "classes": {names[k]: int(sizes[k]) for k in kept},
         "left_out": {names[k]: int(sizes[k]) for k in range(len(names)) if k not in kept},
         "prompts": {names[k]: {one: list(classes[k].texts(one)) for one in ("zh", "en")} for k in kept},

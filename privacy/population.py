@@ -13,6 +13,7 @@ from pydantic import Field
 from privacy import measures, probes
 from privacy.attributes import Task
 from privacy.probes import Permuted, Prediction
+from synth.base import stats
 from synth.base.config import Config
 from synth.base.stats import Estimate
 
@@ -79,7 +80,7 @@ class Finding(NamedTuple):
 
 def infer(task: Task, features: Features, config: AuditConfig) -> Finding:
     """Attack `task` from the encoder's features and from each control's."""
-    drawn = measures.draws(len(task.labels), config.bootstrap, config.seed)
+    drawn = stats.draws(len(task.labels), config.bootstrap, config.seed)
 
     def attack(sets: Sequence[np.ndarray], share: float = 1.0) -> list[Prediction]:
         return [probes.out_of_fold(each[task.rows], task, config.folds, config.seed, share) for each in sets]
@@ -98,12 +99,12 @@ def infer(task: Task, features: Features, config: AuditConfig) -> Finding:
     metric = HEADLINE[task.kind]
     sign = -1 if metric == "mae" else 1
     gains = {name: sign * (person[ENCODER][metric] - person[name][metric]) for name in list(attacked)[1:]}
-    excess = {name: measures.estimate(gain, len(task.labels)) for name, gain in gains.items()}
+    excess = {name: stats.estimate(gain, len(task.labels)) for name, gain in gains.items()}
     curve = []
     for share in SHARES:
         found = person[ENCODER] if share == 1 else _person(task, attack([features.encoder], share), drawn)
         trained = round(share * len(task.labels) * (config.folds - 1) / config.folds)
-        curve.append(Point(trained, measures.estimate(found[metric], len(task.labels))))
+        curve.append(Point(trained, stats.estimate(found[metric], len(task.labels))))
     return Finding(task, rows, excess, permuted, curve)
 
 
@@ -128,7 +129,7 @@ def _judge(task: Task, found: Prediction, truth: np.ndarray, whose: np.ndarray, 
     """Every metric of every bootstrap sample; `whose` is the patient of each row of `found` and `truth`."""
 
     def over(statistic: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        return measures.over(drawn, whose, statistic)
+        return stats.over(drawn, whose, statistic)
 
     if task.kind == "years":
         guess = found.decisions[:, 0]
@@ -141,22 +142,22 @@ def _judge(task: Task, found: Prediction, truth: np.ndarray, whose: np.ndarray, 
     else:
         columns, guess = range(len(task.classes)), found.decisions.argmax(axis=1)
     areas = [
-        over(lambda weights, c=c, label=label: measures.auc(found.scores[:, c], truth == label, weights))
+        over(lambda weights, c=c, label=label: stats.auc(found.scores[:, c], truth == label, weights))
         for c, label in enumerate(columns)
     ]
-    right = over(lambda weights: measures.balanced_accuracy(guess, truth, weights))
+    right = over(lambda weights: stats.balanced_accuracy(guess, truth, weights))
     return {"auc": np.mean(areas, axis=0), "balanced_accuracy": right}
 
 
 def _estimates(task: Task, draws: Draws) -> dict[str, Estimate]:
-    return {metric: measures.estimate(values, len(task.labels)) for metric, values in draws.items()}
+    return {metric: stats.estimate(values, len(task.labels)) for metric, values in draws.items()}
 
 
 def _permuted_row(task: Task, permuted: Permuted) -> Row:
     """What the same ridge probe gives on permuted labels: mean and the middle 95 % of them."""
     values = np.concatenate([[permuted.permuted.mean()], permuted.permuted])
     metric = "r2" if task.kind == "years" else "auc"
-    return Row(PERMUTED, {metric: measures.estimate(values, len(task.labels))}, {})
+    return Row(PERMUTED, {metric: stats.estimate(values, len(task.labels))}, {})
 
 
 def _prior_row(task: Task, config: AuditConfig, drawn: np.ndarray) -> Row:

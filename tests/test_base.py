@@ -244,28 +244,38 @@ def test_wilson_refuses_what_is_no_rate(hits, trials):
         stats.wilson(hits, trials)
 
 
-def test_the_bootstrap_draws_whole_patients():
-    patients = ["a", "b", "a", "c", "c", "c"]
-    for rows in stats.resample(patients, rounds=50, seed=0):
-        counts = np.bincount(rows, minlength=6)
-        assert counts[0] == counts[2]
-        assert counts[3] == counts[4] == counts[5]
-        assert counts[0] + counts[1] + counts[3] == 3
+def test_the_bootstrap_draws_as_many_patients_as_there_are():
+    drawn = stats.draws(7, rounds=50, seed=0)
+    assert drawn.shape == (51, 7)
+    assert (drawn[0] == 1).all()
+    assert (drawn.sum(axis=1) == 7).all()
+    assert (drawn[1:] > 1).any() and (drawn[1:] == 0).any()
+
+
+def test_an_interval_is_that_of_samples_with_every_row_of_a_patient_repeated():
+    """By brute force: a patient drawn twice brings all of his or her rows twice."""
+    values = np.random.default_rng(0).normal(size=12)
+    whose = np.array([0, 0, 1, 2, 2, 2, 3, 4, 4, 5, 6, 6])
+    drawn = stats.draws(7, rounds=60, seed=1)
+    found = stats.over(drawn, whose, lambda weights: weights @ values / weights.sum(axis=1))
+    brute = [np.mean(np.repeat(values, each[whose].astype(int))) for each in drawn]
+    assert found == pytest.approx(brute)
+    low, high = np.quantile(brute[1:], [0.025, 0.975])
+    assert stats.estimate(found, 7) == pytest.approx((values.mean(), low, high, 7))
 
 
 def test_repeated_photographs_of_a_patient_narrow_nothing():
     """Ten copies of each row add no patient, so the interval stays."""
     values = np.random.default_rng(0).normal(size=40)
-    patients = [str(i) for i in range(40)]
-    once = stats.bootstrap(lambda rows: float(values[rows].mean()), patients, rounds=200)
-    copies = np.repeat(values, 10)
-    often = stats.bootstrap(
-        lambda rows: float(copies[rows].mean()), [p for p in patients for _ in range(10)], rounds=200
-    )
-    assert often.patients == once.patients == 40
-    assert often.high - often.low == pytest.approx(once.high - once.low, rel=0.25)
+    drawn = stats.draws(40, rounds=200, seed=0)
+
+    def interval(whose):
+        shown = values[whose]
+        return stats.estimate(stats.over(drawn, whose, lambda w: w @ shown / w.sum(axis=1)), 40)
+
+    assert interval(np.repeat(np.arange(40), 10)) == pytest.approx(interval(np.arange(40)))
 
 
 def test_the_bootstrap_leaves_out_what_cannot_be_judged():
-    estimate = stats.bootstrap(lambda rows: float("nan") if 0 not in rows else 1.0, ["a", "b"], rounds=50)
-    assert (estimate.value, estimate.low, estimate.high) == (1.0, 1.0, 1.0)
+    values = np.array([1.0, np.nan, 1.0, 1.0])
+    assert stats.estimate(values, 2) == (1.0, 1.0, 1.0, 2)

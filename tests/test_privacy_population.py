@@ -8,6 +8,7 @@ import pytest
 from privacy import attributes, components, measures, probes, verdict
 from privacy.audit import Judged, judge
 from privacy.population import AuditConfig, Features
+from synth.base import stats
 from synth.base.stats import Estimate
 
 QUICK = AuditConfig(permutations=60, bootstrap=300, untrained_seeds=1)
@@ -213,7 +214,7 @@ def test_weighted_auc_equals_the_auc_of_repeated_rows():
     rng = np.random.default_rng(0)
     scores, positive = rng.integers(0, 5, 40).astype(float), rng.integers(0, 2, 40) == 1
     weights = rng.integers(0, 4, (3, 40)).astype(float)
-    for row, found in zip(weights, measures.auc(scores, positive, weights), strict=True):
+    for row, found in zip(weights, stats.auc(scores, positive, weights), strict=True):
         s, y = np.repeat(scores, row.astype(int)), np.repeat(positive, row.astype(int))
         pairs = s[y][:, None] - s[~y][None, :]
         assert found == pytest.approx(((pairs > 0) + 0.5 * (pairs == 0)).mean())

@@ -1,6 +1,6 @@
 """Rates with intervals; people, not photographs, are what is resampled."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import sqrt
 from statistics import NormalDist
 from typing import NamedTuple
@@ -8,6 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from synth.base.errors import UserError
+
+Statistic = Callable[[np.ndarray], np.ndarray]
+"""Takes (B, n) weights of n rows, returns (B,) numbers; nan where a sample cannot be judged (one class only)."""
+
+_CHUNK = 250  # bootstrap samples at a time: keeps memory in tens of megabytes
 
 
 class Estimate(NamedTuple):
@@ -34,34 +39,53 @@ def wilson(hits: int, trials: int, confidence: float = 0.95) -> tuple[float, flo
     return max(0.0, middle - spread) / total, min(total, middle + spread) / total
 
 
-def resample(patients: Sequence[str], rounds: int, seed: int) -> list[np.ndarray]:
-    """Row numbers of `rounds` bootstrap samples that draw whole patients with replacement.
+def draws(patients: int, rounds: int, seed: int) -> np.ndarray:
+    """(1 + rounds, patients) times that each patient is drawn; once each in row 0, the data as they are.
 
-    Field & Welsh 2007, doi:10.1111/j.1467-9868.2007.00593.x: the cluster bootstrap.
+    Whole patients are drawn with replacement: the cluster bootstrap of Field & Welsh 2007,
+    doi:10.1111/j.1467-9868.2007.00593.x.  Two metrics over the same draws are paired.
     """
-    _, group = np.unique(np.asarray(patients), return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    rows = np.split(order, np.cumsum(np.bincount(group))[:-1])
     rng = np.random.default_rng(seed)
-    return [np.concatenate([rows[i] for i in rng.integers(0, len(rows), len(rows))]) for _ in range(rounds)]
+    drawn = [np.bincount(rng.integers(0, patients, patients), minlength=patients) for _ in range(rounds)]
+    return np.stack([np.ones(patients), *drawn])
 
 
-def bootstrap(
-    statistic: Callable[[np.ndarray], float],
-    patients: Sequence[str],
-    rounds: int = 1000,
-    seed: int = 0,
-    confidence: float = 0.95,
-) -> Estimate:
-    """`statistic` of all rows, with a percentile interval over resampled patients.
+def over(drawn: np.ndarray, whose: np.ndarray, statistic: Statistic) -> np.ndarray:
+    """(1 + rounds,): `statistic` of each sample of `draws`; `whose` is the patient of each of its n rows."""
+    chunks = range(0, len(drawn), _CHUNK)
+    return np.concatenate([statistic(drawn[i : i + _CHUNK][:, whose]) for i in chunks])
 
-    Args:
-        statistic: takes row numbers, returns a number; nan where a sample cannot be judged (one class only).
-        patients:  the patient of each row.
-    """
-    value = float(statistic(np.arange(len(patients))))
-    draws = np.array([statistic(rows) for rows in resample(patients, rounds, seed)], dtype=float)
-    draws = draws[np.isfinite(draws)]
+
+def estimate(values: np.ndarray, patients: int, confidence: float = 0.95) -> Estimate:
+    """A value and its percentile interval from the numbers that `over` gives; samples without one are left out."""
     tail = (1 - confidence) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail]) if len(draws) else (float("nan"), float("nan"))
-    return Estimate(value, float(low), float(high), len(set(patients)))
+    finite = values[1:][np.isfinite(values[1:])]
+    low, high = np.quantile(finite, [tail, 1 - tail]) if len(finite) else (np.nan, np.nan)
+    return Estimate(float(values[0]), float(low), float(high), patients)
+
+
+def auc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve of (n,) scores, ties counted half, for each row of (B, n) weights.
+
+    nan where a sample holds one class only.
+    """
+    order = np.argsort(scores, kind="stable")
+    _, start = np.unique(scores[order], return_index=True)
+    weights = weights[:, order]
+    hits = weights * positive[order]
+    above = np.add.reduceat(hits, start, axis=1)
+    below = np.add.reduceat(weights - hits, start, axis=1)
+    won = (above * (np.cumsum(below, axis=1) - below / 2)).sum(axis=1)
+    pairs = above.sum(axis=1) * below.sum(axis=1)
+    return np.divide(won, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+
+
+def balanced_accuracy(guess: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean over classes of the share guessed right, for each row of (B, n) weights."""
+    recalls = []
+    for label in np.unique(truth):
+        of_class = truth == label
+        total = weights @ of_class
+        right = weights @ (of_class & (guess == truth)).astype(float)
+        recalls.append(np.divide(right, total, out=np.full(len(total), np.nan), where=total > 0))
+    return np.mean(recalls, axis=0)
