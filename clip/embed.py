@@ -86,7 +86,7 @@ def images(model: CLIP, folder: Path, splits: Sequence[str] = SPLITS, batch: int
         rows = range(start, min(start + batch, len(pictures)))
         squares = np.zeros((len(rows), size, size, 3), np.uint8)
         for square, row in zip(squares, rows, strict=True):
-            square[:] = model.config.preprocessing(pictures[row], f"{folder} row {row}")
+            square[:] = model.config.preprocessing(pictures[row], pictures.where(row))
         parts.append(pixels(model, squares))
     return np.concatenate(parts)
 

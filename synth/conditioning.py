@@ -10,13 +10,12 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from synth.fundus.vocabulary import FINDING_KEYS, FLAGS, MODALITY_KEYS, READABILITY_KEYS
+from synth.fundus.vocabulary import FINDING_KEYS, FLAGS, MODALITY_KEYS, READABILITY_KEYS, SIDE_KEYS
 
-_SIDES = ("left", "right")
 CONDITIONS: dict[str, int] = {
     "dr_grade": 5,
     **dict.fromkeys((*FLAGS, *READABILITY_KEYS), 2),
-    "eye_side": len(_SIDES),
+    "eye_side": len(SIDE_KEYS),
     "modality": len(MODALITY_KEYS),
     **dict.fromkeys(FINDING_KEYS, 2),
     "canary": 2,
@@ -26,7 +25,7 @@ CONDITIONS: dict[str, int] = {
 _NAMES = tuple(CONDITIONS)
 UNKNOWN = np.array([CONDITIONS[name] for name in _NAMES])
 """(L,) int64: the code of unknown for each condition; this whole row is the unconditional one."""
-_WORDS: dict[str, Sequence[str]] = {"eye_side": _SIDES, "modality": MODALITY_KEYS}
+_WORDS: dict[str, Sequence[str]] = {"eye_side": SIDE_KEYS, "modality": MODALITY_KEYS}
 
 
 def code(labels: Mapping[str, Any]) -> np.ndarray:

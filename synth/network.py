@@ -71,20 +71,3 @@ def placed(bands: Tensor) -> Tensor:
     y, x = (torch.linspace(-1.7, 1.7, n, device=bands.device, dtype=bands.dtype) for n in (height, width))
     where = torch.stack(torch.meshgrid(y, x, indexing="ij")).expand(batch, 2, height, width)
     return torch.cat([bands, where], dim=1).contiguous(memory_format=torch.channels_last)
-
-
-def parameters(module: nn.Module) -> int:
-    """How many numbers a network learns."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
-
-
-def flops(denoiser: Denoiser) -> int:
-    """Floating-point operations (2 x multiply-adds) of one forward pass of one image."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    sample = denoiser.unet.config["sample_size"]
-    noisy = torch.zeros(1, denoiser.unet.config["out_channels"], sample, sample)
-    codes = torch.zeros(1, len(denoiser.conditioning.starts), dtype=torch.int64)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        denoiser(noisy, torch.zeros(1, dtype=torch.int64), codes)
-    return counter.get_total_flops()

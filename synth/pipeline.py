@@ -153,5 +153,8 @@ def load(model: Path) -> tuple[FundusPipeline, dict[str, Any]]:
         raise UserError(
             f"{folder}: damaged generator ({str(error).splitlines()[0]}); copy or train it again"
         ) from None
+    bands = 3 * 4**pipeline.space.levels
+    if (pipeline.unet.config["in_channels"], pipeline.unet.config["out_channels"]) != (bands + 2, bands):
+        raise UserError(f"{folder}: its unet does not take {bands} bands and 2 coordinates; train it again")
     pipeline.unet.eval().to(memory_format=torch.channels_last)  # type: ignore[call-arg]
     return pipeline, found

@@ -357,6 +357,18 @@ def test_a_damaged_generator_is_one_clear_line(run, tmp_path):
         pipeline.load(copy)
 
 
+def test_a_generator_of_another_shape_is_one_clear_line(run, tmp_path):
+    from diffusers import UNet2DModel  # type: ignore[attr-defined]
+
+    copy = tmp_path / "model"
+    shutil.copytree(run / "model", copy)
+    whole = json.loads((copy / "unet/config.json").read_text())
+    blind = UNet2DModel.from_config({**whole, "in_channels": whole["out_channels"]})
+    blind.save_pretrained(copy / "unet")  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match="does not take 12 bands and 2 coordinates"):
+        pipeline.load(copy)
+
+
 def test_guidance_moves_the_picture_and_scale_one_is_none(run):
     loaded, _ = pipeline.load(run)
     codes = torch.from_numpy(np.stack([code({"is_gc": 1})] * 2))

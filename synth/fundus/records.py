@@ -19,7 +19,7 @@ from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import atomic, read_json, sha256, write_json
 from synth.fundus.card import write_card
-from synth.fundus.vocabulary import FINDING_KEYS, FLAGS, MODALITY_KEYS, READABILITY_KEYS
+from synth.fundus.vocabulary import FINDING_KEYS, FLAGS, MODALITY_KEYS, READABILITY_KEYS, SEX_KEYS, SIDE_KEYS
 
 Row = dict[str, Any]
 """One record: column -> value; `image` is {"bytes": encoded picture, "path": None}."""
@@ -99,12 +99,12 @@ def check_labels(labels: Row, where: str = "record") -> None:
     for key in (*FLAGS, *READABILITY_KEYS, "canary"):
         if labels.get(key) not in (None, 0, 1):
             refuse(key, labels[key], "0, 1, null")
-    if labels.get("eye_side") not in (None, "left", "right"):
-        refuse("eye_side", labels["eye_side"], "left, right, null")
+    if labels.get("eye_side") not in (None, *SIDE_KEYS):
+        refuse("eye_side", labels["eye_side"], ", ".join(SIDE_KEYS))
     if labels.get("modality") not in (None, *MODALITY_KEYS):
         refuse("modality", labels["modality"], ", ".join(MODALITY_KEYS))
-    if labels.get("sex") not in (None, "F", "M"):
-        refuse("sex", labels["sex"], "F, M, null")
+    if labels.get("sex") not in (None, *SEX_KEYS):
+        refuse("sex", labels["sex"], ", ".join(SEX_KEYS))
     for finding in labels.get("findings") or ():
         if finding not in FINDING_KEYS:
             refuse("findings", finding, ", ".join(FINDING_KEYS))

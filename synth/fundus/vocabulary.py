@@ -109,5 +109,7 @@ RACES = (
 
 FLAGS = tuple(term.key for term in DISEASES)
 FINDING_KEYS = tuple(term.key for term in FINDINGS)
+SIDE_KEYS = tuple(term.key for term in SIDES)
+SEX_KEYS = tuple(term.key for term in SEXES)
 READABILITY_KEYS = tuple(term.key for term in READABILITY)
 MODALITY_KEYS = tuple(term.key for term in MODALITIES)
