@@ -1,114 +1,163 @@
-"""What makes a folder of synthetic records a data set: its card, its Croissant, its counts."""
+"""What makes a folder of synthetic records a data set: its card, its Croissant, its counts.
 
-import json
-from collections import Counter
+Both are written from `plan.json`, `generator.json` (what the generator says of itself), the sidecars of the
+shards, and `publication.yaml` (what a person says): never edit them, repeat the command.
+"""
+
 from pathlib import Path
 from typing import Any
 
+from synth import publication, tally
 from synth.base.config import fingerprint
-from synth.base.runs import write_text
+from synth.base.runs import read_json, write_json
+from synth.croissant import write_croissant
 from synth.fundus.card import write_card
-from synth.fundus.records import COLUMNS, SCHEMA, SPLITS, is_done, read_table
-from synth.fundus.vocabulary import DISEASES, FLAGS
+from synth.fundus.records import COLUMNS, LABELS, SPLITS, read_table
+from synth.fundus.shards import is_done
 from synth.plan import Plan, shards
+from synth.provenance import Origin
 
 NAME = "visionclip-synthetic-fundus"
-LICENCE = "other"
 
 _CARD = """
-{n} synthetic fundus photographs with captions in Chinese and English, drawn by a diffusion model.
-No photograph of a patient is in this folder; what it may still reveal of the patients behind the generator is
-a question that `privacy audit` measures, not one that synthesis answers.  For research, not for clinical use.
+{about}{n} synthetic fundus photographs with captions in Chinese and English, drawn by a diffusion model.
+No photograph of a patient is in this folder.  For research, not for clinical use.
 
-The licence is that of the photographs on which the generator was trained: set it before you publish.
+```python
+from datasets import load_dataset
+
+data = load_dataset("{where}")
+```
+
+## Licence
+{licence}
 
 ## Provenance
 - plan `{digest}` (`plan.json`), seed {seed}
-- generator weights `{model}`
+- generator weights `{model}`{generator}
 - {steps} steps of {solver}, guidance {guidance:g}
 - libraries: {libraries}
-- filters: none
 
 Image i is a function of (plan, i): the same plan on the same kind of machine gives the same bytes.
 
+## Filters
+{filters}
+
 ## Labels
+{combinations}
+
 {table}
 
-Empty means unknown, never absent.  Columns: {columns}.
+A row counts photographs with that label; the share is of the photographs where it is known.  Empty means unknown,
+never absent.  Columns: {columns}.
+
+## Limits
+- A label is what the generator was asked to show; no doctor has read the pictures.
+- {size}What a camera of another make, or an eye of another population than the training photographs', looks like is not shown.
+- Every picture is a subject of its own: no two show both eyes, or two visits, of one person.
+- Age, sex and race are neither told nor recorded.
+- What the set may still reveal of the patients behind the generator is a question that `privacy audit` measures, not
+  one that synthesis answers.{private}
+
+## Verify and reproduce
+```
+synth verify FOLDER
+{command}
+```
+
+MODEL is the generator named above.  Label combinations and their weights are the `mix` of `plan.json`; where they
+are not the generator's own, write them into a YAML file and add `--labels FILE`.
+
+## Cite
+{cite}
 """
 
 
-def publish(folder: Path, plan: Plan) -> bool:
-    """Write README.md and croissant.json once every shard of the plan is there; returns whether it is."""
+def publish(folder: Path, plan: Plan, generator: dict[str, Any] | None = None) -> bool:
+    """Write README.md and croissant.json once every shard of the plan is there; returns whether it is.
+
+    Args:
+        generator: what the generator says of itself; without it, `generator.json` as an earlier call left it.
+    """
+    if generator is not None:
+        write_json(folder / "generator.json", generator)
     digest = fingerprint(plan)
     if not all(is_done(folder / shard.name, digest) for shard in shards(plan)):
         return False
-    table = read_table(folder, SPLITS, ("dr_grade", *FLAGS))
-    text = _CARD.format(
-        **{key: plan[key] for key in ("n", "seed", "model", "steps", "solver", "guidance")},
-        digest=digest,
-        libraries=", ".join(f"{name} {version}" for name, version in plan["libraries"].items()),
-        table=_counts({name: table[name].to_pylist() for name in ("dr_grade", *FLAGS)}),
-        columns=", ".join(f"`{name}`" for name in COLUMNS),
-    )
-    rows = Counter[str]()
-    for shard in shards(plan):
-        rows[Path(shard.name).name.split("-")[0]] += shard.rows
-    counts = {split: rows[split] for split in SPLITS}
-    write_text(folder / "croissant.json", json.dumps(croissant(folder, plan), indent=2, ensure_ascii=False))
-    write_card(folder, NAME, text, counts, LICENCE, ["synthetic"])
+    path = folder / "generator.json"
+    write_cards(folder, plan, read_json(path) if path.exists() else {})
     return True
 
 
-def _counts(columns: dict[str, list[Any]]) -> str:
-    names = {"dr_grade": "diabetic retinopathy"} | {term.key: term.en for term in DISEASES}
-    lines = ["| label | meaning | counts |", "|---|---|---|"]
-    for key, values in columns.items():
-        found = Counter("unknown" if value is None else str(value) for value in values)
-        shown = ", ".join(f"{value}: {count}" for value, count in sorted(found.items()))
-        lines.append(f"| `{key}` | {names[key]} | {shown} |")
-    return "\n".join(lines)
-
-
-def croissant(folder: Path, plan: Plan) -> dict[str, Any]:
-    """Croissant 1.1 metadata: one file object per shard with its sha256, one record set over all of them."""
-    import mlcroissant as mlc
-
-    parquet = "application/x-parquet"
-    files = mlc.FileSet(
-        id="shards",
-        name="shards",
-        encoding_formats=[parquet],
-        includes=["data/*.parquet"],
-        description="shards",
+def write_cards(folder: Path, plan: Plan, generator: dict[str, Any]) -> None:
+    """Write the card and the Croissant of a complete folder."""
+    said = publication.read(folder)
+    trained_on = generator.get("trained_on", [])
+    licence = said.terms(trained_on)
+    title = said.title or NAME
+    tables = {split: read_table(folder, [split], LABELS) for split in SPLITS}
+    text = _CARD.format(
+        **{key: plan[key] for key in ("n", "seed", "model", "steps", "solver", "guidance")},
+        about=f"{said.about.strip()}\n\n" if said.about else "",
+        where=said.url.partition("/datasets/")[2] or "FOLDER" if said.url else "FOLDER",
+        licence=publication.words(licence, trained_on),
+        digest=fingerprint(plan),
+        generator=_generator(generator),
+        libraries=", ".join(f"{name} {version}" for name, version in plan["libraries"].items()),
+        filters=_filters(folder, plan),
+        combinations=tally.balance(tables),
+        table=tally.counts(tables),
+        columns=", ".join(f"`{name}`" for name in COLUMNS),
+        size=_size(generator),
+        private=_private(generator),
+        command=_command(plan),
+        cite=_cite(title, said, trained_on, plan),
     )
-    kinds = {"string": mlc.DataType.TEXT, "float": mlc.DataType.FLOAT}
-    fields = [
-        mlc.Field(
-            id=f"records/{name}",
-            name=name,
-            description=name.replace("_", " "),
-            data_types=[
-                mlc.DataType.IMAGE_OBJECT if name == "image" else kinds.get(str(kind), mlc.DataType.INTEGER)
-            ],
-            source=mlc.Source(
-                file_set="shards",
-                extract=mlc.Extract(column=name),
-                transforms=[mlc.Transform(json_path="bytes")] if name == "image" else [],
-            ),
-        )
-        for name, kind in zip(SCHEMA.names, SCHEMA.types, strict=True)
-        if name != "findings"  # a list, which Croissant readers differ about
+    counts = {split: table.num_rows for split, table in tables.items()}
+    write_croissant(folder, plan, title, licence, said, trained_on)
+    front = publication.front(licence)
+    write_card(folder, title, text, counts, front.pop("license"), ["synthetic", "croissant"], more=front)
+
+
+def _generator(known: dict[str, Any]) -> str:
+    return f", after {known['images']} photographs shown in training" if "images" in known else ""
+
+
+def _size(known: dict[str, Any]) -> str:
+    size = known.get("preprocessing", {}).get("size")
+    return f"Pictures are {size} x {size} pixels: what is finer cannot be seen.  " if size else ""
+
+
+def _private(known: dict[str, Any]) -> str:
+    return ""
+
+
+def _filters(folder: Path, plan: Plan) -> str:
+    """What was drawn again and why, summed over the sidecars."""
+    return "None: every picture that was drawn is here."
+
+
+def _command(plan: Plan) -> str:
+    flags = ("n", "seed", "steps", "guidance", "batch")
+    told = " ".join(f"--{name} {plan[name]:g}" for name in flags)
+    return f"synth generate --model MODEL {told} --quality {plan['jpeg_quality']} --out again"
+
+
+def _cite(title: str, said: publication.Publication, trained_on: list[Origin], plan: Plan) -> str:
+    lines = [
+        "```bibtex",
+        f"@misc{{{NAME},",
+        f"  title  = {{{title}}},",
+        *([f"  author = {{{' and '.join(said.authors)}}},"] if said.authors else []),
+        *([f"  year   = {{{said.published.year}}},"] if said.published else []),
+        *([f"  url    = {{{said.url}}},"] if said.url else []),
+        f"  note   = {{plan {fingerprint(plan)[:16]}, generator {plan['model'][:16]}}}",
+        "}",
+        "```",
     ]
-    metadata = mlc.Metadata(
-        name=NAME,
-        description=f"{plan['n']} synthetic fundus photographs with captions in Chinese and English",
-        license=["the licence of the photographs behind the generator"],
-        url="https://example.org/set-this-before-you-publish",
-        version="1.0.0",
-        cite_as="plan " + fingerprint(plan),
-        in_language=["zh", "en"],
-        distribution=[files],
-        record_sets=[mlc.RecordSet(id="records", name="records", fields=fields)],
+    cited = [
+        origin["citation"] for origin in trained_on if origin["citation"] not in ("unknown", "visionclip")
+    ]
+    return "\n".join(
+        [*lines, *(["", "And the photographs behind it: " + "; ".join(cited) + "."] if cited else [])]
     )
-    return metadata.to_json()

@@ -9,14 +9,28 @@ from synth.base.runs import write_text
 
 
 def write_card(
-    folder: Path, title: str, body: str, counts: Mapping[str, int], licence: str, tags: Sequence[str] = ()
+    folder: Path,
+    title: str,
+    body: str,
+    counts: Mapping[str, int],
+    licence: str,
+    tags: Sequence[str] = (),
+    suffix: str = "parquet",
+    more: Mapping[str, str] = {},
 ) -> None:
-    """Write `folder/README.md`: YAML front matter for Hugging Face, then `body` (Markdown)."""
+    """Write `folder/README.md`: YAML front matter for Hugging Face, then `body` (Markdown).
+
+    Args:
+        counts: rows per split.
+        suffix: of the shards, `parquet` or `tar`.
+        more:   further front matter, such as the name and link of a licence that Hugging Face does not list.
+    """
     total = sum(counts.values())
     sizes = [(10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M")]
     front = {
         "pretty_name": title,
         "license": licence,
+        **more,
         "language": ["zh", "en"],
         "task_categories": ["zero-shot-image-classification", "text-to-image"],
         "size_categories": [next((name for limit, name in sizes if total < limit), "1M<n<10M")],
@@ -25,7 +39,7 @@ def write_card(
             {
                 "config_name": "default",
                 "data_files": [
-                    {"split": split, "path": f"data/{split}-*.parquet"} for split, n in counts.items() if n
+                    {"split": split, "path": f"data/{split}-*.{suffix}"} for split, n in counts.items() if n
                 ],
             }
         ],

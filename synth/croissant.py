@@ -1,0 +1,102 @@
+"""Croissant 1.0 metadata (mlcommons.org/croissant) of a folder of synthetic records."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from synth.base.config import fingerprint
+from synth.base.runs import read_json, write_text
+from synth.fundus.records import SCHEMA
+from synth.plan import Plan, shards
+from synth.provenance import LICENCES, Origin
+from synth.publication import Publication
+
+PARQUET = "application/x-parquet"
+_LIMITS = [
+    "A label is what the generator was asked to show; no doctor has read the pictures.",
+    "What occurs in the training photographs, their cameras and their population, limits what is shown.",
+    "Not for clinical use.",
+]
+_PRIVACY = [
+    "No photograph of a patient is in the set, and no record carries age, sex or race.  What the pictures may still "
+    "reveal of the patients behind the generator is measured by `privacy audit`, not excluded by synthesis."
+]
+
+
+def write_croissant(
+    folder: Path, plan: Plan, title: str, licence: str | None, said: Publication, trained_on: list[Origin]
+) -> None:
+    """Write `folder/croissant.json`: every shard with its sha256, and one record set over all of them.
+
+    Without `said.published` it has no date: a plan that is sampled again must give the same bytes.
+    """
+    import mlcroissant as mlc
+
+    cited = "; ".join(origin["citation"] for origin in trained_on if origin["citation"] != "unknown")
+    metadata = mlc.Metadata(
+        name=title,
+        description=f"{plan['n']} synthetic fundus photographs with labels and captions in Chinese and English.",
+        license=[LICENCES[licence].url if licence in LICENCES else licence or "not set"],
+        url=said.url,
+        version="1.0.0",
+        creators=[mlc.Person(name=name) for name in said.authors],
+        date_published=said.published,  # type: ignore[arg-type]  # pydantic reads dates, mlcroissant casts them
+        cite_as=f"{title}, plan {fingerprint(plan)}" + (f"; trained on {cited}" if cited else ""),
+        keywords=["fundus photography", "ophthalmology", "synthetic data", "diffusion model"],
+        in_language=["zh", "en"],
+        data_limitations=_LIMITS,
+        personal_sensitive_information=_PRIVACY,
+        distribution=_files(folder, plan),
+        record_sets=[mlc.RecordSet(id="records", name="records", fields=_fields())],
+    )
+    write_text(
+        folder / "croissant.json", json.dumps(metadata.to_json(), indent=2, ensure_ascii=False, default=str)
+    )
+
+
+def _files(folder: Path, plan: Plan) -> list[Any]:
+    """One file object per shard with the sha256 of its sidecar, and the set of all, which readers follow."""
+    import mlcroissant as mlc
+
+    files: list[Any] = [
+        mlc.FileObject(
+            id=shard.name,
+            name=shard.name,
+            content_url=shard.name,
+            content_size=f"{(folder / shard.name).stat().st_size} B",
+            encoding_formats=[PARQUET],
+            sha256=read_json((folder / shard.name).with_suffix(".json"))["sha256"],
+        )
+        for shard in shards(plan)
+    ]
+    every = mlc.FileSet(
+        id="shards",
+        name="shards",
+        encoding_formats=[PARQUET],
+        includes=["data/*.parquet"],
+        description="every shard",
+    )
+    return [*files, every]
+
+
+def _fields() -> list[Any]:
+    import mlcroissant as mlc
+
+    kinds = {"string": mlc.DataType.TEXT, "float": mlc.DataType.FLOAT}
+    return [
+        mlc.Field(
+            id=f"records/{name}",
+            name=name,
+            description=name.replace("_", " "),
+            data_types=[
+                mlc.DataType.IMAGE_OBJECT if name == "image" else kinds.get(str(kind), mlc.DataType.INTEGER)
+            ],
+            source=mlc.Source(
+                file_set="shards",
+                extract=mlc.Extract(column=name),
+                transforms=[mlc.Transform(json_path="bytes")] if name == "image" else [],
+            ),
+        )
+        for name, kind in zip(SCHEMA.names, SCHEMA.types, strict=True)
+        if name != "findings"  # a list, which Croissant readers differ about
+    ]
