@@ -87,7 +87,7 @@ def phantom(
 
 @app.command()
 def train(
-    data: Annotated[Path, typer.Option(help="records to learn from (their split 'train')")],
+    data: Annotated[list[Path], typer.Option(help="records to learn from (their split 'train'); may repeat")],
     out: Annotated[Path, typer.Option(help="run folder; repeat the command to resume")],
     config: Annotated[Path | None, typer.Option(help="for example configs/synth/odir64.yaml")] = None,
     set: Annotated[list[str], typer.Option(help="KEY=VALUE over the config; may repeat")] = [],
@@ -114,6 +114,26 @@ def train(
         model = training.train(settings, data, out)
         if is_first_process():
             typer.echo(model)
+
+
+@app.command()
+def average(
+    run: Annotated[Path, typer.Argument(help="a run of 'synth train'")],
+    out: Annotated[Path, typer.Option(help="folder of the generator to write")],
+    length: Annotated[float, typer.Option(help="of the average, as a share of training")] = 0.1,
+    at: Annotated[int | None, typer.Option(help="images seen; default is the last snapshot")] = None,
+    json: Json = False,
+) -> None:
+    """Choose another length for the average of a trained generator's weights.
+
+    \b
+    Examples:
+      synth average runs/odir --length 0.05 --out runs/odir-05
+      synth average runs/odir --length 0.15 --at 1024000 --out runs/odir-early
+    """
+    from synth.averages import average
+
+    _show(average(run, length, at, out), json)
 
 
 @app.command()

@@ -54,6 +54,12 @@ class Denoiser(nn.Module):
         )
         self.conditioning = LabelConditioning(config.channels[0] * 4)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of what it takes and gives."""
+        side = self.unet.config["sample_size"]
+        return self.unet.config["out_channels"], side, side
+
     def forward(self, noisy: Tensor, step: Tensor, codes: Tensor) -> Tensor:
         """The predicted velocity.
 

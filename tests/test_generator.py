@@ -17,11 +17,12 @@ from synth.base.errors import UserError
 from synth.base.runs import read_json, read_metrics, sha256
 from synth.cli import app
 from synth.conditioning import CONDITIONS, UNKNOWN, LabelConditioning, code, mirror
+from synth.examples import mix_of
 from synth.fundus.images import Preprocessing
 from synth.fundus.pictures import Pictures
 from synth.fundus.records import read_table
 from synth.network import Denoiser, NetworkConfig
-from synth.training import TrainConfig, mix_of, train
+from synth.training import TrainConfig, train
 from synth.wavelet import WaveletSpace, haar, unhaar
 
 TINY = TrainConfig(
@@ -29,11 +30,13 @@ TINY = TrainConfig(
     batch=16,
     micro_batch=8,
     save_every=32,
-    ema_halflife=64,
+    averages=(0.1, 0.2),
+    snapshot_every=32,
+    sheet=2,
     preprocessing=Preprocessing(size=16),
     network=NetworkConfig(channels=(16, 32), attention_from=1),
 )
-SET = ["batch=16", "micro_batch=8", "ema_halflife=64"]
+SET = ["batch=16", "micro_batch=8", "averages=[0.1,0.2]", "snapshot_every=32", "sheet=2"]
 SET += ["preprocessing.size=16", "network.channels=[16,32]", "network.attention_from=1"]
 
 
@@ -45,7 +48,7 @@ def records(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(records, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "tiny"
-    train(TINY, records, out)
+    train(TINY, [records], out)
     return out
 
 
@@ -145,15 +148,15 @@ def test_a_finished_run_does_nothing_and_a_longer_one_goes_on(run, records, tmp_
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     before = (copy / "state.pt").stat().st_mtime_ns
-    train(TINY, records, copy)
+    train(TINY, [records], copy)
     assert (copy / "state.pt").stat().st_mtime_ns == before
-    train(TINY.model_copy(update={"images": 128}), records, copy)
+    train(TINY.model_copy(update={"images": 128}), [records], copy)
     assert pipeline.facts(copy / "model")["images"] == 128
 
 
 def test_another_config_in_the_same_run_folder_is_refused(run, records):
     with pytest.raises(UserError, match=r"another run \(config\.lr is 0\.0008 there, 0\.1 here\); choose"):
-        train(TINY.model_copy(update={"lr": 0.1}), records, run)
+        train(TINY.model_copy(update={"lr": 0.1}), [records], run)
 
 
 def command(arguments: list[str]) -> None:
@@ -274,7 +277,7 @@ def test_the_mix_hides_label_combinations_of_fewer_than_five_subjects(tmp_path):
     for record in made[:8]:  # four people
         record["is_rvo"] = 1
     write_records(tmp_path / "few", made, {"kind": "few"}, (1, 0, 0))
-    mix = mix_of(tmp_path / "few")
+    mix = mix_of([tmp_path / "few"])
     assert mix and not any(entry["labels"].get("is_rvo") for entry in mix)
 
 

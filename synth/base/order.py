@@ -11,12 +11,18 @@ def visited(length: int, seed: int, start: int, count: int) -> np.ndarray:
     Every epoch is a permutation of range(length) keyed by (seed, epoch); nothing is dropped at its end.
     """
     positions = np.arange(start, start + count)
-    return np.array([_permutation(length, seed, p // length)[p % length] for p in positions.tolist()])
+    return np.array([permutation(length, seed, p // length)[p % length] for p in positions.tolist()])
 
 
 @lru_cache(maxsize=4)
-def _permutation(length: int, seed: int, epoch: int) -> np.ndarray:
+def permutation(length: int, seed: int, epoch: int) -> np.ndarray:
+    """(length,) int64: the order of one epoch."""
     return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(length)
+
+
+def randomness(seed: int, position: int) -> np.random.Generator:
+    """The generator of everything drawn at one position of a run."""
+    return np.random.default_rng([seed, position])
 
 
 def step_seed(seed: int, rank: int, images: int) -> int:

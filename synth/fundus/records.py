@@ -260,7 +260,12 @@ def _read(path: Path, columns: list[str]) -> pa.Table:
     return file.read(columns)
 
 
-def data_fingerprint(folder: Path) -> str:
-    """What names the content of a folder of records: the hash of its shards' hashes."""
-    names = [path for split in SPLITS for path in shards(folder, split)]
-    return fingerprint({path.name: read_json(path.with_suffix(".json"))["sha256"] for path in names})
+def data_fingerprint(*folders: Path) -> str:
+    """What names the content of one or more folders of records: the hash of their shards' hashes."""
+    each = []
+    for folder in folders:
+        names = [path for split in SPLITS for path in shards(folder, split)]
+        each.append(
+            fingerprint({path.name: read_json(path.with_suffix(".json"))["sha256"] for path in names})
+        )
+    return each[0] if len(each) == 1 else fingerprint(each)

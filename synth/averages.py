@@ -1,0 +1,139 @@
+"""Averages of the weights along training, by power functions, so that their length can be chosen afterwards.
+
+Karras et al. 2024 (2312.02696), section 3 and appendix C.  A length is the deviation of the average's profile as a
+share of the training so far (their sigma_rel): 0.10 of 100,000 images is some 10,000 images.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from synth.base.errors import UserError
+from synth.base.runs import atomic, read_json
+
+LONGEST = 0.28  # a longer profile would weigh the first weights most
+
+
+def exponent(length: float) -> float:
+    """The gamma of the power function (t / now)^gamma whose relative deviation is `length`.
+
+    length^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3))        2312.02696, eq. 4
+    """
+    inverse = length**-2
+    roots = np.roots([1, 7, 16 - inverse, 12 - inverse])
+    return float(roots.real[np.abs(roots.imag) < 1e-9].max())
+
+
+class PowerAverages:
+    """Running averages of a network's parameters, one per length."""
+
+    def __init__(self, network: nn.Module, lengths: Iterable[float]) -> None:
+        self.lengths = tuple(lengths)
+        self._followed = dict(network.named_parameters())
+        self._means = {
+            length: {name: p.detach().clone() for name, p in self._followed.items()}
+            for length in self.lengths
+        }
+
+    @torch.no_grad()
+    def step(self, seen: int, batch: int) -> None:
+        """Take in the weights after an optimiser step that ended at `seen` images."""
+        for length, means in self._means.items():
+            fresh = 1 - (1 - batch / seen) ** (exponent(length) + 1)
+            for name, mean in means.items():
+                mean.lerp_(self._followed[name], fresh)
+
+    def mean(self, length: float) -> dict[str, Tensor]:
+        """Parameter name -> its average."""
+        return self._means[length]
+
+    def to(self, device: torch.device) -> None:
+        for means in self._means.values():
+            means.update({name: mean.to(device) for name, mean in means.items()})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {str(length): means for length, means in self._means.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for length, means in self._means.items():
+            for name, mean in means.items():
+                mean.copy_(state[str(length)][name])
+
+    def snapshot(self, folder: Path, seen: int) -> None:
+        """Keep the averages at `seen` images, in half precision: what `combine` chooses from."""
+        for length, means in self._means.items():
+            halves = {name: mean.half().contiguous().cpu() for name, mean in means.items()}
+            with atomic(folder / f"{seen:012d}-{length}.safetensors") as temporary:
+                save_file(halves, temporary)
+
+
+def combine(folder: Path, length: float, seen: int | None = None) -> tuple[dict[str, Tensor], int]:
+    """The average of another length, from the snapshots in `folder`; and the images at which it stands.
+
+    Args:
+        seen: where in training it stands; None is the last snapshot.
+
+    Raises:
+        UserError: no snapshots, or a length or place that they cannot give.
+    """
+    if not 0 < length <= LONGEST:
+        raise UserError(f"--length {length}: must lie above 0 and at most {LONGEST}")
+    kept = [(path, *_place(path)) for path in sorted(folder.glob("[0-9]*.safetensors"))]
+    if not kept:
+        raise UserError(f"{folder}: no snapshots of averages; they come every 'snapshot_every' images")
+    last = max(images for _, images, _ in kept)
+    seen = last if seen is None else seen
+    kept = [k for k in kept if k[1] <= seen]
+    if not kept or kept[-1][1] != seen:
+        places = sorted({_place(path)[0] for path in folder.glob("[0-9]*.safetensors")})
+        raise UserError(f"--at {seen}: no snapshot there; there are {', '.join(map(str, places))}")
+    shares = _shares([(images, exponent(known)) for _, images, known in kept], (seen, exponent(length)))
+    total: dict[str, Tensor] = {}
+    for (path, _, _), share in zip(kept, shares, strict=True):
+        for name, mean in load_file(path).items():
+            total[name] = total.get(name, 0) + float(share) * mean.float()
+    return total, seen
+
+
+def _place(path: Path) -> tuple[int, float]:
+    images, _, length = path.stem.partition("-")
+    return int(images), float(length)
+
+
+def _shares(kept: list[tuple[int, float]], wanted: tuple[int, float]) -> np.ndarray:
+    """The share of each kept profile in the one nearest to `wanted`, in least squares over training."""
+    gram = np.array([[_product(a, b) for b in kept] for a in kept])
+    return np.linalg.lstsq(gram, np.array([_product(a, wanted) for a in kept]), rcond=None)[0]
+
+
+def _product(a: tuple[int, float], b: tuple[int, float]) -> float:
+    """The integral over training of two profiles (gamma + 1) t^gamma / end^(gamma + 1)."""
+    (shorter, steep), (longer, flat) = sorted([a, b])
+    ratio = (shorter / longer) ** flat
+    return (steep + 1) * (flat + 1) * ratio / ((steep + flat + 1) * longer)
+
+
+def average(run: Path, length: float, seen: int | None, out: Path) -> dict[str, Any]:
+    """Write `run`'s generator with an average of another length to the folder `out`; returns what it is.
+
+    Raises:
+        UserError: `run` kept no snapshots, or none there; or `out` holds something else.
+    """
+    from synth import pipeline
+
+    means, seen = combine(run / "averages", length, seen)
+    generator, known = pipeline.load(run)
+    known |= {"images": seen, "average": length}
+    parts = {"unet": generator.unet, "conditioning": generator.conditioning}
+    for name, module in parts.items():
+        own = {k.removeprefix(f"{name}."): v for k, v in means.items() if k.startswith(f"{name}.")}
+        module.load_state_dict(module.state_dict() | own)
+    if out.exists() and any(out.iterdir()) and not (out / "visionclip.json").exists():
+        raise UserError(f"{out}: not empty, and no generator; choose another --out")
+    pipeline.save(generator, out, known, read_json(pipeline.locate(run) / "mix.json"))
+    return {"model": str(out), "images": seen, "average": length}

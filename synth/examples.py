@@ -1,0 +1,157 @@
+"""What a training step sees: the pictures of one or more folders of records, which comes when, and its noise.
+
+Everything drawn for a picture is a function of (seed, its position in the run), so that one process, several, and a
+resumed run see the same.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from synth.base.order import permutation, randomness
+from synth.conditioning import UNKNOWN, codes, mirror
+from synth.diffusion import STEPS
+from synth.fundus.images import Preprocessing
+from synth.fundus.pictures import pixels
+from synth.fundus.records import LABELS, read_table
+from synth.fundus.vocabulary import FLAGS
+
+FEWEST = 5  # subjects behind a label or combination before a generator tells, or repeats, it
+
+
+class Step(NamedTuple):
+    """The input of one forward pass."""
+
+    images: Tensor
+    """(B, 3, S, S) in [-1, 1]."""
+    codes: Tensor
+    """(B, L) int64 label codes."""
+    noise: Tensor
+    """(B, C, H, W) standard normal."""
+    time: Tensor
+    """(B,) int64 diffusion step."""
+
+
+class Examples:
+    """The pictures of split `train` of some folders, as an endless walk in which nothing is dropped."""
+
+    def __init__(
+        self, folders: Sequence[Path], preprocessing: Preprocessing, cache: Path, seed: int, balance: float
+    ) -> None:
+        self._pictures = [pixels(folder, ["train"], preprocessing, cache) for folder in folders]
+        self._ends = np.cumsum([len(p) for p in self._pictures])
+        table = read_training(folders)
+        self.codes = codes(table)
+        self._seed = seed
+        self._shares = np.cumsum(repeats(table, balance)) if balance else None
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """(B, S, S, 3) uint8."""
+        folders = np.searchsorted(self._ends, rows, side="right")
+        starts = np.concatenate([[0], self._ends[:-1]])
+        return np.stack([self._pictures[f][row - starts[f]] for f, row in zip(folders, rows, strict=True)])
+
+    def visited(self, positions: np.ndarray) -> np.ndarray:
+        """The rows that come at some positions of the walk."""
+        return np.array([self._epoch(p // len(self))[p % len(self)] for p in positions.tolist()])
+
+    def _epoch(self, number: int) -> np.ndarray:
+        order = permutation(len(self), self._seed, number)
+        if self._shares is None:
+            return order
+        # Systematic sampling: every picture comes within one of as often as it should.
+        places = (np.arange(len(self)) + randomness(self._seed, number).random()) / len(self)
+        return np.searchsorted(self._shares, places * self._shares[-1], side="right")[order]
+
+    def step(
+        self, positions: np.ndarray, shape: tuple[int, int, int], flip: bool, label_dropout: float
+    ) -> Step:
+        """Pictures, labels, noise and time at some positions: half of the pictures mirrored with their eye side,
+        some with every label forgotten.
+
+        Args:
+            shape: (C, H, W) of the noise.
+        """
+        rows = self.visited(positions)
+        pictures, told = self[rows], self.codes[rows]
+        noise = np.empty((len(rows), *shape), np.float32)
+        time = np.empty(len(rows), np.int64)
+        for place, position in enumerate(positions.tolist()):
+            rng = randomness(self._seed, position)
+            if rng.random() < 0.5 and flip:
+                pictures[place] = pictures[place, :, ::-1].copy()
+                told[place] = mirror(told[place])
+            if rng.random() < label_dropout:
+                told[place] = UNKNOWN
+            time[place] = rng.integers(STEPS)
+            rng.standard_normal(dtype=np.float32, out=noise[place])
+        return Step(as_tensor(pictures), *map(torch.from_numpy, (told, noise, time)))
+
+
+def as_tensor(pictures: np.ndarray) -> Tensor:
+    """(B, 3, S, S) float in [-1, 1] from (B, S, S, 3) uint8."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def read_training(folders: Sequence[Path]) -> pa.Table:
+    """The training rows of some folders, subjects of different folders being different people."""
+    tables = []
+    for number, folder in enumerate(folders):
+        table = read_table(folder, ["train"], ["subject_id", *LABELS])
+        subjects = pa.array([f"{number}/{subject}" for subject in table["subject_id"].to_pylist()])
+        tables.append(table.set_column(0, "subject_id", subjects))
+    return pa.concat_tables(tables)
+
+
+def repeats(table: pa.Table, balance: float) -> np.ndarray:
+    """(N,) how often each picture is seen, relative to one that shows nothing rare.
+
+        r = max over its labels of max(1, sqrt(balance / f))        Gupta et al. 2019 (1908.03195), section 4
+
+    f is the share of pictures that show a label.  Labels of fewer than 5 subjects are not repeated.
+    """
+    rows = table.to_pylist()
+    shown = [_shown(row) for row in rows]
+    pictures, subjects = Counter[str](), dict[str, set[str]]()
+    for row, labels in zip(rows, shown, strict=True):
+        pictures.update(labels)
+        for label in labels:
+            subjects.setdefault(label, set()).add(row["subject_id"])
+    factor = {
+        label: max(1.0, (balance * len(rows) / n) ** 0.5)
+        for label, n in pictures.items()
+        if len(subjects[label]) >= FEWEST
+    }
+    return np.array([max((factor.get(label, 1.0) for label in labels), default=1.0) for labels in shown])
+
+
+def _shown(row: dict[str, Any]) -> list[str]:
+    """What a picture shows: its grade of retinopathy, diseases and findings."""
+    grade = [f"dr_grade={row['dr_grade']}"] if row["dr_grade"] else []
+    return grade + [flag for flag in FLAGS if row[flag]] + list(row["findings"] or ())
+
+
+def mix_of(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """The label combinations of the training split with their number of pictures, commonest first.
+
+    A combination that fewer than 5 subjects share is left out: rare ones are what gets memorised.
+    """
+    subjects: dict[str, set[str]] = {}
+    pictures: Counter[str] = Counter()
+    for labels in read_training(folders).to_pylist():
+        subject = labels.pop("subject_id")
+        key = json.dumps({k: v for k, v in labels.items() if v is not None}, sort_keys=True)
+        subjects.setdefault(key, set()).add(subject)
+        pictures[key] += 1
+    kept = [(key, n) for key, n in pictures.most_common() if len(subjects[key]) >= FEWEST]
+    return [{"weight": n, "labels": json.loads(key)} for key, n in kept]
