@@ -89,28 +89,24 @@ def front(licence: str | None) -> dict[str, str]:
     return {"license": "other", "license_name": slug} | ({"license_link": found[0]} if found else {})
 
 
-def words(licence: str | None, trained_on: list[Origin]) -> str:
-    """Markdown: the licence, and the sources with what they ask for, one line each."""
+def words(licence: str | None, trained_on: list[Origin], what: str) -> str:
+    """Markdown: the licence, then `what`, a sentence about the sources, and a table of them."""
     if licence in LICENCES:
         lines = [f"[{LICENCES[licence].name}]({LICENCES[licence].url})."]
-    elif licence:
-        lines = [f"{licence}"]
     else:
-        lines = ["**Not set.**  The sources below do not say which; `synth push --licence` sets it."]
+        lines = [licence or "**Not set.**  `synth push --licence` sets it."]
     if not trained_on:
-        return lines[0] + "\n\nWhich photographs the generator learnt from was not recorded."
-    lines += [
-        "",
-        "The generator learnt from these photographs, cropped to the field of view and made smaller; their licences",
-        "are taken to hold for what was learnt.  Cite them:",
-        "",
-        "| source | licence | photographs | people | cite |",
-        "|---|---|---|---|---|",
-    ]
+        return lines[0] + "\n\nWhich photographs are behind it was not recorded."
+    lines += ["", what, "", "| source | licence | photographs | people | cite |", "|---|---|---:|---:|---|"]
     for origin in trained_on:
         terms = identifier(origin["licence"])
         linked = f"[{origin['licence']}]({LICENCES[terms].url})" if terms else origin["licence"]
-        lines.append(
-            f"| {origin['title']} | {linked} | {origin['images']} | {origin['subjects']} | {origin['citation']} |"
-        )
+        counts = f"{origin.get('images', '')} | {origin.get('subjects', '')}"
+        lines.append(f"| {origin['title']} | {linked} | {counts} | {origin['citation']} |")
     return "\n".join(lines)
+
+
+LEARNT = (
+    "The generator learnt from these photographs, cropped to the field of view and made smaller; their licences are\n"
+    "taken to hold for what was learnt.  Where a set tells no people, each photograph counts as one.  Cite them:"
+)

@@ -15,7 +15,7 @@ from synth.fundus.card import write_card
 from synth.fundus.records import COLUMNS, LABELS, SPLITS, read_table
 from synth.fundus.shards import is_done
 from synth.plan import Plan, shards
-from synth.provenance import Origin
+from synth.provenance import Origin, origins
 
 NAME = "visionclip-synthetic-fundus"
 
@@ -89,6 +89,36 @@ def publish(folder: Path, plan: Plan, generator: dict[str, Any] | None = None) -
     return True
 
 
+def republish(folder: Path) -> None:
+    """Write the cards of a complete folder of any records anew."""
+    plan = read_json(folder / "plan.json")
+    if plan.get("kind") != "synthetic":
+        _write_plain_card(folder, plan)
+    else:
+        publish(folder, plan)
+
+
+def _write_plain_card(folder: Path, plan: dict[str, Any]) -> None:
+    """The card of records that no generator made."""
+    said, behind = publication.read(folder), origins([folder])
+    licence = said.terms(behind)
+    front = publication.front(licence)
+    tables = {split: read_table(folder, [split], LABELS) for split in SPLITS}
+    text = "\n\n".join(
+        [
+            *([said.about.strip()] if said.about else []),
+            "Fundus photographs with labels and captions in Chinese and English.  For research, not for clinical use.",
+            "## Licence",
+            publication.words(licence, behind, "The photographs are of these sets; cite them:"),
+            "## Labels",
+            tally.counts(tables),
+        ]
+    )
+    counts = {split: table.num_rows for split, table in tables.items()}
+    title = said.title or str(plan.get("source", plan.get("kind", "records")))
+    write_card(folder, title, text, counts, front.pop("license"), more=front)
+
+
 def write_cards(folder: Path, plan: Plan, generator: dict[str, Any]) -> None:
     """Write the card and the Croissant of a complete folder."""
     said = publication.read(folder)
@@ -100,7 +130,7 @@ def write_cards(folder: Path, plan: Plan, generator: dict[str, Any]) -> None:
         **{key: plan[key] for key in ("n", "seed", "model", "steps", "solver", "guidance")},
         about=f"{said.about.strip()}\n\n" if said.about else "",
         where=said.url.partition("/datasets/")[2] or "FOLDER" if said.url else "FOLDER",
-        licence=publication.words(licence, trained_on),
+        licence=publication.words(licence, trained_on, publication.LEARNT),
         digest=fingerprint(plan),
         generator=_generator(generator),
         libraries=", ".join(f"{name} {version}" for name, version in plan["libraries"].items()),

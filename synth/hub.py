@@ -1,0 +1,193 @@
+"""Push a folder to the Hugging Face Hub: records as a data set, a generator as a model.
+
+Checked first, sent afterwards, so that nothing half-made and no patient's photograph is published by a slip.
+"""
+
+import datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from synth import publication
+from synth.base.errors import UserError
+from synth.base.runs import read_json
+from synth.fundus.records import SPLITS, read_table, shards
+from synth.provenance import Origin, origins
+
+REAL = "--real-photographs-may-be-published"
+_HEAVY = (".parquet", ".tar", ".safetensors")
+_CARDS = ("README.md", publication.FILE)
+
+
+def push(
+    folder: Path,
+    repo: str,
+    private: bool = False,
+    licence: str | None = None,
+    real: bool = False,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Verify `folder`, write its cards anew, and upload it; the same call again sends only what is not there yet.
+
+    Args:
+        folder:  records, a generator, or the run that trained one.
+        repo:    NAME/REPO on the hub at HF_ENDPOINT, with the token of HF_TOKEN or `hf auth login`.
+        licence: kept in `folder/publication.yaml`.
+        real:    photographs of patients may be published; without it they are refused.
+        dry_run: check and list, but send nothing and touch no file.
+
+    Raises:
+        UserError: the folder is incomplete, damaged, of real patients or without licence; or the hub refuses.
+    """
+    check_repo(repo)
+    kind = (
+        "model"
+        if any((place / "model_index.json").exists() for place in (folder, folder / "model"))
+        else "dataset"
+    )
+    if kind == "model":
+        from synth.pipeline import locate
+
+        folder = locate(folder)
+    files, trained_on = _generator(folder) if kind == "model" else _records(folder, real)
+    said = publication.check_licence(
+        publication.read(folder).model_dump() | ({"licence": licence} if licence is not None else {})
+    )
+    terms = said.terms(trained_on) or _no_licence(folder, trained_on)
+    result = {"repo": repo, "type": kind, "licence": terms, "private": private}
+    if dry_run:
+        return result | {"files": files, "bytes": sum((folder / name).stat().st_size for name in files)}
+    endpoint = check_hub()
+    publication.update(
+        folder,
+        licence=licence,
+        url=said.url or f"{endpoint}/{'datasets/' if kind == 'dataset' else ''}{repo}",
+        published=said.published or datetime.datetime.now(datetime.UTC).date(),
+    )
+    _write_cards(folder, kind)
+    files = sorted({*files, *_CARDS})
+    return result | {"files": len(files), "commit": _upload(folder, repo, kind, private, files)}
+
+
+def check_repo(repo: str) -> None:
+    """Refuse what is no NAME/REPO."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repo)
+    except HFValidationError:
+        repo_is_named = False
+    else:
+        repo_is_named = "/" in repo
+    if not repo_is_named:
+        raise UserError(f"--repo '{repo}': write it as NAME/REPO, of letters, digits, '-', '_' and '.'")
+
+
+def check_hub() -> str:
+    """The hub's address, if we may go there and have a token."""
+    from huggingface_hub import constants, get_token
+
+    if constants.HF_HUB_OFFLINE:
+        raise UserError("HF_HUB_OFFLINE=1 keeps everything off the network; push with HF_HUB_OFFLINE=0")
+    if not get_token():
+        raise UserError(f"no token for {constants.ENDPOINT}; set HF_TOKEN, or log in with 'hf auth login'")
+    return constants.ENDPOINT
+
+
+def _generator(folder: Path) -> tuple[list[str], list[Origin]]:
+    """The files of a generator's folder, and what it learnt from."""
+    from synth import pipeline
+
+    _, known = pipeline.load(folder)
+    names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return sorted(str(n) for n in names if not any(p.startswith(".") for p in n.parts)), known.get(
+        "trained_on", []
+    )
+
+
+def _records(folder: Path, real: bool) -> tuple[list[str], list[Origin]]:
+    """The files of a folder of records that may be published, and whose photographs are behind it."""
+    from synth.verify import verify
+
+    if not (folder / "plan.json").exists():
+        raise UserError(
+            f"{folder}: neither records (plan.json) nor a generator (model_index.json); nothing to push"
+        )
+    kind = read_json(folder / "plan.json").get("kind")
+    drawn = {"synthetic": "visionclip", "phantom": "phantom"}.get(kind)
+    strange = set(read_table(folder, SPLITS, ["source"])["source"].to_pylist()) - {drawn}
+    if strange and not real:
+        raise UserError(
+            f"{folder}: holds photographs that are not synthetic (source {', '.join(sorted(map(str, strange)))}); if "
+            f"their owners and every patient in them allow it, add {REAL}"
+        )
+    verify(folder)
+    paths = [path for split in SPLITS for path in shards(folder, split)]
+    names = [*paths, *(path.with_suffix(".json") for path in paths)]
+    # An import's plan.json and import.json name folders and files of the machine it ran on.
+    names += [folder / name for name in ("plan.json", "generator.json", "croissant.json") if drawn]
+    files = sorted(str(path.relative_to(folder)) for path in names if path.exists())
+    if kind != "synthetic":
+        return files, origins([folder])
+    generator = folder / "generator.json"
+    return files, read_json(generator).get("trained_on", []) if generator.exists() else []
+
+
+def _no_licence(folder: Path, trained_on: list[Origin]) -> NoReturn:
+    named = ", ".join(f"{origin['source']}: {origin['licence']}" for origin in trained_on) or "none recorded"
+    raise UserError(
+        f"{folder}: no licence set, and its sources ({named}) do not give one; add --licence, for example "
+        "cc-by-4.0, or one line of terms"
+    )
+
+
+def _write_cards(folder: Path, kind: str) -> None:
+    if kind == "model":
+        from synth.modelcard import write_model_card
+
+        write_model_card(folder)
+    else:
+        from synth.publish import republish
+
+        republish(folder)
+
+
+def _upload(folder: Path, repo: str, kind: str, private: bool, files: list[str]) -> str:
+    """Make the repository if need be, and send what it lacks; returns the commit."""
+    import httpx2
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    api = HfApi(library_name="visionclip")
+    remedy = "repeat the command to continue"
+    try:
+        api.create_repo(repo, repo_type=kind, private=private or None, exist_ok=True)
+        if private and not api.repo_info(repo, repo_type=kind).private:
+            raise UserError(
+                f"--repo '{repo}': exists and is public; make it private there, or choose another"
+            )
+        others = set(api.list_repo_files(repo, repo_type=kind)) - set(files)
+        foreign = sorted(name for name in others if name.endswith(_HEAVY))
+        if foreign:
+            raise UserError(
+                f"--repo '{repo}': holds other data ({foreign[0]}); delete it there, or choose another"
+            )
+        sent = api.upload_folder(
+            repo_id=repo,
+            folder_path=folder,
+            repo_type=kind,
+            allow_patterns=files,
+            commit_message="synth push",
+        )
+    except HfHubHTTPError as error:
+        reason = error.server_message or str(error).splitlines()[0]
+        raise UserError(
+            f"--repo '{repo}': {api.endpoint} answers {error.response.status_code} ({reason})"
+        ) from None
+    except httpx2.HTTPError as error:
+        raise UserError(f"{api.endpoint}: cannot be reached ({error}); {remedy}") from None
+    except RuntimeError as error:  # of a single file, from the uploading threads
+        raise UserError(
+            f"--repo '{repo}': upload broke off ({str(error).splitlines()[0]}); {remedy}"
+        ) from None
+    return sent.oid
