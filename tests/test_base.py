@@ -1,6 +1,9 @@
 """The plumbing: settings, runs, checkpoints, intervals."""
 
+import os
 import pickle
+import socket
+import subprocess
 from pathlib import Path
 from typing import Any, Self
 
@@ -142,11 +145,21 @@ def test_a_write_cut_short_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
-    (tmp_path / ".x.json.123.tmp").write_text("half")
-    (tmp_path / ".y.json.123.tmp").write_text("another file's")
+def test_what_a_killed_writer_left_is_removed_by_the_next_and_what_a_live_one_writes_is_not(tmp_path):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    host, alive = socket.gethostname(), os.getppid()
+    left = {name: tmp_path / f".{name}.tmp" for name in
+            (f"x.json.{host}-{dead.pid}", f"x.json.{host}-{alive}", f"y.json.{host}-{dead.pid}",
+             "x.json.elsewhere-5", "x.json.elsewhere-6")}  # fmt: skip
+    for path in left.values():
+        path.write_text("half")
+    os.utime(left["x.json.elsewhere-6"], (0, 0))
     runs.write_json(tmp_path / "x.json", {"a": 1})
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".y.json.123.tmp", "x.json"]
+    assert {name for name, path in left.items() if not path.exists()} == {
+        f"x.json.{host}-{dead.pid}",
+        "x.json.elsewhere-6",
+    }
 
 
 def test_a_file_where_a_folder_is_needed_is_named(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 
 import duckdb
 import numpy as np
@@ -212,7 +213,7 @@ def test_a_full_disk_is_one_clear_line_and_the_old_file_stays(tmp_path, write):
     path = tmp_path / "file"
     path.write_text("old")
     # Where a writer begins, put a device whose every write fails for want of space.
-    (tmp_path / f".file.{os.getpid()}.tmp").symlink_to("/dev/full")
+    (tmp_path / f".file.{socket.gethostname()}-{os.getpid()}.tmp").symlink_to("/dev/full")
     with pytest.raises(UserError, match="file: disk full; free some space and repeat the command"):
         write(path)
     assert path.read_text() == "old"

@@ -5,7 +5,9 @@ import glob
 import hashlib
 import json
 import os
+import socket
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,21 +17,24 @@ from tqdm import tqdm
 
 from synth.base.errors import UserError
 
+_HOST = socket.gethostname()
+_ASLEEP = 3600  # seconds without a write after which a writer on another machine is taken for dead
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Write to the temporary path that this yields; on success it becomes `path`, else nothing changes.
 
-    What a killed process left half-written of the same file is removed.
+    What a killed process left half-written of the same file is removed; what another one is writing is not.
 
     Raises:
         UserError: the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{_HOST}-{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for abandoned in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-            if abandoned != temporary:
+            if abandoned != temporary and _is_abandoned(abandoned):
                 abandoned.unlink(missing_ok=True)
         yield temporary
         with open(temporary, "rb") as file:
@@ -42,6 +47,20 @@ def atomic(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _is_abandoned(temporary: Path) -> bool:
+    """Whether nobody writes this file any more; jobs of one array may write plan.json at the same moment."""
+    host, _, process = temporary.stem.removeprefix(".").rpartition("-")
+    try:
+        if host.endswith(f".{_HOST}") and process.isdigit():
+            os.kill(int(process), 0)  # asks whether it lives, and does nothing to it
+            return False
+        return time.time() - temporary.stat().st_mtime > _ASLEEP
+    except ProcessLookupError:
+        return True
+    except (PermissionError, FileNotFoundError):  # another user's process; gone meanwhile
+        return False
 
 
 def disk_error(path: Path, error: OSError) -> Exception:

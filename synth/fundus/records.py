@@ -1,7 +1,7 @@
 """The data contract: what a row is, and folders of parquet shards that hold them.
 
 A folder of records, real or synthetic, is `data/{split}-{k:05d}-of-{n:05d}.parquet`, each shard with a
-sidecar `.json` {sha256, rows, first_index, last_index, plan}, and a `plan.json` that says what was asked for.
+sidecar `.json` {sha256, bytes, rows, first_index, last_index, plan}, and a `plan.json` that says what was asked for.
 `datasets.load_dataset(folder)` opens it.  Unknown is null, never 0.
 """
 
@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 from synth.base import runs
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
-from synth.base.runs import atomic, read_json, sha256, write_json
+from synth.base.runs import read_json, write_json
 from synth.fundus.card import write_card
+from synth.fundus.shards import shard_name, writing
 from synth.fundus.vocabulary import FINDING_KEYS, FLAGS, MODALITY_KEYS, READABILITY_KEYS, SEX_KEYS, SIDE_KEYS
 
 Row = dict[str, Any]
@@ -26,7 +27,6 @@ Row = dict[str, Any]
 
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 ROWS_PER_SHARD = 5000
-_ROW_GROUP = 100
 
 LABELS = ("dr_grade", *FLAGS, *READABILITY_KEYS, "eye_side", "modality", "findings")
 """The columns that captions tell and generators are conditioned on."""
@@ -129,25 +129,10 @@ def parse_splits(text: str) -> tuple[str, ...]:
     return wanted
 
 
-def shard_name(split: str, number: int, count: int) -> str:
-    """The file of one shard, relative to the folder of the records."""
-    return f"data/{split}-{number:05d}-of-{count:05d}.parquet"
-
-
 def write_shard(path: Path, rows: Iterable[Row], plan: str, first_index: int) -> None:
     """Write one shard, then its sidecar, each whole or not at all.  The same rows give the same bytes."""
-    table = pa.Table.from_pylist(list(rows), schema=SCHEMA)
-    with atomic(path) as temporary:
-        # JPEG does not compress further, and a dictionary of pictures is only overhead.
-        pq.write_table(table, temporary, row_group_size=_ROW_GROUP, compression="none", use_dictionary=False)
-    sidecar = {
-        "sha256": sha256(path),
-        "rows": table.num_rows,
-        "first_index": first_index,
-        "last_index": first_index + table.num_rows - 1,
-        "plan": plan,
-    }
-    write_json(path.with_suffix(".json"), sidecar)
+    with writing(path, SCHEMA, plan, first_index) as add:
+        add(rows)
 
 
 def claim(folder: Path, plan: dict[str, Any]) -> str:
@@ -158,12 +143,6 @@ def claim(folder: Path, plan: dict[str, Any]) -> str:
     """
     runs.claim(folder, "plan.json", plan, "plan")
     return fingerprint(plan)
-
-
-def is_done(path: Path, plan: str) -> bool:
-    """Whether a shard of this plan is finished: its sidecar is written last."""
-    sidecar = path.with_suffix(".json")
-    return path.exists() and sidecar.exists() and read_json(sidecar).get("plan") == plan
 
 
 def write_records(

@@ -1,0 +1,118 @@
+"""Draw one shard: sample, then encode and write in a thread of its own while the next batch is sampled."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from synth.base.config import fingerprint
+from synth.conditioning import code
+from synth.fundus.captions import write
+from synth.fundus.images import encode
+from synth.fundus.records import SCHEMA, Row, row
+from synth.fundus.shards import writing
+from synth.pipeline import load
+from synth.plan import Draw, Plan, Shard, draws
+
+_AHEAD = 2  # batches that may wait for the writer: what bounds memory where sampling is the faster
+
+
+class Batch(NamedTuple):
+    """Images `first` to `first + len(asked)`: what was asked for, and (B, S, S, 3) uint8 pictures of it."""
+
+    first: int
+    asked: list[Draw]
+    pictures: torch.Tensor
+
+
+class Sampler:
+    """A generator opened for one plan; the bytes of a shard are a function of (plan, shard) alone.
+
+    Args:
+        device: where to sample, for example "cuda:1".
+    """
+
+    def __init__(self, plan: Plan, model: Path, device: str = "cpu") -> None:
+        torch.set_num_threads(1)  # two on a busy machine are slower than one, and give other bits
+        self.plan, self.digest = plan, fingerprint(plan)
+        self.pipeline, _ = load(model)
+        self.pipeline.to(device)
+        self._writer = ThreadPoolExecutor(1, "writer")
+
+    def write(self, shard: Shard, out: Path) -> Generator[int, None, Future[None]]:
+        """Draw one shard into the folder `out`; yields the rows of each batch once they are sampled.
+
+        Returns:
+            A future of the finished file: its last rows, hash and sidecar are written while the next shard is drawn.
+
+        Raises:
+            UserError: the disk is full or the folder cannot be written.
+        """
+        waiting: deque[Future[None]] = deque()
+        with ExitStack() as file:
+            add = file.enter_context(writing(out / shard.name, SCHEMA, self.digest, shard.first))
+            file.callback(_settle, waiting)
+            for batch in self._batches(shard):
+                waiting.append(self._writer.submit(self._add, add, batch))
+                if len(waiting) > _AHEAD:
+                    waiting.popleft().result()
+                yield len(batch.asked)
+            return self._writer.submit(_finish, file.pop_all(), waiting)
+
+    def _batches(self, shard: Shard) -> Iterator[Batch]:
+        """What a shard is made of; every picture passes here on its way to the file."""
+        size, end = self.plan["batch"], shard.first + shard.rows
+        for first in range(shard.first, end, size):
+            # The last batch is drawn whole and cut: the same seed in a smaller batch is not the same to the bit.
+            asked = list(draws(self.plan, range(first, first + size), self.pipeline.shape))
+            kept = min(size, end - first)
+            yield Batch(first, asked[:kept], self._sample(asked)[:kept])
+
+    def _sample(self, asked: list[Draw]) -> torch.Tensor:
+        """(B, S, S, 3) uint8 of one whole batch."""
+        device = self.pipeline.device
+        return self.pipeline(
+            torch.from_numpy(np.stack([code(draw.labels) for draw in asked])).to(device),
+            torch.from_numpy(np.stack([draw.noise for draw in asked])).to(device),
+            steps=self.plan["steps"],
+            guidance=self.plan["guidance"],
+        )
+
+    def _add(self, add: Callable[[Iterable[Row]], None], batch: Batch) -> None:
+        pictures = batch.pictures.cpu().numpy()
+        add(
+            record(self.plan, self.digest, batch.first + place, draw, picture)
+            for place, (draw, picture) in enumerate(zip(batch.asked, pictures, strict=True))
+        )
+
+
+def record(plan: Plan, digest: str, index: int, draw: Draw, picture: np.ndarray) -> Row:
+    """Image `index` of a plan as a row: captioned and encoded; `picture` is (S, S, 3) uint8."""
+    name = f"{digest[:12]}-{index:09d}"
+    return row(
+        id=name,
+        subject_id=name,
+        image={"bytes": encode(picture, plan["jpeg_quality"]), "path": None},
+        caption_zh=write(draw.labels, "zh", draw.seed),
+        caption_en=write(draw.labels, "en", draw.seed),
+        **draw.labels,
+        source="visionclip",
+        seed=draw.seed,
+        plan=digest,
+    )
+
+
+def _settle(waiting: Iterable[Future[None]]) -> None:
+    """Leave nothing that still writes to a file about to be closed."""
+    wait([task for task in waiting if not task.cancel()])
+
+
+def _finish(file: ExitStack, waiting: Iterable[Future[None]]) -> None:
+    with file:
+        for task in waiting:  # all are over, this came after them in the same thread; one may have failed
+            task.result()
