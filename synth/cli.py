@@ -19,6 +19,10 @@ app = command(
 )
 
 Out = Annotated[Path, typer.Option(help="folder to write; repeat the command to continue")]
+Licence = Annotated[
+    str | None, typer.Option(help="for the card: cc-by-4.0 or the like, or one line of terms")
+]
+Private = Annotated[bool, typer.Option("--private", help="make the repository a private one")]
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
 
 
@@ -91,7 +95,8 @@ def train(
     out: Annotated[Path, typer.Option(help="run folder; repeat the command to resume")],
     config: Annotated[Path | None, typer.Option(help="for example configs/synth/odir64.yaml")] = None,
     set: Annotated[list[str], typer.Option(help="KEY=VALUE over the config; may repeat")] = [],
-    dp_epsilon: Annotated[float | None, typer.Option(help="train with differential privacy (0.2)")] = None,
+    dp_epsilon: Annotated[float | None, typer.Option(help="differential privacy for each patient")] = None,
+    dp_delta: Annotated[float | None, typer.Option(help="its delta; else 1 / (10 x patients)")] = None,
     dry_run: Annotated[bool, typer.Option(help="print the resolved config and stop")] = False,
 ) -> None:
     """Train a generator on records.
@@ -100,10 +105,13 @@ def train(
     Examples:
       synth train --data records/odir --out runs/odir --config configs/synth/odir64.yaml
       synth train --data phantoms --out runs/tiny --set images=6400 --set batch=16 --set micro_batch=16
+      synth train --data records/odir --out runs/private --config configs/synth/private64.yaml --dp-epsilon 8
       torchrun --nproc_per_node 2 -m synth train --data records/odir --out runs/odir
     """
-    if dp_epsilon is not None:
-        later("--dp-epsilon", "0.2")
+    if dp_delta is not None and dp_epsilon is None:
+        raise UserError(f"--dp-delta {dp_delta:g}: goes with --dp-epsilon")
+    budget = {"epsilon": dp_epsilon, "delta": dp_delta}
+    set = [*(f"dp.{name}={value}" for name, value in budget.items() if value is not None), *set]
     from synth import training  # brings in torch, which `synth --help` can do without
     from synth.base.config import load
 
@@ -153,6 +161,9 @@ def generate(
     workers: Annotated[int, typer.Option(help="processes; 0 is one per GPU, else one per core")] = 0,
     batch: Annotated[int, typer.Option(help="images per forward pass; part of the plan")] = 16,
     quality: Annotated[int, typer.Option(help="of the JPEG, 1 to 100")] = 95,
+    licence: Licence = None,
+    push_to_hub: Annotated[str | None, typer.Option(help="NAME/REPO to push to once all is there")] = None,
+    private: Private = False,
     dry_run: Annotated[bool, typer.Option(help="print the plan and stop")] = False,
     json: Json = False,
 ) -> None:
@@ -170,19 +181,26 @@ def generate(
         raise UserError("--model is missing: weights ship with visionclip 0.2; train one with 'synth train'")
     if batch < 1 or workers < 0 or not 1 <= quality <= 100:
         raise UserError(f"--batch {batch}, --workers {workers}, --quality {quality}: out of range")
-    from synth import pipeline, plan
+    from synth import hub, pipeline, plan, publication
     from synth.generate import generate
     from synth.publish import publish
 
     folder = pipeline.locate(model)
-    pipeline.facts(folder)
+    known = pipeline.facts(folder)
     asked = plan.make(folder, n, seed, labels, steps, guidance, batch, quality)
     if dry_run:
         typer.echo(plan.describe(asked))
         return
+    if push_to_hub:
+        hub.ready(out, push_to_hub, licence, known)  # before hours of sampling
     written = generate(asked, folder, out, workers, _share(shards))
-    complete = publish(out, asked)
-    _show({"folder": str(out), "shards_written": written, "complete": complete}, json)
+    if licence is not None:
+        publication.update(out, licence=licence)
+    complete = publish(out, asked, known)
+    result = {"folder": str(out), "shards_written": written, "complete": complete}
+    if push_to_hub and complete:
+        result |= hub.push(out, push_to_hub, private)
+    _show(result, json)
 
 
 @app.command()
@@ -211,6 +229,37 @@ def verify(folder: Annotated[Path, typer.Argument(help="records")], json: Json =
     from synth.verify import verify
 
     _show(verify(folder), json)
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="records, a generator's folder, or a run of 'synth train'")],
+    repo: Annotated[
+        str, typer.Option(help="NAME/REPO on the Hugging Face Hub; repeat the command to resume")
+    ],
+    private: Private = False,
+    licence: Licence = None,
+    real: Annotated[
+        bool,
+        typer.Option(
+            "--real-photographs-may-be-published",
+            help="the records are of patients, and their owners and every patient allow it",
+        ),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option(help="check, list what would go, and stop")] = False,
+    json: Json = False,
+) -> None:
+    """Publish synthetic records as a data set, or a generator as a model, on the Hugging Face Hub.
+
+    \b
+    Examples:
+      synth push synthetic --repo me/fundus-10k --private
+      synth push synthetic --repo me/fundus-10k --licence cc-by-4.0 --dry-run
+      synth push runs/odir --repo me/fundus-generator
+    """
+    from synth.hub import push
+
+    _show(push(folder, repo, private, licence, real, dry_run), json)
 
 
 @app.command()

@@ -5,7 +5,7 @@ Checked first, sent afterwards, so that nothing half-made and no patient's photo
 
 import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from synth import publication
 from synth.base.errors import UserError
@@ -49,10 +49,7 @@ def push(
 
         folder = locate(folder)
     files, trained_on = _generator(folder) if kind == "model" else _records(folder, real)
-    said = publication.check_licence(
-        publication.read(folder).model_dump() | ({"licence": licence} if licence is not None else {})
-    )
-    terms = said.terms(trained_on) or _no_licence(folder, trained_on)
+    said, terms = _terms(folder, licence, trained_on)
     result = {"repo": repo, "type": kind, "licence": terms, "private": private}
     if dry_run:
         return result | {"files": files, "bytes": sum((folder / name).stat().st_size for name in files)}
@@ -66,6 +63,13 @@ def push(
     _write_cards(folder, kind)
     files = sorted({*files, *_CARDS})
     return result | {"files": len(files), "commit": _upload(folder, repo, kind, private, files)}
+
+
+def ready(folder: Path, repo: str, licence: str | None, generator: dict[str, Any]) -> None:
+    """Refuse, before the first picture is drawn, what `push` would refuse at the end."""
+    check_repo(repo)
+    _terms(folder, licence, generator.get("trained_on", []))
+    check_hub()
 
 
 def check_repo(repo: str) -> None:
@@ -133,7 +137,15 @@ def _records(folder: Path, real: bool) -> tuple[list[str], list[Origin]]:
     return files, read_json(generator).get("trained_on", []) if generator.exists() else []
 
 
-def _no_licence(folder: Path, trained_on: list[Origin]) -> NoReturn:
+def _terms(
+    folder: Path, licence: str | None, trained_on: list[Origin]
+) -> tuple[publication.Publication, str]:
+    """What is said of the folder, and the licence that holds."""
+    given = {"licence": licence} if licence is not None else {}
+    said = publication.check_licence(publication.read(folder).model_dump() | given)
+    terms = said.terms(trained_on)
+    if terms:
+        return said, terms
     named = ", ".join(f"{origin['source']}: {origin['licence']}" for origin in trained_on) or "none recorded"
     raise UserError(
         f"{folder}: no licence set, and its sources ({named}) do not give one; add --licence, for example "
