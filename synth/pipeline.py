@@ -7,21 +7,24 @@ folder/mix.json                                                       label comb
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from diffusers import DiffusionPipeline, DPMSolverMultistepScheduler, UNet2DModel  # type: ignore[attr-defined]
 from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
 
-from synth.base.checkpoint import check_header
+from synth import publication
 from synth.base.errors import UserError
 from synth.base.runs import disk_error, read_json, write_json
 from synth.conditioning import UNKNOWN, LabelConditioning
+from synth.latent import LatentSpace
+from synth.location import FORMAT as FORMAT
+from synth.location import VERSION as VERSION
+from synth.location import facts, locate
+from synth.modelcard import write_model_card
 from synth.network import placed
 from synth.wavelet import WaveletSpace
-
-FORMAT, VERSION = "visionclip-generator", 1
 
 
 class FundusPipeline(DiffusionPipeline):
@@ -30,14 +33,14 @@ class FundusPipeline(DiffusionPipeline):
     unet: UNet2DModel
     scheduler: DPMSolverMultistepScheduler
     conditioning: LabelConditioning
-    space: WaveletSpace
+    space: WaveletSpace | LatentSpace
 
     def __init__(
         self,
         unet: UNet2DModel,
         scheduler: DPMSolverMultistepScheduler,
         conditioning: LabelConditioning,
-        space: WaveletSpace,
+        space: WaveletSpace | LatentSpace,
     ) -> None:
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler, conditioning=conditioning, space=space)
@@ -51,7 +54,7 @@ class FundusPipeline(DiffusionPipeline):
     @property
     def size(self) -> int:
         """Pixels a side of the pictures."""
-        return self.shape[1] * 2**self.space.levels
+        return self.shape[1] * self.space.factor
 
     @torch.inference_mode()
     def __call__(
@@ -97,33 +100,14 @@ def save(pipeline: FundusPipeline, folder: Path, facts: dict[str, Any], mix: lis
         pipeline.save_pretrained(fresh, safe_serialization=True)
         write_json(fresh / "mix.json", mix)
         write_json(fresh / "visionclip.json", facts)
+        if (folder / publication.FILE).exists():
+            shutil.copy(folder / publication.FILE, fresh)
+        write_model_card(fresh)
         if folder.exists():
             shutil.rmtree(folder)
         fresh.replace(folder)
     except OSError as error:
         raise disk_error(folder, error) from error
-
-
-def locate(model: Path) -> Path:
-    """The generator's folder, given it or the run that trained it."""
-    for folder in (model, model / "model"):
-        if (folder / "model_index.json").exists():
-            return folder
-    if (model / "state.pt").exists():
-        raise UserError(f"{model}: a run that has saved no generator yet; repeat its 'synth train'")
-    raise UserError(f"{model}: no generator there (no model_index.json); train one with 'synth train'")
-
-
-def facts(folder: Path) -> dict[str, Any]:
-    """What a generator's folder says of itself.
-
-    Raises:
-        UserError: it is of another kind, damaged, or of a later version.
-    """
-    path = folder / "visionclip.json"
-    if not path.exists():
-        raise UserError(f"{folder}: a diffusers folder that 'synth train' did not write (no visionclip.json)")
-    return check_header(path, read_json(path), FORMAT, VERSION)
 
 
 def load(model: Path) -> tuple[FundusPipeline, dict[str, Any]]:
@@ -144,17 +128,33 @@ def load(model: Path) -> tuple[FundusPipeline, dict[str, Any]]:
             )
     try:
         pipeline = FundusPipeline(
-            unet=UNet2DModel.from_pretrained(folder / "unet", use_safetensors=True),  # type: ignore[arg-type]
+            unet=UNet2DModel.from_pretrained(
+                folder / "unet", use_safetensors=True, torch_dtype=torch.float32
+            ),  # type: ignore[arg-type]
             scheduler=DPMSolverMultistepScheduler.from_pretrained(folder / "scheduler"),  # type: ignore[arg-type]
-            conditioning=LabelConditioning.from_pretrained(folder / "conditioning", use_safetensors=True),  # type: ignore[arg-type]
-            space=WaveletSpace.from_pretrained(folder / "space", use_safetensors=True),  # type: ignore[arg-type]
+            conditioning=LabelConditioning.from_pretrained(
+                folder / "conditioning", use_safetensors=True, torch_dtype=torch.float32
+            ),  # type: ignore[arg-type]
+            space=WaveletSpace.from_pretrained(
+                folder / "space", use_safetensors=True, torch_dtype=torch.float32
+            ),  # type: ignore[arg-type]
         )
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise UserError(
             f"{folder}: damaged generator ({str(error).splitlines()[0]}); copy or train it again"
         ) from None
-    bands = 3 * 4**pipeline.space.levels
+    bands = pipeline.space.channels
     if (pipeline.unet.config["in_channels"], pipeline.unet.config["out_channels"]) != (bands + 2, bands):
         raise UserError(f"{folder}: its unet does not take {bands} bands and 2 coordinates; train it again")
-    pipeline.unet.eval().to(memory_format=torch.channels_last)  # type: ignore[call-arg]
+    for module in (pipeline.unet, pipeline.space):
+        module.eval().to(memory_format=torch.channels_last)  # type: ignore[call-arg]
     return pipeline, found
+
+
+def _kind(folder: Path, part: str, found: Any) -> Any:
+    """The class of one part of a generator, among those that the pipeline takes; no other is opened."""
+    taken = FundusPipeline.__annotations__[part]
+    known = {kind.__name__: kind for kind in get_args(taken) or (taken,)}
+    if not found or found[1] not in known:
+        raise UserError(f"{folder}/model_index.json: '{part}' is {found}, not a {' or '.join(known)}")
+    return known[found[1]]

@@ -1,0 +1,32 @@
+"""Where a generator's folder is and what it says of itself; asked without the libraries that it takes to run it."""
+
+from pathlib import Path
+from typing import Any
+
+from synth.base.checkpoint import check_header
+from synth.base.errors import UserError
+from synth.base.runs import read_json
+
+FORMAT, VERSION = "visionclip-generator", 1
+
+
+def locate(model: Path) -> Path:
+    """The generator's folder, given it or the run that trained it."""
+    for folder in (model, model / "model"):
+        if (folder / "model_index.json").exists():
+            return folder
+    if (model / "state.pt").exists():
+        raise UserError(f"{model}: a run that has saved no generator yet; repeat its 'synth train'")
+    raise UserError(f"{model}: no generator there (no model_index.json); train one with 'synth train'")
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    """What a generator's folder says of itself.
+
+    Raises:
+        UserError: it is of another kind, damaged, or of a later version.
+    """
+    path = folder / "visionclip.json"
+    if not path.exists():
+        raise UserError(f"{folder}: a diffusers folder that 'synth train' did not write (no visionclip.json)")
+    return check_header(path, read_json(path), FORMAT, VERSION)
