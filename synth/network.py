@@ -1,4 +1,4 @@
-"""The denoiser: a diffusers U-Net over wavelet bands, told the noise level and the labels."""
+"""The denoiser: a diffusers U-Net over wavelet bands or latents, told the noise level and the labels."""
 
 from typing import Self
 
@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from synth.base.config import Config
 from synth.conditioning import LabelConditioning
+from synth.latent import LatentConfig, LatentSpace
+from synth.wavelet import WaveletSpace
 
 GROUPS = 16
 
@@ -24,6 +26,8 @@ class NetworkConfig(Config):
     """Residual blocks at each resolution."""
     attention_from: NonNegativeInt = 2
     """Self-attention from this resolution down, 0 being the finest."""
+    latent: LatentConfig | None = None
+    """Denoise the latents of an autoencoder, which is trained first (`autoencoder`): for 256 px and more."""
 
     @model_validator(mode="after")
     def widths_group(self) -> Self:
@@ -31,6 +35,22 @@ class NetworkConfig(Config):
             if width % GROUPS:
                 raise ValueError(f"channels={list(self.channels)}: {width} is not a multiple of {GROUPS}")
         return self
+
+    @property
+    def bands(self) -> int:
+        """Channels of what is denoised."""
+        return self.latent.channels if self.latent else 3 * 4**self.levels
+
+    @property
+    def factor(self) -> int:
+        """Pixels a side of the picture for one of what is denoised."""
+        return 2 ** (self.levels + (self.latent.halvings if self.latent else 0))
+
+    def space(self) -> WaveletSpace | LatentSpace:
+        """The space in which such a denoiser works, not yet fitted."""
+        if self.latent:
+            return LatentSpace(self.levels, **self.latent.model_dump())
+        return WaveletSpace(self.levels)
 
 
 class Denoiser(nn.Module):
@@ -41,9 +61,9 @@ class Denoiser(nn.Module):
         depth = len(config.channels)
         attention = [place >= config.attention_from for place in range(depth)]
         self.unet = UNet2DModel(
-            sample_size=size // 2**config.levels,
-            in_channels=3 * 4**config.levels + 2,
-            out_channels=3 * 4**config.levels,
+            sample_size=size // config.factor,
+            in_channels=config.bands + 2,
+            out_channels=config.bands,
             layers_per_block=config.layers,
             block_out_channels=config.channels,
             down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attention),

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import torch
 from diffusers import DiffusionPipeline, DPMSolverMultistepScheduler, UNet2DModel  # type: ignore[attr-defined]
+from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
 
@@ -121,23 +122,14 @@ def load(model: Path) -> tuple[FundusPipeline, dict[str, Any]]:
     diffusers_logging.set_verbosity_error()
     diffusers_logging.disable_progress_bar()
     index = read_json(folder / "model_index.json")
-    for part, kind in FundusPipeline.__annotations__.items():
-        if part not in index or index[part][1] != kind.__name__:
-            raise UserError(
-                f"{folder}/model_index.json: '{part}' is {index.get(part)}, not a {kind.__name__}"
-            )
+    kinds = {part: _kind(folder, part, index.get(part)) for part in FundusPipeline.__annotations__}
+    weights = {"use_safetensors": True, "torch_dtype": torch.float32}
     try:
         pipeline = FundusPipeline(
-            unet=UNet2DModel.from_pretrained(
-                folder / "unet", use_safetensors=True, torch_dtype=torch.float32
-            ),  # type: ignore[arg-type]
-            scheduler=DPMSolverMultistepScheduler.from_pretrained(folder / "scheduler"),  # type: ignore[arg-type]
-            conditioning=LabelConditioning.from_pretrained(
-                folder / "conditioning", use_safetensors=True, torch_dtype=torch.float32
-            ),  # type: ignore[arg-type]
-            space=WaveletSpace.from_pretrained(
-                folder / "space", use_safetensors=True, torch_dtype=torch.float32
-            ),  # type: ignore[arg-type]
+            **{
+                part: kind.from_pretrained(folder / part, **(weights if issubclass(kind, ModelMixin) else {}))
+                for part, kind in kinds.items()
+            }
         )
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise UserError(

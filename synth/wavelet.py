@@ -45,6 +45,16 @@ class WaveletSpace(ModelMixin, ConfigMixin):
         # diffusers wants at least one parameter to tell a model's dtype and device
         self.unit = torch.nn.Parameter(torch.ones(1), requires_grad=False)
 
+    @property
+    def channels(self) -> int:
+        """Bands of a picture."""
+        return 3 * 4**self.levels
+
+    @property
+    def factor(self) -> int:
+        """Pixels a side of the picture for one of a band."""
+        return 2**self.levels
+
     def fit(self, images: Tensor) -> None:
         """Measure the bands of (B, 3, S, S) images in [-1, 1]."""
         bands = self._bands(images)
