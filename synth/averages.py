@@ -118,8 +118,12 @@ def _product(a: tuple[int, float], b: tuple[int, float]) -> float:
     return (steep + 1) * (flat + 1) * ratio / ((steep + flat + 1) * longer)
 
 
-def average(run: Path, length: float, seen: int | None, out: Path) -> dict[str, Any]:
+def average(
+    run: Path, length: float, seen: int | None, out: Path, half: bool = False
+) -> dict[str, Any]:
     """Write `run`'s generator with an average of another length to the folder `out`; returns what it is.
+
+    With `half`, the file keeps 16 bits of every weight; they are sampled from in 32 all the same.
 
     Raises:
         UserError: `run` kept no snapshots, or none there; or `out` holds something else.
@@ -133,6 +137,7 @@ def average(run: Path, length: float, seen: int | None, out: Path) -> dict[str, 
     for name, module in parts.items():
         own = {k.removeprefix(f"{name}."): v for k, v in means.items() if k.startswith(f"{name}.")}
         module.load_state_dict(module.state_dict() | own)
+        module.to(torch.float16 if half else torch.float32)  # type: ignore[call-arg]
     if out.exists() and any(out.iterdir()) and not (out / "visionclip.json").exists():
         raise UserError(f"{out}: not empty, and no generator; choose another --out")
     pipeline.save(generator, out, known, read_json(pipeline.locate(run) / "mix.json"))

@@ -8,6 +8,8 @@ from synth.base.errors import UserError
 from synth.base.runs import read_json
 
 FORMAT, VERSION = "visionclip-generator", 1
+SHIPPED = Path(__file__).parent / "weights" / "fundus64"
+"""The generator that comes with the package."""
 
 
 def locate(model: Path) -> Path:

@@ -142,8 +142,12 @@ def test_a_run_keeps_snapshots_samples_and_a_tensorboard(records, tmp_path):
     assert len(list((run / "averages").glob("*.safetensors"))) == 4
     assert list((run / "trackers").rglob("events*"))
     chosen = tmp_path / "chosen"
-    result = CliRunner().invoke(app, ["average", str(run), "--length", "0.07", "--out", str(chosen)])
+    command = ["average", str(run), "--length", "0.07", "--half", "--out", str(chosen)]
+    result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.stderr
     old, new = pipeline.load(run)[0], pipeline.load(chosen)[0]
     assert not torch.equal(old.unet.conv_in.weight, new.unet.conv_in.weight)
+    assert new.unet.dtype == new.conditioning.dtype == torch.float32
+    files = [f / "unet" / "diffusion_pytorch_model.safetensors" for f in (chosen, run / "model")]
+    assert files[0].stat().st_size < 0.6 * files[1].stat().st_size
     assert pipeline.facts(chosen)["average"] == 0.07
