@@ -82,12 +82,22 @@ class Examples:
         Args:
             shape: (C, H, W) of the noise.
         """
-        rows = self.visited(positions)
+        chances = [randomness(self._seed, position) for position in positions.tolist()]
+        return self.shown(self.visited(positions), chances, shape, flip, label_dropout)
+
+    def shown(
+        self,
+        rows: np.ndarray,
+        chances: Sequence[np.random.Generator],
+        shape: tuple[int, int, int],
+        flip: bool,
+        label_dropout: float,
+    ) -> Step:
+        """The same of some rows, each with the randomness that is given for it."""
         pictures, told = self[rows], self.codes[rows]
         noise = np.empty((len(rows), *shape), np.float32)
         time = np.empty(len(rows), np.int64)
-        for place, position in enumerate(positions.tolist()):
-            rng = randomness(self._seed, position)
+        for place, rng in enumerate(chances):
             if rng.random() < 0.5 and flip:
                 pictures[place] = pictures[place, :, ::-1].copy()
                 told[place] = mirror(told[place])
