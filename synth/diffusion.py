@@ -4,7 +4,7 @@ Velocity prediction (Salimans & Ho 2022, 2202.00512), cosine schedule (2102.0967
 SNR (Lin et al. 2023, 2305.08891), min-SNR weighting (Hang et al. 2023, 2303.09556), DPM-Solver++ (2211.01095).
 """
 
-from diffusers import DDPMScheduler, DPMSolverMultistepScheduler  # type: ignore[attr-defined]
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler  # type: ignore[attr-defined]
 from diffusers.training_utils import compute_snr
 from torch import Tensor, nn
 
@@ -30,6 +30,11 @@ def solver() -> DPMSolverMultistepScheduler:
     return DPMSolverMultistepScheduler(
         algorithm_type="dpmsolver++", solver_order=2, final_sigmas_type="zero", **_SCHEDULE
     )
+
+
+def jumps() -> DDIMScheduler:
+    """The sampler of a student of few steps: one DDIM jump (2010.02502) per step, by the same schedule."""
+    return DDIMScheduler(clip_sample=False, **_SCHEDULE)
 
 
 def loss(

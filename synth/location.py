@@ -10,6 +10,8 @@ from synth.base.runs import read_json
 FORMAT, VERSION = "visionclip-generator", 1
 SHIPPED = Path(__file__).parent / "weights" / "fundus64"
 """The generator that comes with the package."""
+STEPS, GUIDANCE = 20, 2.0
+"""How a generator is sampled where nothing else is asked, unless it is a student of few steps."""
 
 
 def locate(model: Path) -> Path:
@@ -32,3 +34,24 @@ def facts(folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise UserError(f"{folder}: a diffusers folder that 'synth train' did not write (no visionclip.json)")
     return check_header(path, read_json(path), FORMAT, VERSION)
+
+
+def manner(student: dict[str, Any] | None, steps: int | None, guidance: float | None) -> tuple[int, float]:
+    """Steps and guidance to sample with: those asked for, else what the generator was made for.
+
+    Args:
+        student: what model_index.json says of a distilled generator; None of any other.
+
+    Raises:
+        UserError: a student is asked for other steps than its own, or for more guidance.
+    """
+    if student is None:
+        return STEPS if steps is None else steps, GUIDANCE if guidance is None else guidance
+    made = (
+        f"the generator was distilled to {student['steps']} steps with guidance {student['guidance']:g} in it"
+    )
+    if steps not in (None, student["steps"]):
+        raise UserError(f"--steps {steps}: {made}; leave the flag out, or sample its teacher")
+    if guidance not in (None, 1):
+        raise UserError(f"--guidance {guidance:g}: {made}; leave the flag out, or sample its teacher")
+    return student["steps"], 1.0

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from diffusers import DiffusionPipeline, DPMSolverMultistepScheduler, UNet2DModel  # type: ignore[attr-defined]
+from diffusers import (
+    DDIMScheduler,  # type: ignore[attr-defined]
+    DiffusionPipeline,  # type: ignore[attr-defined]
+    DPMSolverMultistepScheduler,  # type: ignore[attr-defined]
+    UNet2DModel,  # type: ignore[attr-defined]
+)
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
@@ -22,29 +27,34 @@ from synth.conditioning import UNKNOWN, LabelConditioning
 from synth.latent import LatentSpace
 from synth.location import FORMAT as FORMAT
 from synth.location import VERSION as VERSION
-from synth.location import facts, locate
+from synth.location import facts, locate, manner
 from synth.modelcard import write_model_card
 from synth.network import placed
 from synth.wavelet import WaveletSpace
+
+INTERVAL = (0.15, 0.85)
 
 
 class FundusPipeline(DiffusionPipeline):
     """Label codes and noise in, photographs out."""
 
     unet: UNet2DModel
-    scheduler: DPMSolverMultistepScheduler
+    scheduler: DPMSolverMultistepScheduler | DDIMScheduler
     conditioning: LabelConditioning
     space: WaveletSpace | LatentSpace
 
     def __init__(
         self,
         unet: UNet2DModel,
-        scheduler: DPMSolverMultistepScheduler,
+        scheduler: DPMSolverMultistepScheduler | DDIMScheduler,
         conditioning: LabelConditioning,
         space: WaveletSpace | LatentSpace,
+        student: dict[str, Any] | None = None,
     ) -> None:
+        """`student`: of a distilled generator, the `steps` that it was made for and the `guidance` that it holds."""
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler, conditioning=conditioning, space=space)
+        self.register_to_config(student=student)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -62,35 +72,51 @@ class FundusPipeline(DiffusionPipeline):
         self,
         codes: Tensor,
         noise: Tensor,
-        steps: int = 20,
-        guidance: float = 2.0,
-        interval: tuple[float, float] = (0.15, 0.85),
+        steps: int | None = None,
+        guidance: float | None = None,
+        interval: tuple[float, float] = INTERVAL,
     ) -> Tensor:
         """Draw one picture per row.
 
         Args:
             codes:    (B, L) int64 label codes.
             noise:    (B, C, H, W) standard normal; the picture is a function of codes and noise.
-            steps:    solver steps.
-            guidance: scale of classifier-free guidance (2207.12598); 1 is none.
+            steps:    solver steps; None is 20, or those of a student.
+            guidance: scale of classifier-free guidance (2207.12598), 1 is none; None is 2, or a student's 1.
             interval: guidance acts while the share of diffusion time left lies within (2404.07724).
 
         Returns:
             (B, S, S, 3) uint8.
+
+        Raises:
+            UserError: a student is asked for other steps than its own, or for more guidance.
         """
+        steps, guidance = manner(self.config["student"], steps, guidance)
+        images = self.space.decode(self.solve(codes, noise, steps, guidance, interval))
+        return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+    def solve(
+        self,
+        codes: Tensor,
+        noisy: Tensor,
+        steps: int,
+        guidance: float,
+        interval: tuple[float, float] = INTERVAL,
+        part: slice = slice(None),
+    ) -> Tensor:
+        """Denoise (B, C, H, W) by the steps in `part` of all `steps`; the arguments are those of a call."""
         unknown = torch.from_numpy(UNKNOWN).to(codes).expand_as(codes)
         told, untold = self.conditioning(codes), self.conditioning(unknown)
-        self.scheduler.set_timesteps(steps, device=noise.device)
+        self.scheduler.set_timesteps(steps, device=noisy.device)
         last = self.scheduler.config["num_train_timesteps"]
-        sample = noise
-        for step in self.scheduler.timesteps:
+        sample = noisy
+        for step in self.scheduler.timesteps[part]:
             velocity = self.unet(placed(sample), step, class_labels=told).sample
             if guidance != 1 and interval[0] <= float(step) / last <= interval[1]:
                 free = self.unet(placed(sample), step, class_labels=untold).sample
                 velocity = free + guidance * (velocity - free)
             sample = self.scheduler.step(velocity, step, sample, return_dict=False)[0]  # type: ignore[arg-type]
-        images = self.space.decode(sample)
-        return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        return sample
 
 
 def save(pipeline: FundusPipeline, folder: Path, facts: dict[str, Any], mix: list[dict[str, Any]]) -> None:
@@ -129,7 +155,8 @@ def load(model: Path) -> tuple[FundusPipeline, dict[str, Any]]:
             **{
                 part: kind.from_pretrained(folder / part, **(weights if issubclass(kind, ModelMixin) else {}))
                 for part, kind in kinds.items()
-            }
+            },
+            student=index.get("student"),
         )
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise UserError(
