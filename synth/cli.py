@@ -1,6 +1,8 @@
 """The command `synth`: parse, load the config, one library call per verb."""
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -205,17 +207,49 @@ def generate(
 
 @app.command()
 def evaluate(
-    data: Annotated[Path, typer.Option(help="synthetic records")],
-    real: Annotated[Path, typer.Option(help="real records")],
-    out: Annotated[Path, typer.Option(help="folder of the report")],
+    data: Annotated[Path, typer.Option(help="synthetic records (their split 'train')")],
+    real: Annotated[Path, typer.Option(help="real records: 'train' teaches, 'test' tests")],
+    out: Annotated[Path, typer.Option(help="folder of the report; repeat the command to continue")],
+    size: Annotated[int | None, typer.Option(help="pixels a side at which photographs are compared")] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            help="own (the classifier of the real photographs), random:NAME, timm:NAME=FILE, "
+            "torchvision:NAME=FILE, or inception:FILE, which alone gives a FID"
+        ),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML of what differs from the defaults")] = None,
+    set: Annotated[list[str], typer.Option(help="KEY=VALUE over the config; may repeat")] = [],
+    workers: Annotated[int, typer.Option(help="processes that train classifiers; 0 is one per core")] = 0,
+    show_training_photographs: Annotated[
+        bool, typer.Option(help="write the nearest ones to OUT/private: patients, not to be sent around")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option(help="print the resolved config and stop")] = False,
+    json: Json = False,
 ) -> None:
-    """Judge synthetic records against real ones (comes with 0.2).
+    """Judge synthetic records against real ones: what they teach, how far they are, whether they copy.
 
     \b
     Examples:
       synth evaluate --data synthetic --real records/odir --out report
+      synth evaluate --data synthetic --real records/odir --out report --set classifier.images=64000 --set shuffled=true
+      synth evaluate --data synthetic --real records/odir --out report --features inception:inception-2015-12-05.pt
     """
-    later("synth evaluate", "0.2")
+    from synth.base.config import load
+    from synth.judge import evaluation, report
+
+    chosen = [f"classifier.preprocessing.size={size}"] * (size is not None)
+    chosen += [f"features={features}"] * (features is not None)
+    settings = load(evaluation.JudgeConfig, config, [*chosen, *set])
+    if dry_run:
+        typer.echo(settings.model_dump_json(indent=2))
+        return
+    line = shlex.join(["synth", *sys.argv[1:]])
+    made = evaluation.evaluate(settings, data, real, out, line, workers, show=show_training_photographs)
+    if json:
+        _show(made, json)
+    else:
+        typer.echo(f"{report.summary(made)}\n{out / 'report.html'}")
 
 
 @app.command()

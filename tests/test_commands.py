@@ -14,7 +14,7 @@ FLAGS = {
     "synth phantom": "--n --out",
     "synth train": "--data --out --config --set",
     "synth generate": "--n --model --out --seed --labels --steps --guidance --format --engine --shards --dry-run",
-    "synth evaluate": "--data --real --out",
+    "synth evaluate": "--data --real --out --size --features --config --set --show-training-photographs",
     "synth verify": "",
     "synth preview": "--out",
     "clip train": "--data --out --config --set",
@@ -31,7 +31,6 @@ FLAGS = {
 """The command lines that scripts, documents and tests rely on."""
 
 LATER = {
-    "synth evaluate --data a --real b --out c": "0.2",
     "synth generate --n 1 --out c --engine ray": "0.2",
     "clip eval --model a --data b --out c --task linear": "0.3",
     "clip eval --model a --data b --out c --task few-shot": "0.3",

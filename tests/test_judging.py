@@ -1,5 +1,6 @@
 """Judging synthetic photographs: a classifier that learns only what is known, and what it says about samples."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,18 @@ from synth.base.config import load
 from synth.base.errors import UserError
 from synth.base.stats import auc
 from synth.classifier import ClassifierConfig
+from synth.fundus.captions import write
 from synth.fundus.images import Preprocessing
 from synth.fundus.pictures import pixels
 from synth.fundus.records import SCHEMA, read_table
+from synth.judge import captions, distances, evaluation, features, halves, manifold, neighbours
+from synth.judge.evaluation import JudgeConfig
 from synth.targets import TARGETS, targets
 from tests.pictures import folder, rows
 
 TINY = ClassifierConfig(
     architecture="test_resnet",
-    images=960,
+    images=480,
     batch=16,
     warmup=64,
     least=5,
@@ -126,3 +130,216 @@ def test_pictures_of_another_size_are_refused(trained):
     model, _ = classifier.load(trained)
     with pytest.raises(UserError, match=r"reads \(N, 16, 16, 3\) uint8"):
         model.predict(np.zeros((2, 8, 8, 3), np.uint8))
+
+
+def clouds(rng: np.random.Generator, n: int, shift: float = 0.0) -> np.ndarray:
+    return rng.normal(shift, 1, (n, 6))
+
+
+def test_precision_recall_density_and_coverage_match_their_definitions():
+    """Balls counted one by one, as in the papers."""
+    rng, k = np.random.default_rng(0), 3
+    real, fake = clouds(rng, 25), clouds(rng, 20, 0.7)
+
+    def ball(points, i):
+        return sorted(np.linalg.norm(points[i] - other) for j, other in enumerate(points) if j != i)[k - 1]
+
+    def inside(point, points):
+        return [i for i in range(len(points)) if np.linalg.norm(point - points[i]) < ball(points, i)]
+
+    expected = [
+        np.mean([bool(inside(point, real)) for point in fake]),
+        np.mean([bool(inside(point, fake)) for point in real]),
+        np.mean([len(inside(point, real)) for point in fake]) / k,
+        np.mean([min(np.linalg.norm(real[i] - f) for f in fake) < ball(real, i) for i in range(len(real))]),
+    ]
+    whose = np.arange(len(real)), np.arange(len(fake))
+    found = manifold.measure(real, fake, whose, k, rounds=3, seed=0)
+    assert [found[name].value for name in manifold.NAMES] == pytest.approx(expected)
+
+
+def test_the_frechet_distance_is_clean_fids():
+    from cleanfid import fid
+
+    rng = np.random.default_rng(0)
+    a, b = clouds(rng, 50) @ rng.normal(size=(6, 6)), clouds(rng, 40, 0.5)
+    theirs = fid.frechet_distance(a.mean(axis=0), np.cov(a.T), b.mean(axis=0), np.cov(b.T))
+    assert distances.frechet(a, b) == pytest.approx(theirs, rel=1e-6)
+
+
+def test_the_frechet_distance_survives_fewer_photographs_than_dimensions():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(5, 30))
+    assert distances.frechet(a, a) == pytest.approx(0, abs=1e-9)
+    assert distances.frechet(a, a + 2) == pytest.approx(4 * 30)
+
+
+def test_the_kernel_distance_of_the_same_distribution_is_about_0_and_disturbs_no_seed():
+    rng = np.random.default_rng(0)
+    np.random.seed(7)
+    before = np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]
+    same, apart = (distances.kernel(clouds(rng, 300), clouds(rng, 300, shift)) for shift in (0, 1))
+    assert abs(same) < 0.1 < apart
+    assert np.random.get_state()[1].tolist() == before  # type: ignore[index, union-attr]
+
+
+def test_intervals_from_halves_hold_the_truth_as_often_as_they_say():
+    """The mean of 60 patients with 2 photographs each, whose true value is 0, 100 times over."""
+    whose = np.repeat(np.arange(60), 2)
+    held = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        values = np.repeat(rng.normal(size=60), 2) + 0.1 * rng.normal(size=120)
+
+        def mean(a, b, values=values):
+            return np.array([values[a].mean() - values[b].mean() * 0])
+
+        (found,) = halves.estimates(mean, (whose, whose), 40, seed)
+        held += found.low <= 0 <= found.high
+    assert 0.86 < held / 100 < 0.99
+
+
+def test_a_copy_is_nearer_than_photographs_of_other_people():
+    rng = np.random.default_rng(0)
+    training, strangers, fresh = (clouds(rng, 200) for _ in range(3))
+    copies = np.concatenate([fresh[:150], training[:50] + 0.01])
+    near, far = (neighbours.nearest(each, training) for each in (copies, strangers))
+    judged = neighbours.judge(near, far, len(training))
+    assert judged["closer"]["value"] >= 0.25
+    pairs = neighbours.closest(near, copies, training, 50)
+    assert all(np.allclose(pair.picture, pair.neighbour, atol=0.02) for pair in pairs)
+    assert near.index[150:].tolist() == list(range(50))
+
+
+@pytest.mark.parametrize("text", ["resnet18", "timm:resnet18", "random:", "inception"])
+def test_unknown_features_name_the_known(text, trained):
+    with pytest.raises(UserError, match=r"--features .*known: own, random:NAME"):
+        features.parse(text, classifier.load(trained)[0], 16)
+
+
+def test_only_the_inception_file_is_called_fid(trained, tmp_path):
+    own = classifier.load(trained)[0]
+    state = own.network.state_dict()
+    torch.save(state, tmp_path / "mine.pt")
+    for text in ("own", "random:test_resnet", f"timm:test_resnet={tmp_path / 'mine.pt'}"):
+        found = features.parse(text, own, 16)
+        assert "FID" not in found.name + found.frechet + found.kernel
+        assert found.call(np.zeros((2, 16, 16, 3), np.uint8)).shape[0] == 2
+    with pytest.raises(UserError, match="other weights give no FID"):
+        features.parse(f"inception:{tmp_path / 'mine.pt'}", own, 16)
+
+
+def test_every_caption_that_we_write_is_read_back():
+    for i, labels in enumerate(
+        [{"is_gc": 1, "dr_grade": 2}, {"dr_grade": 0}, {"findings": ["drusen"], "is_pm": 1}]
+    ):
+        for lang in ("zh", "en"):
+            assert captions.tells(labels, write(labels, lang, i))
+    assert not captions.tells({"is_gc": 0}, "疑似青光眼")
+    assert not captions.tells({"is_gc": 1, "is_pm": 1}, "疑似青光眼")
+    assert not captions.tells({"is_gc": 1}, "a nice picture")
+
+
+def test_chinese_terms_are_single_words():
+    assert captions.words("左眼彩色眼底照片，疑似轻度糖尿病视网膜病变。", "zh") == [
+        "左眼", "彩色眼底照片", "疑似", "轻度", "糖尿病视网膜病变"
+    ]  # fmt: skip
+
+
+def test_the_dictionary_repeats_no_term_of_the_vocabulary():
+    extra = [
+        line for line in captions._DICTIONARY.read_text(encoding="utf-8").splitlines() if line[:1] != "#"
+    ]
+    vocabulary = captions.dictionary()[: -len(extra)]
+    assert len(captions.dictionary()) == len(set(captions.dictionary()))
+    assert set(extra) & set(vocabulary) == set()
+
+
+JUDGE = JudgeConfig(
+    reported=2, headline=5, shuffled=True, k=2, halves=5, rounds=30, closest=3, captions=40, classifier=TINY
+)
+
+
+@pytest.fixture(scope="module")
+def judged(real, tmp_path_factory):
+    data = folder(tmp_path_factory.mktemp("synthetic") / "<b>fake", 80, seed=2)
+    out = tmp_path_factory.mktemp("report")
+    made = evaluation.evaluate(JUDGE, data, real, out, "synth evaluate", workers=1, show=True)
+    return made, out, data
+
+
+def test_good_synthetic_photographs_teach_what_real_ones_do(judged):
+    """The samples are drawn by the same pen as the real ones, and shuffled labels teach nothing."""
+    head = judged[0]["utility"]["headline"]
+    assert head["diseases"] == ["is_gc"]
+    assert head["ratio"]["value"] > 0.9
+    assert head["mean_auc"]["real"]["value"] > 0.9
+    assert head["mean_auc"]["shuffled"]["value"] < head["mean_auc"]["synthetic"]["value"]
+    assert judged[0]["fidelity"][0]["auc"]["value"] > 0.9
+
+
+def test_both_sides_teach_with_equally_many_photographs(judged):
+    taught = judged[0]["utility"]["taught"]
+    assert len({each["photographs"] for each in taught.values()}) == 1
+
+
+def test_the_report_holds_no_real_photograph_and_no_patient(judged, real):
+    made, out, _ = judged
+    page, text = ((out / name).read_text(encoding="utf-8") for name in ("report.html", "report.json"))
+    people = read_table(real, columns=["subject_id", "id"]).to_pylist()
+    assert not any(value in page or value in text for person in people for value in person.values())
+    assert page.count("data:image/jpeg") == len(made["utility"]["diseases"])
+    assert "http" not in page.replace("https://doi.org", "")
+
+
+def test_what_shows_patients_is_for_its_owner_only(judged):
+    private = judged[1] / "private"
+    assert private.stat().st_mode & 0o077 == 0
+    assert (private / "training-photographs.html").stat().st_mode & 0o077 == 0
+    assert (private / "training-photographs.html").read_text(encoding="utf-8").count("data:image") == 2 * 3
+
+
+def test_names_are_escaped_in_the_report(judged):
+    page = (judged[1] / "report.html").read_text(encoding="utf-8")
+    assert "<b>fake" not in page
+    assert "&lt;b&gt;fake" in page
+
+
+def test_a_repeated_evaluation_trains_nothing_again(judged, real, monkeypatch):
+    made, out, data = judged
+
+    def refuse(*arguments):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(classifier, "augment", refuse)
+    again = evaluation.evaluate(JUDGE, data, real, out, "synth evaluate", workers=1)
+    for key in ("utility", "fidelity", "comparison", "neighbours", "captions"):
+        assert again[key] == made[key]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"reported": 500}, "no disease has 500 positives and negatives held out"),
+        ({"held_out": "train"}, "the split 'train' is what is learnt from"),
+        ({"k": 500}, "are too few to compare; at least 1002"),
+        (
+            {"classifier": TINY.model_copy(update={"preprocessing": Preprocessing(size=128)})},
+            "--size asks for 128",
+        ),
+    ],
+)
+def test_what_cannot_be_judged_is_said_in_one_line(judged, real, tmp_path, change, message):
+    with pytest.raises(UserError, match=message) as error:
+        evaluation.evaluate(
+            JUDGE.model_copy(update=change), judged[2], real, tmp_path / "out", "x", workers=1
+        )
+    assert "\n" not in str(error.value)
+
+
+def test_a_patient_on_both_sides_is_refused(judged, tmp_path):
+    data = folder(tmp_path / "mixed", 40, seed=3)
+    shutil.copy(*(data / "data" / f"{split}-00000-of-00001.parquet" for split in ("train", "test")))
+    shutil.copy(*(data / "data" / f"{split}-00000-of-00001.json" for split in ("train", "test")))
+    with pytest.raises(UserError, match="patients are in 'train' and in 'test'"):
+        evaluation.evaluate(JUDGE, judged[2], data, tmp_path / "out", "x")
