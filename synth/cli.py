@@ -132,6 +132,7 @@ def average(
     out: Annotated[Path, typer.Option(help="folder of the generator to write")],
     length: Annotated[float, typer.Option(help="of the average, as a share of training")] = 0.1,
     at: Annotated[int | None, typer.Option(help="images seen; default is the last snapshot")] = None,
+    half: Annotated[bool, typer.Option("--half", help="16-bit weights: half the bytes")] = False,
     json: Json = False,
 ) -> None:
     """Choose another length for the average of a trained generator's weights.
@@ -139,11 +140,11 @@ def average(
     \b
     Examples:
       synth average runs/odir --length 0.05 --out runs/odir-05
-      synth average runs/odir --length 0.15 --at 1024000 --out runs/odir-early
+      synth average runs/odir --length 0.15 --at 1024000 --half --out runs/odir-early
     """
     from synth.averages import average
 
-    _show(average(run, length, at, out), json)
+    _show(average(run, length, at, out, half), json)
 
 
 @app.command()
@@ -154,15 +155,32 @@ def generate(
     ] = None,
     out: Out = Path("synthetic"),
     seed: Annotated[int, typer.Option(help="another seed, other images")] = 0,
-    labels: Annotated[Path | None, typer.Option(help="YAML 'mix' of label combinations and weights")] = None,
+    labels: Annotated[
+        str, typer.Option(help="joint, uniform, balanced, or a YAML 'mix' of label combinations and weights")
+    ] = "joint",
     steps: Annotated[int, typer.Option(help="solver steps")] = 20,
     guidance: Annotated[float, typer.Option(help="guidance scale; 1 is none")] = 2.0,
-    format: Annotated[str, typer.Option(help="parquet, or webdataset (0.2)")] = "parquet",
+    format: Annotated[str, typer.Option(help="parquet, or webdataset")] = "parquet",
     engine: Annotated[str, typer.Option(help="local, or ray (0.2)")] = "local",
     shards: Annotated[str, typer.Option(help="I/N: only share I (from 0) of N, for a Slurm array")] = "0/1",
     workers: Annotated[int, typer.Option(help="processes; 0 is one per GPU, else one per core")] = 0,
     batch: Annotated[int, typer.Option(help="images per forward pass; part of the plan")] = 16,
     quality: Annotated[int, typer.Option(help="of the JPEG, 1 to 100")] = 95,
+    reject_copies: Annotated[
+        Path | None,
+        typer.Option(
+            help="the generator's records: draw again what comes nearer to a training photograph"
+            " than held-out patients do"
+        ),
+    ] = None,
+    reject_mislabelled: Annotated[
+        Path | None,
+        typer.Option(help="real records: draw again what a classifier of them takes for something else"),
+    ] = None,
+    label_classifier: Annotated[
+        Path | None,
+        typer.Option(help="one that learnt from the split 'train' of these records; else one is trained"),
+    ] = None,
     licence: Licence = None,
     push_to_hub: Annotated[str | None, typer.Option(help="NAME/REPO to push to once all is there")] = None,
     private: Private = False,
@@ -176,20 +194,21 @@ def generate(
       synth generate --model runs/odir --n 10000 --out synthetic --seed 1
       synth generate --model runs/odir --n 1000000 --shards $SLURM_ARRAY_TASK_ID/64 --out synthetic
       synth generate --model runs/odir --n 500 --labels glaucoma.yaml --guidance 3 --dry-run
+      synth generate --model runs/odir --n 10000 --reject-copies records/odir --reject-mislabelled records/odir
     """
-    _refuse(format, ("parquet",), "--format", {"webdataset": "0.2"})
     _refuse(engine, ("local",), "--engine", {"ray": "0.2"})
-    if model is None:
-        raise UserError("--model is missing: weights ship with visionclip 0.2; train one with 'synth train'")
-    if batch < 1 or workers < 0 or not 1 <= quality <= 100:
-        raise UserError(f"--batch {batch}, --workers {workers}, --quality {quality}: out of range")
-    from synth import hub, pipeline, plan, publication
+    from synth import hub, location, plan, publication
     from synth.generate import generate
     from synth.publish import publish
 
-    folder = pipeline.locate(model)
-    known = pipeline.facts(folder)
-    asked = plan.make(folder, n, seed, labels, steps, guidance, batch, quality)
+    folder = location.locate(model or location.SHIPPED)
+    known = location.facts(folder)
+    asked = plan.make(folder, n, seed, labels, steps, guidance, batch, quality, format)
+    if reject_copies or reject_mislabelled or label_classifier:
+        from synth import filters
+
+        size = known["preprocessing"]["size"]
+        asked |= filters.prepare(out, size, reject_copies, reject_mislabelled, label_classifier)
     if dry_run:
         typer.echo(plan.describe(asked))
         return

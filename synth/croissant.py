@@ -7,11 +7,12 @@ from typing import Any
 from synth.base.config import fingerprint
 from synth.base.runs import read_json, write_text
 from synth.fundus.records import SCHEMA
+from synth.fundus.shards import SUFFIXES
 from synth.plan import Plan, shards
 from synth.provenance import LICENCES, Origin
 from synth.publication import Publication
 
-PARQUET = "application/x-parquet"
+_TYPES = {"parquet": "application/x-parquet", "webdataset": "application/x-tar"}
 _LIMITS = [
     "A label is what the generator was asked to show; no doctor has read the pictures.",
     "What occurs in the training photographs, their cameras and their population, limits what is shown.",
@@ -26,7 +27,7 @@ _PRIVACY = [
 def write_croissant(
     folder: Path, plan: Plan, title: str, licence: str | None, said: Publication, trained_on: list[Origin]
 ) -> None:
-    """Write `folder/croissant.json`: every shard with its sha256, and one record set over all of them.
+    """Write `folder/croissant.json`: every shard with its sha256, and one record set over all of them (tars have none).
 
     Without `said.published` it has no date: a plan that is sampled again must give the same bytes.
     """
@@ -47,7 +48,9 @@ def write_croissant(
         data_limitations=_LIMITS,
         personal_sensitive_information=_PRIVACY,
         distribution=_files(folder, plan),
-        record_sets=[mlc.RecordSet(id="records", name="records", fields=_fields())],
+        record_sets=[mlc.RecordSet(id="records", name="records", fields=_fields())]
+        if plan["format"] == "parquet"
+        else [],
     )
     write_text(
         folder / "croissant.json", json.dumps(metadata.to_json(), indent=2, ensure_ascii=False, default=str)
@@ -64,7 +67,7 @@ def _files(folder: Path, plan: Plan) -> list[Any]:
             name=shard.name,
             content_url=shard.name,
             content_size=f"{(folder / shard.name).stat().st_size} B",
-            encoding_formats=[PARQUET],
+            encoding_formats=[_TYPES[plan["format"]]],
             sha256=read_json((folder / shard.name).with_suffix(".json"))["sha256"],
         )
         for shard in shards(plan)
@@ -72,8 +75,8 @@ def _files(folder: Path, plan: Plan) -> list[Any]:
     every = mlc.FileSet(
         id="shards",
         name="shards",
-        encoding_formats=[PARQUET],
-        includes=["data/*.parquet"],
+        encoding_formats=[_TYPES[plan["format"]]],
+        includes=[f"data/*{SUFFIXES[plan['format']]}"],
         description="every shard",
     )
     return [*files, every]

@@ -1,17 +1,21 @@
 """Sample a plan: every shard is a pure function of (plan, shard), so any launcher gives the same files."""
 
+import logging
 import os
 from pathlib import Path
 
+from synth.base.errors import UserError
 from synth.base.runs import progress
 from synth.engines import Events, local
 from synth.fundus.records import claim
-from synth.fundus.shards import is_done
 from synth.plan import Plan, Shard, shards
+from synth.verify import ailing
+
+_log = logging.getLogger("synth")
 
 
 def generate(plan: Plan, model: Path, out: Path, workers: int = 0, share: tuple[int, int] = (0, 1)) -> int:
-    """Write the missing shards of `plan` to `out`; returns how many were written.
+    """Write the missing shards of `plan` to `out`, and those that are damaged; returns how many were written.
 
     Args:
         workers: processes; 0 is one per GPU, else one per core.
@@ -20,9 +24,11 @@ def generate(plan: Plan, model: Path, out: Path, workers: int = 0, share: tuple[
     Raises:
         UserError: `out` belongs to another plan, workers die again and again, or the disk is full.
     """
+    if workers < 0:
+        raise UserError(f"--workers {workers}: must be at least 0")
     digest = claim(out, plan)
     every = shards(plan)[share[0] :: share[1]]
-    missing = [shard for shard in every if not is_done(out / shard.name, digest)]
+    missing = _missing(out, every, digest)
     if not missing:
         return 0
     done = sum(shard.rows for shard in every) - sum(shard.rows for shard in missing)
@@ -31,6 +37,18 @@ def generate(plan: Plan, model: Path, out: Path, workers: int = 0, share: tuple[
             if not isinstance(event, Shard):
                 bar.update(event)
     return len(missing)
+
+
+def _missing(out: Path, every: list[Shard], digest: str) -> list[Shard]:
+    """Shards that are not there as they were written; what is there and damaged is removed."""
+    begun = [path for path in (out / shard.name for shard in every) if path.with_suffix(".json").exists()]
+    damaged = ailing(begun, digest, "checking what is there") if begun else {}
+    for path, why in damaged.items():
+        _log.warning("%s: %s; drawn again", path, why)
+        path.with_suffix(".json").unlink()
+        path.unlink(missing_ok=True)
+    whole = set(begun) - set(damaged)
+    return [shard for shard in every if out / shard.name not in whole]
 
 
 def _events(plan: Plan, model: Path, out: Path, missing: list[Shard], workers: int) -> Events:

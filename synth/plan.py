@@ -13,7 +13,9 @@ from synth.base.checkpoint import versions
 from synth.base.config import fingerprint, read_yaml
 from synth.base.errors import UserError
 from synth.base.runs import read_json, sha256
-from synth.fundus.records import LABELS, SPLITS, check_labels, shard_name
+from synth.distributions import DISTRIBUTIONS, distribution
+from synth.fundus.records import LABELS, SPLITS, check_labels
+from synth.fundus.shards import SUFFIXES, shard_name
 from synth.fundus.vocabulary import VERSION as VOCABULARY
 
 Plan = dict[str, Any]
@@ -37,9 +39,23 @@ class Draw(NamedTuple):
 
 
 def make(
-    model: Path, n: int, seed: int, labels: Path | None, steps: int, guidance: float, batch: int, quality: int
+    model: Path,
+    n: int,
+    seed: int = 0,
+    labels: str = "joint",
+    steps: int = 20,
+    guidance: float = 2.0,
+    batch: int = 16,
+    quality: int = 95,
+    format: str = "parquet",
 ) -> Plan:
     """The plan of `n` images from a generator's folder.
+
+    Args:
+        labels:  one of `distributions.DISTRIBUTIONS`, or the path of a YAML file.
+        batch:   images per forward pass.
+        quality: of the JPEG, 1 to 100.
+        format:  of the shards, a key of `shards.SUFFIXES`.
 
     Raises:
         UserError: a number is out of range, or the label file is wrong.
@@ -49,9 +65,20 @@ def make(
         ("steps", steps, 1),
         ("guidance", guidance, 1),
         ("seed", seed, 0),
+        ("batch", batch, 1),
     ):
         if value < least:
             raise UserError(f"--{name} {value}: must be at least {least}")
+    if not 1 <= quality <= 100:
+        raise UserError(f"--quality {quality}: must be 1 to 100")
+    if format not in SUFFIXES:
+        raise UserError(f"--format '{format}': known: {', '.join(SUFFIXES)}")
+    named = labels in DISTRIBUTIONS
+    mix = distribution(read_json(model / "mix.json"), labels) if named else read_mix(Path(labels))
+    if not mix:
+        raise UserError(
+            f"{model}/mix.json: no label combination that enough people share; say what to draw with --labels FILE"
+        )
     return {
         "kind": "synthetic",
         "n": n,
@@ -62,10 +89,12 @@ def make(
         "guidance": float(guidance),
         "batch": batch,
         "jpeg_quality": quality,
+        "format": format,
         "rows_per_shard": _rows_per_shard(n, batch),
         "vocabulary": VOCABULARY,
         "libraries": versions(),
-        "mix": read_mix(labels) if labels else read_json(model / "mix.json"),
+        "labels": labels if named else "file",
+        "mix": mix,
     }
 
 
@@ -81,6 +110,10 @@ def read_mix(path: Path) -> list[dict[str, Any]]:
     Raises:
         UserError: a key, a weight or a label is wrong.
     """
+    if not path.is_file():
+        raise UserError(
+            f"--labels '{path}': neither {', '.join(DISTRIBUTIONS)} nor a YAML file that is there"
+        )
     mix = read_yaml(path).get("mix")
     if not isinstance(mix, list) or not mix:
         raise UserError(f"{path}: key 'mix' must be a list of {{weight: …, labels: {{…}}}}")
@@ -112,18 +145,24 @@ def shards(plan: Plan) -> list[Shard]:
     for split, first, end in zip(SPLITS, [0, *ends[:-1]], ends, strict=True):
         starts = range(first, end, plan["rows_per_shard"])
         for number, start in enumerate(starts):
-            name = shard_name(split, number, len(starts))
+            name = shard_name(split, number, len(starts), plan["format"])
             found.append(Shard(name, start, min(end - start, plan["rows_per_shard"])))
     return found
 
 
-def draws(plan: Plan, indices: range, shape: tuple[int, int, int]) -> Iterator[Draw]:
-    """The labels, seed and (C, H, W) noise of some images, each keyed by (plan seed, index) alone."""
+def draws(plan: Plan, indices: range, shape: tuple[int, int, int], attempt: int = 0) -> Iterator[Draw]:
+    """The labels, seed and (C, H, W) noise of some images, each keyed by (plan seed, index, attempt) alone.
+
+    A further attempt at an image has its labels, another seed and other noise.
+    """
     bounds = list(itertools.accumulate(entry["weight"] for entry in plan["mix"]))
     for index in indices:
         rng = np.random.Generator(np.random.Philox(key=[plan["seed"], index]))
         choice = bisect.bisect_right(bounds, rng.random() * bounds[-1])
         labels = plan["mix"][min(choice, len(bounds) - 1)]["labels"]
+        if attempt:
+            # The third word of the counter: 2**128 numbers away from the first attempt.
+            rng = np.random.Generator(np.random.Philox(key=[plan["seed"], index], counter=[0, 0, attempt, 0]))
         seed = int(rng.integers(2**63))
         yield Draw(labels, seed, rng.standard_normal(shape, np.float32))
 
@@ -136,9 +175,27 @@ def describe(plan: Plan) -> str:
         f"{plan['steps']} steps, guidance {plan['guidance']:g}",
         f"plan {fingerprint(plan)[:16]}, model {plan['model'][:16]}",
     ]
+    if "filters" in plan:
+        lines.append(_filters(plan["filters"]))
     for entry in plan["mix"][:12]:
         shown = {k: v for k, v in entry["labels"].items() if v not in (None, 0, [])}
         lines.append(f"{entry['weight'] / total:7.2%}  {json.dumps(shown, ensure_ascii=False)}")
     if len(plan["mix"]) > 12:
         lines.append(f"        and {len(plan['mix']) - 12} more label combinations")
     return "\n".join(lines)
+
+
+def _filters(asked: dict[str, Any]) -> str:
+    said = []
+    if "copies" in asked:
+        guard = asked["copies"]
+        said.append(
+            f"copies of {guard['photographs']} photographs, nearer than {guard['closeness']:.3f} "
+            f"(at most {guard['false_alarms_expected']:.1%} false alarms expected, {guard['held_out_patients']} patients)"
+        )
+    if "mislabelled" in asked:
+        check = asked["mislabelled"]
+        said.append(
+            f"what contradicts {', '.join(check['checks'])}; not checked: {', '.join(check['unchecked']) or 'none'}"
+        )
+    return f"drawn again, at most {asked['attempts']} times: {'; '.join(said)}"

@@ -4,16 +4,18 @@ Both are written from `plan.json`, `generator.json` (what the generator says of 
 shards, and `publication.yaml` (what a person says): never edit them, repeat the command.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from synth import publication, tally
 from synth.base.config import fingerprint
 from synth.base.runs import read_json, write_json
+from synth.base.stats import wilson
 from synth.croissant import write_croissant
 from synth.fundus.card import write_card
 from synth.fundus.records import COLUMNS, LABELS, SPLITS, read_table
-from synth.fundus.shards import is_done
+from synth.fundus.shards import SUFFIXES, is_done
 from synth.plan import Plan, shards
 from synth.provenance import Origin, origins
 
@@ -66,7 +68,7 @@ synth verify FOLDER
 ```
 
 MODEL is the generator named above.  Label combinations and their weights are the `mix` of `plan.json`; where they
-are not the generator's own, write them into a YAML file and add `--labels FILE`.
+came from a file of yours, write them into one again for `--labels FILE`.
 
 ## Cite
 {cite}
@@ -145,8 +147,8 @@ def write_cards(folder: Path, plan: Plan, generator: dict[str, Any]) -> None:
     )
     counts = {split: table.num_rows for split, table in tables.items()}
     write_croissant(folder, plan, title, licence, said, trained_on)
-    front = publication.front(licence)
-    write_card(folder, title, text, counts, front.pop("license"), ["synthetic", "croissant"], more=front)
+    front, suffix = publication.front(licence), SUFFIXES[plan["format"]][1:]
+    write_card(folder, title, text, counts, front.pop("license"), ["synthetic", "croissant"], suffix, front)
 
 
 def _generator(known: dict[str, Any]) -> str:
@@ -164,12 +166,45 @@ def _private(known: dict[str, Any]) -> str:
 
 def _filters(folder: Path, plan: Plan) -> str:
     """What was drawn again and why, summed over the sidecars."""
-    return "None: every picture that was drawn is here."
+    asked = plan.get("filters")
+    if asked is None:
+        return "None: every picture that was drawn is here."
+    counts = Counter[str]()
+    for shard in shards(plan):
+        counts.update(read_json((folder / shard.name).with_suffix(".json"))["filtered"])
+    drawn = counts["drawn"]
+    lines = [
+        f"{drawn} pictures were drawn; those rejected were drawn again with the same labels, "
+        f"at most {asked['attempts']} times."
+    ]
+    if "copies" in asked:
+        guard = asked["copies"]
+        lines.append(
+            f"- **copies**: {_share(counts['copies'], drawn)} came nearer to one of {guard['photographs']} training "
+            f"photographs of {guard['patients']} patients than held-out patients do (closeness below "
+            f"{guard['closeness']:g}, descriptor {guard['descriptor']}; {guard['held_out_flagged']} of "
+            f"{guard['held_out_patients']} held-out patients do).  None is in this folder."
+        )
+    if "mislabelled" in asked:
+        check = asked["mislabelled"]
+        each = ", ".join(f"`{label}` {counts[f'mislabelled {label}']}" for label in check["checks"])
+        lines.append(
+            f"- **mislabelled**: {_share(counts['mislabelled'], drawn)} contradicted a label in the eyes of a "
+            f"classifier of real photographs (`{check['classifier'][:16]}`), by label: {each}.  "
+            f"{counts['kept though mislabelled']} are here though every draw did.  "
+            f"Not checked: {', '.join(f'`{label}`' for label in check['unchecked']) or 'none'}."
+        )
+    return "\n".join(lines)
+
+
+def _share(hits: int, drawn: int) -> str:
+    low, high = wilson(hits, drawn)
+    return f"{hits} ({hits / drawn:.2%}, 95 % interval {low:.2%} to {high:.2%})"
 
 
 def _command(plan: Plan) -> str:
-    flags = ("n", "seed", "steps", "guidance", "batch")
-    told = " ".join(f"--{name} {plan[name]:g}" for name in flags)
+    flags = {name: plan[name] for name in ("n", "seed", "labels", "steps", "guidance", "batch", "format")}
+    told = " ".join(f"--{name} {'FILE' if value == 'file' else value}" for name, value in flags.items())
     return f"synth generate --model MODEL {told} --quality {plan['jpeg_quality']} --out again"
 
 

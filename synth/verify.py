@@ -1,5 +1,8 @@
 """Check a folder of records: every shard there, whole, of one plan, with the bytes it was written with."""
 
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,41 +14,77 @@ from synth.base.runs import progress, read_json, sha256
 from synth.fundus.records import COLUMNS, SPLITS, shards
 from synth.plan import shards as planned
 
+_NAMED = 5  # damaged shards that the error names
+
 
 def verify(folder: Path) -> dict[str, Any]:
     """Read every byte of `folder`; returns counts.
 
     Raises:
-        UserError: the first thing that is wrong, and what to do about it.
+        UserError: shards are damaged, missing or foreign: how many, which, what ails them and what to do about it.
     """
     plan = read_json(folder / "plan.json")
-    digest = fingerprint(plan)
-    paths = [path for split in SPLITS for path in shards(folder, split)]
+    there = [path for split in SPLITS for path in shards(folder, split)]
+    wanted, remedy = there, "delete the folder and repeat the command that wrote it"
     if plan.get("kind") == "synthetic":
-        missing = [s.name for s in planned(plan) if not (folder / s.name).with_suffix(".json").exists()]
-        if missing:
-            raise UserError(
-                f"{folder}: {len(missing)} shards are missing, first {missing[0]}; repeat 'synth generate'"
-            )
+        wanted = [folder / shard.name for shard in planned(plan)]
+        remedy = "repeat its 'synth generate' to mend them"
+        foreign = sorted(set(there) - set(wanted))
+        if foreign:
+            raise UserError(f"{foreign[0]}: not of the plan of {folder}; delete it")
+    ailments = ailing(wanted, fingerprint(plan), "verifying")
+    if ailments:
+        named = [f"{path.relative_to(folder)} ({why})" for path, why in sorted(ailments.items())]
+        more = f", and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+        raise UserError(
+            f"{folder}: {len(named)} of {len(wanted)} shards are damaged or missing: "
+            f"{', '.join(named[:_NAMED])}{more}; {remedy}"
+        )
     rows: dict[str, int] = dict.fromkeys(SPLITS, 0)
-    with progress("verifying", len(paths), unit="shards") as bar:
-        for path in paths:
-            rows[path.name.split("-")[0]] += _check(path, digest)
+    for path in wanted:
+        rows[path.name.split("-")[0]] += read_json(path.with_suffix(".json"))["rows"]
+    return {"folder": str(folder), "plan": fingerprint(plan), "shards": len(wanted), "rows": rows}
+
+
+def ailing(paths: Iterable[Path], plan: str, what: str) -> dict[Path, str]:
+    """Those shards that are not as they were written, and what ails each; reads every byte.
+
+    Args:
+        plan: the fingerprint of the plan that they are to be of.
+        what: the progress bar says is going on.
+    """
+    paths = list(paths)
+    found: dict[Path, str] = {}
+    with (
+        progress(what, len(paths), unit="shards") as bar,
+        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads,
+    ):
+        for path, why in zip(paths, threads.map(lambda path: _ailment(path, plan), paths), strict=True):
+            if why:
+                found[path] = why
             bar.update()
-    return {"folder": str(folder), "plan": digest, "shards": len(paths), "rows": rows}
+    return found
 
 
-def _check(path: Path, digest: str) -> int:
+def _ailment(path: Path, plan: str) -> str | None:
     sidecar_path = path.with_suffix(".json")
-    remedy = "delete both and repeat the command that wrote them"
+    if not path.exists():
+        return "missing"
     if not sidecar_path.exists():
-        raise UserError(f"{path}: no sidecar {sidecar_path.name}; {remedy}")
-    sidecar = read_json(sidecar_path)
-    if sidecar["plan"] != digest:
-        raise UserError(f"{path}: of plan {sidecar['plan'][:16]}, the folder's is {digest[:16]}; {remedy}")
+        return f"its sidecar {sidecar_path.name} is missing"
+    try:
+        sidecar = read_json(sidecar_path)
+    except UserError:
+        return f"its sidecar {sidecar_path.name} is damaged"
+    if sidecar["plan"] != plan:
+        return f"of plan {sidecar['plan'][:16]}, the folder's is {plan[:16]}"
+    size = path.stat().st_size
+    if size != sidecar.get("bytes", size):
+        return f"{size} bytes, {sidecar['bytes']} were written"
     if sha256(path) != sidecar["sha256"]:
-        raise UserError(f"{path}: sha256 differs from its sidecar's; {remedy}")
-    found = pq.read_metadata(path)
-    if found.num_rows != sidecar["rows"] or found.schema.to_arrow_schema().names != list(COLUMNS):
-        raise UserError(f"{path}: rows or columns differ from what its sidecar and the schema say; {remedy}")
-    return found.num_rows
+        return "sha256 differs from its sidecar's"
+    if path.suffix == ".parquet":
+        found = pq.read_metadata(path)
+        if found.num_rows != sidecar["rows"] or found.schema.to_arrow_schema().names != list(COLUMNS):
+            return "rows or columns differ from what its sidecar and the schema say"
+    return None

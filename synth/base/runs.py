@@ -197,6 +197,7 @@ def progress(what: str, total: int, done: int = 0, unit: str = "images") -> tqdm
         ascii=None if terminal else True,
         mininterval=0.5 if terminal else 30,
         miniters=None if terminal else 1,
+        delay=0 if terminal else 30,
         bar_format=None
         if terminal
         else "{desc}: {n_fmt}/{total_fmt} {unit}, {rate_fmt}, {elapsed} gone, {remaining} to go\n",

@@ -6,13 +6,13 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import atomic, progress
 from synth.fundus.images import Preprocessing
-from synth.fundus.records import SPLITS, data_fingerprint, open_shard, shards
+from synth.fundus.records import SPLITS, data_fingerprint, shards
+from synth.fundus.shards import images, row_groups
 
 
 class Pictures:
@@ -24,12 +24,12 @@ class Pictures:
         self._firsts: list[int] = []
         start = 0
         for path in (path for split in splits for path in shards(folder, split)):
-            meta, first = open_shard(path).metadata, start
-            for group in range(meta.num_row_groups):
+            first = start
+            for group, rows in enumerate(row_groups(path)):
                 self._groups.append((path, group))
                 self._starts.append(start)
                 self._firsts.append(first)
-                start += meta.row_group(group).num_rows
+                start += rows
         self._length = start
 
     def __len__(self) -> int:
@@ -37,7 +37,7 @@ class Pictures:
 
     def __getitem__(self, index: int) -> bytes:
         place = self._place(index)
-        return _images(*self._groups[place])[index - self._starts[place]]["bytes"].as_py()
+        return _images(*self._groups[place])[index - self._starts[place]]
 
     def __iter__(self) -> Iterator[bytes]:
         return (self[i] for i in range(self._length))
@@ -53,14 +53,7 @@ class Pictures:
         return bisect_right(self._starts, index) - 1
 
 
-@lru_cache(maxsize=64)
-def _images(path: Path, group: int) -> pa.ChunkedArray:
-    try:
-        return open_shard(path).read_row_group(group, ["image"]).column("image")
-    except (pa.ArrowException, OSError):
-        raise UserError(
-            f"{path}: damaged parquet; delete it with its .json and repeat the command that wrote it"
-        ) from None
+_images = lru_cache(maxsize=64)(images)
 
 
 def pixels(folder: Path, splits: Sequence[str], preprocessing: Preprocessing, cache: Path) -> np.ndarray:

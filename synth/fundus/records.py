@@ -1,6 +1,6 @@
 """The data contract: what a row is, and folders of parquet shards that hold them.
 
-A folder of records, real or synthetic, is `data/{split}-{k:05d}-of-{n:05d}.parquet`, each shard with a
+A folder of records, real or synthetic, is `data/{split}-{k:05d}-of-{n:05d}.parquet` (or `.tar`), each shard with a
 sidecar `.json` {sha256, bytes, rows, first_index, last_index, plan}, and a `plan.json` that says what was asked for.
 `datasets.load_dataset(folder)` opens it.  Unknown is null, never 0.
 """
@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from synth.base import runs
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import read_json, write_json
 from synth.fundus.card import write_card
-from synth.fundus.shards import shard_name, writing
+from synth.fundus.shards import SUFFIXES, read_shard, shard_name, writing
 from synth.fundus.vocabulary import FINDING_KEYS, FLAGS, MODALITY_KEYS, READABILITY_KEYS, SEX_KEYS, SIDE_KEYS
 
 Row = dict[str, Any]
@@ -199,11 +198,12 @@ def shards(folder: Path, split: str) -> list[Path]:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of records")
-    if not any((folder / "data").glob("*.parquet")):
+    found = sorted(p for p in (folder / "data").glob("[!.]*") if p.suffix in SUFFIXES.values())
+    if not found:
         raise UserError(
             f"{folder}: no records in it (data/*.parquet); make some with 'synth import' or 'synth generate'"
         )
-    return sorted(p for p in (folder / "data").glob(f"{split}-*.parquet") if not p.name.startswith("."))
+    return [path for path in found if path.name.startswith(f"{split}-")]
 
 
 def read_table(
@@ -215,28 +215,9 @@ def read_table(
         UserError: no records, a damaged shard, or a missing column.
     """
     columns = list(columns or (name for name in COLUMNS if name != "image"))
-    tables = [_read(path, columns) for split in splits for path in shards(folder, split)]
+    tables = [read_shard(path, columns, SCHEMA) for split in splits for path in shards(folder, split)]
     schema = pa.schema([SCHEMA.field(name) for name in columns])
     return pa.concat_tables([table.cast(schema) for table in tables]) if tables else schema.empty_table()
-
-
-def open_shard(path: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path, memory_map=True)
-    except pa.ArrowInvalid:
-        raise UserError(
-            f"{path}: damaged parquet; delete it with its .json and repeat the command that wrote it"
-        ) from None
-
-
-def _read(path: Path, columns: list[str]) -> pa.Table:
-    file = open_shard(path)
-    missing = [name for name in columns if name not in file.schema_arrow.names]
-    if missing:
-        raise UserError(
-            f"{path}: column '{missing[0]}' is missing; it has {', '.join(file.schema_arrow.names)}"
-        )
-    return file.read(columns)
 
 
 def data_fingerprint(*folders: Path) -> str:

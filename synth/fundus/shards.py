@@ -1,65 +1,208 @@
-"""One shard of records and its sidecar: rows are written as they come, and the file is whole or absent."""
+"""One shard of records and its sidecar: rows are written as they come, and the file is whole or absent.
 
-from collections.abc import Callable, Iterable, Iterator
+A shard is parquet, or a tar in the layout of webdataset: for each record `ID.jpg`, `ID.json` (every other column),
+`ID.txt` and `ID.zh.txt` (the captions in English and in Chinese).
+"""
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from synth.base.errors import UserError
 from synth.base.runs import atomic, read_json, sha256, write_json
 
-ROW_GROUP = 100  # rows that are in memory at a time
+ROW_GROUP = 100  # rows that are written, and read, at a time
+SUFFIXES = {"parquet": ".parquet", "webdataset": ".tar"}
+"""Format -> the ending of its files."""
+
+Rows = Sequence[dict[str, Any]]
 
 
-def shard_name(split: str, number: int, count: int) -> str:
+def shard_name(split: str, number: int, count: int, format: str = "parquet") -> str:
     """The file of one shard, relative to the folder of the records."""
-    return f"data/{split}-{number:05d}-of-{count:05d}.parquet"
+    return f"data/{split}-{number:05d}-of-{count:05d}{SUFFIXES[format]}"
 
 
 @contextmanager
 def writing(
-    path: Path, schema: pa.Schema, plan: str, first_index: int
+    path: Path, schema: pa.Schema, plan: str, first_index: int, filtered: Mapping[str, int] = {}
 ) -> Iterator[Callable[[Iterable[dict[str, Any]]], None]]:
     """Write one shard, then its sidecar; yields what takes rows, in portions of any size.
 
-    The same rows give the same bytes, however they were portioned.
+    The same rows give the same bytes, however they were portioned.  The ending of `path` tells the format.
+
+    Args:
+        filtered: what was drawn again, counted while rows are added; goes into the sidecar unless it is empty.
 
     Raises:
         UserError: the disk is full or the folder cannot be written; nothing has changed then.
     """
-    open_rows: list[dict[str, Any]] = []
-    written = 0
+    group: list[dict[str, Any]] = []
+    rows = 0
     with atomic(path) as temporary:
-        # JPEG does not compress further, and a dictionary of pictures is only overhead.
-        with pq.ParquetWriter(temporary, schema, compression="none", use_dictionary=False) as file:
+        with _tar(temporary) if path.suffix == ".tar" else _parquet(temporary, schema) as put:
 
-            def flush() -> None:
-                nonlocal written
-                file.write_table(pa.Table.from_pylist(open_rows, schema=schema))
-                written += len(open_rows)
-                open_rows.clear()
-
-            def add(rows: Iterable[dict[str, Any]]) -> None:
-                for row in rows:
-                    open_rows.append(row)
-                    if len(open_rows) == ROW_GROUP:
-                        flush()
+            def add(portion: Iterable[dict[str, Any]]) -> None:
+                nonlocal rows
+                for row in portion:
+                    group.append(row)
+                    rows += 1
+                    if len(group) == ROW_GROUP:
+                        put(group)
+                        group.clear()
 
             yield add
-            if open_rows:
-                flush()
+            if group:
+                put(group)
         digest, size = sha256(temporary), temporary.stat().st_size
     sidecar = {
         "sha256": digest,
         "bytes": size,
-        "rows": written,
+        "rows": rows,
         "first_index": first_index,
-        "last_index": first_index + written - 1,
+        "last_index": first_index + rows - 1,
         "plan": plan,
     }
+    if filtered:
+        sidecar["filtered"] = dict(filtered)
     write_json(path.with_suffix(".json"), sidecar)
+
+
+@contextmanager
+def _parquet(path: Path, schema: pa.Schema) -> Iterator[Callable[[Rows], None]]:
+    # JPEG does not compress further, and a dictionary of pictures is only overhead.
+    with pq.ParquetWriter(path, schema, compression="none", use_dictionary=False) as file:
+        yield lambda rows: file.write_table(pa.Table.from_pylist(list(rows), schema=schema))
+
+
+@contextmanager
+def _tar(path: Path) -> Iterator[Callable[[Rows], None]]:
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as file:
+
+        def put(rows: Rows) -> None:
+            for row in rows:
+                for ending, content in _members(row).items():
+                    member = tarfile.TarInfo(f"{row['id']}.{ending}")  # owner, mode and time are fixed
+                    member.size = len(content)
+                    file.addfile(member, io.BytesIO(content))
+
+        yield put
+
+
+def _members(row: dict[str, Any]) -> dict[str, bytes]:
+    told = {key: value for key, value in row.items() if key != "image"}
+    return {
+        "jpg": row["image"]["bytes"],
+        "json": json.dumps(told, ensure_ascii=False).encode(),
+        "txt": (row["caption_en"] or "").encode(),
+        "zh.txt": (row["caption_zh"] or "").encode(),
+    }
+
+
+def open_shard(path: Path) -> pq.ParquetFile:
+    """A parquet shard.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        return pq.ParquetFile(path, memory_map=True)
+    except pa.ArrowInvalid:
+        raise _damaged(path) from None
+
+
+def read_shard(path: Path, columns: Sequence[str], schema: pa.Schema) -> pa.Table:
+    """Some columns of a shard, not `image`.
+
+    Raises:
+        UserError: it is damaged, or a column is missing.
+    """
+    if path.suffix == ".tar":
+        wanted = pa.schema([schema.field(name) for name in columns])
+        rows = [json.loads(text) for text in _contents(path, tuple(_index(path)["json"]))]
+        return pa.Table.from_pylist(rows, schema=wanted)
+    file = open_shard(path)
+    missing = [name for name in columns if name not in file.schema_arrow.names]
+    if missing:
+        raise UserError(
+            f"{path}: column '{missing[0]}' is missing; it has {', '.join(file.schema_arrow.names)}"
+        )
+    return file.read(list(columns))
+
+
+def row_groups(path: Path) -> list[int]:
+    """How many rows each group of a shard has: what `images` reads at a time."""
+    if path.suffix == ".tar":
+        rows = len(_index(path)["jpg"])
+        return [min(ROW_GROUP, rows - start) for start in range(0, rows, ROW_GROUP)]
+    found = open_shard(path).metadata
+    return [found.row_group(group).num_rows for group in range(found.num_row_groups)]
+
+
+def images(path: Path, group: int) -> Sequence[bytes]:
+    """The encoded pictures of one row group.
+
+    Raises:
+        UserError: the shard is damaged.
+    """
+    if path.suffix == ".tar":
+        return _contents(path, tuple(_index(path)["jpg"][group * ROW_GROUP : (group + 1) * ROW_GROUP]))
+    try:
+        column = open_shard(path).read_row_group(group, ["image"]).column("image")
+    except (pa.ArrowException, OSError):
+        raise _damaged(path) from None
+    return _Encoded(column)
+
+
+class _Encoded(Sequence[bytes]):
+    """The pictures of a row group of parquet, each copied when it is asked for."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        self._column = column
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def __getitem__(self, place: int) -> bytes:  # type: ignore[override]
+        return self._column[place]["bytes"].as_py()
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(
+        f"{path}: damaged {path.suffix[1:]}; delete it with its .json and repeat the command that wrote it"
+    )
+
+
+@lru_cache(maxsize=64)
+def _index(path: Path) -> dict[str, list[tuple[int, int]]]:
+    """Where the (offset, size) of the pictures and of their labels lie in a tar, in order."""
+    found: dict[str, list[tuple[int, int]]] = {"jpg": [], "json": []}
+    try:
+        with tarfile.open(path) as file:
+            for member in file:
+                ending = member.name.partition(".")[2]
+                if ending in found:
+                    found[ending].append((member.offset_data, member.size))
+    except tarfile.TarError:
+        raise _damaged(path) from None
+    return found
+
+
+def _contents(path: Path, places: Sequence[tuple[int, int]]) -> list[bytes]:
+    with open(path, "rb") as file:
+        found = []
+        for offset, size in places:
+            file.seek(offset)
+            found.append(file.read(size))
+        return found
 
 
 def is_done(path: Path, plan: str) -> bool:

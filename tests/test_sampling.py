@@ -1,0 +1,238 @@
+"""Sampling many: distributions, formats, engines, damage and its mending."""
+
+import json
+import logging
+import os
+import shutil
+import signal
+import tarfile
+from pathlib import Path
+
+import pytest
+from generators import MIX, untrained
+from typer.testing import CliRunner
+
+from synth import plan
+from synth.base.errors import UserError
+from synth.base.runs import read_json, sha256
+from synth.cli import app
+from synth.distributions import distribution, shown
+from synth.engines import local
+from synth.fundus.pictures import Pictures
+from synth.fundus.records import read_table
+from synth.generate import generate
+from synth.plan import Shard
+from synth.verify import verify
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return untrained(tmp_path_factory.mktemp("model") / "tiny")
+
+
+def asked(model: Path, n: int = 60, **settings):
+    return plan.make(model, n, **{"steps": 2, "guidance": 1.0, "batch": 4, **settings})
+
+
+@pytest.fixture(scope="module")
+def whole(model, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole") / "set"
+    generate(asked(model), model, out, workers=1)
+    return out
+
+
+def hashes(out: Path) -> dict[str, str]:
+    return {p.name: sha256(p) for p in sorted((out / "data").glob("[!.]*")) if p.suffix != ".json"}
+
+
+def invoke(*arguments: object):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def marginals(mix) -> dict[str, float]:
+    total = sum(entry["weight"] for entry in mix)
+    found: dict[str, float] = {}
+    for entry in mix:
+        for label in shown(entry["labels"]):
+            found[label] = found.get(label, 0) + entry["weight"] / total
+    return found
+
+
+def test_uniform_shows_every_disease_as_often_and_dr_in_every_grade():
+    mix = [
+        {"weight": 900, "labels": {"dr_grade": 0}},
+        {"weight": 80, "labels": {"dr_grade": 1}},
+        {"weight": 10, "labels": {"dr_grade": 3}},
+        {"weight": 6, "labels": {"is_gc": 1, "eye_side": "left"}},
+        {"weight": 4, "labels": {"is_gc": 1, "eye_side": "right"}},
+    ]
+    weights = [entry["weight"] for entry in distribution(mix, "uniform")]
+    assert weights == pytest.approx([1 / 3, 1 / 6, 1 / 6, 0.2, 4 / 30])
+
+
+def test_balanced_lies_between_the_photographs_and_even():
+    def spread(name: str) -> float:
+        found = marginals(distribution(MIX, name))
+        return max(found.values()) / min(found.values())
+
+    assert spread("balanced") < spread("joint") / 5
+
+
+@pytest.mark.parametrize("name", ["joint", "uniform", "balanced"])
+def test_no_distribution_adds_a_combination(name):
+    made = distribution(MIX, name)
+    assert [entry["labels"] for entry in made] == [entry["labels"] for entry in MIX]
+    assert all(entry["weight"] > 0 for entry in made)
+
+
+def test_labels_that_name_nothing_are_refused_in_one_line(model, tmp_path):
+    result = invoke("generate", "--model", model, "--n", 5, "--labels", "unifrom", "--out", tmp_path / "x")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "synth: --labels 'unifrom': neither joint, uniform, balanced nor a YAML file that is there\n"
+    )
+
+
+def test_several_processes_write_the_bytes_of_one(model, whole, tmp_path):
+    assert generate(asked(model), model, tmp_path / "out", workers=2) == len(hashes(whole))
+    assert hashes(tmp_path / "out") == hashes(whole)
+
+
+def test_a_killed_worker_is_replaced_and_costs_no_bit(model, whole, tmp_path):
+    out, kills, drawn = tmp_path / "out", 0, 0
+    shards = plan.shards(asked(model))
+    out.mkdir()
+    for event in local.several(asked(model), model, out, shards, 2):
+        drawn += 0 if isinstance(event, Shard) else event
+        if isinstance(event, int) and event > 0 and kills < 5:
+            os.kill(_newest_worker(), signal.SIGKILL)
+            kills += 1
+    assert kills == 5 and hashes(out) == hashes(whole)
+    assert drawn == 60
+
+
+def _newest_worker() -> int:
+    """The last process that the fork server of this one has made."""
+    processes = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = path.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        processes[int(path.parent.name)] = (int(words[1]), words[0])
+    servers = [p for p, (parent, _) in processes.items() if parent == os.getpid()]
+    return max(p for p, (parent, state) in processes.items() if parent in servers and state != "Z")
+
+
+def test_the_bytes_of_a_shard_do_not_depend_on_the_one_before(model, whole, tmp_path):
+    last = plan.shards(asked(model))[-1]
+    list(local.alone(asked(model), model, tmp_path, [last]))
+    assert hashes(tmp_path) == {Path(last.name).name: hashes(whole)[Path(last.name).name]}
+
+
+@pytest.fixture(scope="module")
+def tarred(model, tmp_path_factory):
+    out = tmp_path_factory.mktemp("tarred") / "set"
+    options = ("--steps", 2, "--guidance", 1, "--batch", 4, "--workers", 1, "--format", "webdataset")
+    result = invoke("generate", "--model", model, "--n", 60, "--out", out, *options)
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def test_webdataset_shards_hold_the_same_pictures_and_labels_as_parquet(whole, tarred):
+    assert [bytes(data) for data in Pictures(tarred)] == [bytes(data) for data in Pictures(whole)]
+    named = ["caption_zh", "caption_en", "dr_grade", "findings", "seed"]
+    assert read_table(tarred, columns=named) == read_table(whole, columns=named)
+
+
+def test_webdataset_shards_have_the_same_bytes_every_time(model, tarred, tmp_path):
+    generate(asked(model, format="webdataset"), model, tmp_path / "out", workers=1)
+    assert hashes(tmp_path / "out") == hashes(tarred)
+    assert verify(tarred)["rows"] == {"train": 48, "validation": 6, "test": 6}
+
+
+def test_webdataset_shards_open_in_hugging_face(tarred):
+    import datasets
+
+    opened = datasets.load_dataset("webdataset", data_files=str(tarred / "data/train-*.tar"), split="train")
+    assert len(opened) == 48
+    row = opened[0]
+    assert row["jpg"].size == (16, 16) and row["txt"] == row["json"]["caption_en"] and row["zh.txt"]
+
+
+def test_webdataset_shards_open_in_webdataset(tarred):
+    webdataset = pytest.importorskip("webdataset")
+    paths = [str(path) for path in sorted((tarred / "data").glob("*.tar"))]
+    rows = list(webdataset.WebDataset(paths, shardshuffle=False).decode("pil"))
+    assert len(rows) == 60
+    assert rows[0]["jpg"].size == (16, 16) and rows[0]["txt"] == rows[0]["json"]["caption_en"]
+
+
+def test_a_folder_holds_one_format(model, whole):
+    with pytest.raises(UserError, match="format is 'parquet' there, 'webdataset' here"):
+        generate(asked(model, format="webdataset"), model, whole)
+
+
+def damage(name: str, shard: Path) -> None:
+    if name == "flipped byte":
+        content = bytearray(shard.read_bytes())
+        content[len(content) // 2] ^= 1
+        shard.write_bytes(content)
+    elif name == "truncated":
+        os.truncate(shard, shard.stat().st_size // 2)
+    elif name == "no sidecar":
+        shard.with_suffix(".json").unlink()
+    elif name == "half a sidecar":
+        shard.with_suffix(".json").write_text("{")
+    elif name == "no shard":
+        shard.unlink()
+
+
+@pytest.mark.parametrize(
+    "name, why",
+    [
+        ("flipped byte", "sha256 differs from its sidecar's"),
+        ("truncated", "bytes, "),
+        ("no sidecar", "is missing"),
+        ("half a sidecar", "is damaged"),
+        ("no shard", "missing"),
+    ],
+)
+def test_damage_is_named_by_verify_and_mended_by_repeating_the_command(
+    model, whole, tmp_path, name, why, caplog
+):
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    shard = sorted((out / "data").glob("train-*.parquet"))[3]
+    damage(name, shard)
+    result = invoke("verify", out)
+    assert result.exit_code == 2 and len(result.stderr.strip().splitlines()) == 1
+    assert f"1 of 16 shards are damaged or missing: data/{shard.name} (" in result.stderr
+    assert why in result.stderr and "repeat its 'synth generate' to mend them" in result.stderr
+    with caplog.at_level(logging.WARNING, "synth"):
+        assert generate(asked(model), model, out, workers=1) == 1
+    assert hashes(out) == hashes(whole)
+    assert verify(out)["shards"] == 16
+    assert name == "no sidecar" or shard.name in caplog.text
+
+
+def test_a_stranger_among_the_shards_is_named(whole, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    shutil.copy(out / "data/train-00000-of-00012.parquet", out / "data/train-00000-of-00099.parquet")
+    with pytest.raises(UserError, match=r"train-00000-of-00099\.parquet: not of the plan of"):
+        verify(out)
+
+
+def test_sidecars_tell_the_size_and_hash_of_their_shard(whole):
+    for path in (whole / "data").glob("*.parquet"):
+        told = read_json(path.with_suffix(".json"))
+        assert told["bytes"] == path.stat().st_size and told["sha256"] == sha256(path)
+
+
+def test_members_of_a_tar_carry_no_time_and_no_owner(tarred):
+    with tarfile.open(sorted((tarred / "data").glob("*.tar"))[0]) as file:
+        members = file.getmembers()
+        assert {(m.mtime, m.uid, m.gid, m.uname) for m in members} == {(0, 0, 0, "")}
+        content = file.extractfile(members[1])
+        assert content and json.loads(content.read())["id"] == members[0].name.removesuffix(".jpg")
