@@ -74,7 +74,7 @@ class Search:
     """
 
     def __init__(self, references: np.ndarray, subjects: np.ndarray, device: str = "cpu") -> None:
-        self._fine = torch.from_numpy(np.array(references)).to(device)
+        self._fine = torch.from_numpy(references).to(device)
         self._coarse = _pooled(self._fine)
         self._subjects = torch.from_numpy(np.array(subjects)).to(device)
 

@@ -1,6 +1,6 @@
 """Draw one shard: sample, then encode and write in a thread of its own while the next batch is sampled."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -12,6 +12,7 @@ import torch
 
 from synth.base.config import fingerprint
 from synth.conditioning import code
+from synth.filters import Filters, folder, sift
 from synth.fundus.captions import write
 from synth.fundus.images import encode
 from synth.fundus.records import SCHEMA, Row, row
@@ -42,6 +43,7 @@ class Sampler:
         self.plan, self.digest = plan, fingerprint(plan)
         self.pipeline, _ = load(model)
         self.pipeline.to(device)
+        self._filters: Filters | None = None
         self._writer = ThreadPoolExecutor(1, "writer")
 
     def write(self, shard: Shard, out: Path) -> Generator[int, None, Future[None]]:
@@ -54,24 +56,41 @@ class Sampler:
             UserError: the disk is full or the folder cannot be written.
         """
         waiting: deque[Future[None]] = deque()
+        counts = Counter[str]()
+        if "filters" in self.plan and self._filters is None:
+            self._filters = Filters(self.plan["filters"], folder(out), str(self.pipeline.device))
         with ExitStack() as file:
-            add = file.enter_context(writing(out / shard.name, SCHEMA, self.digest, shard.first))
+            add = file.enter_context(writing(out / shard.name, SCHEMA, self.digest, shard.first, counts))
             file.callback(_settle, waiting)
-            for batch in self._batches(shard):
+            for batch in self._batches(shard, counts):
                 waiting.append(self._writer.submit(self._add, add, batch))
                 if len(waiting) > _AHEAD:
                     waiting.popleft().result()
                 yield len(batch.asked)
             return self._writer.submit(_finish, file.pop_all(), waiting)
 
-    def _batches(self, shard: Shard) -> Iterator[Batch]:
-        """What a shard is made of; every picture passes here on its way to the file."""
+    def _batches(self, shard: Shard, counts: Counter[str]) -> Iterator[Batch]:
+        """What a shard is made of; every picture passes here on its way to the file.  Filters add to `counts`."""
         size, end = self.plan["batch"], shard.first + shard.rows
         for first in range(shard.first, end, size):
             # The last batch is drawn whole and cut: the same seed in a smaller batch is not the same to the bit.
             asked = list(draws(self.plan, range(first, first + size), self.pipeline.shape))
             kept = min(size, end - first)
-            yield Batch(first, asked[:kept], self._sample(asked)[:kept])
+            if self._filters is None:
+                yield Batch(first, asked[:kept], self._sample(asked)[:kept])
+                continue
+            found, rejected = sift(first, asked, kept, self._sample, self._again(first), self._filters.judge)
+            counts.update(rejected)
+            yield Batch(first, [c.draw for c in found], torch.stack([c.picture for c in found]))
+
+    def _again(self, first: int) -> Callable[[int, int], Draw]:
+        """Another attempt at the image in a place of the batch that begins with image `first`."""
+
+        def draw(place: int, attempt: int) -> Draw:
+            index = first + place
+            return next(draws(self.plan, range(index, index + 1), self.pipeline.shape, attempt))
+
+        return draw
 
     def _sample(self, asked: list[Draw]) -> torch.Tensor:
         """(B, S, S, 3) uint8 of one whole batch."""
