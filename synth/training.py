@@ -11,20 +11,25 @@ import torch
 from accelerate import Accelerator
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from synth import diffusion, pipeline, samples
+from synth import autoencoder, diffusion, pipeline, samples
+from synth.autoencoder import AutoencoderConfig
 from synth.averages import LONGEST, PowerAverages
 from synth.base import checkpoint
 from synth.base.config import Config
 from synth.base.errors import UserError
 from synth.base.runs import append_metrics, claim, progress, rewind_metrics
+from synth.budget import DpConfig
 from synth.examples import Examples, as_tensor, mix_of
 from synth.fundus.images import Preprocessing
 from synth.fundus.records import data_fingerprint
 from synth.fundus.vocabulary import VERSION as VOCABULARY
+from synth.latent import LatentSpace
 from synth.network import Denoiser, NetworkConfig
+from synth.provenance import origins
 from synth.wavelet import WaveletSpace
 
 _FITTED_ON = 2048  # pictures from which the deviation of the bands is measured
+_FREE = tuple(f"config.{key}" for key in ("images", "save_every", "gradient_checkpointing", "compile"))
 FORMAT, VERSION = "visionclip-generator-state", 2
 
 
@@ -52,6 +57,10 @@ class TrainConfig(Config):
     """Mirror half of the pictures, and swap their eye side."""
     precision: Literal["auto", "no", "bf16"] = "auto"
     """`auto` is bf16 on a GPU and fp32 on the CPU, where bf16 is slower."""
+    gradient_checkpointing: bool = False
+    """Compute activations again for the gradients instead of keeping them: less memory, a slower step."""
+    compile: bool = False
+    """torch.compile what is trained: a GPU is faster after some minutes; refused on the CPU, which gains nothing."""
     save_every: PositiveInt = 102_400
     """Images between checkpoints; a killed run loses at most this many."""
     snapshot_every: PositiveInt = 1_024_000
@@ -62,10 +71,14 @@ class TrainConfig(Config):
     """Where else the loss goes; `pip install 'visionclip[track]'`."""
     seed: NonNegativeInt = 0
     """Seeds the weights, the order and the noise."""
+    dp: DpConfig | None = None
+    """A budget of differential privacy; null trains without."""
     preprocessing: Preprocessing = Preprocessing()
     """What is done to a photograph first; its size is that of the pictures that come out."""
     network: NetworkConfig = NetworkConfig()
     """The size of the denoiser."""
+    autoencoder: AutoencoderConfig | None = None
+    """How the autoencoder of `network.latent` is trained; null where there is none."""
 
     @model_validator(mode="after")
     def durations_divide(self) -> Self:
@@ -76,10 +89,24 @@ class TrainConfig(Config):
                 raise ValueError(f"{name}={getattr(self, name)} must be a multiple of batch={self.batch}")
         if not self.averages or max(self.averages) > LONGEST:
             raise ValueError(f"averages={list(self.averages)}: one or more lengths of at most {LONGEST}")
-        coarsest = 2 ** (self.network.levels + len(self.network.channels) - 1)
+        if self.dp:
+            self._check_private()
+        if (self.autoencoder is None) != (self.network.latent is None):
+            raise ValueError("'network.latent' and 'autoencoder' need one another; give both or neither")
+        coarsest = self.network.factor * 2 ** (len(self.network.channels) - 1)
         if self.preprocessing.size % coarsest:
             raise ValueError(f"preprocessing.size={self.preprocessing.size} must be a multiple of {coarsest}")
         return self
+
+    def _check_private(self) -> None:
+        if self.balance:
+            raise ValueError(f"balance={self.balance:g} counts labels of patients; with dp it must be 0")
+        if self.precision == "bf16":
+            raise ValueError("precision=bf16 cannot measure gradients for dp; it must be 'auto' or 'no'")
+        if self.autoencoder:
+            raise ValueError("autoencoder would learn without dp; with dp it must be null")
+        if self.trackers:
+            raise ValueError("trackers would be told losses of patients; with dp there must be none")
 
 
 def train(config: TrainConfig, data: Sequence[Path], run: Path) -> Path:
@@ -89,6 +116,10 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path) -> Path:
     `run/state.pt` (to resume), `run/model/` (to sample: averaged weights), `run/averages/` (to choose another
     length of the average) and `run/samples/`.
     """
+    if config.dp:
+        from synth import private  # needs Opacus, an extra
+
+        return private.train(config, data, run)
     accelerator = _accelerator(config, run)
     processes, chunk = accelerator.num_processes, config.micro_batch * accelerator.num_processes
     if config.batch % chunk:
@@ -96,15 +127,17 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path) -> Path:
     accelerator.gradient_accumulation_steps = config.batch // chunk
     wanted = {"config": config.model_dump(mode="json"), "data": data_fingerprint(*data)}
     with accelerator.main_process_first():
-        claim(run, "config.json", wanted, "run", free=("config.images", "config.save_every"))
+        claim(run, "config.json", wanted, "run", free=_FREE)
         examples = Examples(data, config.preprocessing, run / "cache", config.seed, config.balance)
 
     accelerator.init_trackers("visionclip")
     torch.manual_seed(config.seed)
     denoiser = Denoiser(config.network, config.preprocessing.size)
-    space = WaveletSpace(config.network.levels)
-    space.fit(as_tensor(examples[np.unique(examples.visited(np.arange(min(len(examples), _FITTED_ON))))]))
+    if config.gradient_checkpointing:
+        denoiser.unet.enable_gradient_checkpointing()
+    space, quality = _space(config, data, examples, accelerator, run)
     schedule = diffusion.noising()
+    behind = {"data": data_fingerprint(*data), "trained_on": origins(data), **quality}
     averages = PowerAverages(denoiser, config.averages)
     optimizer = torch.optim.AdamW(denoiser.parameters(), lr=config.lr)
     seen = _resume(run, denoiser, optimizer, averages)
@@ -124,7 +157,8 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path) -> Path:
                 part.to(accelerator.device)
                 for part in examples.step(mine, denoiser.shape, config.flip, config.label_dropout)
             )
-            clean = space.encode(images).contiguous(memory_format=torch.channels_last)
+            with accelerator.autocast():
+                clean = space.encode(images).contiguous(memory_format=torch.channels_last)
 
             with accelerator.accumulate(model):
                 loss = diffusion.loss(model, schedule, clean, noise, time, told)
@@ -145,11 +179,11 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path) -> Path:
                 accelerator.log({"loss": mean}, step=seen)
                 if accelerator.is_main_process:
                     _save(run, seen, mean, denoiser, optimizer, averages)
-                    _export(run, seen, config, data, denoiser, averages, space)
+                    export(run, seen, config, denoiser, averages, space, behind, mix_of(data))
                 accelerator.wait_for_everyone()
 
     if accelerator.is_main_process:
-        _export(run, seen, config, data, denoiser, averages, space)
+        export(run, seen, config, denoiser, averages, space, behind, mix_of(data))
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return run / "model"
@@ -162,13 +196,30 @@ def _accelerator(config: TrainConfig, run: Path) -> Accelerator:
     precision = config.precision
     if precision == "auto":
         precision = "bf16" if torch.cuda.is_available() else "no"
+    if config.compile and not torch.cuda.is_available():
+        raise UserError("compile=true needs a GPU: on the CPU it takes minutes and gains nothing")
     return Accelerator(
         mixed_precision=precision,
+        dynamo_backend="inductor" if config.compile else None,
         # Without `cpu`, several processes on a machine without a GPU would each train alone.
         cpu=not torch.cuda.is_available(),
         log_with=list(config.trackers) or None,
         project_dir=run / "trackers",
     )
+
+
+def _space(
+    config: TrainConfig, data: Sequence[Path], examples: Examples, accelerator: Accelerator, run: Path
+) -> tuple[WaveletSpace | LatentSpace, dict[str, Any]]:
+    """The space of the denoiser, fitted to the pictures or trained on them, and what is known of its quality."""
+    space = config.network.space()
+    if isinstance(space, LatentSpace) and config.autoencoder:
+        with accelerator.main_process_first():
+            judged = autoencoder.held_out(data, config.preprocessing, run / "cache")
+        found = autoencoder.train(config.autoencoder, space, examples, judged, accelerator, run)
+        return space, {"reconstruction": found}
+    space.fit(as_tensor(examples[np.unique(examples.visited(np.arange(min(len(examples), _FITTED_ON))))]))
+    return space, {}
 
 
 def _resume(run: Path, denoiser: Denoiser, optimizer: torch.optim.Optimizer, averages: PowerAverages) -> int:
@@ -196,17 +247,18 @@ def _save(
     checkpoint.save(run / "state.pt", checkpoint.header(FORMAT, VERSION, **state))
 
 
-def _export(
+def export(
     run: Path,
     seen: int,
     config: TrainConfig,
-    data: Sequence[Path],
     denoiser: Denoiser,
     averages: PowerAverages,
-    space: WaveletSpace,
+    space: WaveletSpace | LatentSpace,
+    told: dict[str, Any],
+    mix: list[dict[str, Any]],
 ) -> None:
     """Write the averaged weights as a diffusers folder, unless it is there already; at a snapshot, keep the
-    averages and look at some samples too."""
+    averages and look at some samples too.  `told` is what the folder says of its data."""
     folder = run / "model"
     if (folder / "visionclip.json").exists() and pipeline.facts(folder)["images"] == seen:
         return
@@ -223,9 +275,8 @@ def _export(
         config=config.model_dump(mode="json"),
         preprocessing=config.preprocessing.model_dump(),
         vocabulary=VOCABULARY,
-        data=data_fingerprint(*data),
+        **told,
     )
-    mix = mix_of(data)
     if seen % config.snapshot_every < config.save_every or seen == config.images:
         averages.snapshot(run / "averages", seen)
         if config.sheet and mix:
