@@ -38,7 +38,7 @@ class JudgeConfig(Config):
     features: str = "own"
     """What photographs are compared by; `synth evaluate --help` names the kinds."""
     compared: PositiveInt = 5_000
-    """Photographs a side at most whose features are compared; memory grows with its square."""
+    """Photographs a side at most that are compared with training photographs; memory grows with its square."""
     k: PositiveInt = 5
     """Neighbours of precision, recall, density and coverage."""
     halves: PositiveInt = 50
@@ -105,7 +105,8 @@ def evaluate(
     teacher = trained["real"][0]
     chosen = features or parse(config.features, teacher, config.classifier.preprocessing.size)
     found = _features(chosen, sides, teacher, private)
-    near = {name: neighbours.nearest(found[name], found["searched"]) for name in ("synthetic", "held_out")}
+    suspects = [side.pictures[: config.compared] for side in (sides.synthetic, sides.held_out)]
+    near = neighbours.nearest(suspects, sides.searched.pictures, sides.searched.patients)
     made = {
         "schema": {"name": SCHEMA, "version": VERSION},
         "command": command,
@@ -117,15 +118,14 @@ def evaluate(
         "fidelity": _fidelity(config, trained["real"], sides.synthetic),
         "features": {"name": chosen.name, "frechet": chosen.frechet, "kernel": chosen.kernel},
         "comparison": _comparison(config, found, sides),
-        "neighbours": neighbours.judge(near["synthetic"], near["held_out"], len(found["searched"])),
+        "neighbours": neighbours.judge(near[0], near[1], len(sides.searched.patients)),
         "captions": captions.judge(data, config.captions, config.seed),
     }
     report.write(out, made, report.sheets(sides.synthetic, columns))
     if show:
-        seen = {"synthetic": sides.synthetic.pictures, "held_out": sides.held_out.pictures}
         pairs = [
-            neighbours.closest(near[name], pictures, sides.searched.pictures, config.closest)
-            for name, pictures in seen.items()
+            neighbours.closest(each, pictures, sides.searched.pictures, config.closest)
+            for each, pictures in zip(near, suspects, strict=True)
         ]
         report.write_photographs(private / "training-photographs.html", made, *pairs)
     return made

@@ -4,35 +4,38 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from synth import copies
 from synth.base.stats import wilson
-
-_ROWS = 500  # of the distance matrix at a time
 
 
 class Nearest(NamedTuple):
     """For each of N photographs, its nearest training photograph."""
 
-    distance: np.ndarray
-    """(N,) Euclidean, between features."""
+    closeness: np.ndarray
+    """(N,) in [0, 1]: 0 is the photograph itself; see `copies.Search`."""
     index: np.ndarray
     """(N,) int."""
 
 
 class Pair(NamedTuple):
-    """A photograph, (S, S, 3) uint8, its nearest training photograph, and how far apart they are."""
+    """A photograph, (S, S, 3) uint8, its nearest training photograph, and how close they are."""
 
     picture: np.ndarray
     neighbour: np.ndarray
-    distance: float
+    closeness: float
 
 
-def nearest(found: np.ndarray, among: np.ndarray) -> Nearest:
-    """The nearest of (R, D) features to each of (N, D)."""
-    from scipy.spatial.distance import cdist
+def nearest(pictures: list[np.ndarray], training: np.ndarray, patients: np.ndarray) -> list[Nearest]:
+    """The nearest training photograph to each photograph of several (N, S, S, 3) uint8 sets.
 
-    parts = [cdist(found[i : i + _ROWS], among) for i in range(0, len(found), _ROWS)]
-    index = np.concatenate([part.argmin(axis=1) for part in parts])
-    return Nearest(np.concatenate([part.min(axis=1) for part in parts]), index)
+    Compared is what a copy keeps, vessels and lesions, whatever its colours, and mirrored too (`synth.copies`).
+
+    Args:
+        training: (R, S, S, 3) uint8.
+        patients: (R,) int: whose they are.
+    """
+    search = copies.Search(copies.descriptor(training), patients)
+    return [Nearest(*search.closeness(copies.descriptor(each))) for each in pictures]
 
 
 def judge(synthetic: Nearest, held_out: Nearest, searched: int, tail: float = 0.01) -> dict[str, Any]:
@@ -41,31 +44,32 @@ def judge(synthetic: Nearest, held_out: Nearest, searched: int, tail: float = 0.
     `closer` is the share of samples nearer than the nearest `tail` of the held-out: `tail` if the generator
     copies no more than a stranger resembles.
     """
-    cut = float(np.quantile(held_out.distance, tail))
-    hits = int((synthetic.distance < cut).sum())
-    low, high = wilson(hits, len(synthetic.distance))
+    cut = float(np.quantile(held_out.closeness, tail))
+    hits = int((synthetic.closeness < cut).sum())
+    low, high = wilson(hits, len(synthetic.closeness))
     points = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75)
     return {
         "searched": searched,
         "quantiles": [
             {
                 "share": share,
-                "synthetic": float(np.quantile(synthetic.distance, share)),
-                "held_out": float(np.quantile(held_out.distance, share)),
+                "synthetic": float(np.quantile(synthetic.closeness, share)),
+                "held_out": float(np.quantile(held_out.closeness, share)),
             }
             for share in points
         ],
         "tail": tail,
         "cut": cut,
-        "n": len(synthetic.distance),
-        "held_out_n": len(held_out.distance),
-        "closer": {"value": hits / len(synthetic.distance), "low": low, "high": high},
+        "n": len(synthetic.closeness),
+        "held_out_n": len(held_out.closeness),
+        "closer": {"value": hits / len(synthetic.closeness), "low": low, "high": high},
     }
 
 
 def closest(found: Nearest, pictures: np.ndarray, among: np.ndarray, count: int) -> list[Pair]:
     """The `count` photographs that lie nearest to a training photograph, nearest first."""
-    chosen = np.argsort(found.distance, kind="stable")[:count].tolist()
+    chosen = np.argsort(found.closeness, kind="stable")[:count].tolist()
     return [
-        Pair(np.array(pictures[i]), np.array(among[found.index[i]]), float(found.distance[i])) for i in chosen
+        Pair(np.array(pictures[i]), np.array(among[found.index[i]]), float(found.closeness[i]))
+        for i in chosen
     ]

@@ -38,7 +38,7 @@ def write(out: Path, report: dict[str, Any], pictures: dict[str, str]) -> None:
 def write_photographs(path: Path, report: dict[str, Any], samples: list[Pair], held_out: list[Pair]) -> None:
     """Write the pairs of photograph and nearest training photograph; nobody but the owner may read the file."""
     shown = [
-        [(data_url(row([pair.picture, pair.neighbour])), pair.distance) for pair in pairs]
+        [(data_url(row([pair.picture, pair.neighbour])), pair.closeness) for pair in pairs]
         for pairs in (samples, held_out)
     ]
     page = _render("photographs.html.j2", report=report, samples=shown[0], held_out=shown[1])
