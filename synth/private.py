@@ -5,25 +5,20 @@ with the same chance, one photograph of each; a patient's gradient, averaged ove
 Gaussian noise is added to the sum.  Nothing else of the photographs reaches the model's folder: bands are measured on
 drawn phantoms, the label mix is a fixed one, and the data are not named by their hash.
 
-Randomness is a function of (secret, step, patient): whoever knew it could take the noise off again.  The secret comes
-from the operating system and stays in `state.pt`.
+The secret behind all randomness comes from the operating system and stays in `state.pt`.
 """
 
 import os
 import secrets
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from opacus import GradSampleModule
 from opacus.accountants import PRVAccountant
-from opacus.grad_sample import register_grad_sampler
-from opacus.optimizers import DPOptimizer
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from synth import budget, diffusion
 from synth.averages import PowerAverages
@@ -34,15 +29,13 @@ from synth.examples import Examples, as_tensor
 from synth.fundus import phantom
 from synth.fundus.records import data_fingerprint, read_table
 from synth.fundus.vocabulary import FLAGS, SIDE_KEYS
+from synth.gradients import NoisyOptimizer, per_sample, randomness
 from synth.network import Denoiser
 from synth.provenance import Origin, origins
 from synth.wavelet import WaveletSpace
 
 if TYPE_CHECKING:
     from synth.training import TrainConfig
-
-warnings.filterwarnings("ignore", "Full backward hook is firing")  # Opacus means it so
-warnings.filterwarnings("ignore", "Optimal order is the")  # of a first guess that the accountant refines
 
 FORMAT, VERSION = "visionclip-private-state", 1
 _FITTED_ON = 32  # phantoms from which the deviation of the bands is measured
@@ -54,52 +47,6 @@ _SHOWN = (
 )
 MIX = [{"weight": 1, "labels": {**labels, "eye_side": side}} for labels in _SHOWN for side in SIDE_KEYS]
 """Healthy eyes and each disease equally often: what real patients have is not told."""
-
-
-def randomness(secret: int, step: int, patient: int | None = None, draw: int = 0) -> np.random.Generator:
-    """What is drawn for one patient at one step, or (without one) for the step itself.
-
-    A counter-based generator of 128 secret bits; torch's takes only 32 bits of its seed on the CPU.
-    """
-    place = 0 if patient is None else patient + 1
-    return np.random.Generator(np.random.Philox(key=secret, counter=[0, draw, place, step]))
-
-
-class NoisyOptimizer(DPOptimizer):
-    """Opacus' optimizer, with noise from `chance`, a generator that is replaced at every step."""
-
-    chance: np.random.Generator
-
-    def add_noise(self) -> None:
-        """Add to each summed gradient the half of four normal draws: one alone can be told from its last bits
-        (Holohan & Braghin 2021, 2107.10138)."""
-        deviation = self.noise_multiplier * self.max_grad_norm
-        for p in self.params:
-            draws = self.chance.standard_normal((4, *p.shape)).sum(axis=0) / 2
-            noise = torch.from_numpy(np.asarray(deviation * draws)).to(p)
-            p.grad = (p.summed_grad + noise).view_as(p)  # type: ignore[attr-defined]
-
-
-@register_grad_sampler([nn.Conv2d])
-def _convolution(
-    layer: nn.Conv2d, activations: list[Tensor], backprops: Tensor
-) -> dict[nn.Parameter, Tensor]:
-    """Per-sample gradients of a convolution.
-
-    Opacus 1.6 unfolds by strides that tensors in channels_last do not have, and gives wrong gradients, zeros among
-    them, without an error (docs/log.md).
-    """
-    assert layer.groups == 1
-    (inputs,) = activations
-    patches = functional.unfold(inputs, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
-    backprops = backprops.flatten(2)
-    found = {layer.weight: torch.einsum("boq,bpq->bop", backprops, patches).view(-1, *layer.weight.shape)}
-    return found if layer.bias is None else found | {layer.bias: backprops.sum(dim=2)}
-
-
-def per_sample(network: nn.Module) -> GradSampleModule:
-    """The network with a gradient of its own for every sample: `grad_sample`, (B, *shape), in each parameter."""
-    return GradSampleModule(network.train())
 
 
 def train(config: "TrainConfig", data: Sequence[Path], run: Path) -> Path:
@@ -139,7 +86,7 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path) -> Path:
     seen, secret = _resume(run, config, parts)
     rewind_metrics(run / "metrics.jsonl", seen)
     network, losses = per_sample(denoiser), list[float]()
-    space.to(device)
+    space.to(device)  # type: ignore[call-arg]
 
     with progress("training privately", config.images, seen) as bar:
         while seen < config.images:
@@ -150,7 +97,7 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path) -> Path:
             optimizer.chance = randomness(secret, step, draw=1)
             for first in range(0, max(len(drawn), 1), config.micro_batch):
                 part = drawn[first : first + config.micro_batch]
-                losses += gradients(network, space, examples, part, config, (secret, step))
+                losses += take_gradients(network, space, examples, part, config, (secret, step))
                 optimizer.signal_skip_step(first + config.micro_batch < len(drawn))
                 optimizer.step()
                 optimizer.zero_grad()
@@ -190,7 +137,7 @@ def _patients(data: Sequence[Path]) -> list[np.ndarray]:
             raise UserError(
                 f"{folder}: a row without subject_id; a patient who has no name cannot be protected"
             )
-    _, whose = np.unique(ids, return_inverse=True)
+    _, whose = np.unique(np.array(ids, str), return_inverse=True)
     return np.split(np.argsort(whose, kind="stable"), np.cumsum(np.bincount(whose))[:-1])
 
 
@@ -200,7 +147,7 @@ def _drawn(rows_of: list[np.ndarray], rate: float, secret: int, step: int) -> li
     return [(patient, randomness(secret, step, patient).choice(rows_of[patient])) for patient in patients]
 
 
-def gradients(
+def take_gradients(
     network: GradSampleModule,
     space: WaveletSpace,
     examples: Examples,
@@ -226,7 +173,8 @@ def gradients(
     device = next(network.parameters()).device
     chances = [randomness(*when, patient, draw) for patient, _ in drawn for draw in draws]
     rows = np.repeat([row for _, row in drawn], len(draws))
-    shown = examples.shown(rows, chances, network._module.shape, config.flip, config.label_dropout)
+    denoiser = cast(Denoiser, network._module)
+    shown = examples.shown(rows, chances, denoiser.shape, config.flip, config.label_dropout)
     images, told, noise, time = (part.to(device) for part in shown)
     clean = space.encode(images).contiguous(memory_format=torch.channels_last)
     loss = diffusion.loss(network, diffusion.noising(), clean, noise, time, told)
