@@ -103,6 +103,9 @@ class TrainConfig(Config):
             raise ValueError(f"balance={self.balance:g} counts labels of patients; with dp it must be 0")
         if self.precision == "bf16":
             raise ValueError("precision=bf16 cannot measure gradients for dp; it must be 'auto' or 'no'")
+        for name in ("compile", "gradient_checkpointing"):
+            if getattr(self, name):
+                raise ValueError(f"{name}=true is not for dp, which takes gradients picture by picture")
         if self.autoencoder:
             raise ValueError("autoencoder would learn without dp; with dp it must be null")
         if self.trackers:
