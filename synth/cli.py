@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from synth.base.command import command
-from synth.base.errors import UserError, later
+from synth.base.errors import UserError
 from synth.base.runs import is_first_process
 
 app = command(
@@ -161,7 +161,10 @@ def generate(
     steps: Annotated[int, typer.Option(help="solver steps")] = 20,
     guidance: Annotated[float, typer.Option(help="guidance scale; 1 is none")] = 2.0,
     format: Annotated[str, typer.Option(help="parquet, or webdataset")] = "parquet",
-    engine: Annotated[str, typer.Option(help="local, or ray (0.2)")] = "local",
+    engine: Annotated[str, typer.Option(help="local, or ray")] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(help="of a Ray cluster; else RAY_ADDRESS, else one is started here")
+    ] = None,
     shards: Annotated[str, typer.Option(help="I/N: only share I (from 0) of N, for a Slurm array")] = "0/1",
     workers: Annotated[int, typer.Option(help="processes; 0 is one per GPU, else one per core")] = 0,
     batch: Annotated[int, typer.Option(help="images per forward pass; part of the plan")] = 16,
@@ -196,7 +199,6 @@ def generate(
       synth generate --model runs/odir --n 500 --labels glaucoma.yaml --guidance 3 --dry-run
       synth generate --model runs/odir --n 10000 --reject-copies records/odir --reject-mislabelled records/odir
     """
-    _refuse(engine, ("local",), "--engine", {"ray": "0.2"})
     from synth import hub, location, plan, publication
     from synth.generate import generate
     from synth.publish import publish
@@ -214,7 +216,7 @@ def generate(
         return
     if push_to_hub:
         hub.ready(out, push_to_hub, licence, known)  # before hours of sampling
-    written = generate(asked, folder, out, workers, _share(shards))
+    written = generate(asked, folder, out, workers, _share(shards), engine, ray_address)
     if licence is not None:
         publication.update(out, licence=licence)
     complete = publish(out, asked, known)
@@ -344,13 +346,6 @@ def _show(result: dict, as_json: bool) -> None:
         return
     for key, value in result.items():
         typer.echo(f"{key}: {json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value}")
-
-
-def _refuse(value: str, known: tuple[str, ...], flag: str, coming: dict[str, str]) -> None:
-    if value in coming:
-        later(f"{flag} {value}", coming[value])
-    if value not in known:
-        raise UserError(f"{flag} '{value}': known: {', '.join((*known, *coming))}")
 
 
 def _shares(text: str) -> tuple[int, ...]:

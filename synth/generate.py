@@ -6,24 +6,37 @@ from pathlib import Path
 
 from synth.base.errors import UserError
 from synth.base.runs import progress
-from synth.engines import Events, local
+from synth.engines import Events, cluster, local
 from synth.fundus.records import claim
 from synth.plan import Plan, Shard, shards
 from synth.verify import ailing
 
 _log = logging.getLogger("synth")
+ENGINES = ("local", "ray")
 
 
-def generate(plan: Plan, model: Path, out: Path, workers: int = 0, share: tuple[int, int] = (0, 1)) -> int:
+def generate(
+    plan: Plan,
+    model: Path,
+    out: Path,
+    workers: int = 0,
+    share: tuple[int, int] = (0, 1),
+    engine: str = "local",
+    address: str | None = None,
+) -> int:
     """Write the missing shards of `plan` to `out`, and those that are damaged; returns how many were written.
 
     Args:
         workers: processes; 0 is one per GPU, else one per core.
         share:   (i, n): only every n-th shard, from the i-th; several machines fill one folder.
+        engine:  one of `ENGINES`.
+        address: of the Ray cluster.
 
     Raises:
         UserError: `out` belongs to another plan, workers die again and again, or the disk is full.
     """
+    if engine not in ENGINES:
+        raise UserError(f"--engine '{engine}': known: {', '.join(ENGINES)}")
     if workers < 0:
         raise UserError(f"--workers {workers}: must be at least 0")
     digest = claim(out, plan)
@@ -32,8 +45,12 @@ def generate(plan: Plan, model: Path, out: Path, workers: int = 0, share: tuple[
     if not missing:
         return 0
     done = sum(shard.rows for shard in every) - sum(shard.rows for shard in missing)
+    if engine == "ray":
+        events = cluster.cluster(plan, model, out, missing, workers, address)
+    else:
+        events = _local(plan, model, out, missing, workers)
     with progress("generating", sum(shard.rows for shard in every), done) as bar:
-        for event in _events(plan, model, out, missing, workers):
+        for event in events:
             if not isinstance(event, Shard):
                 bar.update(event)
     return len(missing)
@@ -51,7 +68,7 @@ def _missing(out: Path, every: list[Shard], digest: str) -> list[Shard]:
     return [shard for shard in every if out / shard.name not in whole]
 
 
-def _events(plan: Plan, model: Path, out: Path, missing: list[Shard], workers: int) -> Events:
+def _local(plan: Plan, model: Path, out: Path, missing: list[Shard], workers: int) -> Events:
     workers = min(workers or _devices(), len(missing))
     if workers == 1:
         return local.alone(plan, model, out, missing)

@@ -31,7 +31,6 @@ FLAGS = {
 """The command lines that scripts, documents and tests rely on."""
 
 LATER = {
-    "synth generate --n 1 --out c --engine ray": "0.2",
     "clip eval --model a --data b --out c --task linear": "0.3",
     "clip eval --model a --data b --out c --task few-shot": "0.3",
     "clip eval --model a --data b --out c --task retrieval": "0.3",

@@ -310,7 +310,6 @@ def test_an_output_folder_of_another_plan_is_refused_and_left_alone(run, synthet
     [
         (["--model", "nowhere"], "nowhere: no generator there"),
         ([], "--model is missing"),
-        (["--model", "x", "--engine", "ray"], "--engine ray comes with visionclip 0.2"),
     ],
 )
 def test_what_generate_cannot_do_is_one_clear_line(arguments, message):

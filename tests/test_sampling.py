@@ -236,3 +236,30 @@ def test_members_of_a_tar_carry_no_time_and_no_owner(tarred):
         assert {(m.mtime, m.uid, m.gid, m.uname) for m in members} == {(0, 0, 0, "")}
         content = file.extractfile(members[1])
         assert content and json.loads(content.read())["id"] == members[0].name.removesuffix(".jpg")
+
+
+@pytest.mark.timeout(600)
+def test_a_ray_cluster_that_loses_a_node_writes_the_bytes_of_one_process(model, tmp_path):
+    ray = pytest.importorskip("ray")
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    from synth.engines.cluster import cluster
+
+    many = asked(model, n=400)
+    generate(many, model, tmp_path / "whole", workers=1)
+    nodes = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    lost = nodes.add_node(num_cpus=1)
+    ray.init(address=nodes.address, log_to_driver=False)
+    try:
+        shards, out, drawn = 0, tmp_path / "out", 0
+        for event in cluster(many, model, out, plan.shards(many), 2, None):
+            if not isinstance(event, Shard):
+                drawn += event
+                continue
+            shards += 1
+            if shards == 3:
+                nodes.remove_node(lost, allow_graceful=False)
+    finally:
+        ray.shutdown()
+        nodes.shutdown()
+    assert shards == len(plan.shards(many)) and drawn == 400
+    assert hashes(out) == hashes(tmp_path / "whole")
