@@ -99,7 +99,7 @@ def train(
     set: Annotated[list[str], typer.Option(help="KEY=VALUE over the config; may repeat")] = [],
     dp_epsilon: Annotated[float | None, typer.Option(help="differential privacy for each patient")] = None,
     dp_delta: Annotated[float | None, typer.Option(help="its delta; else 1 / (10 x patients)")] = None,
-    dry_run: Annotated[bool, typer.Option(help="print the resolved config and stop")] = False,
+    dry_run: Annotated[bool, typer.Option(help="print the resolved config and its cost, and stop")] = False,
 ) -> None:
     """Train a generator on records.
 
@@ -119,7 +119,11 @@ def train(
 
     settings = load(training.TrainConfig, config, set)
     if dry_run:
+        from synth.cost import cost
+
         typer.echo(settings.model_dump_json(indent=2))
+        for line in cost(settings.network, settings.preprocessing.size).lines():
+            typer.echo(line, err=True)  # what is on stdout can be used as a config
     else:
         model = training.train(settings, data, out)
         if is_first_process():

@@ -1,0 +1,291 @@
+"""The latent route: an autoencoder trained first, a denoiser on its latents, one pipeline and file format."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from killing import Work, kill_often
+from pictures import folder
+from typer.testing import CliRunner
+
+from synth import autoencoder, diffusion, pipeline
+from synth.autoencoder import AutoencoderConfig, HeldOut, loss, rate, reconstruction
+from synth.base.config import load
+from synth.base.errors import UserError
+from synth.base.runs import read_json, read_metrics, sha256
+from synth.cli import app
+from synth.conditioning import UNKNOWN
+from synth.cost import cost
+from synth.examples import Examples, as_tensor
+from synth.fundus.images import Preprocessing
+from synth.fundus.records import read_table
+from synth.latent import BOUND, LatentConfig, LatentSpace
+from synth.network import Denoiser, NetworkConfig
+from synth.training import TrainConfig, train
+from synth.wavelet import WaveletSpace
+
+LATENT = LatentConfig(channels=4, halvings=1, width=8, blocks=1)
+SET = ["batch=16", "micro_batch=8", "sheet=4", "preprocessing.size=32"]
+SET += ["network.channels=[16,32]", "network.attention_from=1"]
+SET += ["network.latent.channels=4", "network.latent.halvings=1"]
+SET += ["network.latent.width=8", "network.latent.blocks=1"]
+SET += ["autoencoder.images=192", "autoencoder.batch=8", "autoencoder.warmup=16", "autoencoder.save_every=24"]
+CONFIGS = sorted(Path("configs/synth").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    return folder(tmp_path_factory.mktemp("records"), 60)
+
+
+@pytest.fixture(scope="module")
+def run(records, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "latent"
+    train(load(TrainConfig, None, [*SET, "images=64", "save_every=32"]), [records], out)
+    return out
+
+
+def command(arguments: list[str]) -> None:
+    """The command `synth`, in this process."""
+    app(arguments)
+
+
+def invoke(*arguments: object):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def photographs(count: int, size: int = 32) -> torch.Tensor:
+    return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def test_latents_are_standardised_bounded_and_as_small_as_the_config_says():
+    torch.manual_seed(0)
+    space = LatentSpace(levels=1, **LATENT.model_dump())
+    images = photographs(6)
+    space.wavelet.fit(images)
+    space.fit(images)
+    latents = space.encode(images)
+    assert latents.shape == (6, 4, 8, 8) and space.factor == 4
+    assert latents.mean(dim=(0, 2, 3)).numpy() == pytest.approx(np.zeros(4), abs=1e-4)
+    assert latents.std(dim=(0, 2, 3)).numpy() == pytest.approx(np.ones(4), abs=1e-4)
+    assert float(space.compress(100 * images).abs().max()) <= BOUND
+    assert space.decode(latents).shape == images.shape and not latents.requires_grad
+
+
+def test_either_space_tells_its_channels_and_factor_as_its_config_does():
+    for config in (NetworkConfig(levels=2), NetworkConfig(levels=0), NetworkConfig(latent=LATENT)):
+        space, denoiser = config.space(), Denoiser(config, 64)
+        assert (space.channels, space.factor) == (config.bands, config.factor)
+        assert denoiser.shape == (space.channels, 64 // space.factor, 64 // space.factor)
+
+
+def test_a_space_without_latents_keeps_its_weights_and_its_layout():
+    """Generators trained before there were latents must open."""
+    assert set(WaveletSpace(1).state_dict()) == {"mean", "deviation", "unit"}
+    shapes = {name: tuple(value.shape) for name, value in Denoiser(NetworkConfig(), 64).state_dict().items()}
+    assert shapes["unet.conv_in.weight"] == (64, 14, 3, 3) and shapes["unet.conv_out.weight"] == (
+        12,
+        64,
+        3,
+        3,
+    )
+
+
+def test_the_loss_is_zero_for_a_faithful_picture_and_punishes_blur_more_when_sharpness_is_asked():
+    images = photographs(2)
+    blurred = torch.nn.functional.avg_pool2d(images, 3, 1, 1)
+    assert float(loss(images, images, 1.0)) == 0
+    darker = images - (blurred - images).abs().mean()
+    for plain in (blurred, darker):
+        assert float(loss(plain, images, 0)) == pytest.approx(
+            float((blurred - images).abs().mean()), rel=1e-3
+        )
+    assert float(loss(blurred, images, 1.0)) > 1.5 * float(loss(darker, images, 1.0))
+
+
+def test_the_rate_rises_and_ends_at_nothing():
+    config = AutoencoderConfig(images=6400, batch=32, warmup=320, lr=1e-3)
+    assert rate(config, 0) == pytest.approx(1e-4) and rate(config, 320) > 0.99e-3 > rate(config, 3200)
+    assert rate(config, 6400 - 32) < 1e-6
+
+
+def test_the_reconstruction_is_worse_for_a_coarser_picture_and_counts_patients():
+    space = LatentSpace(levels=1, **LATENT.model_dump())
+    pictures = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
+    found = reconstruction(space, HeldOut(pictures, np.array([7, 7, 7, 9, 9, 9])))
+    images, made = as_tensor(pictures), space.decode(space.encode(as_tensor(pictures))).clamp(-1, 1)
+    ratios = [10 * np.log10(4 / float((a - b).square().mean())) for a, b in zip(images, made, strict=True)]
+    assert found["psnr"] == pytest.approx(np.mean(ratios), abs=0.01)
+    assert (found["pictures"], found["patients"], found["split"]) == (6, 2, "validation")
+    assert found["low"] <= found["psnr"] <= found["high"]
+
+
+def test_the_autoencoder_learns_to_give_pictures_back(records, tmp_path):
+    examples = Examples([records], Preprocessing(size=32), tmp_path, 0, 0)
+    judged = autoencoder.held_out([records], Preprocessing(size=32), tmp_path)
+    assert judged
+    torch.manual_seed(0)
+    space = LatentSpace(levels=1, channels=8, halvings=1, width=16, blocks=1)
+    config = AutoencoderConfig(images=1600, batch=4, warmup=40, lr=3e-3, save_every=400)
+    found = autoencoder.train(config, space, examples, judged, Accelerator(cpu=True), tmp_path)
+    curve = read_metrics(tmp_path / "autoencoder.jsonl")
+    assert [row["images"] for row in curve] == [400, 800, 1200, 1600]
+    assert found and found["psnr"] == curve[-1]["psnr"] > curve[0]["psnr"] + 2 and found["psnr"] > 22
+    assert not any(p.requires_grad for p in space.parameters())
+
+
+def test_one_command_trains_both_and_the_generator_says_how_faithful_its_autoencoder_is(run, records):
+    assert [row["images"] for row in read_metrics(run / "metrics.jsonl")] == [32, 64]
+    curve = read_metrics(run / "autoencoder.jsonl")
+    held_out = read_table(records, ["validation"])["subject_id"].to_pylist()
+    assert curve[-1]["images"] == 192
+    assert (curve[-1]["pictures"], curve[-1]["patients"]) == (len(held_out), len(set(held_out)))
+    known = pipeline.facts(run / "model")
+    assert known["reconstruction"] == {k: v for k, v in curve[-1].items() if k not in ("images", "loss")}
+    assert read_json(run / "model/model_index.json")["space"][1] == "LatentSpace"
+    assert pipeline.FundusPipeline.from_pretrained(run / "model").size == 32
+
+
+def test_a_saved_latent_space_gives_the_same_pictures(run):
+    loaded, _ = pipeline.load(run)
+    state = torch.load(run / "autoencoder.pt", weights_only=True)
+    assert all(
+        torch.equal(value, state["weights"][name]) for name, value in loaded.space.state_dict().items()
+    )
+    assert float(loaded.space.deviation.min()) > 0 and not torch.equal(loaded.space.mean, torch.zeros(4))
+    codes = torch.from_numpy(UNKNOWN).expand(2, -1)
+    drawn = loaded(codes, torch.randn(2, *loaded.shape, generator=torch.Generator().manual_seed(0)), steps=2)
+    assert drawn.shape == (2, 32, 32, 3) and drawn.dtype == torch.uint8
+
+
+def test_a_latent_generator_is_sampled_verified_and_previewed_like_any_other(run, tmp_path):
+    out = tmp_path / "set"
+    made = invoke(
+        "generate", "--model", run, "--n", 10, "--steps", 2, "--batch", 5, "--out", out, "--workers", 1
+    )
+    assert made.exit_code == 0, made.output
+    assert invoke("verify", out).exit_code == 0
+    assert invoke("preview", out, "--out", tmp_path / "sheet.png", "--count", 4).exit_code == 0
+
+
+def test_a_run_killed_in_either_half_ends_with_the_same_weights(records, tmp_path):
+    def work(out: Path) -> Work:
+        settings = [*SET, "images=384", "save_every=48", "autoencoder.images=768"]
+        flags = [part for assignment in settings for part in ("--set", assignment)]
+        arguments = ["train", "--data", str(records), "--out", str(out), *flags]
+        return Work(command, (arguments,), out / "config.json")
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    kill_often(work(killed), work(whole).finish())
+    for name in ("autoencoder.pt", "state.pt"):
+        assert sha256(killed / name) == sha256(whole / name)
+    for name in ("autoencoder.jsonl", "metrics.jsonl"):
+        assert read_metrics(killed / name) == read_metrics(whole / name)
+    weights = [
+        {p.parent.name: sha256(p) for p in (run / "model").rglob("*.safetensors")} for run in (whole, killed)
+    ]
+    assert weights[0] == weights[1] and set(weights[0]) == {"unet", "conditioning", "space"}
+
+
+def test_a_generator_does_not_open_in_the_space_of_another(run, tmp_path):
+    copy = tmp_path / "model"
+    shutil.copytree(run / "model", copy)
+    path = copy / "model_index.json"
+    path.write_text(json.dumps(read_json(path) | {"space": ["synth.wavelet", "WaveletSpace"]}))
+    with pytest.raises(UserError, match=r"damaged generator|does not take"):
+        pipeline.load(copy)
+
+
+@pytest.mark.parametrize(
+    "assignments, message",
+    [
+        (
+            ["autoencoder.batch=8"],
+            "'network.latent' and 'autoencoder' need one another; give both or neither",
+        ),
+        (
+            ["network.latent.width=8"],
+            "'network.latent' and 'autoencoder' need one another; give both or neither",
+        ),
+        ([*SET, "preprocessing.size=36"], "preprocessing.size=36 must be a multiple of 8"),
+        ([*SET, "autoencoder.images=100"], "autoencoder: images=100 must be a multiple of batch=8"),
+    ],
+)
+def test_a_wrong_latent_config_is_one_clear_line(assignments, message):
+    with pytest.raises(UserError) as error:
+        load(TrainConfig, None, assignments)
+    assert str(error.value) == f"--set: {message}"
+
+
+def test_gradient_checkpointing_changes_no_loss_and_no_gradient():
+    torch.manual_seed(0)
+    plain = Denoiser(NetworkConfig(channels=(16, 32), attention_from=1), 16)
+    saving = Denoiser(NetworkConfig(channels=(16, 32), attention_from=1), 16)
+    saving.load_state_dict(plain.state_dict())
+    saving.unet.enable_gradient_checkpointing()
+    clean, noise = torch.randn(4, 12, 8, 8), torch.randn(4, 12, 8, 8)
+    codes = torch.from_numpy(UNKNOWN).expand(4, -1)
+    found = []
+    for denoiser in (plain, saving):
+        error = diffusion.loss(
+            denoiser, diffusion.noising(), clean, noise, torch.tensor([1, 300, 600, 999]), codes
+        )
+        error.backward()
+        found.append((error.item(), [p.grad for p in denoiser.parameters()]))
+    assert found[0][0] == found[1][0]
+    assert all(torch.equal(a, b) for a, b in zip(found[0][1], found[1][1], strict=True) if a is not None)
+
+
+def test_gradient_checkpointing_can_be_switched_within_a_run(run, records, tmp_path):
+    finished = load(TrainConfig, None, [*SET, "images=64", "save_every=32", "gradient_checkpointing=true"])
+    other = tmp_path / "checkpointed"
+    train(finished, [records], other)
+    assert sha256(other / "state.pt") == sha256(run / "state.pt")
+    train(finished, [records], run)  # the same folder takes it too
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU compiles")
+def test_compiling_on_the_cpu_is_refused_in_one_line(records, tmp_path):
+    with pytest.raises(UserError, match="compile=true needs a GPU"):
+        train(load(TrainConfig, None, [*SET, "compile=true"]), [records], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in CONFIGS if path.stem.startswith(("fundus", "latent"))], ids=str
+)
+def test_the_figures_in_a_config_are_those_of_its_network(path):
+    config = load(TrainConfig, path)
+    stated = [line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("#")]
+    assert set(cost(config.network, config.preprocessing.size).lines()) <= set(stated)
+
+
+def test_a_cost_is_that_of_the_network_that_runs():
+    """What is counted without memory for weights equals what is counted on real ones."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    config = NetworkConfig(channels=(16, 32), attention_from=1, latent=LATENT)
+    counted, denoiser, space = cost(config, 32), Denoiser(config, 32), LatentSpace(1, **LATENT.model_dump())
+    codes = torch.from_numpy(UNKNOWN)[None]
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        denoiser(torch.zeros(1, *denoiser.shape), torch.zeros(1, dtype=torch.int64), codes)
+    assert counted.forward == counter.get_total_flops() / 1e9
+    with FlopCounterMode(display=False) as counter:
+        space.decode(torch.zeros(1, *denoiser.shape))
+    assert counted.decode == counter.get_total_flops() / 1e9
+    assert counted.parameters == sum(p.numel() for p in denoiser.parameters())
+    assert counted.picture == 20 * counted.forward + counted.decode
+    assert counted.guided == 34 * counted.forward + counted.decode
+
+
+def test_a_dry_run_prints_a_config_that_can_be_used_and_the_cost_beside_it(records, tmp_path):
+    flags = [part for assignment in SET for part in ("--set", assignment)]
+    result = invoke("train", "--data", records, "--out", tmp_path / "out", *flags, "--dry-run")
+    assert result.exit_code == 0, result.output
+    (tmp_path / "resolved.yaml").write_text(result.stdout)
+    assert load(TrainConfig, tmp_path / "resolved.yaml") == load(TrainConfig, None, SET)
+    assert result.stderr.splitlines() == cost(load(TrainConfig, None, SET).network, 32).lines()
+    assert not (tmp_path / "out").exists()
