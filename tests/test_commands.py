@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 FLAGS = {
     "synth import": "--root --out --list",
     "synth phantom": "--n --out",
-    "synth train": "--data --out --config --set",
+    "synth train": "--data --out --config --set --dp-epsilon --dp-delta",
     "synth generate": "--n --model --out --seed --labels --steps --guidance --format --engine --shards --dry-run",
     "synth evaluate": "--data --real --out --size --features --config --set --show-training-photographs",
     "synth verify": "",
