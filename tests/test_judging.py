@@ -350,5 +350,5 @@ def test_a_patient_on_both_sides_is_refused(judged, tmp_path):
     data = folder(tmp_path / "mixed", 40, seed=3)
     shutil.copy(*(data / "data" / f"{split}-00000-of-00001.parquet" for split in ("train", "test")))
     shutil.copy(*(data / "data" / f"{split}-00000-of-00001.json" for split in ("train", "test")))
-    with pytest.raises(UserError, match="patients are in 'train' and in 'test'"):
+    with pytest.raises(UserError, match="patients of its 'train' are in 'test' of"):
         evaluation.evaluate(JUDGE, judged[2], data, tmp_path / "out", "x")

@@ -20,6 +20,8 @@ from synth.judge.utility import Arm, plain
 from synth.targets import TARGETS, enough
 
 SCHEMA, VERSION = "visionclip-evaluation", 1
+_FREE = ("features", "headline", "shuffled", "compared", "k", "halves", "rounds", "closest", "captions")
+"""Settings that a repeated evaluation may change: no classifier that is there depends on them."""
 
 
 class JudgeConfig(Config):
@@ -92,7 +94,7 @@ def evaluate(
     """
     prints = {"synthetic": data_fingerprint(data), "real": data_fingerprint(real)}
     wanted = {"config": config.model_dump(mode="json"), "data": prints}
-    free = tuple(f"config.{key}" for key in ("features", "rounds", "halves", "k", "closest", "captions"))
+    free = tuple(f"config.{key}" for key in _FREE)
     claim(out, "evaluation.json", wanted, "evaluation", free=free)
     private = out / "private"
     private.mkdir(mode=0o700, exist_ok=True)
@@ -141,12 +143,14 @@ def _sides(config: JudgeConfig, data: Path, real: Path, cache: Path) -> Sides:
     synthetic = samples.draw(data, ["train"], config.n, fit, cache, seed, "synthetic photographs")
     searched = samples.draw(real, ["train"], config.n, fit, cache, seed, "real training photographs")
     held_out = samples.draw(real, held, config.n, fit, cache, seed, "held-out photographs")
-    both = set(searched.table["subject_id"].to_pylist()) & set(held_out.table["subject_id"].to_pylist())
-    if both:
-        raise UserError(
-            f"{real}: {len(both)} patients are in 'train' and in '{config.held_out}', for example '{min(both)}'; "
-            "split by patient, as 'synth import' does"
-        )
+    tested = set(held_out.table["subject_id"].to_pylist())
+    for folder, sample in ((real, searched), (data, synthetic)):
+        both = tested & set(sample.table["subject_id"].to_pylist())
+        if both:
+            raise UserError(
+                f"{folder}: {len(both)} patients of its 'train' are in '{config.held_out}' of {real}, for example "
+                f"'{min(both)}'; split by patient, as 'synth import' does"
+            )
     n = min(len(synthetic.patients), len(searched.patients))
     fewest = min(n, len(held_out.patients), config.compared)
     if fewest // 2 <= config.k:
