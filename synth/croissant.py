@@ -7,12 +7,11 @@ from typing import Any
 from synth.base.config import fingerprint
 from synth.base.runs import read_json, write_text
 from synth.fundus.records import SCHEMA
-from synth.fundus.shards import SUFFIXES
 from synth.plan import Plan, shards
 from synth.provenance import LICENCES, Origin
 from synth.publication import Publication
 
-_TYPES = {"parquet": "application/x-parquet", "webdataset": "application/x-tar"}
+ENCODINGS = {"parquet": "application/x-parquet", "webdataset": "application/x-tar"}
 _LIMITS = [
     "A label is what the generator was asked to show; no doctor has read the pictures.",
     "What occurs in the training photographs, their cameras and their population, limits what is shown.",
@@ -27,7 +26,7 @@ _PRIVACY = [
 def write_croissant(
     folder: Path, plan: Plan, title: str, licence: str | None, said: Publication, trained_on: list[Origin]
 ) -> None:
-    """Write `folder/croissant.json`: every shard with its sha256, and one record set over all of them (tars have none).
+    """Write `folder/croissant.json`: every shard with its sha256, and record sets over all of them.
 
     Without `said.published` it has no date: a plan that is sampled again must give the same bytes.
     """
@@ -48,9 +47,7 @@ def write_croissant(
         data_limitations=_LIMITS,
         personal_sensitive_information=_PRIVACY,
         distribution=_files(folder, plan),
-        record_sets=[mlc.RecordSet(id="records", name="records", fields=_fields())]
-        if plan["format"] == "parquet"
-        else [],
+        record_sets=_record_sets(plan) if plan["format"] == "parquet" else [],
     )
     write_text(
         folder / "croissant.json", json.dumps(metadata.to_json(), indent=2, ensure_ascii=False, default=str)
@@ -58,31 +55,78 @@ def write_croissant(
 
 
 def _files(folder: Path, plan: Plan) -> list[Any]:
-    """One file object per shard with the sha256 of its sidecar, and the set of all, which readers follow."""
+    """One file object per shard with the sha256 of its sidecar, and the sets of files that readers follow."""
     import mlcroissant as mlc
 
+    kind = ENCODINGS[plan["format"]]
     files: list[Any] = [
         mlc.FileObject(
             id=shard.name,
             name=shard.name,
             content_url=shard.name,
             content_size=f"{(folder / shard.name).stat().st_size} B",
-            encoding_formats=[_TYPES[plan["format"]]],
+            encoding_formats=[kind],
             sha256=read_json((folder / shard.name).with_suffix(".json"))["sha256"],
         )
         for shard in shards(plan)
     ]
-    every = mlc.FileSet(
-        id="shards",
-        name="shards",
-        encoding_formats=[_TYPES[plan["format"]]],
-        includes=[f"data/*{SUFFIXES[plan['format']]}"],
-        description="every shard",
-    )
-    return [*files, every]
+    if plan["format"] == "parquet":
+        every = mlc.FileSet(id="shards", name="shards", encoding_formats=[kind], includes=["data/*.parquet"])
+        return [*files, every]
+    within = [file.id for file in files]
+    return [
+        *files,
+        mlc.FileSet(
+            id="pictures",
+            name="pictures",
+            contained_in=within,
+            encoding_formats=["image/jpeg"],
+            includes=["*.jpg"],
+        ),
+        mlc.FileSet(
+            id="descriptions",
+            name="descriptions",
+            contained_in=within,
+            encoding_formats=["application/json"],
+            includes=["*.json"],
+        ),
+    ]
 
 
-def _fields() -> list[Any]:
+def _record_sets(plan: Plan) -> list[Any]:
+    import mlcroissant as mlc
+
+    if plan["format"] == "parquet":
+        return [mlc.RecordSet(id="records", name="records", fields=_columns())]
+    return [
+        mlc.RecordSet(id=name, name=name, fields=_members(name, files, ending, kind))
+        for name, files, ending, kind in (
+            ("images", "pictures", "jpg", mlc.DataType.IMAGE_OBJECT),
+            ("records", "descriptions", "json", mlc.DataType.TEXT),
+        )
+    ]
+
+
+def _members(name: str, files: str, ending: str, kind: Any) -> list[Any]:
+    """The id and the content of the members of one ending of every tar; of a record, its columns in JSON."""
+    import mlcroissant as mlc
+
+    def field(part: str, read: str, data_type: Any, transforms: list[Any]) -> Any:
+        source = mlc.Source(
+            file_set=files,
+            extract=mlc.Extract(file_property=read),  # type: ignore[arg-type]  # mlcroissant casts it
+            transforms=transforms,
+        )
+        return mlc.Field(id=f"{name}/{part}", name=part, data_types=[data_type], source=source)
+
+    return [
+        field("id", "filename", mlc.DataType.TEXT, [mlc.Transform(regex=rf"(.*)\.{ending}$")]),
+        field("content", "content", kind, []),
+    ]
+
+
+def _columns() -> list[Any]:
+    """One field per column of the parquet files."""
     import mlcroissant as mlc
 
     kinds = {"string": mlc.DataType.TEXT, "float": mlc.DataType.FLOAT}

@@ -12,6 +12,7 @@ from synth.base.errors import UserError
 from synth.base.runs import read_json
 from synth.fundus.records import SPLITS, read_table, shards
 from synth.provenance import Origin, origins
+from synth.verify import verify
 
 REAL = "--real-photographs-may-be-published"
 _HEAVY = (".parquet", ".tar", ".safetensors")
@@ -50,6 +51,8 @@ def push(
         folder = locate(folder)
     files, trained_on = _generator(folder) if kind == "model" else _records(folder, real)
     said, terms = _terms(folder, licence, trained_on)
+    if kind == "dataset":
+        verify(folder)
     result = {"repo": repo, "type": kind, "licence": terms, "private": private}
     if dry_run:
         return result | {"files": files, "bytes": sum((folder / name).stat().st_size for name in files)}
@@ -111,8 +114,6 @@ def _generator(folder: Path) -> tuple[list[str], list[Origin]]:
 
 def _records(folder: Path, real: bool) -> tuple[list[str], list[Origin]]:
     """The files of a folder of records that may be published, and whose photographs are behind it."""
-    from synth.verify import verify
-
     if not (folder / "plan.json").exists():
         raise UserError(
             f"{folder}: neither records (plan.json) nor a generator (model_index.json); nothing to push"
@@ -125,7 +126,6 @@ def _records(folder: Path, real: bool) -> tuple[list[str], list[Origin]]:
             f"{folder}: holds photographs that are not synthetic (source {', '.join(sorted(map(str, strange)))}); if "
             f"their owners and every patient in them allow it, add {REAL}"
         )
-    verify(folder)
     paths = [path for split in SPLITS for path in shards(folder, split)]
     names = [*paths, *(path.with_suffix(".json") for path in paths)]
     # An import's plan.json and import.json name folders and files of the machine it ran on.
@@ -174,11 +174,12 @@ def _upload(folder: Path, repo: str, kind: str, private: bool, files: list[str])
     remedy = "repeat the command to continue"
     try:
         api.create_repo(repo, repo_type=kind, private=private or None, exist_ok=True)
-        if private and not api.repo_info(repo, repo_type=kind).private:
+        there = api.repo_info(repo, repo_type=kind)
+        if private and not there.private:
             raise UserError(
                 f"--repo '{repo}': exists and is public; make it private there, or choose another"
             )
-        others = set(api.list_repo_files(repo, repo_type=kind)) - set(files)
+        others = {file.rfilename for file in there.siblings or ()} - set(files)
         foreign = sorted(name for name in others if name.endswith(_HEAVY))
         if foreign:
             raise UserError(

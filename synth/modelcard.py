@@ -31,9 +31,9 @@ trained by `synth` of visionclip, as a diffusers folder.
 - {parameters:,} parameters; {images:,} photographs shown in training{average}
 - told: grade of diabetic retinopathy, ten other diseases, readability, eye side, modality, findings, each known or
   unknown; never age, sex or race
-- vocabulary version {vocabulary}; fingerprint of the training data `{data}`
+- vocabulary version {vocabulary}; fingerprint of the training data: {data}
 - libraries: {libraries}
-- label combinations that it samples from: {combinations} (`mix.json`); those with fewer than five people are left out
+- label combinations that it samples from: {combinations} (`mix.json`){mix}
 
 <details><summary>Settings of the training</summary>
 
@@ -63,7 +63,7 @@ def write_model_card(folder: Path) -> None:
     """Write `folder/README.md` from what the folder itself holds: visionclip.json, mix.json, weights, publication.yaml."""
     known, said = read_json(folder / "visionclip.json"), publication.read(folder)
     trained_on = known.get("trained_on", [])
-    licence = said.terms(trained_on)
+    licence, given = said.terms(trained_on), known.get("differential_privacy")
     front = {
         **publication.front(licence),
         "library_name": "diffusers",
@@ -82,14 +82,25 @@ def write_model_card(folder: Path) -> None:
         if "average" in known
         else "",
         vocabulary=known["vocabulary"],
-        data=known.get("data", "not named"),
+        data=f"`{known['data']}`" if known.get("data") else "not named",
         libraries=", ".join(f"{name} {version}" for name, version in known["libraries"].items()),
         combinations=len(read_json(folder / "mix.json")),
         config=yaml.safe_dump(known["config"], sort_keys=False, default_flow_style=None).strip(),
-        privacy=_NOT_PRIVATE,
+        mix="" if given else "; those that fewer than five people share are left out",
+        privacy=guarantee(given) if given else _NOT_PRIVATE,
     )
     head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
     write_text(folder / "README.md", f"---\n{head}---\n{text}")
+
+
+def guarantee(given: dict[str, Any]) -> str:
+    """One sentence: the differential privacy that `given`, of visionclip.json, states."""
+    return (
+        f"The generator was trained with differential privacy for each {given['unit']} of {given['patients']}: "
+        f"epsilon {given['epsilon']:.2f} at delta {given['delta']:.2g}, by the {given['accountant'].upper()} accountant of "
+        f"Opacus (noise {given['noise_multiplier']:.3g}, sampling rate {given['sampling_rate']:.3g}, {given['steps']} "
+        "steps).  What is drawn from it keeps that guarantee."
+    )
 
 
 def parameters(folder: Path) -> int:

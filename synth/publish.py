@@ -16,6 +16,7 @@ from synth.croissant import write_croissant
 from synth.fundus.card import write_card
 from synth.fundus.records import COLUMNS, LABELS, SPLITS, read_table
 from synth.fundus.shards import SUFFIXES, is_done
+from synth.modelcard import guarantee
 from synth.plan import Plan, shards
 from synth.provenance import Origin, origins
 
@@ -161,7 +162,8 @@ def _size(known: dict[str, Any]) -> str:
 
 
 def _private(known: dict[str, Any]) -> str:
-    return ""
+    given = known.get("differential_privacy")
+    return f"\n- {guarantee(given)}" if given else ""
 
 
 def _filters(folder: Path, plan: Plan) -> str:
@@ -192,7 +194,9 @@ def _filters(folder: Path, plan: Plan) -> str:
             f"- **mislabelled**: {_share(counts['mislabelled'], drawn)} contradicted a label in the eyes of a "
             f"classifier of real photographs (`{check['classifier'][:16]}`), by label: {each}.  "
             f"{counts['kept though mislabelled']} are here though every draw did.  "
-            f"Not checked: {', '.join(f'`{label}`' for label in check['unchecked']) or 'none'}."
+            "Not checked: "
+            + "".join(f"`{label}` ({why}), " for label, why in check["unchecked"].items())
+            + "and what the classifier did not learn."
         )
     return "\n".join(lines)
 
