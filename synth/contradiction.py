@@ -5,6 +5,7 @@ few real photographs with their true labels would be rejected.
 """
 
 import shutil
+from math import ceil, floor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,8 +49,8 @@ def prepare(
         share:      of validation photographs that may contradict one of their true labels.
 
     Returns:
-        What the plan keeps: the classifier's sha256, the thresholds of the labels that are checked, why others are
-        not, and how many held-out photographs would be rejected.
+        What the plan keeps: the classifier's sha256, the thresholds of the labels that are checked, why others that the classifier
+        knows are not, and how many held-out photographs would be rejected.
 
     Raises:
         UserError: the classifier learnt from other records, or no label can be checked.
@@ -74,7 +75,10 @@ def prepare(
             shutil.copyfile(path, temporary)
         checks, unchecked = _checks(model, records, share)
         if not checks:
-            raise UserError(f"{records}: no label can be checked ({'; '.join(unchecked.values())})")
+            raise UserError(
+                f"{records}: no label can be checked, {'; '.join(f'{k}: {v}' for k, v in unchecked.items())}; "
+                "bring more records, or leave --reject-mislabelled out"
+            )
         write_json(facts, _said(digest, data, model, records, checks, unchecked))
     return read_json(facts)
 
@@ -84,14 +88,14 @@ def _checks(model: Any, records: Path, share: float) -> tuple[dict[str, Check], 
     judged, truth, whose = _judged(model, records, "validation")
     people = len(np.unique(whose))
     drawn, place = draws(people, _ROUNDS, 0), np.unique(whose, return_inverse=True)[1]
-    unchecked = {label: "the classifier does not know it" for label in TARGETS if label not in model.labels}
+    unchecked: dict[str, str] = {}
     able = []
     for column, label in enumerate(model.labels):
         asked = truth[:, column]
         fewest = int(min((asked == 1).sum(), (asked == 0).sum()))
         known = ~np.isnan(asked)
         if fewest < _FEWEST:
-            unchecked[label] = f"{fewest} held-out photographs with or without it, {_FEWEST} are needed"
+            unchecked[label] = f"{fewest} held-out photographs with it or without, {_FEWEST} are needed"
             continue
         scores, positive = judged[known, column], asked[known] == 1
         found = estimate(
@@ -113,7 +117,8 @@ def _checks(model: Any, records: Path, share: float) -> tuple[dict[str, Check], 
 def _check(judged: np.ndarray, asked: np.ndarray, level: float) -> Check:
     below = np.quantile(judged[asked == 1], level, method="lower")
     above = np.quantile(judged[asked == 0], 1 - level, method="higher")
-    return Check(np.floor(below * 1e4) / 1e4, np.ceil(above * 1e4) / 1e4)  # the same on every kind of machine
+    # The same numbers on every kind of machine.
+    return Check(floor(float(below) * 1e4) / 1e4, ceil(float(above) * 1e4) / 1e4)
 
 
 def _said(

@@ -1,0 +1,351 @@
+"""Filters: copies of training photographs and contradicted labels are found, counted and drawn again."""
+
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from synth import classifier, contradiction, copies, filters, guard, plan
+from synth.base.errors import UserError
+from synth.base.runs import read_json, sha256
+from synth.classifier import ClassifierConfig
+from synth.cli import app
+from synth.filters import Candidate, Verdict, sift
+from synth.fundus import phantom
+from synth.fundus.images import Preprocessing, decode
+from synth.fundus.pictures import Pictures
+from synth.fundus.records import read_table, write_records
+from synth.generate import generate
+from synth.network import NetworkConfig
+from synth.plan import Draw
+from synth.publish import publish
+from synth.training import TrainConfig, train
+from tests.pictures import folder, rows
+
+TINY = TrainConfig(
+    images=32,
+    batch=16,
+    micro_batch=16,
+    save_every=32,
+    averages=(0.1, 0.2),
+    snapshot_every=32,
+    sheet=2,
+    preprocessing=Preprocessing(size=16),
+    network=NetworkConfig(channels=(16, 32), attention_from=1),
+)
+JUDGE = ClassifierConfig(
+    architecture="test_resnet",
+    images=480,
+    batch=16,
+    warmup=64,
+    least=5,
+    save_every=96,
+    lr=3e-3,
+    preprocessing=Preprocessing(size=16),
+)
+
+
+@pytest.fixture(scope="module")
+def photographs() -> np.ndarray:
+    """(40, 64, 64, 3) uint8: one eye each of forty phantoms."""
+    made = phantom.records(phantom.PhantomConfig(size=64), 40)
+    return np.stack([decode(row["image"]["bytes"]) for row in made])
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory) -> Path:
+    return folder(tmp_path_factory.mktemp("real") / "records", 200, seed=1, shares=(5, 4, 1))
+
+
+@pytest.fixture(scope="module")
+def model(real, tmp_path_factory) -> Path:
+    return train(TINY, [real], tmp_path_factory.mktemp("runs") / "tiny")
+
+
+def recoloured(picture: np.ndarray, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    light = (picture / 255) ** rng.uniform(0.7, 1.4) * rng.uniform(0.7, 1.3, 3)
+    return (light.clip(0, 1) * 255).astype(np.uint8)
+
+
+def compressed(picture: np.ndarray, quality: int) -> np.ndarray:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
+
+
+def test_a_mirrored_recoloured_compressed_photograph_is_nearest_to_itself(photographs):
+    """All forty, and every one is known to be mirrored."""
+    changed = [compressed(recoloured(p[:, ::-1], i), 50) for i, p in enumerate(photographs)]
+    found = copies.nearest(copies.descriptor(np.stack(changed)), copies.descriptor(photographs))
+    assert found.index.tolist() == list(range(40))
+    assert found.mirrored.all()
+
+
+def test_a_photograph_has_no_distance_to_itself_and_a_blank_one_is_near_to_nothing(photographs):
+    references = copies.descriptor(photographs)
+    assert copies.nearest(references, references).distance == pytest.approx(0, abs=5e-3)
+    blank = copies.descriptor(np.zeros((1, 64, 64, 3), np.uint8))
+    assert copies.nearest(blank, references).distance == pytest.approx(1)
+    assert copies.Search(references, np.arange(40)).closeness(blank)[0] == pytest.approx(1)
+
+
+def test_a_turned_and_cropped_copy_comes_nearer_than_any_stranger(photographs):
+    members, strangers = photographs[:20], photographs[20:]
+    search = copies.Search(copies.descriptor(members), np.arange(20))
+    changed = []
+    for picture in members:
+        turned = Image.fromarray(picture[2:62, 4:64]).rotate(4, Image.Resampling.BICUBIC)
+        changed.append(np.asarray(turned.resize((64, 64), Image.Resampling.BICUBIC)))
+    near, index = search.closeness(copies.descriptor(np.stack(changed)))
+    far, _ = search.closeness(copies.descriptor(strangers))
+    assert index.tolist() == list(range(20))
+    assert near.max() < far.min()
+
+
+def test_many_photographs_of_one_patient_do_not_hide_a_copy_of_one(photographs):
+    """The neighbours that a sample is compared with are other people's."""
+    ten = np.stack([compressed(photographs[0], q) for q in range(50, 95, 3)])
+    references = copies.descriptor(np.concatenate([ten, photographs[1:]]))
+    whose = np.array([0] * len(ten) + list(range(1, 40)))
+    near, _ = copies.Search(references, whose).closeness(copies.descriptor(photographs[:1]))
+    assert near[0] < 0.5
+
+
+def test_strangers_are_rejected_no_more_often_than_promised():
+    """Over 300 calibrations with 100 patients of two photographs each, one in fifty of new strangers may be."""
+    rng = np.random.default_rng(0)
+    rates, promises = [], []
+    for _ in range(300):
+        eyes = rng.beta(8, 2, (600, 1)) + rng.normal(0, 0.02, (600, 2))
+        threshold, flagged, patients = guard.calibrate(eyes[:100].ravel(), np.repeat(np.arange(100), 2), 0.02)
+        rates.append((eyes[100:].min(axis=1) < threshold).mean())
+        promises.append((flagged + 1) / (patients + 1))
+    assert max(promises) <= 0.02
+    assert np.mean(rates) <= 0.02 + 3 * np.std(rates) / 300**0.5
+
+
+def test_the_guard_counts_patients_not_photographs():
+    near, whose = np.linspace(0.4, 0.9, 50), np.arange(50)
+    once = guard.calibrate(near, whose, 0.1)
+    assert guard.calibrate(np.repeat(near, 3), np.repeat(whose, 3), 0.1) == once
+    assert once[1:] == (4, 50)
+
+
+def test_too_few_strangers_are_refused():
+    with pytest.raises(UserError, match=r"9 held-out patients are too few .* --split 7:1:2"):
+        guard.calibrate(np.ones(9), np.arange(9), 0.01)
+
+
+def test_the_guard_knows_the_photographs_that_it_protects(real, tmp_path):
+    facts = guard.prepare(real, 64, tmp_path)
+    assert guard.prepare(real, 64, tmp_path) == facts
+    pictures = Pictures(real, ["train"])
+    learnt = np.stack([Preprocessing(size=64)(pictures[i])[:, ::-1] for i in range(len(pictures))])
+    assert guard.Guard(facts, tmp_path).copies(learnt).mean() > 0.9
+    assert facts["false_alarms_expected"] == pytest.approx(1 / (facts["held_out_patients"] + 1), abs=1e-6)
+
+
+def test_another_attempt_has_the_labels_and_nothing_else_of_the_first(model):
+    asked = plan.make(model, 8, seed=3)
+    first, again, same = (list(plan.draws(asked, range(8), (12, 8, 8), attempt)) for attempt in (0, 1, 1))
+    assert [d.labels for d in first] == [d.labels for d in again]
+    assert not {d.seed for d in first} & {d.seed for d in again}
+    assert all(not np.allclose(a.noise, b.noise) for a, b in zip(first, again, strict=True))
+    assert all(np.array_equal(a.noise, b.noise) for a, b in zip(again, same, strict=True))
+
+
+class Attempts:
+    """Pictures that say which attempt at which image they are, and verdicts by a table of the bad ones."""
+
+    def __init__(self, bad: dict[tuple[int, int], Verdict]) -> None:
+        self.bad, self.batches = bad, 0
+
+    def draw(self, place: int, attempt: int) -> Draw:
+        return Draw({"dr_grade": place}, 100 * place + attempt, np.zeros(1))
+
+    def sample(self, drawn: list[Draw]) -> torch.Tensor:
+        self.batches += 1
+        return torch.tensor([[draw.seed // 100, draw.seed % 100] for draw in drawn])
+
+    def judge(self, pictures: np.ndarray, labels) -> list[Verdict]:
+        assert [asked["dr_grade"] for asked in labels] == pictures[:, 0].tolist()
+        return [self.bad.get((place, attempt), Verdict(False, {})) for place, attempt in pictures.tolist()]
+
+    def sift(self, size: int, kept: int, attempts: int = 10) -> tuple[list[Candidate], dict[str, int]]:
+        asked = [self.draw(place, 0) for place in range(size)]
+        found, counts = sift(50, asked, kept, self.sample, self.draw, self.judge, attempts)
+        return found, dict(counts)
+
+
+COPY, WRONG = Verdict(True, {}), Verdict(False, {"is_gc": 1.0})
+
+
+def test_the_first_good_attempt_is_kept_and_what_was_good_is_not_drawn_again():
+    made = Attempts({(1, 0): COPY, (1, 1): WRONG, (1, 2): COPY, (3, 0): WRONG})
+    found, counts = made.sift(size=4, kept=4)
+    assert [candidate.picture.tolist() for candidate in found] == [[0, 0], [1, 3], [2, 0], [3, 1]]
+    assert counts == {
+        "drawn": 8,
+        "copies": 2,
+        "mislabelled": 2,
+        "mislabelled is_gc": 2,
+        "kept though mislabelled": 0,
+    }
+    assert made.batches == 3  # attempts 1 and 2 share a batch, 3 needs another
+
+
+def test_what_the_last_batch_holds_beyond_its_shard_is_not_drawn_again():
+    made = Attempts({(3, attempt): COPY for attempt in range(20)})
+    found, counts = made.sift(size=4, kept=3)
+    assert (len(found), counts["drawn"], made.batches) == (3, 3, 1)
+
+
+def test_a_copy_is_never_kept():
+    made = Attempts({(2, attempt): COPY for attempt in range(20)})
+    with pytest.raises(
+        UserError, match=r"image 52, .*dr_grade.*: 11 draws in a row are copies .* train it on more"
+    ):
+        made.sift(size=4, kept=4)
+
+
+def test_of_mislabelled_draws_the_least_contradicted_is_kept_and_counted():
+    by = [3.0, 2.0, 0.5, 4.0]
+    bad = {(0, attempt): Verdict(False, {"is_gc": amount}) for attempt, amount in enumerate(by)}
+    found, counts = Attempts(bad | {(0, 1): COPY}).sift(size=2, kept=1, attempts=3)
+    assert found[0].picture.tolist() == [0, 2]
+    assert (counts["drawn"], counts["copies"], counts["mislabelled"]) == (4, 1, 2)
+    assert counts["kept though mislabelled"] == 1
+
+
+@pytest.fixture(scope="module")
+def check(real, tmp_path_factory) -> tuple[dict, Path]:
+    """The label check of a classifier that tells glaucoma."""
+    trained = classifier.train(JUDGE, real, tmp_path_factory.mktemp("classifier"))
+    cache = tmp_path_factory.mktemp("check")
+    return contradiction.prepare(real, trained, 16, cache), cache
+
+
+def test_a_label_is_contradicted_by_eyes_without_it(check, real):
+    facts, cache = check
+    pictures = Pictures(real, ["validation"])
+    eyes = np.stack([Preprocessing(size=16)(data) for data in pictures])
+    truth = read_table(real, ["validation"], ["is_gc"])["is_gc"].to_pylist()
+    opened = contradiction.LabelCheck(facts, cache)
+    told = opened.contradictions(eyes, [{"is_gc": value} for value in truth])
+    lied = opened.contradictions(eyes, [{"is_gc": 1 - value} for value in truth])
+    silent = opened.contradictions(eyes, [{"is_gc": None} for _ in truth])
+    assert np.mean([bool(found) for found in told]) <= 0.05
+    assert np.mean([bool(found) for found in lied]) > 0.8
+    assert not any(silent)
+
+
+def test_few_photographs_with_their_true_labels_would_be_rejected(check):
+    facts, _ = check
+    assert list(facts["checks"]) == ["is_gc"]
+    assert facts["validation_rejected"]["value"] <= 0.05
+
+
+def test_a_classifier_that_guesses_checks_nothing(tmp_path):
+    """Labels that the pictures do not show."""
+    rng = np.random.default_rng(0)
+    made = [record | {"is_gc": int(rng.integers(2))} for record in rows(100, seed=3, side=16)]
+    write_records(tmp_path / "records", made, {"kind": "drawn"}, (5, 4, 1))
+    settings = JUDGE.model_copy(update={"images": 16, "save_every": 16})
+    trained = classifier.train(settings, tmp_path / "records", tmp_path / "classifier")
+    with pytest.raises(UserError, match=r"no label can be checked, is_gc: no better than chance: AUC"):
+        contradiction.prepare(tmp_path / "records", trained, 16, tmp_path)
+
+
+def test_a_classifier_of_other_records_is_refused(check, tmp_path):
+    other = folder(tmp_path / "other", 20, seed=2)
+    trained = next(check[1].glob("check-*.pt"))
+    with pytest.raises(UserError, match="learnt from other records"):
+        contradiction.prepare(other, trained, 16, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def filtered(model, real, check, tmp_path_factory) -> tuple[dict, Path]:
+    """A plan whose filters reject much, and a folder where it was carried out by one process."""
+    out = tmp_path_factory.mktemp("filtered") / "one"
+    asked = plan.make(model, 24, steps=2, batch=8)
+    cache = filters.folder(out)
+    asked |= filters.prepare(out, 16, real, real, next(check[1].glob("check-*.pt")))
+    near = guard.Guard(asked["filters"]["copies"], cache)
+    plain = out.with_name("plain")
+    generate({k: v for k, v in asked.items() if k != "filters"}, model, plain, workers=1)
+    drawn = np.stack([decode(data) for data in Pictures(plain)])
+    # A threshold that takes every third sample for a copy.
+    asked["filters"]["copies"]["closeness"] = float(
+        np.quantile(near._search.closeness(copies.descriptor(drawn))[0], 1 / 3)
+    )
+    generate(asked, model, out, workers=1)
+    return asked, out
+
+
+def test_filtered_samples_are_the_same_whatever_the_workers(filtered, model, tmp_path):
+    asked, out = filtered
+    shutil.copytree(filters.folder(out), filters.folder(tmp_path / "two"))
+    generate(asked, model, tmp_path / "two", workers=2)
+    names = sorted(p.name for p in (out / "data").glob("*.parquet"))
+    assert names == sorted(p.name for p in (tmp_path / "two" / "data").glob("*.parquet"))
+    for name in names:
+        assert sha256(out / "data" / name) == sha256(tmp_path / "two" / "data" / name)
+
+
+def test_sidecars_count_what_was_drawn_and_the_card_tells(filtered):
+    asked, out = filtered
+    sidecars = [read_json(path) for path in (out / "data").glob("*.json")]
+    rejected = sum(s["filtered"]["copies"] + s["filtered"]["mislabelled"] for s in sidecars)
+    assert sum(s["filtered"]["copies"] for s in sidecars) > 0
+    assert sum(s["filtered"]["drawn"] for s in sidecars) == 24 + rejected
+    assert publish(out, asked)
+    card = (out / "README.md").read_text()
+    assert f"{24 + rejected} pictures were drawn" in card
+    assert "**copies**" in card and "**mislabelled**" in card and "filters: none" not in card
+
+
+def test_no_file_of_the_filters_is_in_the_folder_that_is_published(filtered):
+    _, out = filtered
+    assert not list(out.rglob("guard-*")) + list(out.rglob("check-*"))
+    assert list(filters.folder(out).glob("guard-*.npy"))
+
+
+def test_without_flags_nothing_is_filtered(model, tmp_path):
+    asked = plan.make(model, 8, steps=2, batch=8)
+    assert "filters" not in asked
+    generate(asked, model, tmp_path / "plain", workers=1)
+    assert all("filtered" not in read_json(path) for path in (tmp_path / "plain" / "data").glob("*.json"))
+
+
+def test_the_flags_reach_the_plan(model, real, tmp_path):
+    line = [
+        "generate",
+        "--model",
+        model,
+        "--n",
+        8,
+        "--batch",
+        8,
+        "--steps",
+        2,
+        "--out",
+        tmp_path / "s",
+        "--dry-run",
+    ]
+    found = CliRunner().invoke(app, [*map(str, line), "--reject-copies", str(real)])
+    assert found.exit_code == 0
+    assert "drawn again, at most 10 times: copies of" in found.output
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_classifier_without_records_is_refused(model, tmp_path):
+    line = ["generate", "--model", model, "--n", 8, "--out", tmp_path / "s", "--label-classifier", tmp_path]
+    found = CliRunner().invoke(app, [*map(str, line)])
+    assert found.exit_code == 2
+    assert "--label-classifier needs --reject-mislabelled RECORDS" in found.stderr
