@@ -17,6 +17,7 @@ from synth.distributions import DISTRIBUTIONS, distribution
 from synth.fundus.records import LABELS, SPLITS, check_labels
 from synth.fundus.shards import SUFFIXES, shard_name
 from synth.fundus.vocabulary import VERSION as VOCABULARY
+from synth.location import manner
 
 Plan = dict[str, Any]
 """What a run of `synth generate` was asked for, as it stands in plan.json; its fingerprint names the run."""
@@ -43,8 +44,8 @@ def make(
     n: int,
     seed: int = 0,
     labels: str = "joint",
-    steps: int = 20,
-    guidance: float = 2.0,
+    steps: int | None = None,
+    guidance: float | None = None,
     batch: int = 16,
     quality: int = 95,
     format: str = "parquet",
@@ -53,6 +54,7 @@ def make(
 
     Args:
         labels:  one of `distributions.DISTRIBUTIONS`, or the path of a YAML file.
+        steps, guidance: None is what the generator was made for.
         batch:   images per forward pass.
         quality: of the JPEG, 1 to 100.
         format:  of the shards, a key of `shards.SUFFIXES`.
@@ -60,6 +62,8 @@ def make(
     Raises:
         UserError: a number is out of range, or the label file is wrong.
     """
+    student = read_json(model / "model_index.json").get("student")
+    steps, guidance = manner(student, steps, guidance)
     for name, value, least in (
         ("n", n, 1),
         ("steps", steps, 1),
@@ -85,7 +89,7 @@ def make(
         "seed": seed,
         "model": weights_fingerprint(model),
         "steps": steps,
-        "solver": "dpmsolver++ 2M, trailing, zero terminal SNR",
+        "solver": f"{'ddim of a student' if student else 'dpmsolver++ 2M'}, trailing, zero terminal SNR",
         "guidance": float(guidance),
         "batch": batch,
         "jpeg_quality": quality,
