@@ -236,7 +236,7 @@ def generate(
       synth generate --model runs/odir --n 500 --labels glaucoma.yaml --guidance 3 --dry-run
       synth generate --model runs/odir --n 10000 --reject-copies records/odir --reject-mislabelled records/odir
     """
-    from synth import hub, location, plan, publication
+    from synth import estimate, hub, location, plan, publication
     from synth.generate import generate
     from synth.publish import publish
 
@@ -249,7 +249,11 @@ def generate(
         size = known["preprocessing"]["size"]
         asked |= filters.prepare(out, size, reject_copies, reject_mislabelled, label_classifier)
     if dry_run:
-        typer.echo(plan.describe(asked))
+        cost = estimate.estimate(asked, folder, known["preprocessing"]["size"])
+        if json:
+            _show({"n": n, "shards": len(plan.shards(asked)), **cost, "plan": asked}, json)
+        else:
+            typer.echo(plan.describe(asked, cost))
         return
     if push_to_hub:
         hub.ready(out, push_to_hub, licence, known)  # before hours of sampling

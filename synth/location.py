@@ -10,7 +10,7 @@ from synth.base.runs import read_json
 FORMAT, VERSION = "visionclip-generator", 1
 SHIPPED = Path(__file__).parent / "weights" / "fundus64"
 """The generator that comes with the package."""
-STEPS, GUIDANCE = 20, 2.0
+STEPS, GUIDANCE, INTERVAL = 20, 2.0, (0.15, 0.85)
 """How a generator is sampled where nothing else is asked, unless it is a student of few steps."""
 
 

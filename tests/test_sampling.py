@@ -5,22 +5,27 @@ import logging
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import pytest
+import torch
 from generators import MIX, untrained
 from typer.testing import CliRunner
 
-from synth import plan
+from synth import estimate, pipeline, plan
 from synth.base.errors import UserError
 from synth.base.runs import read_json, sha256
 from synth.cli import app
+from synth.conditioning import UNKNOWN
 from synth.distributions import distribution, shown
 from synth.engines import local
 from synth.fundus.pictures import Pictures
 from synth.fundus.records import read_table
 from synth.generate import generate
+from synth.network import placed
 from synth.plan import Shard
 from synth.verify import verify
 
@@ -263,3 +268,54 @@ def test_a_ray_cluster_that_loses_a_node_writes_the_bytes_of_one_process(model, 
         nodes.shutdown()
     assert shards == len(plan.shards(many)) and drawn == 400
     assert hashes(out) == hashes(tmp_path / "whole")
+
+
+DRY = """
+import json, re, sys, time
+from pathlib import Path
+from typer.testing import CliRunner
+from synth.cli import app
+told = CliRunner().invoke(app, ["generate", "--model", sys.argv[1], "--n", "1000000", "--dry-run", "--json"]).stdout
+print(json.dumps({"told": json.loads(told), "kilobytes": int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]),
+                  "seconds": time.process_time(), "torch": "torch" in sys.modules}))
+"""
+
+
+def test_a_dry_run_of_a_million_tells_shards_bytes_and_hours_at_once(model):
+    done = subprocess.run([sys.executable, "-c", DRY, str(model)], check=True, capture_output=True, text=True)
+    found = json.loads(done.stdout)
+    assert not found["torch"] and found["kilobytes"] < 500_000 and found["seconds"] < 3
+    assert found["told"]["shards"] == 203 and found["told"]["plan"]["n"] == 1_000_000
+    assert found["told"]["bytes"] > 1e8 and found["told"]["hours"] > 0
+
+
+def test_operations_read_from_the_weights_are_those_that_torch_counts(model):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    generator, _ = pipeline.load(model)
+    told = torch.zeros(1, generator.unet.config["block_out_channels"][0] * 4)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        generator.unet(placed(torch.zeros(1, *generator.shape)), torch.tensor(5), class_labels=told)
+    assert estimate.forward(model / "unet") == counter.get_total_flops()
+
+
+@pytest.mark.parametrize("steps, guidance", [(20, 2.0), (20, 1.0), (4, 3.0), (7, 1.5)])
+def test_passes_are_those_that_the_pipeline_makes(model, steps, guidance):
+    generator, _ = pipeline.load(model)
+    passes = 0
+
+    def count(*_: object) -> None:
+        nonlocal passes
+        passes += 1
+
+    generator.unet.register_forward_hook(count)
+    generator(
+        torch.zeros(1, len(UNKNOWN), dtype=torch.int64), torch.zeros(1, *generator.shape), steps, guidance
+    )
+    assert passes == estimate.evaluations(steps, guidance)
+
+
+def test_bytes_follow_the_size_between_and_beyond_what_was_measured(model):
+    sizes = (32, 64, 100, 128, 512, 1024)
+    found = [estimate.estimate(asked(model), model, size)["bytes"] for size in sizes]
+    assert found == sorted(found) and found[-1] > 10 * found[1]
