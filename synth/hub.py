@@ -174,7 +174,7 @@ def _upload(folder: Path, repo: str, kind: str, private: bool, files: list[str])
     remedy = "repeat the command to continue"
     try:
         api.create_repo(repo, repo_type=kind, private=private or None, exist_ok=True)
-        there = api.repo_info(repo, repo_type=kind)
+        there = api.model_info(repo) if kind == "model" else api.dataset_info(repo)
         if private and not there.private:
             raise UserError(
                 f"--repo '{repo}': exists and is public; make it private there, or choose another"
