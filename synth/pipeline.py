@@ -26,13 +26,12 @@ from synth.base.runs import disk_error, read_json, write_json
 from synth.conditioning import UNKNOWN, LabelConditioning
 from synth.latent import LatentSpace
 from synth.location import FORMAT as FORMAT
+from synth.location import INTERVAL as INTERVAL
 from synth.location import VERSION as VERSION
 from synth.location import facts, locate, manner
 from synth.modelcard import write_model_card
 from synth.network import placed
 from synth.wavelet import WaveletSpace
-
-INTERVAL = (0.15, 0.85)
 
 
 class FundusPipeline(DiffusionPipeline):
@@ -92,31 +91,19 @@ class FundusPipeline(DiffusionPipeline):
             UserError: a student is asked for other steps than its own, or for more guidance.
         """
         steps, guidance = manner(self.config["student"], steps, guidance)
-        images = self.space.decode(self.solve(codes, noise, steps, guidance, interval))
-        return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-
-    def solve(
-        self,
-        codes: Tensor,
-        noisy: Tensor,
-        steps: int,
-        guidance: float,
-        interval: tuple[float, float] = INTERVAL,
-        part: slice = slice(None),
-    ) -> Tensor:
-        """Denoise (B, C, H, W) by the steps in `part` of all `steps`; the arguments are those of a call."""
         unknown = torch.from_numpy(UNKNOWN).to(codes).expand_as(codes)
         told, untold = self.conditioning(codes), self.conditioning(unknown)
-        self.scheduler.set_timesteps(steps, device=noisy.device)
+        self.scheduler.set_timesteps(steps, device=noise.device)
         last = self.scheduler.config["num_train_timesteps"]
-        sample = noisy
-        for step in self.scheduler.timesteps[part]:
+        sample = noise
+        for step in self.scheduler.timesteps:
             velocity = self.unet(placed(sample), step, class_labels=told).sample
             if guidance != 1 and interval[0] <= float(step) / last <= interval[1]:
                 free = self.unet(placed(sample), step, class_labels=untold).sample
                 velocity = free + guidance * (velocity - free)
             sample = self.scheduler.step(velocity, step, sample, return_dict=False)[0]  # type: ignore[arg-type]
-        return sample
+        images = self.space.decode(sample)
+        return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def save(pipeline: FundusPipeline, folder: Path, facts: dict[str, Any], mix: list[dict[str, Any]]) -> None:
