@@ -47,7 +47,7 @@ def write_croissant(
         data_limitations=_LIMITS,
         personal_sensitive_information=_PRIVACY,
         distribution=_files(folder, plan),
-        record_sets=_record_sets(plan) if plan["format"] == "parquet" else [],
+        record_sets=_record_sets(plan),
     )
     write_text(
         folder / "croissant.json", json.dumps(metadata.to_json(), indent=2, ensure_ascii=False, default=str)

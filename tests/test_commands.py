@@ -16,6 +16,7 @@ FLAGS = {
     "synth generate": "--n --model --out --seed --labels --steps --guidance --format --engine --shards --dry-run",
     "synth evaluate": "--data --real --out --size --features --config --set --show-training-photographs",
     "synth verify": "",
+    "synth push": "--repo --private --licence --dry-run",
     "synth preview": "--out",
     "clip train": "--data --out --config --set",
     "clip eval": "--model --data --benchmark --root --task --lang --out",

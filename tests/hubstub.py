@@ -1,0 +1,154 @@
+"""A small Hugging Face Hub on loopback: the endpoints that an upload needs, with files kept in memory.
+
+Creating, describing, `preupload`, `commit`, and Git LFS for the heavy files, as `huggingface_hub` 2.4 asks for them.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+TOKEN = "hf_stub"
+_HEAVY = (".parquet", ".tar", ".safetensors")
+
+
+class Hub(ThreadingHTTPServer):
+    """Repositories by `{datasets|models}/NAME/REPO`, each `{"private": …, "files": {path: bytes}}`."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Request)
+        self.repos: dict[str, dict[str, Any]] = {}
+        self.objects: dict[str, bytes] = {}
+        self.commits = 0
+        self.refused_uploads = 0
+        """How many heavy files to refuse before one is taken."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Request(BaseHTTPRequestHandler):
+    server: Hub
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def _answer(self, value: Any, status: int = 200) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            parts = []
+            while size := int(self.rfile.readline().strip(), 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(parts)
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+    def do_GET(self) -> None:
+        self._body()
+        found = re.fullmatch(r"/api/((?:datasets|models)/[^/]+/[^/]+)(/revision/main)?", self.path)
+        repo = self.server.repos.get(found[1]) if found else None
+        if found is None or repo is None:
+            self._answer({"error": "Repository not found"}, 404)
+            return
+        siblings = [{"rfilename": name} for name in repo["files"]]
+        named = {"id": found[1].partition("/")[2], "sha": "0" * 40}
+        self._answer(named | {"private": repo["private"], "siblings": siblings, "tags": [], "downloads": 0})
+
+    def do_PUT(self) -> None:
+        content = self._body()
+        if self.server.refused_uploads:
+            self.server.refused_uploads -= 1
+            self._answer({"error": "storage says no"}, 403)
+            return
+        oid = self.path.rpartition("/")[2]
+        assert hashlib.sha256(content).hexdigest() == oid
+        self.server.objects[oid] = content
+        self._answer({})
+
+    def do_POST(self) -> None:
+        body = self._body()
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            self._answer({"error": "Invalid credentials"}, 401)
+        elif self.path == "/api/repos/create":
+            self._create(json.loads(body))
+        elif self.path == "/api/validate-yaml":
+            self._answer({"errors": [], "warnings": []})
+        elif found := re.fullmatch(r"/api/(.+)/preupload/main", self.path):
+            self._preupload(found[1], json.loads(body))
+        elif found := re.fullmatch(r"/api/(.+)/commit/main", self.path):
+            self._commit(found[1], [json.loads(line) for line in body.splitlines()])
+        elif self.path.endswith(".git/info/lfs/objects/batch"):
+            self._batch(json.loads(body))
+        else:
+            self._answer({"error": f"the stub has no {self.path}"}, 404)
+
+    def _create(self, asked: dict[str, Any]) -> None:
+        name = f"{asked.get('type', 'model')}s/{asked['organization']}/{asked['name']}"
+        status = 409 if name in self.server.repos else 200
+        self.server.repos.setdefault(name, {"private": asked.get("visibility") == "private", "files": {}})
+        self._answer({"url": f"{self.server.url}/{name}", "error": "exists"}, status)
+
+    def _preupload(self, repo: str, asked: dict[str, Any]) -> None:
+        files = self.server.repos[repo]["files"]
+        answers = []
+        for file in asked["files"]:
+            heavy = file["path"].endswith(_HEAVY)
+            answer = {
+                "path": file["path"],
+                "uploadMode": "lfs" if heavy else "regular",
+                "shouldIgnore": False,
+            }
+            content = files.get(file["path"])
+            if content is not None:
+                git = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+                answer["oid"] = hashlib.sha256(content).hexdigest() if heavy else git
+            answers.append(answer)
+        self._answer({"files": answers})
+
+    def _batch(self, asked: dict[str, Any]) -> None:
+        objects = []
+        for wanted in asked["objects"]:
+            href = {"upload": {"href": f"{self.server.url}/lfs/{wanted['oid']}"}}
+            objects.append(wanted if wanted["oid"] in self.server.objects else wanted | {"actions": href})
+        self._answer({"transfer": "basic", "objects": objects})
+
+    def _commit(self, repo: str, lines: list[dict[str, Any]]) -> None:
+        for line in lines:
+            value = line["value"]
+            if line["key"] == "file":
+                self.server.repos[repo]["files"][value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                self.server.repos[repo]["files"][value["path"]] = self.server.objects[value["oid"]]
+        self.server.commits += 1
+        oid = f"{self.server.commits:040x}"
+        self._answer(
+            {"success": True, "commitOid": oid, "commitUrl": f"{self.server.url}/{repo}/commit/{oid}"}
+        )
+
+
+@contextmanager
+def serving() -> Iterator[Hub]:
+    """A hub that answers while the block runs."""
+    hub = Hub()
+    thread = Thread(target=hub.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield hub
+    finally:
+        hub.shutdown()
+        hub.server_close()
+        thread.join()
