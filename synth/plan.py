@@ -171,14 +171,18 @@ def draws(plan: Plan, indices: range, shape: tuple[int, int, int], attempt: int 
         yield Draw(labels, seed, rng.standard_normal(shape, np.float32))
 
 
-def describe(plan: Plan) -> str:
-    """A few lines for people: what a dry run prints."""
+def describe(plan: Plan, cost: dict[str, Any]) -> str:
+    """A few lines for people: what a dry run prints; `cost` is from `estimate.estimate`."""
     total = sum(entry["weight"] for entry in plan["mix"])
     lines = [
         f"{plan['n']} images in {len(shards(plan))} shards of up to {plan['rows_per_shard']}, seed {plan['seed']}, "
         f"{plan['steps']} steps, guidance {plan['guidance']:g}",
         f"plan {fingerprint(plan)[:16]}, model {plan['model'][:16]}",
     ]
+    lines.append(
+        f"about {cost['bytes'] / 1e9:.2g} GB (pictures of phantoms were measured) and {cost['hours']:.2g} hours of this "
+        f"machine (estimated: {cost['basis']})"
+    )
     if "filters" in plan:
         lines.append(_filters(plan["filters"]))
     for entry in plan["mix"][:12]:
@@ -200,6 +204,6 @@ def _filters(asked: dict[str, Any]) -> str:
     if "mislabelled" in asked:
         check = asked["mislabelled"]
         said.append(
-            f"what contradicts {', '.join(check['checks'])}; not checked: {', '.join(check['unchecked']) or 'none'}"
+            f"what contradicts {', '.join(check['checks'])}; not checked: {', '.join(check['unchecked']) or 'what it did not learn'}"
         )
     return f"drawn again, at most {asked['attempts']} times: {'; '.join(said)}"
