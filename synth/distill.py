@@ -31,6 +31,7 @@ from synth.lessons import Lesson
 from synth.network import Denoiser, NetworkConfig
 from synth.pipeline import FundusPipeline
 from synth.plan import weights_fingerprint
+from synth.provenance import origins, with_more
 
 FORMAT, VERSION = "visionclip-student-state", 1
 
@@ -97,7 +98,9 @@ def distill(config: DistillConfig, model: Path, data: Sequence[Path], run: Path)
     way = (config.steps, config.teacher_steps, config.guidance, config.hops)
     lesson = Lesson(frozen, teacher.config["student"], *way)
     behind = {"teacher": weights_fingerprint(folder), "data": data_fingerprint(*data)}
-    known, mix = known | {"distilled": behind | lesson.student}, read_json(folder / "mix.json")
+    known |= {"distilled": behind | lesson.student}
+    known["trained_on"] = with_more(known.get("trained_on", []), origins(data))
+    mix = read_json(folder / "mix.json")
     with accelerator.main_process_first():
         examples = _examples(config, known, behind, data, run)
     averages = PowerAverages(student, [config.average])

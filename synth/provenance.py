@@ -53,6 +53,14 @@ def origins(folders: Sequence[Path]) -> list[Origin]:
     return sorted(found.values(), key=lambda origin: (-origin["images"], origin["source"]))
 
 
+def with_more(trained_on: list[Origin], more: Sequence[Origin]) -> list[Origin]:
+    """The sources of a generator that was tuned on `more` photographs; unknown stays unknown."""
+    if not trained_on:
+        return []
+    known = {(origin["source"], origin["title"]) for origin in trained_on}
+    return [*trained_on, *(origin for origin in more if (origin["source"], origin["title"]) not in known)]
+
+
 def _of(folder: Path) -> list[Origin]:
     table = read_table(folder, ["train"], ["source", "subject_id"])
     counts = table.group_by("source").aggregate([("subject_id", "count"), ("subject_id", "count_distinct")])
