@@ -19,7 +19,18 @@ from synth.fundus.captions import write
 from synth.fundus.images import Preprocessing
 from synth.fundus.pictures import pixels
 from synth.fundus.records import SCHEMA, read_table
-from synth.judge import captions, distances, evaluation, features, halves, manifold, neighbours
+from synth.fundus.shards import writing
+from synth.judge import (
+    captions,
+    distances,
+    evaluation,
+    features,
+    halves,
+    manifold,
+    neighbours,
+    samples,
+    utility,
+)
 from synth.judge.evaluation import JudgeConfig
 from synth.targets import TARGETS, targets
 from tests.pictures import folder, rows
@@ -262,6 +273,55 @@ def test_the_dictionary_repeats_no_term_of_the_vocabulary():
     vocabulary = captions.dictionary()[: -len(extra)]
     assert len(captions.dictionary()) == len(set(captions.dictionary()))
     assert set(extra) & set(vocabulary) == set()
+
+
+@pytest.fixture(scope="module")
+def held_out(real, tmp_path_factory) -> samples.Sample:
+    cache = tmp_path_factory.mktemp("cache")
+    return samples.draw(real, ["test"], 1000, TINY.preprocessing, cache, 0, "held-out photographs")
+
+
+def test_a_disease_that_was_not_taught_counts_as_chance(trained, held_out):
+    """Nobody raises a mean by leaving the hard diseases out of the synthetic set."""
+    model, _ = classifier.load(trained)
+    columns = [TARGETS.index("is_gc"), TARGETS.index("is_pm")]
+    told = utility.scores(model, columns, held_out.pictures)
+    assert len(set(told[:, 0])) > 1
+    assert set(told[:, 1]) == {0.5}
+
+
+def test_equal_classifiers_have_a_ratio_of_exactly_1(trained, held_out):
+    """The draws of patients are paired, so what both share does not widen the interval."""
+    columns = [TARGETS.index("is_gc")]
+    rng = np.random.default_rng(0)
+    told = utility.scores(classifier.load(trained)[0], columns, held_out.pictures)
+    told = told + rng.normal(0, told.std(), told.shape)
+    judged = utility.judge({"real": told, "synthetic": told}, held_out, columns, 5, 50, 0)
+    assert judged["headline"]["ratio"] == {"value": 1, "low": 1, "high": 1}
+    assert judged["headline"]["mean_auc"]["real"]["low"] < judged["headline"]["mean_auc"]["real"]["high"]
+
+
+def test_samples_that_show_the_opposite_of_their_labels_are_found_out(trained, held_out):
+    arm = utility.Arm("real", TINY, held_out.pictures, held_out.truth, [TARGETS.index("is_gc")], "", Path())
+    config = JudgeConfig(reported=2, rounds=50, classifier=TINY)
+    model, _ = classifier.load(trained)
+    for truth, expected in ((held_out.truth, 1), (1 - held_out.truth, 0)):
+        (found,) = evaluation._fidelity(config, (model, arm), held_out._replace(truth=truth))
+        assert found["auc"]["value"] == pytest.approx(expected, abs=0.1)
+
+
+def test_a_sample_is_whole_patients_and_any_part_of_it_is_one(held_out):
+    assert (np.diff(held_out.patients) != 0).sum() == len(set(held_out.patients)) - 1
+    part = held_out.first(6)
+    assert part.patients.tolist() == held_out.patients[:6].tolist()
+    assert part.table.num_rows == 6 and part.name != held_out.name
+
+
+def test_photographs_in_tar_shards_are_judged_too(tmp_path):
+    with writing(tmp_path / "data" / "train-00000-of-00001.tar", SCHEMA, "x", 0) as add:
+        add(rows(8))
+    found = samples.draw(tmp_path, ["train"], 6, TINY.preprocessing, tmp_path / "cache", 0, "photographs")
+    assert found.pictures.shape == (6, 16, 16, 3)
 
 
 JUDGE = JudgeConfig(
