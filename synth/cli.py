@@ -60,7 +60,7 @@ def import_(
     _show(result, json)
 
 
-@app.command()
+@app.command(short_help="Draw digital phantoms: people who do not exist.")
 def phantom(
     n: Annotated[int, typer.Option(help="how many pictures")],
     out: Out,
@@ -93,13 +93,18 @@ def phantom(
 
 @app.command()
 def train(
-    data: Annotated[list[Path], typer.Option(help="records to learn from (their split 'train'); may repeat")],
+    data: Annotated[
+        list[Path],
+        typer.Option(metavar="<path>", help="records to learn from (their split 'train'); may repeat"),
+    ],
     out: Annotated[Path, typer.Option(help="run folder; repeat the command to resume")],
     config: Annotated[Path | None, typer.Option(help="for example configs/synth/odir64.yaml")] = None,
-    set: Annotated[list[str], typer.Option(help="KEY=VALUE over the config; may repeat")] = [],
+    set: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="over the config; may repeat")] = [],
     dp_epsilon: Annotated[float | None, typer.Option(help="differential privacy for each patient")] = None,
     dp_delta: Annotated[float | None, typer.Option(help="its delta; else 1 / (10 x patients)")] = None,
-    dry_run: Annotated[bool, typer.Option(help="print the resolved config and its cost, and stop")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print the resolved config and its cost, and stop")
+    ] = False,
 ) -> None:
     """Train a generator on records.
 
@@ -130,7 +135,7 @@ def train(
             typer.echo(model)
 
 
-@app.command()
+@app.command(short_help="Choose another length for a run's averaged weights.")
 def average(
     run: Annotated[Path, typer.Argument(help="a run of 'synth train'")],
     out: Annotated[Path, typer.Option(help="folder of the generator to write")],
@@ -151,15 +156,17 @@ def average(
     _show(average(run, length, at, out, half), json)
 
 
-@app.command()
+@app.command(short_help="Tune a student that draws in 4 steps, or 2.")
 def distill(
     model: Annotated[Path, typer.Option(help="the teacher: a run of 'synth train', or a generator's folder")],
-    data: Annotated[list[Path], typer.Option(help="records (their split 'train'); may repeat")],
+    data: Annotated[
+        list[Path], typer.Option(metavar="<path>", help="records (their split 'train'); may repeat")
+    ],
     out: Annotated[Path, typer.Option(help="run folder; repeat the command to resume")],
     steps: Annotated[int | None, typer.Option(help="of the student; default 4")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML of what differs from the defaults")] = None,
-    set: Annotated[list[str], typer.Option(help="KEY=VALUE over the config; may repeat")] = [],
-    dry_run: Annotated[bool, typer.Option(help="print the resolved config and stop")] = False,
+    set: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="over the config; may repeat")] = [],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved config and stop")] = False,
 ) -> None:
     """Tune a student that draws in 4 steps, or 2, what its teacher draws in 20.
 
@@ -224,7 +231,7 @@ def generate(
     licence: Licence = None,
     push_to_hub: Annotated[str | None, typer.Option(help="NAME/REPO to push to once all is there")] = None,
     private: Private = False,
-    dry_run: Annotated[bool, typer.Option(help="print the plan and stop")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan and stop")] = False,
     json: Json = False,
 ) -> None:
     """Sample captioned synthetic photographs.
@@ -267,7 +274,7 @@ def generate(
     _show(result, json)
 
 
-@app.command()
+@app.command(short_help="Judge synthetic records against real ones.")
 def evaluate(
     data: Annotated[Path, typer.Option(help="synthetic records (their split 'train')")],
     real: Annotated[Path, typer.Option(help="real records: 'train' teaches, 'test' tests")],
@@ -281,12 +288,16 @@ def evaluate(
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML of what differs from the defaults")] = None,
-    set: Annotated[list[str], typer.Option(help="KEY=VALUE over the config; may repeat")] = [],
+    set: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="over the config; may repeat")] = [],
     workers: Annotated[int, typer.Option(help="processes that train classifiers; 0 is one per core")] = 0,
     show_training_photographs: Annotated[
-        bool, typer.Option(help="write the nearest ones to OUT/private: patients, not to be sent around")
+        bool,
+        typer.Option(
+            "--show-training-photographs",
+            help="write the nearest ones to OUT/private: patients, not to be sent around",
+        ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option(help="print the resolved config and stop")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved config and stop")] = False,
     json: Json = False,
 ) -> None:
     """Judge synthetic records against real ones: what they teach, how far they are, whether they copy.
@@ -327,7 +338,7 @@ def verify(folder: Annotated[Path, typer.Argument(help="records")], json: Json =
     _show(verify(folder), json)
 
 
-@app.command()
+@app.command(short_help="Publish records or a generator on the Hugging Face Hub.")
 def push(
     folder: Annotated[Path, typer.Argument(help="records, a generator's folder, or a run of 'synth train'")],
     repo: Annotated[
@@ -342,7 +353,7 @@ def push(
             help="the records are of patients, and their owners and every patient allow it",
         ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option(help="check, list what would go, and stop")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="check, list what would go, and stop")] = False,
     json: Json = False,
 ) -> None:
     """Publish synthetic records as a data set, or a generator as a model, on the Hugging Face Hub.
