@@ -44,15 +44,22 @@ def generate(
     missing = _missing(out, every, digest)
     if not missing:
         return 0
+    from synth.preview import LiveSheet  # reads pictures, which a dry run can do without
+
     done = sum(shard.rows for shard in every) - sum(shard.rows for shard in missing)
     if engine == "ray":
         events = cluster.cluster(plan, model, out, missing, workers, address)
     else:
         events = _local(plan, model, out, missing, workers)
+    sheet = LiveSheet(out, plan)
     with progress("generating", sum(shard.rows for shard in every), done) as bar:
         for event in events:
             if not isinstance(event, Shard):
                 bar.update(event)
+            elif share[0] == 0:  # one of several machines draws it
+                sheet.show()
+    if share[0] == 0:
+        sheet.show(now=True)
     return len(missing)
 
 

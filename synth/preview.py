@@ -1,20 +1,28 @@
 """Contact sheets: pictures with their labels below, to be looked at before any score is believed."""
 
+import math
+import time
+from bisect import bisect_right
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import atomic
-from synth.fundus.images import Preprocessing
+from synth.fundus.images import Preprocessing, decode, resize
 from synth.fundus.pictures import Pictures
 from synth.fundus.records import LABELS, SPLITS, read_table
+from synth.fundus.shards import ROW_GROUP, images, is_done
 from synth.fundus.vocabulary import DISEASES, DR_GRADES, FINDINGS, READABILITY_KEYS
+from synth.plan import Plan, draws
+from synth.plan import shards as planned
 
 _SHORT = {term.key: term.key.removeprefix("is_").upper() for term in DISEASES}
 _LINE = 12  # pixels of one line of text
+_REFRESH = 30  # seconds between two states of a live sheet
 
 
 def preview(
@@ -63,3 +71,37 @@ def legend(labels: dict[str, Any]) -> list[str]:
     if blurred:
         second.append("unreadable: " + " ".join(blurred))
     return [", ".join(shown) or ("normal" if absent else "unlabelled"), ", ".join(second)]
+
+
+class LiveSheet:
+    """The contact sheet `OUT/preview.png` of a set that is being sampled: images spread evenly over its plan.
+
+    Only pictures of finished shards are on it, so that the sheet of a finished set is a function of the plan.
+    """
+
+    def __init__(self, out: Path, plan: Plan) -> None:
+        self._out, self._plan, self._shards, self._digest = out, plan, planned(plan), fingerprint(plan)
+        count = min(48, plan["n"])
+        self._missing = [plan["n"] * place // count for place in range(count)]
+        self._tiles: dict[int, np.ndarray] = {}
+        self._drawn = -math.inf
+
+    def show(self, now: bool = False) -> None:
+        """Draw it anew if it is to show more; without `now`, not more often than once in half a minute."""
+        if time.monotonic() - self._drawn < _REFRESH and not now:
+            return
+        before, self._drawn = len(self._tiles), time.monotonic()
+        for index in list(self._missing):
+            shard = self._shards[bisect_right(self._shards, index, key=lambda shard: shard.first) - 1]
+            if is_done(self._out / shard.name, self._digest):
+                group, place = divmod(index - shard.first, ROW_GROUP)
+                picture = images(self._out / shard.name, group)[place]
+                self._tiles[index] = resize(decode(picture, f"{self._out / shard.name}"), 96)
+                self._missing.remove(index)
+        if len(self._tiles) > before:
+            shown = sorted(self._tiles)
+            labels = [next(draws(self._plan, range(i, i + 1), (1, 1, 1))).labels for i in shown]
+            with atomic(self._out / "preview.png") as temporary:
+                sheet([self._tiles[i] for i in shown], [legend(each) for each in labels], 8).save(
+                    temporary, "PNG"
+                )

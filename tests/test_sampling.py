@@ -27,6 +27,7 @@ from synth.fundus.records import read_table
 from synth.generate import generate
 from synth.network import placed
 from synth.plan import Shard
+from synth.preview import LiveSheet
 from synth.verify import verify
 
 
@@ -319,3 +320,18 @@ def test_bytes_follow_the_size_between_and_beyond_what_was_measured(model):
     sizes = (32, 64, 100, 128, 512, 1024)
     found = [estimate.estimate(asked(model), model, size)["bytes"] for size in sizes]
     assert found == sorted(found) and found[-1] > 10 * found[1]
+
+
+def test_a_contact_sheet_grows_with_the_shards_and_ends_the_same_for_every_launcher(model, whole, tmp_path):
+    from PIL import Image
+
+    out = tmp_path / "out"
+    generate(asked(model), model, out, workers=1, share=(0, 2))
+    half = Image.open(out / "preview.png").size
+    generate(asked(model), model, out, workers=1, share=(1, 2))
+    assert Image.open(out / "preview.png").size == half  # of two machines, the first draws it
+    (out / "preview.png").unlink()
+    sheet = LiveSheet(out, asked(model))
+    sheet.show()
+    assert (out / "preview.png").read_bytes() == (whole / "preview.png").read_bytes()
+    assert Image.open(out / "preview.png").size[1] > half[1]
