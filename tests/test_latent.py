@@ -1,7 +1,11 @@
 """The latent route: an autoencoder trained first, a denoiser on its latents, one pipeline and file format."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -172,9 +176,34 @@ def test_a_latent_generator_is_sampled_verified_and_previewed_like_any_other(run
     assert invoke("preview", out, "--out", tmp_path / "sheet.png", "--count", 4).exit_code == 0
 
 
+def launch(records: Path, out: Path, *settings: str, launcher: Sequence[str] = ("-m",)) -> None:
+    """`synth train` in processes of its own: accelerate keeps one precision per process."""
+    flags = [part for assignment in [*SET, *settings] for part in ("--set", assignment)]
+    command = [sys.executable, *launcher, "synth", "train", "--data", str(records), "--out", str(out), *flags]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_two_processes_train_the_autoencoder_that_one_does(run, records, tmp_path):
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
+    launch(records, tmp_path / "run", "images=64", "save_every=32", launcher=launcher)
+    for name in ("autoencoder.jsonl", "metrics.jsonl"):
+        curves = [[row["loss"] for row in read_metrics(place / name)] for place in (run, tmp_path / "run")]
+        assert curves[1] == pytest.approx(curves[0], rel=1e-4)
+
+
+def test_sixteen_bits_in_training_leave_a_space_of_thirty_two(records, tmp_path):
+    short = ["images=32", "save_every=32", "autoencoder.images=24", "precision=bf16"]
+    launch(records, tmp_path / "run", *short)
+    loaded, _ = pipeline.load(tmp_path / "run")
+    assert {value.dtype for value in loaded.space.state_dict().values()} == {torch.float32}
+    assert all(torch.isfinite(value).all() for value in loaded.space.state_dict().values())
+
+
 def test_a_run_killed_in_either_half_ends_with_the_same_weights(records, tmp_path):
     def work(out: Path) -> Work:
-        settings = [*SET, "images=384", "save_every=48", "autoencoder.images=768"]
+        settings = [*SET, "images=192", "save_every=24", "autoencoder.images=384"]
         flags = [part for assignment in settings for part in ("--set", assignment)]
         arguments = ["train", "--data", str(records), "--out", str(out), *flags]
         return Work(command, (arguments,), out / "config.json")
@@ -260,7 +289,13 @@ def test_compiling_on_the_cpu_is_refused_in_one_line(records, tmp_path):
 def test_the_figures_in_a_config_are_those_of_its_network(path):
     config = load(TrainConfig, path)
     stated = [line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("#")]
-    assert set(cost(config.network, config.preprocessing.size).lines()) <= set(stated)
+    counted = cost(config.network, config.preprocessing.size)
+    assert set(counted.lines()) <= set(stated)
+    page = Path("docs/generator.md").read_text(encoding="utf-8")
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| `{path.stem}` |")]
+    decoder = f"{counted.decode:.1f}" if counted.decode else "–"
+    cells = [f"{counted.forward:.1f}", f"{counted.picture:.0f}", f"{counted.guided:.0f}", decoder]
+    assert row.endswith(f"| {' | '.join(cells)} |") and f"| {counted.parameters / 1e6:.1f} " in row
 
 
 def test_a_cost_is_that_of_the_network_that_runs():
