@@ -144,8 +144,8 @@ def score(
         for name, near in altered.items():
             caught[name].append((near < threshold).mean())
     return {
-        "false alarms": _rate(np.mean(alarms), len(patients)),
-        **{name: _rate(np.mean(shares), len(altered[name])) for name, shares in caught.items()},
+        "false alarms": _rate(float(np.mean(alarms)), len(patients)),
+        **{name: _rate(float(np.mean(shares)), len(altered[name])) for name, shares in caught.items()},
     }
 
 

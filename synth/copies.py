@@ -16,15 +16,13 @@ VERSION = 1
 
 SIDE = 32
 _LUMA = (0.299, 0.587, 0.114)
-_DARK = 14  # of 255: what is no brighter is surround
-_ILLUMINATION, _NOISE = 4.0, 0.5  # descriptor pixels: standard deviations of the two blurs, coarse and fine
+# What is no brighter than this share of the brightest is surround; of 255, at least and at most.
+_DARK = 0.08, 5.0, 14.0
+_ILLUMINATION, _NOISE = 5.0, 0.7  # descriptor pixels: standard deviations of the two blurs, coarse and fine
 _RIM = 0.84, 0.92  # of the half width: from where to where the rim, which cropping changes, fades out
 _ROWS = 1000  # of the distance matrix at a time
-_TURNS, _ZOOM, _SHIFTS = (
-    (-4.0, 0.0, 4.0),
-    1.08,
-    (-0.07, 0.0, 0.07),
-)  # degrees; scale; shares of the half width
+_TURNS = (-4.0, 0.0, 4.0)  # degrees
+_CROPS = {1.0: (0.0,), 1.05: (-0.045, 0.045), 1.1: (-0.08, 0.0, 0.08)}  # scale: shifts, of the half width
 _SHORTLIST, _BACKGROUND = 64, 10
 
 
@@ -112,7 +110,9 @@ class Search:
 def _described(images: np.ndarray, device: str) -> Tensor:
     pictures = torch.from_numpy(np.array(images)).to(device).permute(0, 3, 1, 2).float()
     small = adaptive_avg_pool2d(pictures, SIDE)
-    field = (small.amax(dim=1) > _DARK).float()
+    bright = small.amax(dim=1)
+    share, least, most = _DARK
+    field = (bright > (share * bright.amax(dim=(1, 2), keepdim=True)).clamp(least, most)).float()
     field = -max_pool2d(-field[:, None], 3, 1, 1)[:, 0]  # without its outermost pixel
     light = (small * torch.tensor(_LUMA, device=device).view(3, 1, 1)).sum(dim=1)
     weight = _blur(field, _ILLUMINATION) + 1e-3
@@ -149,8 +149,7 @@ def _views(descriptors: Tensor) -> Tensor:
     maps = descriptors.view(-1, 1, SIDE, SIDE)
     found = []
     for turn in _TURNS:
-        moves = [(1.0, 0.0, 0.0), *((_ZOOM, x, y) for x in _SHIFTS for y in _SHIFTS)]
-        for zoom, x, y in moves:
+        for zoom, x, y in ((zoom, x, y) for zoom, by in _CROPS.items() for x in by for y in by):
             cos, sin = zoom * np.cos(np.deg2rad(turn)), zoom * np.sin(np.deg2rad(turn))
             how = torch.tensor([[[cos, -sin, x], [sin, cos, y]]], dtype=torch.float32, device=maps.device)
             grid = affine_grid(how.expand(len(maps), -1, -1), list(maps.shape), align_corners=False)
