@@ -55,8 +55,9 @@ class DistillConfig(Config):
     """Length of the weight average that is sampled from, as a share of tuning so far."""
     teacher_steps: PositiveInt | None = None
     """Jumps of the teacher from noise to picture; null is 40, or the steps of a teacher that is a student itself."""
-    hops: PositiveInt = 1
-    """Jumps of the teacher before the student itself finishes its step; more are slower and exacter."""
+    hops: PositiveInt | None = None
+    """Jumps of the teacher before the student itself finishes its step; null is half of them, or all if they
+    are odd.  More cost time and are exacter, which pays (docs/log.md)."""
     guidance: float | None = Field(default=None, ge=1)
     """The teacher's guidance, which the student then holds; null is 2, or 1 of a teacher that is a student itself."""
     label_dropout: float = Field(default=0.1, ge=0, le=1)

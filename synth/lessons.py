@@ -28,7 +28,7 @@ class Lesson:
         steps:    of the student.
         total:    jumps of the teacher; None is 40, or the steps of a teacher that is a student itself.
         guidance: of the teacher; None is 2, or the 1 of a student.
-        hops:     jumps of the teacher before the student itself finishes its step.
+        hops:     jumps of the teacher before the student itself finishes its step; None is half of them, or all if they are odd.
 
     Raises:
         UserError: the steps of teacher and student do not go together.
@@ -41,7 +41,7 @@ class Lesson:
         steps: int,
         total: int | None,
         guidance: float | None,
-        hops: int,
+        hops: int | None,
     ) -> None:
         if made and (total not in (None, made["steps"]) or guidance not in (None, 1)):
             raise UserError(
@@ -53,12 +53,12 @@ class Lesson:
             raise UserError(
                 f"teacher_steps={jumps}: must divide {diffusion.STEPS} and be a multiple of the student's {steps}"
             )
-        if jumps // steps % hops:
-            raise UserError(
-                f"hops={hops}: must divide the {jumps // steps} of the teacher's steps in one step"
-            )
+        length = jumps // steps
+        hops = hops or (length if length % 2 else length // 2)
+        if length % hops:
+            raise UserError(f"hops={hops}: must divide the {length} of the teacher's steps in one step")
         self._teacher, self._guidance = teacher, 1.0 if made else GUIDANCE if guidance is None else guidance
-        self._total, self._length, self._hops = jumps, jumps // steps, hops
+        self._total, self._length, self._hops = jumps, length, hops
         self.student = {"steps": steps, "guidance": made["guidance"] if made else self._guidance}
         self._schedule = diffusion.noising()
         angles = self._schedule.alphas_cumprod.sqrt().clamp(0, 1).acos()

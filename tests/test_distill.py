@@ -1,0 +1,279 @@
+"""A student of few steps: what it learns, how it is sampled, resuming, and what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from pictures import folder
+from typer.testing import CliRunner
+
+from synth import diffusion, pipeline, plan
+from synth.base.errors import UserError
+from synth.base.runs import read_json, read_metrics, sha256
+from synth.cli import app
+from synth.conditioning import UNKNOWN
+from synth.distill import DistillConfig, distill
+from synth.fundus.images import Preprocessing
+from synth.lessons import Lesson
+from synth.network import NetworkConfig
+from synth.training import TrainConfig, train
+
+TEACHER = TrainConfig(
+    images=96,
+    batch=16,
+    micro_batch=16,
+    save_every=96,
+    sheet=0,
+    preprocessing=Preprocessing(size=16),
+    network=NetworkConfig(channels=(16, 32), attention_from=1),
+)
+TINY = DistillConfig(images=96, batch=16, micro_batch=8, save_every=32, warmup=0)
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    return folder(tmp_path_factory.mktemp("records"), 60)
+
+
+@pytest.fixture(scope="module")
+def teacher(records, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "teacher"
+    train(TEACHER, [records], out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def student(records, teacher, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "student"
+    distill(TINY, teacher, [records], out)
+    return out
+
+
+class Gaussian(torch.nn.Module):
+    """The exact velocity of pictures whose every value is normal(0, deviation): its way to them is known."""
+
+    def __init__(self, deviation: float) -> None:
+        super().__init__()
+        self.deviation = deviation
+        self.signal = diffusion.noising().alphas_cumprod
+
+    def forward(self, noisy, step, codes):
+        signal = self.signal[step][:, None, None, None]
+        variance = signal * self.deviation**2 + 1 - signal
+        return (signal * (1 - signal)).sqrt() * (1 - self.deviation**2) / variance * noisy
+
+
+class Learning(torch.nn.Module):
+    """One factor per step of the student: all that is needed to follow a Gaussian teacher."""
+
+    def __init__(self, teacher: Gaussian, steps: int) -> None:
+        super().__init__()
+        start = torch.tensor([999 - 1000 // steps * k for k in range(steps)])
+        probe = torch.ones(steps, 1, 1, 1)
+        self.factors = torch.nn.Parameter(teacher(probe, start, None).flatten().detach())
+
+    def forward(self, noisy, step, codes):
+        return self.factors[(999 - step) * len(self.factors) // 1000][:, None, None, None] * noisy
+
+
+@torch.no_grad()
+def drawn(network: torch.nn.Module, steps: int, noise: torch.Tensor) -> torch.Tensor:
+    schedule, codes = diffusion.jumps(), torch.zeros(len(noise), len(UNKNOWN), dtype=torch.int64)
+    schedule.set_timesteps(steps)
+    for step in schedule.timesteps:
+        noise = schedule.step(network(noise, step.expand(len(noise)), codes), step, noise, return_dict=False)[
+            0
+        ]
+    return noise
+
+
+@pytest.mark.parametrize("steps", [4, 2])
+def test_a_student_lands_where_its_teacher_does_and_the_untuned_network_does_not(steps):
+    torch.manual_seed(0)
+    teacher = Gaussian(0.3)
+    student = Learning(teacher, steps)
+    lesson = Lesson(teacher, None, steps, total=40, guidance=1, hops=40 // steps)
+    noise = torch.randn(64, 1, 4, 4)
+    wanted = drawn(teacher, 40, noise)
+    before = float((drawn(student, steps, noise) - wanted).square().mean())
+    optimizer = torch.optim.Adam(student.parameters(), 0.02)
+    losses = []
+    for _ in range(300):
+        clean, fresh = 0.3 * torch.randn(64, 1, 4, 4), torch.randn(64, 1, 4, 4)
+        codes = torch.zeros(64, len(UNKNOWN), dtype=torch.int64)
+        loss = lesson.loss(student, clean, fresh, codes, torch.randint(0, diffusion.STEPS, (64,)))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    after = float((drawn(student, steps, noise) - wanted).square().mean())
+    assert sum(losses[-20:]) < 0.05 * sum(losses[:20])
+    assert after < 0.01 * before
+
+
+def test_a_teacher_is_a_better_student_of_itself_the_more_steps_it_may_take():
+    torch.manual_seed(0)
+    teacher = Gaussian(0.3)
+    clean, noise, time = 0.3 * torch.randn(250, 1, 4, 4), torch.randn(250, 1, 4, 4), torch.arange(0, 1000, 4)
+    codes = torch.zeros(250, len(UNKNOWN), dtype=torch.int64)
+
+    def loss(steps: int) -> float:
+        return float(Lesson(teacher, None, steps, 500, 1, 1).loss(teacher, clean, noise, codes, time))
+
+    assert loss(250) < 1e-5 < loss(4)
+
+
+def test_guidance_of_the_teacher_is_what_the_student_learns():
+    """A teacher whose velocity is told by the label: guided twice, it is twice as far from the untold one."""
+
+    class Told(torch.nn.Module):
+        def forward(self, noisy, step, codes):
+            return (codes[:, 0] == 0).float()[:, None, None, None].expand_as(noisy) * 0.5
+
+    codes = torch.from_numpy(UNKNOWN).repeat(8, 1)
+    codes[:, 0] = 0
+    clean = noise = torch.zeros(8, 1, 2, 2)
+    middle, late = torch.full((8,), 500), torch.full((8,), 10)
+
+    class Twice(torch.nn.Module):
+        def forward(self, noisy, step, codes):
+            return torch.ones_like(noisy)
+
+    lesson = Lesson(Told(), None, 4, total=40, guidance=2, hops=10)
+    assert float(lesson.loss(Twice(), clean, noise, codes, middle)) < 0.01
+    assert float(Lesson(Told(), None, 4, 40, 1, 10).loss(Twice(), clean, noise, codes, middle)) > 0.2
+    unguided = Lesson(Told(), None, 250, total=500, guidance=2, hops=2)
+    assert float(unguided.loss(Twice(), clean, noise, codes, late)) == pytest.approx(0.25, abs=0.01)
+
+
+def test_a_student_is_a_generator_of_its_own_steps(student, teacher):
+    loaded, known = pipeline.load(student)
+    assert loaded.config["student"] == {"steps": 4, "guidance": 2.0}
+    assert known["distilled"]["images"] == 96 and known["images"] == 96
+    assert known["distilled"]["teacher"] == plan.weights_fingerprint(teacher / "model")
+    assert read_json(student / "model/mix.json") == read_json(teacher / "model/mix.json")
+    codes, noise = torch.from_numpy(UNKNOWN).repeat(2, 1), torch.randn(2, *loaded.shape)
+    assert torch.equal(loaded(codes, noise), loaded(codes, noise, steps=4, guidance=1))
+    opened = pipeline.FundusPipeline.from_pretrained(student / "model")
+    assert torch.equal(opened(codes, noise), loaded(codes, noise))
+    assert [row["images"] for row in read_metrics(student / "metrics.jsonl")] == [32, 64, 96]
+
+
+def test_a_picture_of_a_student_takes_one_evaluation_per_step(student):
+    loaded, _ = pipeline.load(student)
+    calls = []
+    loaded.unet.register_forward_hook(lambda *_: calls.append(1))
+    loaded(torch.from_numpy(UNKNOWN).repeat(2, 1), torch.randn(2, *loaded.shape))
+    assert len(calls) == 4
+
+
+def weights(run: Path) -> dict[str, str]:
+    return {p.parent.name: sha256(p) for p in sorted((run / "model").rglob("*.safetensors"))}
+
+
+def test_a_resumed_student_equals_an_uninterrupted_one(student, teacher, records, tmp_path):
+    for images in (32, 64, 96):
+        distill(TINY.model_copy(update={"images": images}), teacher, [records], tmp_path / "run")
+    assert weights(tmp_path / "run") == weights(student)
+    assert sha256(tmp_path / "run/state.pt") == sha256(student / "state.pt")
+    assert read_metrics(tmp_path / "run/metrics.jsonl") == read_metrics(student / "metrics.jsonl")
+    before = (tmp_path / "run/state.pt").stat().st_mtime_ns
+    distill(TINY, teacher, [records], tmp_path / "run")
+    assert (tmp_path / "run/state.pt").stat().st_mtime_ns == before
+
+
+def test_a_student_of_two_steps_comes_from_one_of_four(student, records, tmp_path):
+    config = TINY.model_copy(update={"steps": 2, "images": 32})
+    distill(config, student, [records], tmp_path / "two")
+    loaded, _ = pipeline.load(tmp_path / "two")
+    assert loaded.config["student"] == {"steps": 2, "guidance": 2.0}
+
+
+def invoke(*arguments: object):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def test_generate_takes_the_steps_of_a_student(student, tmp_path):
+    line = (
+        "generate",
+        "--model",
+        student,
+        "--n",
+        16,
+        "--batch",
+        8,
+        "--out",
+        tmp_path / "few",
+        "--workers",
+        1,
+    )
+    result = invoke(*line)
+    assert result.exit_code == 0, result.output
+    asked = read_json(tmp_path / "few/plan.json")
+    assert (asked["steps"], asked["guidance"]) == (4, 1.0) and "student" in asked["solver"]
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--steps", 20], "--steps 20: the generator was distilled to 4 steps with guidance 2 in it; leave"),
+        (
+            ["--guidance", 3],
+            "--guidance 3: the generator was distilled to 4 steps with guidance 2 in it; leave",
+        ),
+    ],
+)
+def test_a_student_is_not_asked_for_what_it_was_not_made_for(student, tmp_path, flags, message):
+    result = invoke("generate", "--model", student, "--n", 5, "--out", tmp_path / "out", *flags)
+    assert result.exit_code == 2 and result.stderr.startswith(f"synth: {message}")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        (["steps=3"], "--set: steps=3 must divide 1000"),
+        (["batch=20"], "--set: batch=20 must be a multiple of micro_batch=16"),
+        (["teacher_steps=10"], "teacher_steps=10: must divide 1000 and be a multiple of the student's 4"),
+        (["hops=3"], "hops=3: must divide the 10 of the teacher's steps in one step"),
+    ],
+)
+def test_steps_that_do_not_go_together_are_one_clear_line(teacher, records, tmp_path, settings, message):
+    flags = [part for setting in settings for part in ("--set", setting)]
+    result = invoke("distill", "--model", teacher, "--data", records, "--out", tmp_path / "out", *flags)
+    assert result.exit_code == 2 and result.stderr.startswith(f"synth: {message}"), result.stderr
+    assert result.stderr.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def test_a_student_cannot_be_taught_more_than_it_holds(student, records, tmp_path):
+    with pytest.raises(
+        UserError, match=r"teacher_steps=20, guidance=None: the teacher is a student of 4 steps"
+    ):
+        distill(
+            TINY.model_copy(update={"steps": 2, "teacher_steps": 20}), student, [records], tmp_path / "out"
+        )
+    with pytest.raises(UserError, match="teacher_steps=4: must divide 1000"):
+        distill(TINY, student, [records], tmp_path / "out")
+
+
+def test_another_teacher_in_the_same_run_folder_is_refused(student, teacher, records, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(teacher / "model", other)
+    (other / "mix.json").write_text("[]\n")
+    with pytest.raises(UserError, match=r"holds another run \(teacher is"):
+        distill(TINY, other, [records], student)
+
+
+def test_photographs_do_not_void_the_privacy_of_a_teacher(teacher, records, tmp_path):
+    private = tmp_path / "private"
+    shutil.copytree(teacher / "model", private)
+    known = json.loads((private / "visionclip.json").read_text())
+    (private / "visionclip.json").write_text(json.dumps(known | {"differential_privacy": {"epsilon": 8.0}}))
+    with pytest.raises(UserError, match=r"photographs would void the differential privacy of .*private"):
+        distill(TINY, private, [records], tmp_path / "out")
+    line = ("generate", "--model", private, "--n", 16, "--batch", 8, "--steps", 2, "--workers", 1)
+    assert invoke(*line, "--out", tmp_path / "drawn").exit_code == 0
+    made = distill(TINY.model_copy(update={"images": 32}), private, [tmp_path / "drawn"], tmp_path / "out")
+    assert pipeline.facts(made)["differential_privacy"] == {"epsilon": 8.0}
