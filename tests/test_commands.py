@@ -14,6 +14,7 @@ FLAGS = {
     "synth phantom": "--n --out",
     "synth train": "--data --out --config --set --dp-epsilon --dp-delta",
     "synth generate": "--n --model --out --seed --labels --steps --guidance --format --engine --shards --dry-run",
+    "synth distill": "--model --data --out --steps --config --set",
     "synth evaluate": "--data --real --out --size --features --config --set --show-training-photographs",
     "synth verify": "",
     "synth push": "--repo --private --licence --dry-run",
