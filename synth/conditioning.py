@@ -65,7 +65,7 @@ class LabelConditioning(ModelMixin, ConfigMixin):
     """
 
     @register_to_config
-    def __init__(self, width: int, conditions: dict[str, int] | None = None) -> None:
+    def __init__(self, width: int, conditions: dict[str, int] | None = None, text: int = 0) -> None:
         super().__init__()
         known = conditions or CONDITIONS
         starts = [0, *np.cumsum([values + 1 for values in known.values()]).tolist()]
@@ -78,7 +78,19 @@ class LabelConditioning(ModelMixin, ConfigMixin):
                 self.table.weight[start + values] = 0
                 if values == 2:
                     self.table.weight[start] = 0
+        self.projected = nn.Linear(text, width, bias=False) if text else None
+        if self.projected:
+            nn.init.zeros_(self.projected.weight)  # captions begin to count as they are learnt
 
-    def forward(self, codes: Tensor) -> Tensor:
-        """(B, L) int64 codes -> (B, width)."""
-        return self.table(codes + self.starts).sum(dim=1)
+    def forward(self, told: Tensor) -> Tensor:
+        """(B, L) codes, or (B, L + D) with the vector of a caption behind them -> (B, width)."""
+        codes, text = told[:, : len(self.starts)], told[:, len(self.starts) :]
+        vector = self.table(codes.long() + self.starts).sum(dim=1)
+        return vector + self.projected(text) if self.projected and text.shape[1] else vector
+
+
+def unconditional(told: Tensor) -> Tensor:
+    """What `told` is where nothing is known: every label unknown, no caption."""
+    unknown = torch.zeros_like(told)
+    unknown[:, : len(UNKNOWN)] = torch.from_numpy(UNKNOWN).to(told)
+    return unknown

@@ -22,6 +22,7 @@ from synth.fundus.images import Preprocessing
 from synth.fundus.pictures import pixels
 from synth.fundus.records import LABELS, read_table
 from synth.fundus.vocabulary import FLAGS
+from synth.prompts import Captions
 
 FEWEST = 5  # subjects behind a label or combination before a generator tells, or repeats, it
 
@@ -32,7 +33,7 @@ class Step(NamedTuple):
     images: Tensor
     """(B, 3, S, S) in [-1, 1]."""
     codes: Tensor
-    """(B, L) int64 label codes."""
+    """(B, L) int64 label codes; or (B, L + D) float32 with the vectors of captions behind them."""
     noise: Tensor
     """(B, C, H, W) standard normal."""
     time: Tensor
@@ -43,12 +44,19 @@ class Examples:
     """The pictures of split `train` of some folders, as an endless walk in which nothing is dropped."""
 
     def __init__(
-        self, folders: Sequence[Path], preprocessing: Preprocessing, cache: Path, seed: int, balance: float
+        self,
+        folders: Sequence[Path],
+        preprocessing: Preprocessing,
+        cache: Path,
+        seed: int,
+        balance: float,
+        captions: Captions | None = None,
     ) -> None:
         self._pictures = [pixels(folder, ["train"], preprocessing, cache) for folder in folders]
         self._ends = np.cumsum([len(p) for p in self._pictures])
         table = read_training(folders)
         self.codes = codes(table)
+        self.captions = captions
         self._seed = seed
         self._shares = np.cumsum(repeats(table, balance)) if balance else None
 
@@ -97,15 +105,29 @@ class Examples:
         pictures, told = self[rows], self.codes[rows]
         noise = np.empty((len(rows), *shape), np.float32)
         time = np.empty(len(rows), np.int64)
+        said = []
         for place, rng in enumerate(chances):
-            if rng.random() < 0.5 and flip:
+            if mirrored := rng.random() < 0.5 and flip:
                 pictures[place] = pictures[place, :, ::-1].copy()
                 told[place] = mirror(told[place])
-            if rng.random() < label_dropout:
+            if untold := rng.random() < label_dropout:
                 told[place] = UNKNOWN
             time[place] = rng.integers(STEPS)
             rng.standard_normal(dtype=np.float32, out=noise[place])
+            if self.captions:
+                # A caption tells the side of the eye, which a mirrored picture contradicts.
+                said.append(self._caption(rows[place], rng, mirrored or untold))
+                if rng.random() < 0.5 and said[-1].any():  # a caption must also do alone
+                    told[place] = UNKNOWN
+        told = np.concatenate([told.astype(np.float32), said], axis=1) if said else told
         return Step(as_tensor(pictures), *map(torch.from_numpy, (told, noise, time)))
+
+    def _caption(self, row: int, rng: np.random.Generator, none: bool) -> np.ndarray:
+        """(D,) float32: the Chinese or the English caption of a picture, or none."""
+        assert self.captions
+        language = rng.integers(3)
+        none |= bool(language == 2)
+        return self.captions.vectors[-1 if none else self.captions.places[row, language]]
 
 
 def as_tensor(pictures: np.ndarray) -> Tensor:

@@ -7,6 +7,7 @@ from diffusers import UNet2DModel  # type: ignore[attr-defined]
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
+from synth import prompts
 from synth.base.config import Config
 from synth.conditioning import LabelConditioning
 from synth.latent import LatentConfig, LatentSpace
@@ -26,6 +27,8 @@ class NetworkConfig(Config):
     """Residual blocks at each resolution."""
     attention_from: NonNegativeInt = 2
     """Self-attention from this resolution down, 0 being the finest."""
+    captions: str | None = None
+    """A text encoder of `transformers`, its folder or its name on the hub: captions are a condition beside labels."""
     latent: LatentConfig | None = None
     """Denoise the latents of an autoencoder, which is trained first (`autoencoder`): for 256 px and more."""
 
@@ -72,7 +75,7 @@ class Denoiser(nn.Module):
             norm_num_groups=GROUPS,
             class_embed_type="identity",
         )
-        self.conditioning = LabelConditioning(config.channels[0] * 4)
+        self.conditioning = LabelConditioning(config.channels[0] * 4, text=prompts.width(config.captions))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -86,7 +89,7 @@ class Denoiser(nn.Module):
         Args:
             noisy: (B, C, H, W) standardised bands with noise.
             step:  (B,) int64 diffusion step.
-            codes: (B, L) int64 label codes.
+            codes: (B, L) label codes, or (B, L + D) with the vectors of captions behind them.
         """
         return self.unet(placed(noisy), step, class_labels=self.conditioning(codes)).sample
 

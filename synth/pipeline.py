@@ -23,7 +23,7 @@ from torch import Tensor
 from synth import publication
 from synth.base.errors import UserError
 from synth.base.runs import disk_error, read_json, write_json
-from synth.conditioning import UNKNOWN, LabelConditioning
+from synth.conditioning import LabelConditioning, unconditional
 from synth.latent import LatentSpace
 from synth.location import FORMAT as FORMAT
 from synth.location import INTERVAL as INTERVAL
@@ -78,7 +78,7 @@ class FundusPipeline(DiffusionPipeline):
         """Draw one picture per row.
 
         Args:
-            codes:    (B, L) int64 label codes.
+            codes:    (B, L) int64 label codes, or (B, L + D) float32 with the vectors of captions behind them.
             noise:    (B, C, H, W) standard normal; the picture is a function of codes and noise.
             steps:    solver steps; None is 20, or those of a student.
             guidance: scale of classifier-free guidance (2207.12598), 1 is none; None is 2, or a student's 1.
@@ -91,8 +91,7 @@ class FundusPipeline(DiffusionPipeline):
             UserError: a student is asked for other steps than its own, or for more guidance.
         """
         steps, guidance = manner(self.config["student"], steps, guidance)
-        unknown = torch.from_numpy(UNKNOWN).to(codes).expand_as(codes)
-        told, untold = self.conditioning(codes), self.conditioning(unknown)
+        told, untold = self.conditioning(codes), self.conditioning(unconditional(codes))
         self.scheduler.set_timesteps(steps, device=noise.device)
         last = self.scheduler.config["num_train_timesteps"]
         sample = noise

@@ -37,6 +37,7 @@ class Draw(NamedTuple):
     labels: dict[str, Any]
     seed: int
     noise: np.ndarray
+    prompt: str | None = None
 
 
 def make(
@@ -71,7 +72,7 @@ def make(
         ("seed", seed, 0),
         ("batch", batch, 1),
     ):
-        if value < least:
+        if not value >= least:  # nan neither
             raise UserError(f"--{name} {value}: must be at least {least}")
     if not 1 <= quality <= 100:
         raise UserError(f"--quality {quality}: must be 1 to 100")
@@ -99,7 +100,18 @@ def make(
         "libraries": versions(),
         "labels": labels if named else "file",
         "mix": mix,
+        **_text_encoder(model, mix),
     }
+
+
+def _text_encoder(model: Path, mix: list[dict[str, Any]]) -> dict[str, Any]:
+    """The text encoder that the prompts of a mix are for; nothing without prompts."""
+    if not any("prompt" in entry for entry in mix):
+        return {}
+    said = read_json(model / "visionclip.json").get("captions")
+    if said is None:
+        raise UserError(f"{model}: was trained without captions ('network.captions') and takes no prompt")
+    return {"captions": said}
 
 
 def weights_fingerprint(folder: Path) -> str:
@@ -109,7 +121,7 @@ def weights_fingerprint(folder: Path) -> str:
 
 
 def read_mix(path: Path) -> list[dict[str, Any]]:
-    """The label distribution in a YAML file: `mix:` is a list of {weight, labels}.
+    """The label distribution in a YAML file: `mix:` is a list of {weight, labels}, and a prompt where wanted.
 
     Raises:
         UserError: a key, a weight or a label is wrong.
@@ -123,8 +135,10 @@ def read_mix(path: Path) -> list[dict[str, Any]]:
         raise UserError(f"{path}: key 'mix' must be a list of {{weight: …, labels: {{…}}}}")
     for place, entry in enumerate(mix):
         where = f"{path}: mix[{place}]"
-        if not isinstance(entry, dict) or set(entry) != {"weight", "labels"}:
-            raise UserError(f"{where}: must have exactly 'weight' and 'labels'")
+        if not isinstance(entry, dict) or {*entry, "prompt"} != {"weight", "labels", "prompt"}:
+            raise UserError(f"{where}: must have 'weight' and 'labels', and may have 'prompt'")
+        if "prompt" in entry and (not isinstance(entry["prompt"], str) or not entry["prompt"].strip()):
+            raise UserError(f"{where}: prompt={entry['prompt']!r} must be a sentence")
         if not isinstance(entry["weight"], int | float) or entry["weight"] <= 0:
             raise UserError(f"{where}: weight={entry['weight']!r} must be a positive number")
         labels = entry["labels"] or {}
@@ -163,12 +177,12 @@ def draws(plan: Plan, indices: range, shape: tuple[int, int, int], attempt: int 
     for index in indices:
         rng = np.random.Generator(np.random.Philox(key=[plan["seed"], index]))
         choice = bisect.bisect_right(bounds, rng.random() * bounds[-1])
-        labels = plan["mix"][min(choice, len(bounds) - 1)]["labels"]
+        entry = plan["mix"][min(choice, len(bounds) - 1)]
         if attempt:
             # The third word of the counter: 2**128 numbers away from the first attempt.
             rng = np.random.Generator(np.random.Philox(key=[plan["seed"], index], counter=[0, 0, attempt, 0]))
         seed = int(rng.integers(2**63))
-        yield Draw(labels, seed, rng.standard_normal(shape, np.float32))
+        yield Draw(entry["labels"], seed, rng.standard_normal(shape, np.float32), entry.get("prompt"))
 
 
 def describe(plan: Plan, cost: dict[str, Any]) -> str:

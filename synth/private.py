@@ -31,6 +31,7 @@ from synth.fundus.records import data_fingerprint, read_table
 from synth.fundus.vocabulary import FLAGS, SIDE_KEYS
 from synth.gradients import NoisyOptimizer, per_sample, randomness
 from synth.network import Denoiser
+from synth.prompts import Captions, captions
 from synth.provenance import Origin, origins
 from synth.wavelet import WaveletSpace
 
@@ -61,8 +62,10 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path) -> Path:
     from synth.training import export
 
     rows_of = _patients(data)
-    mechanism, sources = _claim(config, data, run, len(rows_of)), origins(data)
-    examples = Examples(data, config.preprocessing, run / "cache", config.seed, balance=0)
+    mechanism = _claim(config, data, run, len(rows_of))
+    texts = captions(config.network.captions, data, run / "cache")
+    examples = Examples(data, config.preprocessing, run / "cache", config.seed, 0, texts)
+    behind = _behind(origins(data), texts)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     torch.manual_seed(config.seed)
@@ -106,12 +109,12 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path) -> Path:
             bar.update(config.batch)
             averages.step(seen, config.batch)
             if seen % config.save_every == 0 or seen == config.images:
-                told = _told(accountant, mechanism, sources)
+                told = _told(accountant, mechanism, behind)
                 _save(run, seen, secret, parts, losses, told)
                 export(run, seen, config, denoiser, averages, space, told, MIX)
                 losses.clear()
 
-    export(run, seen, config, denoiser, averages, space, _told(accountant, mechanism, sources), MIX)
+    export(run, seen, config, denoiser, averages, space, _told(accountant, mechanism, behind), MIX)
     return run / "model"
 
 
@@ -204,14 +207,17 @@ def _phantoms(config: "TrainConfig") -> Tensor:
     return as_tensor(np.stack(pictures))
 
 
-def _told(accountant: PRVAccountant, mechanism: budget.Mechanism, sources: list[Origin]) -> dict[str, Any]:
-    """What the model's folder says of its data: the guarantee, and nothing that was measured on them."""
+def _behind(sources: list[Origin], texts: Captions | None) -> dict[str, Any]:
+    """What the model's folder says of its data: nothing that was measured on them."""
+    named = [{name: value for name, value in origin.items() if name != "images"} for origin in sources]
+    return {"data": None, "trained_on": named, **({"captions": texts.said} if texts else {})}
+
+
+def _told(accountant: PRVAccountant, mechanism: budget.Mechanism, behind: dict[str, Any]) -> dict[str, Any]:
+    """The same with the guarantee."""
     steps = sum(times for _, _, times in accountant.history)
     return {
-        "data": None,
-        "trained_on": [
-            {name: value for name, value in origin.items() if name != "images"} for origin in sources
-        ],
+        **behind,
         "differential_privacy": {
             "epsilon": budget.spent(accountant.history, mechanism["delta"]),
             **mechanism,

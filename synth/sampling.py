@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from synth import prompts
 from synth.base.config import fingerprint
 from synth.conditioning import code
 from synth.filters import Filters, folder, sift
@@ -77,9 +78,9 @@ class Sampler:
             asked = list(draws(self.plan, range(first, first + size), self.pipeline.shape))
             kept = min(size, end - first)
             if self._filters is None:
-                yield Batch(first, asked[:kept], self._sample(asked)[:kept])
+                yield Batch(first, asked[:kept], self.sample(asked)[:kept])
                 continue
-            found, rejected = sift(first, asked, kept, self._sample, self._again(first), self._filters.judge)
+            found, rejected = sift(first, asked, kept, self.sample, self._again(first), self._filters.judge)
             counts.update(rejected)
             yield Batch(first, [c.draw for c in found], torch.stack([c.picture for c in found]))
 
@@ -92,11 +93,14 @@ class Sampler:
 
         return draw
 
-    def _sample(self, asked: list[Draw]) -> torch.Tensor:
+    def sample(self, asked: list[Draw]) -> torch.Tensor:
         """(B, S, S, 3) uint8 of one whole batch."""
-        device = self.pipeline.device
+        device, told = self.pipeline.device, np.stack([code(draw.labels) for draw in asked])
+        if "captions" in self.plan:
+            vectors = prompts.embedded([draw.prompt for draw in asked], self.plan["captions"])
+            told = np.concatenate([told.astype(np.float32), vectors], axis=1)
         return self.pipeline(
-            torch.from_numpy(np.stack([code(draw.labels) for draw in asked])).to(device),
+            torch.from_numpy(told).to(device),
             torch.from_numpy(np.stack([draw.noise for draw in asked])).to(device),
             steps=self.plan["steps"],
             guidance=self.plan["guidance"],
@@ -113,12 +117,15 @@ class Sampler:
 def record(plan: Plan, digest: str, index: int, draw: Draw, picture: np.ndarray) -> Row:
     """Image `index` of a plan as a row: captioned and encoded; `picture` is (S, S, 3) uint8."""
     name = f"{digest[:12]}-{index:09d}"
+    captions = {"zh": write(draw.labels, "zh", draw.seed), "en": write(draw.labels, "en", draw.seed)}
+    if draw.prompt:
+        captions["zh" if any("一" <= letter <= "鿿" for letter in draw.prompt) else "en"] = draw.prompt
     return row(
         id=name,
         subject_id=name,
         image={"bytes": encode(picture, plan["jpeg_quality"]), "path": None},
-        caption_zh=write(draw.labels, "zh", draw.seed),
-        caption_en=write(draw.labels, "en", draw.seed),
+        caption_zh=captions["zh"],
+        caption_en=captions["en"],
         **draw.labels,
         source="visionclip",
         seed=draw.seed,

@@ -25,6 +25,7 @@ from synth.fundus.records import data_fingerprint
 from synth.fundus.vocabulary import VERSION as VOCABULARY
 from synth.latent import LatentSpace
 from synth.network import Denoiser, NetworkConfig
+from synth.prompts import captions
 from synth.provenance import origins
 from synth.wavelet import WaveletSpace
 
@@ -131,7 +132,8 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path) -> Path:
     wanted = {"config": config.model_dump(mode="json"), "data": data_fingerprint(*data)}
     with accelerator.main_process_first():
         claim(run, "config.json", wanted, "run", free=_FREE)
-        examples = Examples(data, config.preprocessing, run / "cache", config.seed, config.balance)
+        texts = captions(config.network.captions, data, run / "cache")
+        examples = Examples(data, config.preprocessing, run / "cache", config.seed, config.balance, texts)
 
     accelerator.init_trackers("visionclip")
     torch.manual_seed(config.seed)
@@ -141,6 +143,8 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path) -> Path:
     space, quality = _space(config, data, examples, accelerator, run)
     schedule = diffusion.noising()
     behind = {"data": data_fingerprint(*data), "trained_on": origins(data), **quality}
+    if texts:
+        behind["captions"] = texts.said
     averages = PowerAverages(denoiser, config.averages)
     optimizer = torch.optim.AdamW(denoiser.parameters(), lr=config.lr)
     seen = _resume(run, denoiser, optimizer, averages)
