@@ -200,7 +200,8 @@ def describe(plan: Plan, cost: dict[str, Any]) -> str:
     if "filters" in plan:
         lines.append(_filters(plan["filters"]))
     for entry in plan["mix"][:12]:
-        shown = {k: v for k, v in entry["labels"].items() if v not in (None, 0, [])}
+        told = entry["labels"] | ({"prompt": entry["prompt"]} if "prompt" in entry else {})
+        shown = {k: v for k, v in told.items() if v not in (None, 0, [])}
         lines.append(f"{entry['weight'] / total:7.2%}  {json.dumps(shown, ensure_ascii=False)}")
     if len(plan["mix"]) > 12:
         lines.append(f"        and {len(plan['mix']) - 12} more label combinations")
