@@ -57,10 +57,9 @@ def test_the_page_of_the_demo_carries_everything_in_itself(tmp_path):
             for i, each in enumerate(labels)
         ]  # fmt: skip
         write_records(tmp_path / name, rows, {"kind": name})
-    for name in ("generator", "clip"):
-        (tmp_path / name).mkdir()
-        append_metrics(tmp_path / name / "metrics.jsonl", images=8, loss=1.5)
-        append_metrics(tmp_path / name / "metrics.jsonl", images=16, loss=1.2)
+    (tmp_path / "clip").mkdir()
+    append_metrics(tmp_path / "clip" / "metrics.jsonl", images=8, loss=1.5)
+    append_metrics(tmp_path / "clip" / "metrics.jsonl", images=16, loss=1.2)
     answer = {"word": "REVEALS", "level": "weak", "why": "lower bound of AUC 0.6 > 0.52"}
     number = {"value": 0.7, "low": 0.6, "high": 0.8, "patients": 6}
     attribute = {"name": "sex", "reveals": answer, "training_adds": answer, "patients": 6, "images": 6,

@@ -111,9 +111,7 @@ def build(out: Path, commands: Sequence[dict[str, Any]]) -> None:
     html = environment.get_template("page.html.j2").render(
         sheet=sheet,
         count={"phantoms": len(phantoms.rows), "synthetic": len(synthetic.rows)},
-        curves=curves(
-            {"generator": out / "generator" / "metrics.jsonl", "CLIP": out / "clip" / "metrics.jsonl"}
-        ),
+        curves=curves({"CLIP": out / "clip" / "metrics.jsonl"}),
         evaluation=read_json(out / "eval" / "report.json"),
         audit=read_json(out / "audit" / "report.json"),
         commands=commands,

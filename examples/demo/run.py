@@ -1,4 +1,4 @@
-"""The whole path on phantoms: pictures, a generator, synthetic pairs, a CLIP, its audit, one page.
+"""The whole path: synthetic pairs from the generator that ships, a CLIP, phantoms to test it on, its audit, one page.
 
     python examples/demo/run.py --out demo
 
@@ -34,18 +34,13 @@ def steps(folder: Path) -> list[Step]:
     out = shlex.quote(str(folder))
     return [
         Step(
-            "phantoms with ground truth, in place of private photographs",
+            "phantoms with ground truth, to test on in place of patients",
             f"synth phantom --n 1200 --out {out}/phantoms --size 96"
             " --age-strength 0.6 --sex-strength 0.3 --race-strength 0.6",
         ),
         Step(
-            "a generator, trained on them",
-            f"torchrun --nproc_per_node 2 -m synth train --config {CONFIGS}/synth/demo.yaml"
-            f" --data {out}/phantoms --out {out}/generator",
-        ),
-        Step(
-            "captioned synthetic pictures",
-            f"synth generate --model {out}/generator --n 600 --steps 12 --out {out}/synthetic --seed 1",
+            "captioned synthetic photographs, from the generator that ships",
+            f"synth generate --n 800 --seed 1 --out {out}/synthetic",
         ),
         Step("what they look like", f"synth preview {out}/synthetic --out {out}/sheet.png"),
         Step(
@@ -54,7 +49,7 @@ def steps(folder: Path) -> list[Step]:
         ),
         Step(
             "zero-shot, on phantoms that it never saw",
-            f"clip eval --model {out}/clip/ckpt.pt --data {out}/phantoms --split test --out {out}/eval",
+            f"clip eval --model {out}/clip/ckpt.pt --data {out}/phantoms --split all --out {out}/eval",
         ),
         Step(
             "what it reveals about age, sex and race",
