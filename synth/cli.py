@@ -193,7 +193,8 @@ def distill(
 def generate(
     n: Annotated[int, typer.Option(help="how many images")],
     model: Annotated[
-        Path | None, typer.Option(help="a run of 'synth train', or a generator's folder")
+        Path | None,
+        typer.Option(help="a run of 'synth train', or a generator's folder; else the one that ships"),
     ] = None,
     out: Out = Path("synthetic"),
     seed: Annotated[int, typer.Option(help="another seed, other images")] = 0,
@@ -247,6 +248,12 @@ def generate(
     from synth.generate import generate
     from synth.publish import publish
 
+    if private and not push_to_hub:
+        raise UserError("--private goes with --push-to-hub")
+    if ray_address and engine != "ray":
+        raise UserError(f"--ray-address '{ray_address}' goes with --engine ray")
+    if licence is not None:
+        publication.check_licence({"licence": licence})
     folder = location.locate(model or location.SHIPPED)
     known = location.facts(folder)
     asked = plan.make(folder, n, seed, labels, steps, guidance, batch, quality, format)

@@ -87,7 +87,7 @@ def check_repo(repo: str) -> None:
     else:
         repo_is_named = "/" in repo
     if not repo_is_named:
-        raise UserError(f"--repo '{repo}': write it as NAME/REPO, of letters, digits, '-', '_' and '.'")
+        raise UserError(f"repository '{repo}': write it as NAME/REPO, of letters, digits, '-', '_' and '.'")
 
 
 def check_hub() -> str:
@@ -177,13 +177,13 @@ def _upload(folder: Path, repo: str, kind: str, private: bool, files: list[str])
         there = api.model_info(repo) if kind == "model" else api.dataset_info(repo)
         if private and not there.private:
             raise UserError(
-                f"--repo '{repo}': exists and is public; make it private there, or choose another"
+                f"repository '{repo}': exists and is public; make it private there, or choose another"
             )
         others = {file.rfilename for file in there.siblings or ()} - set(files)
         foreign = sorted(name for name in others if name.endswith(_HEAVY))
         if foreign:
             raise UserError(
-                f"--repo '{repo}': holds other data ({foreign[0]}); delete it there, or choose another"
+                f"repository '{repo}': holds other data ({foreign[0]}); delete it there, or choose another"
             )
         sent = api.upload_folder(
             repo_id=repo,
@@ -195,12 +195,12 @@ def _upload(folder: Path, repo: str, kind: str, private: bool, files: list[str])
     except HfHubHTTPError as error:
         reason = error.server_message or str(error).splitlines()[0]
         raise UserError(
-            f"--repo '{repo}': {api.endpoint} answers {error.response.status_code} ({reason})"
+            f"repository '{repo}': {api.endpoint} answers {error.response.status_code} ({reason})"
         ) from None
     except httpx2.HTTPError as error:
         raise UserError(f"{api.endpoint}: cannot be reached ({error}); {remedy}") from None
     except RuntimeError as error:  # of a single file, from the uploading threads
         raise UserError(
-            f"--repo '{repo}': upload broke off ({str(error).splitlines()[0]}); {remedy}"
+            f"repository '{repo}': upload broke off ({str(error).splitlines()[0]}); {remedy}"
         ) from None
     return sent.oid
