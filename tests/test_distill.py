@@ -270,10 +270,18 @@ def test_photographs_do_not_void_the_privacy_of_a_teacher(teacher, records, tmp_
     private = tmp_path / "private"
     shutil.copytree(teacher / "model", private)
     known = json.loads((private / "visionclip.json").read_text())
-    (private / "visionclip.json").write_text(json.dumps(known | {"differential_privacy": {"epsilon": 8.0}}))
+    spent = {
+        "epsilon": 8.0,
+        "delta": 1e-5,
+        "unit": "patient (subject_id)",
+        "patients": 24,
+        "noise_multiplier": 1.0,
+    }
+    spent |= {"clipping_norm": 1.0, "accountant": "prv", "steps": 6, "sampling_rate": 0.5}
+    (private / "visionclip.json").write_text(json.dumps(known | {"differential_privacy": spent}))
     with pytest.raises(UserError, match=r"photographs would void the differential privacy of .*private"):
         distill(TINY, private, [records], tmp_path / "out")
     line = ("generate", "--model", private, "--n", 16, "--batch", 8, "--steps", 2, "--workers", 1)
     assert invoke(*line, "--out", tmp_path / "drawn").exit_code == 0
     made = distill(TINY.model_copy(update={"images": 32}), private, [tmp_path / "drawn"], tmp_path / "out")
-    assert pipeline.facts(made)["differential_privacy"] == {"epsilon": 8.0}
+    assert pipeline.facts(made)["differential_privacy"] == spent
