@@ -335,3 +335,16 @@ def test_a_contact_sheet_grows_with_the_shards_and_ends_the_same_for_every_launc
     sheet.show()
     assert (out / "preview.png").read_bytes() == (whole / "preview.png").read_bytes()
     assert Image.open(out / "preview.png").size[1] > half[1]
+
+
+def test_a_slurm_array_and_its_last_job_write_the_whole_set(model, whole, tmp_path):
+    out, path = tmp_path / "out", f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    flags = "--steps 2 --guidance 1 --batch 4 --workers 1"
+    told = {**os.environ, "PATH": path, "MODEL": str(model), "OUT": str(out), "N": "60", "FLAGS": flags}
+    for task in "10":
+        array = {"SLURM_ARRAY_TASK_ID": task, "SLURM_ARRAY_TASK_COUNT": "2"}
+        subprocess.run(["bash", "examples/slurm/generate.sbatch"], env=told | array, check=True)
+    done = subprocess.run(
+        ["bash", "examples/slurm/verify.sbatch"], env=told, check=True, capture_output=True, text=True
+    )
+    assert hashes(out) == hashes(whole) and "shards_written: 0" in done.stdout
