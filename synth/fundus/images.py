@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, UnidentifiedImageError
+from pydantic import PositiveInt
 from scipy import ndimage
 
 from synth.base.config import Config
@@ -27,7 +28,7 @@ class Preprocessing(Config):
     """`fov-square`: crop to the field of view, blacken the surround, pad to a square, resize; `squash`: resize only (Chinese-CLIP)."""
     version: Literal[1] = 1
     """Raised whenever the same bytes would give another array."""
-    size: int = 64
+    size: PositiveInt = 64
     """Pixels a side of the result."""
 
     def __call__(self, data: bytes, where: str = "image") -> np.ndarray:
