@@ -217,7 +217,7 @@ def main() -> None:
             found = worth(generator, student, asked.data, config, 320 if asked.quick else 4000, Path(scratch))
         for name, numbers in found["of"].items():
             shown = (
-                f"{key} {v['value']:.3f} ({v['low']:.3f} to {v['high']:.3f})" for key, v in numbers.items()
+                f"{key} {v['value']:.3g} ({v['low']:.3g} to {v['high']:.3g})" for key, v in numbers.items()
             )
             print(f"{name}: {', '.join(shown)}")
     facts = {"benchmark": "generate", "quick": asked.quick, "batch": BATCH, "student": student.config["student"],

@@ -83,7 +83,8 @@ def drawn(network: torch.nn.Module, steps: int, noise: torch.Tensor) -> torch.Te
     schedule, codes = diffusion.jumps(), torch.zeros(len(noise), len(UNKNOWN), dtype=torch.int64)
     schedule.set_timesteps(steps)
     for step in schedule.timesteps:
-        noise = schedule.step(network(noise, step.expand(len(noise)), codes), step, noise, return_dict=False)[
+        velocity = network(noise, step.expand(len(noise)), codes)
+        noise = schedule.step(velocity, step, noise, return_dict=False)[0]  # type: ignore[arg-type]
             0
         ]
     return noise
