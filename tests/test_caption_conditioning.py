@@ -53,8 +53,14 @@ def bert(path: Path, seed: int = 0) -> str:
     (path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]))
     BertTokenizer(str(path / "vocab.txt")).save_pretrained(path)
     torch.manual_seed(seed)
-    size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    BertModel(BertConfig(vocab_size=len(WORDS) + 5, **size)).save_pretrained(path)
+    shape = BertConfig(
+        vocab_size=len(WORDS) + 5,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+    )
+    BertModel(shape).save_pretrained(path)
     return str(path)
 
 
