@@ -85,8 +85,6 @@ def drawn(network: torch.nn.Module, steps: int, noise: torch.Tensor) -> torch.Te
     for step in schedule.timesteps:
         velocity = network(noise, step.expand(len(noise)), codes)
         noise = schedule.step(velocity, step, noise, return_dict=False)[0]  # type: ignore[arg-type]
-            0
-        ]
     return noise
 
 
