@@ -1,6 +1,6 @@
 """Intervals of distances between two sets of photographs, from random halves of the patients on either side."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -15,6 +15,8 @@ def estimates(
     whose: tuple[np.ndarray, np.ndarray],
     rounds: int,
     seed: int,
+    least: Sequence[float],
+    most: Sequence[float],
     confidence: float = 0.95,
 ) -> list[Estimate]:
     """K values on all rows, with intervals.
@@ -26,6 +28,7 @@ def estimates(
 
     Args:
         whose: the patient of each row on either side; patients are what is halved.
+        least: (K,) what the numbers cannot fall below, `most` what they cannot exceed; intervals end there.
     """
     rng = np.random.default_rng(seed)
     everyone = tuple(np.arange(len(each)) for each in whose)
@@ -33,11 +36,10 @@ def estimates(
     halved = np.stack([statistic(*(_half(each, rng) for each in whose)) for _ in range(rounds)])
     apart = halved - np.nanmean(halved, axis=0)
     tail = (1 - confidence) / 2
-    low, high = np.nanquantile(apart, [tail, 1 - tail], axis=0)
+    low, high = np.clip(value + np.nanquantile(apart, [tail, 1 - tail], axis=0), least, most)
     patients = min(len(np.unique(each)) for each in whose)
     return [
-        Estimate(float(v), float(v + a), float(v + b), patients)
-        for v, a, b in zip(value, low, high, strict=True)
+        Estimate(float(v), float(a), float(b), patients) for v, a, b in zip(value, low, high, strict=True)
     ]
 
 

@@ -52,7 +52,7 @@ def measure(
             return np.full(4, np.nan)
         return prdc(among[np.ix_(a, a)], own[np.ix_(b, b)], between[np.ix_(a, b)], k)
 
-    found = halves.estimates(statistic, whose, rounds, seed)
+    found = halves.estimates(statistic, whose, rounds, seed, least=[0] * 4, most=[1, 1, np.inf, 1])
     return dict(zip(NAMES, found, strict=True))
 
 
