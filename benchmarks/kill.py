@@ -287,7 +287,7 @@ def main() -> None:
 
             model = untrained(scratch / "untrained")
         found = measure(model, given.n or (400 if given.quick else 1600), kills, given.only or PARTS, scratch)
-    found |= {"damage": sorted(found["damage"])} if "damage" in found else {}
+    found |= {"damage": sorted(set(found["damage"]) - {"verify"})} if "damage" in found else {}
     print(json.dumps({"benchmark": "kill", "model": model.name, "cores": os.cpu_count(), **found}))
 
 
