@@ -42,13 +42,13 @@ class AutoencoderConfig(Config):
     """Stop after this many."""
     batch: PositiveInt = 32
     """Images per optimiser step, over all processes; lower it when memory runs out."""
-    lr: PositiveFloat = 5e-4
+    lr: PositiveFloat = 1e-3
     """AdamW's, after warm-up."""
     warmup: NonNegativeInt = 3_200
     """Images over which the rate rises from 0."""
     sharpness: NonNegativeFloat = 1.0
     """Weight of the Haar details in the loss, beside the pixels; 0 blurs."""
-    noise: NonNegativeFloat = 0.1
+    noise: NonNegativeFloat = 0.02
     """Deviation of what is added to the latents, which lie within +-3, while it learns."""
     save_every: PositiveInt = 51_200
     """Images between checkpoints; a killed run loses at most this many."""
@@ -117,7 +117,7 @@ def train(
         raise UserError(f"autoencoder.batch={config.batch} must be a multiple of the {processes} processes")
     optimizer = torch.optim.AdamW(space.autoencoder.parameters(), lr=config.lr)
     first = np.unique(examples.visited(np.arange(min(len(examples), _FITTED_ON))))
-    space.wavelet.fit(torch.cat(list(_batches(examples[first]))))
+    space.begin(torch.cat(list(_batches(examples[first]))))
     seen, known = _resume(run, space, optimizer)
     if accelerator.is_main_process:
         rewind_metrics(run / "autoencoder.jsonl", seen)

@@ -70,7 +70,7 @@ def test_latents_are_standardised_bounded_and_as_small_as_the_config_says():
     torch.manual_seed(0)
     space = LatentSpace(levels=1, **LATENT.model_dump())
     images = photographs(6)
-    space.wavelet.fit(images)
+    space.begin(images)
     space.fit(images)
     latents = space.encode(images)
     assert latents.shape == (6, 4, 8, 8) and space.factor == 4
@@ -78,6 +78,20 @@ def test_latents_are_standardised_bounded_and_as_small_as_the_config_says():
     assert latents.std(dim=(0, 2, 3)).numpy() == pytest.approx(np.ones(4), abs=1e-4)
     assert float(space.compress(100 * images).abs().max()) <= BOUND
     assert space.decode(latents).shape == images.shape and not latents.requires_grad
+
+
+def test_an_untrained_autoencoder_is_the_best_linear_code_of_patches():
+    from sklearn.decomposition import PCA
+
+    images = torch.nn.functional.interpolate(photographs(20, 4), 32, mode="bicubic")
+    space = LatentSpace(levels=1, **LATENT.model_dump())
+    space.begin(images)
+    patches = torch.nn.functional.pixel_unshuffle(images, 4).movedim(1, -1).flatten(0, 2).numpy()
+    known = PCA(4).fit(patches)
+    best = float(np.square(patches - known.inverse_transform(known.transform(patches))).mean())
+    assert float((space.decode(space.encode(images)) - images).square().mean()) == pytest.approx(
+        best, rel=0.02
+    )
 
 
 def test_either_space_tells_its_channels_and_factor_as_its_config_does():
