@@ -129,7 +129,9 @@ def _records(folder: Path, real: bool) -> tuple[list[str], list[Origin]]:
     paths = [path for split in SPLITS for path in shards(folder, split)]
     names = [*paths, *(path.with_suffix(".json") for path in paths)]
     # An import's plan.json and import.json name folders and files of the machine it ran on.
-    names += [folder / name for name in ("plan.json", "generator.json", "croissant.json") if drawn]
+    names += [
+        folder / name for name in ("plan.json", "generator.json", "croissant.json", "preview.png") if drawn
+    ]
     files = sorted(str(path.relative_to(folder)) for path in names if path.exists())
     if kind != "synthetic":
         return files, origins([folder])
