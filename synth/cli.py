@@ -213,6 +213,9 @@ def generate(
     shards: Annotated[str, typer.Option(help="I/N: only share I (from 0) of N, for a Slurm array")] = "0/1",
     workers: Annotated[int, typer.Option(help="processes; 0 is one per GPU, else one per core")] = 0,
     batch: Annotated[int, typer.Option(help="images per forward pass; part of the plan")] = 16,
+    precision: Annotated[
+        str, typer.Option(help="fp32, or bf16: faster on GPUs and CPUs that know it")
+    ] = "fp32",
     quality: Annotated[int, typer.Option(help="of the JPEG, 1 to 100")] = 95,
     reject_copies: Annotated[
         Path | None,
@@ -256,7 +259,7 @@ def generate(
         publication.check_licence({"licence": licence})
     folder = location.locate(model or location.SHIPPED)
     known = location.facts(folder)
-    asked = plan.make(folder, n, seed, labels, steps, guidance, batch, quality, format)
+    asked = plan.make(folder, n, seed, labels, steps, guidance, batch, quality, format, precision)
     if reject_copies or reject_mislabelled or label_classifier:
         from synth import filters
 

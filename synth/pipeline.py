@@ -91,14 +91,15 @@ class FundusPipeline(DiffusionPipeline):
             UserError: a student is asked for other steps than its own, or for more guidance.
         """
         steps, guidance = manner(self.config["student"], steps, guidance)
-        told, untold = self.conditioning(codes), self.conditioning(unconditional(codes))
+        told, untold = (self.conditioning(c).to(self.unet.dtype) for c in (codes, unconditional(codes)))
         self.scheduler.set_timesteps(steps, device=noise.device)
         last = self.scheduler.config["num_train_timesteps"]
         sample = noise
         for step in self.scheduler.timesteps:
-            velocity = self.unet(placed(sample), step, class_labels=told).sample
+            noisy = placed(sample).to(self.unet.dtype)
+            velocity = self.unet(noisy, step, class_labels=told).sample.float()
             if guidance != 1 and interval[0] <= float(step) / last <= interval[1]:
-                free = self.unet(placed(sample), step, class_labels=untold).sample
+                free = self.unet(noisy, step, class_labels=untold).sample.float()
                 velocity = free + guidance * (velocity - free)
             sample = self.scheduler.step(velocity, step, sample, return_dict=False)[0]  # type: ignore[arg-type]
         images = self.space.decode(sample)

@@ -22,6 +22,8 @@ from synth.location import manner
 Plan = dict[str, Any]
 """What a run of `synth generate` was asked for, as it stands in plan.json; its fingerprint names the run."""
 
+PRECISIONS = ("fp32", "bf16")
+
 
 class Shard(NamedTuple):
     """One file of a plan: images `first` to `first + rows`."""
@@ -50,6 +52,7 @@ def make(
     batch: int = 16,
     quality: int = 95,
     format: str = "parquet",
+    precision: str = "fp32",
 ) -> Plan:
     """The plan of `n` images from a generator's folder.
 
@@ -59,6 +62,7 @@ def make(
         batch:   images per forward pass.
         quality: of the JPEG, 1 to 100.
         format:  of the shards, a key of `shards.SUFFIXES`.
+        precision: of the network, one of `PRECISIONS`.
 
     Raises:
         UserError: a number is out of range, or the label file is wrong.
@@ -78,6 +82,8 @@ def make(
         raise UserError(f"--quality {quality}: must be 1 to 100")
     if format not in SUFFIXES:
         raise UserError(f"--format '{format}': known: {', '.join(SUFFIXES)}")
+    if precision not in PRECISIONS:
+        raise UserError(f"--precision '{precision}': known: {', '.join(PRECISIONS)}")
     named = labels in DISTRIBUTIONS
     mix = distribution(read_json(model / "mix.json"), labels) if named else read_mix(Path(labels))
     if not mix:
@@ -93,6 +99,7 @@ def make(
         "solver": f"{'ddim of a student' if student else 'dpmsolver++ 2M'}, trailing, zero terminal SNR",
         "guidance": float(guidance),
         "batch": batch,
+        "precision": precision,
         "jpeg_quality": quality,
         "format": format,
         "rows_per_shard": _rows_per_shard(n, batch),

@@ -44,6 +44,8 @@ class Sampler:
         self.plan, self.digest = plan, fingerprint(plan)
         self.pipeline, _ = load(model)
         self.pipeline.to(device)
+        if plan["precision"] == "bf16":
+            self.pipeline.unet.to(torch.bfloat16)  # type: ignore[call-arg]
         self._filters: Filters | None = None
         self._writer = ThreadPoolExecutor(1, "writer")
 

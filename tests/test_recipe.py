@@ -14,6 +14,7 @@ from synth.base.errors import UserError
 from synth.cli import app
 from synth.examples import Examples, mix_of, read_training, repeats
 from synth.fundus.images import Preprocessing
+from synth.fundus.pictures import Pictures
 from synth.network import NetworkConfig
 from synth.training import TrainConfig, train
 
@@ -151,3 +152,20 @@ def test_a_run_keeps_snapshots_samples_and_a_tensorboard(records, tmp_path):
     files = [f / "unet" / "diffusion_pytorch_model.safetensors" for f in (chosen, run / "model")]
     assert files[0].stat().st_size < 0.6 * files[1].stat().st_size
     assert pipeline.facts(chosen)["average"] == 0.07
+
+
+def test_sixteen_bits_draw_the_same_pictures_but_for_rounding(records, tmp_path):
+    train(TINY.model_copy(update={"sheet": 0}), [records], tmp_path / "run")
+    drawn = {}
+    for precision in ("fp32", "bf16"):
+        out = tmp_path / precision
+        result = CliRunner().invoke(
+            app,
+            ["generate", "--model", str(tmp_path / "run"), "--n", "20", "--steps", "4", "--workers", "1",
+             "--precision", precision, "--out", str(out)],
+        )  # fmt: skip
+        assert result.exit_code == 0, result.stderr
+        drawn[precision] = np.stack([Preprocessing(size=16)(p) for p in Pictures(out)]).astype(float)
+    off = np.abs(drawn["fp32"] - drawn["bf16"]).mean()
+    others = np.abs(drawn["fp32"] - np.roll(drawn["fp32"], 1, 0)).mean()
+    assert 0 < off < 0.1 * others
