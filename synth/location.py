@@ -8,20 +8,25 @@ from synth.base.errors import UserError
 from synth.base.runs import read_json
 
 FORMAT, VERSION = "visionclip-generator", 1
-SHIPPED = Path(__file__).parent / "weights" / "fundus64"
-"""The generator that comes with the package."""
+WEIGHTS = Path(__file__).parent / "weights"
+"""The generators that come with the package: `fundus64`, and `fundus64-4`, its student of four steps."""
+SHIPPED = WEIGHTS / "fundus64"
+"""The one that is sampled where no other is named."""
 STEPS, GUIDANCE, INTERVAL = 20, 2.0, (0.15, 0.85)
 """How a generator is sampled where nothing else is asked, unless it is a student of few steps."""
 
 
 def locate(model: Path) -> Path:
-    """The generator's folder, given it or the run that trained it."""
-    for folder in (model, model / "model"):
+    """The generator's folder, given it, the run that trained it, or the name of one that comes with the package."""
+    for folder in (model, model / "model", WEIGHTS / model):
         if (folder / "model_index.json").exists():
             return folder
     if (model / "state.pt").exists():
         raise UserError(f"{model}: a run that has saved no generator yet; repeat its 'synth train'")
-    raise UserError(f"{model}: no generator there (no model_index.json); train one with 'synth train'")
+    raise UserError(
+        f"{model}: no generator there (no model_index.json); train one with 'synth train', or name one that "
+        f"comes with the package: {', '.join(sorted(p.name for p in WEIGHTS.iterdir() if p.is_dir()))}"
+    )
 
 
 def facts(folder: Path) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def steps(folder: Path) -> list[Step]:
         ),
         Step(
             "captioned synthetic photographs, from the generator that ships",
-            f"synth generate --n 800 --seed 1 --out {out}/synthetic",
+            f"synth generate --model fundus64-4 --n 2000 --seed 1 --out {out}/synthetic",
         ),
         Step("what they look like", f"synth preview {out}/synthetic --out {out}/sheet.png"),
         Step(

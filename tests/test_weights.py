@@ -1,0 +1,53 @@
+"""The generators that come with the package."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import uniform_filter
+
+from synth import location, pipeline, plan
+from synth.conditioning import code
+from synth.fundus.vocabulary import FLAGS, READABILITY_KEYS
+
+SHIPPED = sorted(p for p in location.WEIGHTS.iterdir() if p.is_dir())
+
+
+NORMAL = {**dict.fromkeys(FLAGS, 0), **dict.fromkeys(READABILITY_KEYS, 1), "dr_grade": 0, "findings": []}
+
+
+def drawn(folder: Path, n: int, **labels) -> np.ndarray:
+    """(n, S, S, 3) float: pictures of fixed noise and these labels."""
+    generator, _ = pipeline.load(folder)
+    noise = np.stack([d.noise for d in plan.draws(plan.make(folder, n, seed=7), range(n), generator.shape)])
+    told = np.stack([code(labels)] * n)
+    return generator(torch.from_numpy(told), torch.from_numpy(noise)).numpy().astype(float)
+
+
+def test_all_weights_together_are_at_most_twenty_megabytes():
+    assert sum(p.stat().st_size for p in location.WEIGHTS.rglob("*.safetensors")) <= 20e6
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda p: p.name)
+def test_a_card_names_licence_and_attribution(folder):
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "license: cc-by-4.0" in card and "Porwal et al. 2018" in card and "Not a medical device" in card
+    assert {origin["source"] for origin in location.facts(folder)["trained_on"]} == {"phantom", "idrid"}
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda p: p.name)
+def test_an_eye_is_drawn_bright_on_black_with_the_disc_on_its_side(folder):
+    """The brightest patch of a healthy left eye lies left, of a right one right."""
+    right = []
+    for side in ("left", "right"):
+        pictures = drawn(folder, 8, **NORMAL, eye_side=side, modality="cfp")
+        corners = pictures[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+        assert corners.mean() < 20 < 60 < pictures[:, 24:40, 24:40].mean()
+        columns = [uniform_filter(p.mean(-1), 5)[8:-8, 8:-8].argmax() % 48 for p in pictures]
+        right += [(column < 24) == (side == "left") for column in columns]
+    assert np.mean(right) > 0.7
+
+
+def test_a_shipped_generator_is_found_by_its_name():
+    assert location.locate(Path("fundus64-4")) == location.WEIGHTS / "fundus64-4"
