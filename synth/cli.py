@@ -194,7 +194,9 @@ def generate(
     n: Annotated[int, typer.Option(help="how many images")],
     model: Annotated[
         Path | None,
-        typer.Option(help="a run of 'synth train', a generator's folder, or fundus64-4; else fundus64, which ships"),
+        typer.Option(
+            help="a run of 'synth train', a generator's folder, or fundus64-4; else fundus64, which ships"
+        ),
     ] = None,
     out: Out = Path("synthetic"),
     seed: Annotated[int, typer.Option(help="another seed, other images")] = 0,

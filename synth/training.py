@@ -57,7 +57,7 @@ class TrainConfig(Config):
     flip: bool = True
     """Mirror half of the pictures, and swap their eye side."""
     precision: Literal["auto", "no", "bf16"] = "auto"
-    """`auto` is bf16 on a GPU and fp32 on the CPU, where bf16 is slower."""
+    """`auto` is bf16 on a GPU and fp32 on the CPU; bf16 is faster on CPUs that compute in it, and slower on others."""
     gradient_checkpointing: bool = False
     """Compute activations again for the gradients instead of keeping them: less memory, a slower step."""
     compile: bool = False
