@@ -309,7 +309,6 @@ def test_an_output_folder_of_another_plan_is_refused_and_left_alone(run, synthet
     "arguments, message",
     [
         (["--model", "nowhere"], "nowhere: no generator there"),
-        ([], "--model is missing"),
     ],
 )
 def test_what_generate_cannot_do_is_one_clear_line(arguments, message):
