@@ -217,7 +217,7 @@ def test_sixteen_bits_in_training_leave_a_space_of_thirty_two(records, tmp_path)
 
 def test_a_run_killed_in_either_half_ends_with_the_same_weights(records, tmp_path):
     def work(out: Path) -> Work:
-        settings = [*SET, "images=192", "save_every=24", "autoencoder.images=384"]
+        settings = [*SET, "images=192", "save_every=32", "autoencoder.images=384"]
         flags = [part for assignment in settings for part in ("--set", assignment)]
         arguments = ["train", "--data", str(records), "--out", str(out), *flags]
         return Work(command, (arguments,), out / "config.json")
