@@ -18,7 +18,7 @@ from synth.fundus.images import Preprocessing
 from synth.fundus.pictures import Pictures
 from synth.fundus.records import data_fingerprint, read_table
 
-RATE = 0.01  # of strangers that may be taken for copies
+RATE = 0.0075  # of strangers that may be taken for copies: some way below the 1 % that is tolerated
 _FEWEST = 10  # patients without whom there is nothing to calibrate with
 _ROWS = 500  # photographs in memory at a time
 
