@@ -18,12 +18,12 @@ from accelerate import Accelerator
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
-from synth import diffusion, pipeline
+from synth import diffusion, pipeline, state
 from synth.averages import LONGEST, PowerAverages
 from synth.base import checkpoint
 from synth.base.config import Config, check
 from synth.base.errors import UserError
-from synth.base.runs import append_metrics, claim, progress, read_json, rewind_metrics
+from synth.base.runs import claim, progress, read_json, rewind_metrics
 from synth.examples import Examples
 from synth.fundus.images import Preprocessing
 from synth.fundus.records import data_fingerprint
@@ -106,7 +106,7 @@ def distill(config: DistillConfig, model: Path, data: Sequence[Path], run: Path)
         examples = _examples(config, known, behind, data, run)
     averages = PowerAverages(student, [config.average])
     optimizer = torch.optim.AdamW(student.parameters(), lr=config.lr)
-    seen = _resume(run, student, optimizer, averages)
+    seen = state.resume(run, (FORMAT, VERSION), student, optimizer, averages)
     if accelerator.is_main_process:
         rewind_metrics(run / "metrics.jsonl", seen)
     space = teacher.space.to(accelerator.device)
@@ -144,7 +144,7 @@ def distill(config: DistillConfig, model: Path, data: Sequence[Path], run: Path)
                 mean = float(accelerator.reduce(torch.stack(losses).mean(), "mean"))  # type: ignore[arg-type]
                 losses.clear()
                 if accelerator.is_main_process:
-                    _save(run, seen, mean, student, optimizer, averages)
+                    state.save(run, (FORMAT, VERSION), seen, mean, student, optimizer, averages)
                     _export(run, seen, student, averages, teacher, known, mix)
                 accelerator.wait_for_everyone()
 
@@ -196,31 +196,6 @@ def _check_private(teacher: Path, known: dict[str, Any], data: Sequence[Path]) -
                 f"{folder}: photographs would void the differential privacy of {teacher}; "
                 "give records that 'synth generate' drew from it"
             )
-
-
-def _resume(run: Path, student: Denoiser, optimizer: Any, averages: PowerAverages) -> int:
-    """Restore the last checkpoint, if there is one; returns the images seen."""
-    path = run / "state.pt"
-    if not path.exists():
-        return 0
-    state = checkpoint.check_header(path, checkpoint.load(path), FORMAT, VERSION)
-    student.load_state_dict(state["weights"])
-    optimizer.load_state_dict(state["optimizer"])
-    averages.load_state_dict(state["averages"])
-    return state["images"]
-
-
-def _save(
-    run: Path, seen: int, loss: float, student: Denoiser, optimizer: Any, averages: PowerAverages
-) -> None:
-    state = {
-        "images": seen,
-        "weights": student.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "averages": averages.state_dict(),
-    }
-    append_metrics(run / "metrics.jsonl", images=seen, loss=round(loss, 6))
-    checkpoint.save(run / "state.pt", checkpoint.header(FORMAT, VERSION, **state))
 
 
 def _export(

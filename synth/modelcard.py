@@ -99,7 +99,7 @@ def guarantee(given: dict[str, Any]) -> str:
         f"The generator was trained with differential privacy for each {given['unit']} of {given['patients']}: "
         f"epsilon {given['epsilon']:.2f} at delta {given['delta']:.2g}, by the {given['accountant'].upper()} accountant of "
         f"Opacus (noise {given['noise_multiplier']:.3g}, sampling rate {given['sampling_rate']:.3g}, {given['steps']} "
-        "steps).  What is drawn from it keeps that guarantee."
+        "steps).  What is drawn from it keeps that guarantee, unless filters looked at real records."
     )
 
 

@@ -11,13 +11,13 @@ import torch
 from accelerate import Accelerator
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from synth import autoencoder, diffusion, pipeline, samples
+from synth import autoencoder, diffusion, pipeline, samples, state
 from synth.autoencoder import AutoencoderConfig
 from synth.averages import LONGEST, PowerAverages
 from synth.base import checkpoint
 from synth.base.config import Config
 from synth.base.errors import UserError
-from synth.base.runs import append_metrics, claim, progress, rewind_metrics
+from synth.base.runs import claim, progress, rewind_metrics
 from synth.budget import DpConfig
 from synth.examples import Examples, as_tensor, mix_of
 from synth.fundus.images import Preprocessing
@@ -147,7 +147,7 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path) -> Path:
         behind["captions"] = texts.said
     averages = PowerAverages(denoiser, config.averages)
     optimizer = torch.optim.AdamW(denoiser.parameters(), lr=config.lr)
-    seen = _resume(run, denoiser, optimizer, averages)
+    seen = state.resume(run, (FORMAT, VERSION), denoiser, optimizer, averages)
     if accelerator.is_main_process:
         rewind_metrics(run / "metrics.jsonl", seen)
     space.to(accelerator.device)
@@ -185,7 +185,7 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path) -> Path:
                 losses.clear()
                 accelerator.log({"loss": mean}, step=seen)
                 if accelerator.is_main_process:
-                    _save(run, seen, mean, denoiser, optimizer, averages)
+                    state.save(run, (FORMAT, VERSION), seen, mean, denoiser, optimizer, averages)
                     export(run, seen, config, denoiser, averages, space, behind, mix_of(data))
                 accelerator.wait_for_everyone()
 
@@ -227,31 +227,6 @@ def _space(
         return space, {"reconstruction": found}
     space.fit(as_tensor(examples[np.unique(examples.visited(np.arange(min(len(examples), _FITTED_ON))))]))
     return space, {}
-
-
-def _resume(run: Path, denoiser: Denoiser, optimizer: torch.optim.Optimizer, averages: PowerAverages) -> int:
-    """Restore the last checkpoint, if there is one; returns the images seen."""
-    if not (run / "state.pt").exists():
-        return 0
-    state = checkpoint.load(run / "state.pt")
-    checkpoint.check_header(run / "state.pt", state, FORMAT, VERSION)
-    denoiser.load_state_dict(state["weights"])
-    optimizer.load_state_dict(state["optimizer"])
-    averages.load_state_dict(state["averages"])
-    return state["images"]
-
-
-def _save(
-    run: Path, seen: int, loss: float, denoiser: Denoiser, optimizer: Any, averages: PowerAverages
-) -> None:
-    state = {
-        "images": seen,
-        "weights": denoiser.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "averages": averages.state_dict(),
-    }
-    append_metrics(run / "metrics.jsonl", images=seen, loss=round(loss, 6))
-    checkpoint.save(run / "state.pt", checkpoint.header(FORMAT, VERSION, **state))
 
 
 def export(

@@ -1,0 +1,47 @@
+"""What a training resumes from: weights, optimiser and averages at a number of images seen, in one file."""
+
+from pathlib import Path
+
+from torch import nn
+from torch.optim import Optimizer
+
+from synth.averages import PowerAverages
+from synth.base import checkpoint
+from synth.base.runs import append_metrics
+
+
+def resume(
+    run: Path, kind: tuple[str, int], network: nn.Module, optimizer: Optimizer, averages: PowerAverages
+) -> int:
+    """Restore `run/state.pt`, if there is one; returns the images seen.
+
+    Args:
+        kind: name and version of the format.
+
+    Raises:
+        UserError: the file is of another kind, damaged, or of a later version.
+    """
+    path = run / "state.pt"
+    if not path.exists():
+        return 0
+    state = checkpoint.check_header(path, checkpoint.load(path), *kind)
+    network.load_state_dict(state["weights"])
+    optimizer.load_state_dict(state["optimizer"])
+    averages.load_state_dict(state["averages"])
+    return state["images"]
+
+
+def save(
+    run: Path,
+    kind: tuple[str, int],
+    seen: int,
+    loss: float,
+    network: nn.Module,
+    optimizer: Optimizer,
+    averages: PowerAverages,
+) -> None:
+    """Write `run/state.pt` whole or not at all, and one line of metrics before it."""
+    parts = {"weights": network, "optimizer": optimizer, "averages": averages}
+    state = {"images": seen} | {name: part.state_dict() for name, part in parts.items()}
+    append_metrics(run / "metrics.jsonl", images=seen, loss=round(loss, 6))
+    checkpoint.save(run / "state.pt", checkpoint.header(*kind, **state))
