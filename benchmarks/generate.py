@@ -10,6 +10,7 @@ Cost is CPU seconds of this process, of one thread, per picture; the four take t
   the same pipelines at our batch.
 - `ours`: `FundusPipeline` with 20 steps; without guidance, since the stock pipelines have none, and with it.
 - `student`: the same with a student of 4 steps, in which guidance is already.
+- `bf16`: ours with `--precision bf16`, which counts against stock pipelines in fp32, as they are by default.
 
 Worth is of pictures drawn from the same labels, those of the records, and the same noise: kernel distance to the
 records, and AUC on held-out patients of classifiers that learnt from the pictures alone.  There DDIM is run by our
@@ -22,6 +23,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -100,6 +102,12 @@ def costs(
         "ours, 20 steps, guidance 2": (lambda: generator(told, noise, 20, 2), BATCH),
         "student": (lambda: student(told, noise), BATCH),
     }
+    rounded, rounded_student = (_rounded(each) for each in (generator, student))
+    runs |= {
+        "ours, 20 steps, bf16": (lambda: rounded(told, noise, 20, 1), BATCH),
+        "ours, 20 steps, guidance 2, bf16": (lambda: rounded(told, noise, 20, 2), BATCH),
+        "student, bf16": (lambda: rounded_student(told, noise), BATCH),
+    }
     if not quick:
         runs[f"ddpm, batch {BATCH}"] = of("ddpm", 1000, BATCH)
     best = dict.fromkeys(runs, float("inf"))
@@ -116,13 +124,19 @@ def costs(
     return best
 
 
+def _rounded(generator: pipeline.FundusPipeline) -> pipeline.FundusPipeline:
+    """What `--precision bf16` draws with."""
+    made = deepcopy(generator)
+    made.unet.to(torch.bfloat16)  # type: ignore[call-arg]
+    return made
+
+
 def ratios(cost: dict[str, float]) -> dict[str, dict[str, float]]:
     """How many times cheaper ours is than stock, at the stock batch of 1 and at ours."""
-    ours = {"20 steps": cost["ours, 20 steps"], "20 steps, guidance 2": cost["ours, 20 steps, guidance 2"]}
+    ours = {name.removeprefix("ours, "): spent for name, spent in cost.items() if not name.startswith("dd")}
     return {
         f"{peer}, batch {batch}": {
-            name: cost[f"{peer}, batch {batch}"] / spent
-            for name, spent in (ours | {"student": cost["student"]}).items()
+            name: cost[f"{peer}, batch {batch}"] / spent for name, spent in ours.items()
         }
         for batch in (1, BATCH)
         for peer in ("ddpm", "ddim")
@@ -196,6 +210,7 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, help="records with pictures and labels; without, only cost is measured"
     )
+    parser.add_argument("--pictures", type=int, default=4000, help="at most so many are drawn by each")
     parser.add_argument("--quick", action="store_true", help="fewer steps, pictures and classifier steps")
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -214,7 +229,9 @@ def main() -> None:
         quick = {"images": 4096, "warmup": 256} if asked.quick else {}
         config = check(ClassifierConfig, {"preprocessing": known["preprocessing"], **quick}, "benchmark")
         with TemporaryDirectory() as scratch:
-            found = worth(generator, student, asked.data, config, 320 if asked.quick else 4000, Path(scratch))
+            found = worth(
+                generator, student, asked.data, config, 320 if asked.quick else asked.pictures, Path(scratch)
+            )
         for name, numbers in found["of"].items():
             shown = (
                 f"{key} {v['value']:.3g} ({v['low']:.3g} to {v['high']:.3g})" for key, v in numbers.items()
