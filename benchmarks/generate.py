@@ -39,7 +39,7 @@ from torch import Tensor
 from synth import diffusion, pipeline
 from synth.base.config import check, fingerprint
 from synth.base.stats import estimate
-from synth.classifier import ClassifierConfig
+from synth.classifying.classifier import ClassifierConfig
 from synth.conditioning import UNKNOWN, codes
 from synth.judge import distances, samples, utility
 from synth.judge.samples import Sample

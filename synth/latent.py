@@ -2,7 +2,7 @@
 
 The autoencoder works on Haar bands (`synth.wavelet`), as LiteVAE's encoder does (Sadat et al. 2024, 2405.14477):
 its finest convolutions then see a quarter of the pixels, which makes its decoder four times cheaper than the same
-network on pixels.  The network is diffusers' AutoencoderTiny, trained here from nothing (`synth.autoencoder`), as a
+network on pixels.  The network is diffusers' AutoencoderTiny, trained here from nothing (`synth.training.autoencoder`), as a
 correction to the principal components of patches: the best that a linear code can do is where it starts.
 """
 

@@ -20,7 +20,6 @@ from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
 
-from synth import publication
 from synth.base.errors import UserError
 from synth.base.runs import disk_error, read_json, write_json
 from synth.conditioning import LabelConditioning, unconditional
@@ -29,8 +28,9 @@ from synth.location import FORMAT as FORMAT
 from synth.location import INTERVAL as INTERVAL
 from synth.location import VERSION as VERSION
 from synth.location import facts, locate, manner
-from synth.modelcard import write_model_card
 from synth.network import placed
+from synth.publishing import publication
+from synth.publishing.modelcard import write_model_card
 from synth.wavelet import WaveletSpace
 
 

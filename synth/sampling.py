@@ -13,7 +13,7 @@ import torch
 from synth import prompts
 from synth.base.config import fingerprint
 from synth.conditioning import code
-from synth.filters import Filters, folder, sift
+from synth.filters.sieve import Filters, folder, sift
 from synth.fundus.captions import write
 from synth.fundus.images import encode
 from synth.fundus.records import SCHEMA, Row, row

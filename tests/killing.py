@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["synth.training", "synth.generate", "clip.training", "timm", "transformers"])
+_SERVER.set_forkserver_preload(
+    ["synth.training.trainer", "synth.generate", "clip.training", "timm", "transformers"]
+)
 
 
 class Work(NamedTuple):

@@ -14,11 +14,12 @@ from synth.base.errors import UserError
 from synth.base.runs import read_json, sha256, write_json
 from synth.cli import app
 from synth.conditioning import CONDITIONS, UNKNOWN, LabelConditioning, code, unconditional
-from synth.examples import Examples
 from synth.fundus.images import Preprocessing
 from synth.fundus.records import read_table
 from synth.network import NetworkConfig
-from synth.training import TrainConfig, train
+from synth.training.config import TrainConfig
+from synth.training.examples import Examples
+from synth.training.trainer import train
 
 WORDS = [
     "glaucoma",

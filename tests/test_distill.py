@@ -14,11 +14,12 @@ from synth.base.errors import UserError
 from synth.base.runs import read_json, read_metrics, sha256
 from synth.cli import app
 from synth.conditioning import UNKNOWN
-from synth.distill import DistillConfig, distill
+from synth.distillation.lessons import Lesson
+from synth.distillation.student import DistillConfig, distill
 from synth.fundus.images import Preprocessing
-from synth.lessons import Lesson
 from synth.network import NetworkConfig
-from synth.training import TrainConfig, train
+from synth.training.config import TrainConfig
+from synth.training.trainer import train
 
 TEACHER = TrainConfig(
     images=96,

@@ -10,12 +10,15 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from synth import classifier, contradiction, copies, filters, guard, plan
+from synth import plan
 from synth.base.errors import UserError
 from synth.base.runs import read_json, sha256
-from synth.classifier import ClassifierConfig
+from synth.classifying import classifier
+from synth.classifying.classifier import ClassifierConfig
 from synth.cli import app
-from synth.filters import Candidate, Verdict, sift
+from synth.filters import contradiction, copies, guard
+from synth.filters import sieve as filters
+from synth.filters.sieve import Candidate, Verdict, sift
 from synth.fundus import phantom
 from synth.fundus.images import Preprocessing, decode
 from synth.fundus.pictures import Pictures
@@ -23,8 +26,9 @@ from synth.fundus.records import read_table, write_records
 from synth.generate import generate
 from synth.network import NetworkConfig
 from synth.plan import Draw
-from synth.publish import publish
-from synth.training import TrainConfig, train
+from synth.publishing.publish import publish
+from synth.training.config import TrainConfig
+from synth.training.trainer import train
 from tests.pictures import folder, rows
 
 TINY = TrainConfig(

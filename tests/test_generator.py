@@ -17,12 +17,13 @@ from synth.base.errors import UserError
 from synth.base.runs import read_json, read_metrics, sha256
 from synth.cli import app
 from synth.conditioning import CONDITIONS, UNKNOWN, LabelConditioning, code, mirror
-from synth.examples import mix_of
 from synth.fundus.images import Preprocessing
 from synth.fundus.pictures import Pictures
 from synth.fundus.records import read_table
 from synth.network import Denoiser, NetworkConfig
-from synth.training import TrainConfig, train
+from synth.training.config import TrainConfig
+from synth.training.examples import mix_of
+from synth.training.trainer import train
 from synth.wavelet import WaveletSpace, haar, unhaar
 
 TINY = TrainConfig(

@@ -9,12 +9,13 @@ import pytest
 import torch
 from scipy import ndimage
 
-from synth import classifier
-from synth.augmentation import Augmentation, augment
 from synth.base.config import load
 from synth.base.errors import UserError
 from synth.base.stats import auc
-from synth.classifier import ClassifierConfig
+from synth.classifying import classifier
+from synth.classifying.augmentation import Augmentation, augment
+from synth.classifying.classifier import ClassifierConfig
+from synth.classifying.targets import TARGETS, targets
 from synth.fundus.captions import write
 from synth.fundus.images import Preprocessing
 from synth.fundus.pictures import pixels
@@ -32,7 +33,6 @@ from synth.judge import (
     utility,
 )
 from synth.judge.evaluation import JudgeConfig
-from synth.targets import TARGETS, targets
 from tests.pictures import folder, rows
 
 TINY = ClassifierConfig(

@@ -16,20 +16,22 @@ from killing import Work, kill_often
 from pictures import folder
 from typer.testing import CliRunner
 
-from synth import autoencoder, diffusion, pipeline
-from synth.autoencoder import AutoencoderConfig, HeldOut, loss, rate, reconstruction
+from synth import diffusion, pipeline
 from synth.base.config import load
 from synth.base.errors import UserError
 from synth.base.runs import read_json, read_metrics, sha256
 from synth.cli import app
 from synth.conditioning import UNKNOWN
-from synth.cost import cost
-from synth.examples import Examples, as_tensor
 from synth.fundus.images import Preprocessing
 from synth.fundus.records import read_table
 from synth.latent import BOUND, LatentConfig, LatentSpace
 from synth.network import Denoiser, NetworkConfig
-from synth.training import TrainConfig, train
+from synth.training import autoencoder
+from synth.training.autoencoder import AutoencoderConfig, HeldOut, loss, rate, reconstruction
+from synth.training.config import TrainConfig
+from synth.training.cost import cost
+from synth.training.examples import Examples, as_tensor
+from synth.training.trainer import train
 from synth.wavelet import WaveletSpace
 
 LATENT = LatentConfig(channels=4, halvings=1, width=8, blocks=1)

@@ -12,16 +12,19 @@ from opacus.optimizers import DPOptimizer
 from pictures import folder, rows
 from typer.testing import CliRunner
 
-from synth import budget, diffusion, gradients, pipeline, private
+from synth import diffusion, pipeline
 from synth.base import checkpoint
 from synth.base.errors import UserError
 from synth.base.runs import read_json, read_metrics, sha256
 from synth.cli import app
-from synth.examples import Examples
 from synth.fundus.images import Preprocessing
 from synth.fundus.records import write_records
 from synth.network import Denoiser, NetworkConfig
-from synth.training import TrainConfig, train
+from synth.private import budget, gradients
+from synth.private import trainer as private
+from synth.training.config import TrainConfig
+from synth.training.examples import Examples
+from synth.training.trainer import train
 from synth.wavelet import WaveletSpace
 
 TINY = TrainConfig(

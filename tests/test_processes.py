@@ -12,7 +12,8 @@ from pictures import folder
 from synth.base import checkpoint
 from synth.base.runs import read_metrics
 from synth.network import NetworkConfig
-from synth.training import TrainConfig, train
+from synth.training.config import TrainConfig
+from synth.training.trainer import train
 
 SETTINGS = {
     "images": 96,

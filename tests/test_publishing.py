@@ -13,20 +13,21 @@ from hubstub import TOKEN, serving
 from pictures import folder, rows
 from typer.testing import CliRunner
 
-from synth import publication
 from synth.base.errors import UserError
 from synth.base.runs import read_json, sha256, write_json
 from synth.cli import app
-from synth.croissant import write_croissant
 from synth.fundus.images import Preprocessing
 from synth.fundus.records import SCHEMA, claim, read_table, write_records
 from synth.fundus.shards import shard_name
 from synth.network import NetworkConfig
 from synth.plan import shards
-from synth.provenance import inherited, origins
-from synth.publication import Publication
+from synth.publishing import publication
+from synth.publishing.croissant import write_croissant
+from synth.publishing.provenance import inherited, origins
+from synth.publishing.publication import Publication
 from synth.sources import SOURCES
-from synth.training import TrainConfig, train
+from synth.training.config import TrainConfig
+from synth.training.trainer import train
 
 TINY = TrainConfig(
     images=32,

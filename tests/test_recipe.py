@@ -9,14 +9,15 @@ from torch import nn
 from typer.testing import CliRunner
 
 from synth import pipeline
-from synth.averages import PowerAverages, combine, exponent
 from synth.base.errors import UserError
 from synth.cli import app
-from synth.examples import Examples, mix_of, read_training, repeats
 from synth.fundus.images import Preprocessing
 from synth.fundus.pictures import Pictures
 from synth.network import NetworkConfig
-from synth.training import TrainConfig, train
+from synth.training.averages import PowerAverages, combine, exponent
+from synth.training.config import TrainConfig
+from synth.training.examples import Examples, mix_of, read_training, repeats
+from synth.training.trainer import train
 
 TINY = TrainConfig(
     images=64,

@@ -1,16 +1,19 @@
 """What the three commands share: errors as one line, `--version`, logging."""
 
+import json
 import logging
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from synth.base.errors import UserError
 from synth.base.runs import disk_error
+
+Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
 
 
 class Command(TyperGroup):
@@ -64,3 +67,12 @@ def command(name: str, help: str, *examples: str) -> typer.Typer:
 
     options.__doc__ = help
     return app
+
+
+def show(result: dict, as_json: bool) -> None:
+    """Print a result: JSON for machines, `key: value` lines for people."""
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False))
+        return
+    for key, value in result.items():
+        typer.echo(f"{key}: {json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value}")

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from synth.base.errors import UserError
 from synth.base.stats import wilson
+from synth.classifying.targets import TARGETS, targets
 from synth.fundus.captions import parse
 from synth.fundus.phrases import Lang, name
 from synth.fundus.records import LABELS, SPLITS, read_table
@@ -28,7 +29,6 @@ from synth.fundus.vocabulary import (
     SIDES,
     Term,
 )
-from synth.targets import TARGETS, targets
 
 _DICTIONARY = Path(__file__).parent / "ophthalmic.txt"
 _MASKS: tuple[tuple[str, tuple[Term, ...]], ...] = (

@@ -11,13 +11,13 @@ from synth.base import checkpoint, stats
 from synth.base.config import Config, fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import claim
-from synth.classifier import Classifier, ClassifierConfig
+from synth.classifying.classifier import Classifier, ClassifierConfig
+from synth.classifying.targets import TARGETS, enough
 from synth.fundus.records import data_fingerprint, parse_splits
 from synth.judge import captions, distances, manifold, neighbours, report, samples, utility
 from synth.judge.features import Features, extract, parse
 from synth.judge.samples import Sample
 from synth.judge.utility import Arm, plain
-from synth.targets import TARGETS, enough
 
 SCHEMA, VERSION = "visionclip-evaluation", 1
 _FREE = ("features", "headline", "shuffled", "compared", "k", "halves", "rounds", "closest", "captions")

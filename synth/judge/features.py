@@ -10,7 +10,7 @@ from PIL import Image
 
 from synth.base.errors import UserError
 from synth.base.runs import atomic, progress, sha256
-from synth.classifier import Classifier
+from synth.classifying.classifier import Classifier
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which torchvision's weights expect
 _BATCH = 64

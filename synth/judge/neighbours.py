@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synth import copies
 from synth.base.stats import wilson
+from synth.filters import copies
 
 
 class Nearest(NamedTuple):
@@ -28,7 +28,7 @@ class Pair(NamedTuple):
 def nearest(pictures: list[np.ndarray], training: np.ndarray, patients: np.ndarray) -> list[Nearest]:
     """The nearest training photograph to each photograph of several (N, S, S, 3) uint8 sets.
 
-    Compared is what a copy keeps, vessels and lesions, whatever its colours, and mirrored too (`synth.copies`).
+    Compared is what a copy keeps, vessels and lesions, whatever its colours, and mirrored too (`synth.filters.copies`).
 
     Args:
         training: (R, S, S, 3) uint8.

@@ -13,11 +13,11 @@ import numpy as np
 from PIL import Image
 
 from synth.base.runs import atomic, write_json, write_text
+from synth.classifying.targets import TARGETS
 from synth.fundus.vocabulary import DISEASES, FINDINGS
 from synth.judge.neighbours import Pair
 from synth.judge.samples import Sample
 from synth.judge.utility import ARMS
-from synth.targets import TARGETS
 
 NAMES = {
     "dr": "diabetic retinopathy",

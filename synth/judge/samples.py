@@ -10,10 +10,10 @@ import pyarrow as pa
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import atomic, progress
+from synth.classifying.targets import targets
 from synth.fundus.images import Preprocessing, decode
 from synth.fundus.pictures import Pictures
 from synth.fundus.records import LABELS, data_fingerprint, read_table
-from synth.targets import targets
 
 _COLUMNS = ("id", "subject_id", *LABELS, "caption_zh", "caption_en")
 

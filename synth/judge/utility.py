@@ -14,9 +14,9 @@ from synth.base import stats
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.stats import Estimate
-from synth.classifier import Classifier, ClassifierConfig, fit, load
+from synth.classifying.classifier import Classifier, ClassifierConfig, fit, load
+from synth.classifying.targets import TARGETS, enough
 from synth.judge.samples import Sample
-from synth.targets import TARGETS, enough
 
 ARMS = {
     "real": "real photographs",

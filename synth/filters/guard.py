@@ -1,7 +1,7 @@
 """The copy guard: how near strangers' photographs come to the training photographs, and samples that come nearer.
 
 Strangers are the patients of the splits that the generator did not learn from.  What is kept beside the samples for
-this are small pictures of patients: `synth.filters.folder` says where, and it is never published.
+this are small pictures of patients: `synth.filters.sieve.folder` says where, and it is never published.
 """
 
 from math import floor
@@ -13,7 +13,7 @@ import numpy as np
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import atomic, progress, read_json, write_json
-from synth.copies import VERSION, Search, descriptor
+from synth.filters.copies import VERSION, Search, descriptor
 from synth.fundus.images import Preprocessing
 from synth.fundus.pictures import Pictures
 from synth.fundus.records import data_fingerprint, read_table

@@ -20,23 +20,24 @@ from opacus import GradSampleModule
 from opacus.accountants import PRVAccountant
 from torch import Tensor
 
-from synth import budget, diffusion
-from synth.averages import PowerAverages
+from synth import diffusion
 from synth.base import checkpoint
 from synth.base.errors import UserError
 from synth.base.runs import append_metrics, claim, progress, read_json, rewind_metrics
-from synth.examples import Examples, as_tensor
 from synth.fundus import phantom
 from synth.fundus.records import data_fingerprint, read_table
 from synth.fundus.vocabulary import FLAGS, SIDE_KEYS
-from synth.gradients import NoisyOptimizer, per_sample, randomness
 from synth.network import Denoiser
+from synth.private import budget
+from synth.private.gradients import NoisyOptimizer, per_sample, randomness
 from synth.prompts import Captions, captions
-from synth.provenance import Origin, origins
+from synth.publishing.provenance import Origin, origins
+from synth.training.averages import PowerAverages
+from synth.training.examples import Examples, as_tensor
 from synth.wavelet import WaveletSpace
 
 if TYPE_CHECKING:
-    from synth.training import TrainConfig
+    from synth.training.config import TrainConfig
 
 FORMAT, VERSION = "visionclip-private-state", 1
 _FITTED_ON = 32  # phantoms from which the deviation of the bands is measured
@@ -53,13 +54,13 @@ MIX = [{"weight": 1, "labels": {**labels, "eye_side": side}} for labels in _SHOW
 def train(config: "TrainConfig", data: Sequence[Path], run: Path) -> Path:
     """Train within the budget `config.dp`; the same call again resumes.  Returns the model's folder.
 
-    Reads and writes what `synth.training.train` does; `run/config.json` holds the mechanism too, and
+    Reads and writes what `synth.training.trainer.train` does; `run/config.json` holds the mechanism too, and
     `run/model/visionclip.json` what was spent.  A step draws `batch` patients on average; `images` counts these.
 
     Raises:
         UserError: a setting would break the guarantee, or would go beyond the budget.
     """
-    from synth.training import export
+    from synth.training.trainer import export
 
     rows_of = _patients(data)
     mechanism = _claim(config, data, run, len(rows_of))

@@ -7,11 +7,11 @@ import datetime
 from pathlib import Path
 from typing import Any
 
-from synth import publication
 from synth.base.errors import UserError
 from synth.base.runs import read_json
 from synth.fundus.records import SPLITS, read_table, shards
-from synth.provenance import Origin, origins
+from synth.publishing import publication
+from synth.publishing.provenance import Origin, origins
 from synth.verify import verify
 
 REAL = "--real-photographs-may-be-published"
@@ -157,11 +157,11 @@ def _terms(
 
 def _write_cards(folder: Path, kind: str) -> None:
     if kind == "model":
-        from synth.modelcard import write_model_card
+        from synth.publishing.modelcard import write_model_card
 
         write_model_card(folder)
     else:
-        from synth.publish import republish
+        from synth.publishing.publish import republish
 
         republish(folder)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from synth import publication
 from synth.base.runs import read_json, write_text
+from synth.publishing import publication
 
 NAME = "visionclip fundus generator"
 

@@ -8,8 +8,8 @@ from synth.base.config import fingerprint
 from synth.base.runs import read_json, write_text
 from synth.fundus.records import SCHEMA
 from synth.plan import Plan, shards
-from synth.provenance import LICENCES, Origin
-from synth.publication import Publication
+from synth.publishing.provenance import LICENCES, Origin
+from synth.publishing.publication import Publication
 
 ENCODINGS = {"parquet": "application/x-parquet", "webdataset": "application/x-tar"}
 _LIMITS = [

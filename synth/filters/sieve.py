@@ -40,11 +40,11 @@ def prepare(
         raise UserError("--label-classifier needs --reject-mislabelled RECORDS, to calibrate it with")
     asked: dict[str, Any] = {}
     if copies is not None:
-        from synth import guard
+        from synth.filters import guard
 
         asked["copies"] = guard.prepare(copies, size, folder(out))
     if mislabelled is not None:
-        from synth import contradiction
+        from synth.filters import contradiction
 
         asked["mislabelled"] = contradiction.prepare(mislabelled, classifier, size, folder(out))
     return {"filters": {**asked, "attempts": ATTEMPTS}} if asked else {}
@@ -73,11 +73,11 @@ class Filters:
     def __init__(self, asked: dict[str, Any], cache: Path, device: str = "cpu") -> None:
         self._guard = self._check = None
         if "copies" in asked:
-            from synth.guard import Guard
+            from synth.filters.guard import Guard
 
             self._guard = Guard(asked["copies"], cache, device)
         if "mislabelled" in asked:
-            from synth.contradiction import LabelCheck
+            from synth.filters.contradiction import LabelCheck
 
             self._check = LabelCheck(asked["mislabelled"], cache, device)
 

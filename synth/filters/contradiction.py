@@ -16,11 +16,11 @@ from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import atomic, read_json, sha256, write_json
 from synth.base.stats import auc, draws, estimate, over, wilson
+from synth.classifying.targets import TARGETS, targets
 from synth.fundus.images import Preprocessing, resize
 from synth.fundus.pictures import Pictures
 from synth.fundus.records import SCHEMA, data_fingerprint, read_table
 from synth.fundus.vocabulary import FLAGS
-from synth.targets import TARGETS, targets
 
 SHARE = 0.05  # of real photographs with their true labels that may be rejected
 _FEWEST = 10  # positives, and negatives, among held-out photographs without which a label is not checked
@@ -55,7 +55,7 @@ def prepare(
     Raises:
         UserError: the classifier learnt from other records, or no label can be checked.
     """
-    from synth import classifier as classifiers
+    from synth.classifying import classifier as classifiers
 
     data = data_fingerprint(records)
     if classifier is None:
@@ -182,7 +182,7 @@ class LabelCheck:
     """
 
     def __init__(self, facts: dict[str, Any], cache: Path, device: str = "cpu") -> None:
-        from synth.classifier import load
+        from synth.classifying.classifier import load
 
         self._model, _ = load(cache / f"check-{facts['classifier'][:16]}.pt")
         self._model.to(device)

@@ -8,17 +8,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from synth import publication, tally
 from synth.base.config import fingerprint
 from synth.base.runs import read_json, write_json
 from synth.base.stats import wilson
-from synth.croissant import write_croissant
 from synth.fundus.card import write_card
 from synth.fundus.records import COLUMNS, LABELS, SPLITS, read_table
 from synth.fundus.shards import SUFFIXES, is_done
-from synth.modelcard import guarantee
 from synth.plan import Plan, shards
-from synth.provenance import Origin, origins
+from synth.publishing import publication, tally
+from synth.publishing.croissant import write_croissant
+from synth.publishing.modelcard import guarantee
+from synth.publishing.provenance import Origin, origins
 
 NAME = "visionclip-synthetic-fundus"
 

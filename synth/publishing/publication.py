@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from synth.base.config import Config, load
 from synth.base.errors import UserError
 from synth.base.runs import write_text
-from synth.provenance import LICENCES, Origin, identifier, inherited
+from synth.publishing.provenance import LICENCES, Origin, identifier, inherited
 
 FILE = "publication.yaml"
 

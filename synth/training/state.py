@@ -5,9 +5,9 @@ from pathlib import Path
 from torch import nn
 from torch.optim import Optimizer
 
-from synth.averages import PowerAverages
 from synth.base import checkpoint
 from synth.base.runs import append_metrics
+from synth.training.averages import PowerAverages
 
 
 def resume(

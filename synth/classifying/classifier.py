@@ -23,16 +23,16 @@ from pydantic import (
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from synth.augmentation import Augmentation, augment
 from synth.base import checkpoint
 from synth.base.config import Config
 from synth.base.errors import UserError
 from synth.base.order import step_seed, visited
 from synth.base.runs import claim, progress
+from synth.classifying.augmentation import Augmentation, augment
+from synth.classifying.targets import TARGETS, enough, targets
 from synth.fundus.images import Preprocessing
 from synth.fundus.pictures import pixels
 from synth.fundus.records import data_fingerprint, read_table
-from synth.targets import TARGETS, enough, targets
 
 FORMAT, VERSION = "visionclip-classifier", 1
 _STATE = "visionclip-classifier-state"

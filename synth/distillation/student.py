@@ -18,20 +18,21 @@ from accelerate import Accelerator
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
-from synth import diffusion, pipeline, state
-from synth.averages import LONGEST, PowerAverages
+from synth import diffusion, pipeline
 from synth.base import checkpoint
 from synth.base.config import Config, check
 from synth.base.errors import UserError
 from synth.base.runs import claim, progress, read_json, rewind_metrics
-from synth.examples import Examples
+from synth.distillation.lessons import Lesson
 from synth.fundus.images import Preprocessing
 from synth.fundus.records import data_fingerprint
-from synth.lessons import Lesson
 from synth.network import Denoiser, NetworkConfig
 from synth.pipeline import FundusPipeline
 from synth.plan import weights_fingerprint
-from synth.provenance import origins, with_more
+from synth.publishing.provenance import origins, with_more
+from synth.training import state
+from synth.training.averages import LONGEST, PowerAverages
+from synth.training.examples import Examples
 
 FORMAT, VERSION = "visionclip-student-state", 1
 

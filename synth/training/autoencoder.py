@@ -21,11 +21,11 @@ from synth.base.config import Config
 from synth.base.errors import UserError
 from synth.base.order import permutation
 from synth.base.runs import append_metrics, progress, rewind_metrics
-from synth.examples import Examples, as_tensor
 from synth.fundus.images import Preprocessing
 from synth.fundus.pictures import Pictures, pixels
 from synth.fundus.records import read_table
 from synth.latent import LatentSpace
+from synth.training.examples import Examples, as_tensor
 from synth.wavelet import haar
 
 FORMAT, VERSION = "visionclip-autoencoder-state", 1

@@ -4,113 +4,31 @@ import copy
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from synth import autoencoder, diffusion, pipeline, samples, state
-from synth.autoencoder import AutoencoderConfig
-from synth.averages import LONGEST, PowerAverages
+from synth import diffusion, pipeline
 from synth.base import checkpoint
-from synth.base.config import Config
 from synth.base.errors import UserError
 from synth.base.runs import claim, progress, rewind_metrics
-from synth.budget import DpConfig
-from synth.examples import Examples, as_tensor, mix_of
-from synth.fundus.images import Preprocessing
 from synth.fundus.records import data_fingerprint
 from synth.fundus.vocabulary import VERSION as VOCABULARY
 from synth.latent import LatentSpace
-from synth.network import Denoiser, NetworkConfig
+from synth.network import Denoiser
 from synth.prompts import captions
-from synth.provenance import origins
+from synth.publishing.provenance import origins
+from synth.training import autoencoder, samples, state
+from synth.training.averages import PowerAverages
+from synth.training.config import TrainConfig
+from synth.training.examples import Examples, as_tensor, mix_of
 from synth.wavelet import WaveletSpace
 
 _FITTED_ON = 2048  # pictures from which the deviation of the bands is measured
 _FREE = tuple(f"config.{key}" for key in ("images", "save_every", "gradient_checkpointing", "compile"))
 FORMAT, VERSION = "visionclip-generator-state", 2
-
-
-class TrainConfig(Config):
-    """How one DDPM is trained.  Durations count images, so a run means the same on 1 GPU and on 8."""
-
-    images: PositiveInt = 20_000_000
-    """Stop after this many; raise it and repeat the command to train longer."""
-    batch: PositiveInt = 256
-    """Images per optimiser step, over all processes."""
-    micro_batch: PositiveInt = 32
-    """Images per forward pass of one process; lower it when memory runs out."""
-    lr: PositiveFloat = 8e-4
-    """AdamW's, after warm-up."""
-    warmup: NonNegativeInt = 3_200
-    """Images over which the rate rises from 0."""
-    averages: tuple[PositiveFloat, ...] = (0.05, 0.10)
-    """Lengths of the weight averages, as a share of training so far; the last is sampled from, `synth average` makes
-    any other."""
-    balance: float = Field(default=0, ge=0, le=1)
-    """Pictures with a label rarer than this share are seen more often, by sqrt(balance / share); 0 is as they come."""
-    label_dropout: float = Field(default=0.15, ge=0, le=1)
-    """Share of pictures shown with every label unknown: what classifier-free guidance needs."""
-    flip: bool = True
-    """Mirror half of the pictures, and swap their eye side."""
-    precision: Literal["auto", "no", "bf16"] = "auto"
-    """`auto` is bf16 on a GPU and fp32 on the CPU; bf16 is faster on CPUs that compute in it, and slower on others."""
-    gradient_checkpointing: bool = False
-    """Compute activations again for the gradients instead of keeping them: less memory, a slower step."""
-    compile: bool = False
-    """torch.compile what is trained: a GPU is faster after some minutes; refused on the CPU, which gains nothing."""
-    save_every: PositiveInt = 102_400
-    """Images between checkpoints; a killed run loses at most this many."""
-    snapshot_every: PositiveInt = 1_024_000
-    """Images between snapshots of the averages and sheets of samples, taken at the checkpoint that follows."""
-    sheet: NonNegativeInt = 16
-    """Pictures on a sheet of samples; 0 makes none."""
-    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
-    """Where else the loss goes; `pip install 'visionclip[track]'`."""
-    seed: NonNegativeInt = 0
-    """Seeds the weights, the order and the noise."""
-    dp: DpConfig | None = None
-    """A budget of differential privacy; null trains without."""
-    preprocessing: Preprocessing = Preprocessing()
-    """What is done to a photograph first; its size is that of the pictures that come out."""
-    network: NetworkConfig = NetworkConfig()
-    """The size of the denoiser."""
-    autoencoder: AutoencoderConfig | None = None
-    """How the autoencoder of `network.latent` is trained; null where there is none."""
-
-    @model_validator(mode="after")
-    def durations_divide(self) -> Self:
-        if self.batch % self.micro_batch:
-            raise ValueError(f"batch={self.batch} must be a multiple of micro_batch={self.micro_batch}")
-        for name in ("images", "save_every"):
-            if getattr(self, name) % self.batch:
-                raise ValueError(f"{name}={getattr(self, name)} must be a multiple of batch={self.batch}")
-        if not self.averages or max(self.averages) > LONGEST:
-            raise ValueError(f"averages={list(self.averages)}: one or more lengths of at most {LONGEST}")
-        if self.dp:
-            self._check_private()
-        if (self.autoencoder is None) != (self.network.latent is None):
-            raise ValueError("'network.latent' and 'autoencoder' need one another; give both or neither")
-        coarsest = self.network.factor * 2 ** (len(self.network.channels) - 1)
-        if self.preprocessing.size % coarsest:
-            raise ValueError(f"preprocessing.size={self.preprocessing.size} must be a multiple of {coarsest}")
-        return self
-
-    def _check_private(self) -> None:
-        if self.balance:
-            raise ValueError(f"balance={self.balance:g} counts labels of patients; with dp it must be 0")
-        if self.precision == "bf16":
-            raise ValueError("precision=bf16 cannot measure gradients for dp; it must be 'auto' or 'no'")
-        for name in ("compile", "gradient_checkpointing"):
-            if getattr(self, name):
-                raise ValueError(f"{name}=true is not for dp, which takes gradients picture by picture")
-        if self.autoencoder:
-            raise ValueError("autoencoder would learn without dp; with dp it must be null")
-        if self.trackers:
-            raise ValueError("trackers would be told losses of patients; with dp there must be none")
 
 
 def train(config: TrainConfig, data: Sequence[Path], run: Path) -> Path:
@@ -121,7 +39,7 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path) -> Path:
     length of the average) and `run/samples/`.
     """
     if config.dp:
-        from synth import private  # needs Opacus, an extra
+        from synth.private import trainer as private  # needs Opacus, an extra
 
         return private.train(config, data, run)
     accelerator = _accelerator(config, run)

@@ -1,0 +1,1 @@
+"""A small classifier of photographs: it judges generators and checks labels."""

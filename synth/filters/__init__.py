@@ -1,0 +1,1 @@
+"""What a sample must pass before it is written."""

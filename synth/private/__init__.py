@@ -1,0 +1,1 @@
+"""Train a generator under differential privacy."""

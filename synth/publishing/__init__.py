@@ -1,0 +1,1 @@
+"""Cards, provenance and the Hub: what goes out with records and generators."""
