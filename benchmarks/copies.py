@@ -160,9 +160,10 @@ def measure(records: Path, size: int, count: int, rounds: int) -> dict[str, dict
     prepare = Preprocessing(size=size)
 
     def read(splits: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        found = Pictures(records, splits)
-        pictures = np.stack([prepare(data, found.where(i)) for i, data in enumerate(found)])
-        return pictures, np.array(read_table(records, splits, ["subject_id"])["subject_id"])
+        found, rows = Pictures(records, splits), read_table(records, splits, ["subject_id", "modality"])
+        fundus = [kind in (None, "cfp") for kind in rows["modality"].to_pylist()]
+        pictures = [prepare(data, found.where(i)) for i, data in enumerate(found) if fundus[i]]
+        return np.stack(pictures), np.array(rows["subject_id"])[fundus]
 
     photographs, learnt_from = read(["train"])
     held, whose = read(["validation", "test"])
