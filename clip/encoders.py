@@ -1,7 +1,7 @@
 """The two towers of a CLIP and the tokenizer: timm for pictures, BERT for text, the vocabulary of Chinese-CLIP.
 
 With the default towers and equal weights it computes what Chinese-CLIP's RN50 + RoBERTa-wwm-ext-base-chinese
-does, to 1e-5; `clip.export` renames the weights.  Chinese and English share the tokenizer: its vocabulary,
+does, to 1e-5; `clip.exporting.cn_clip` renames the weights.  Chinese and English share the tokenizer: its vocabulary,
 that of bert-base-chinese, holds lower-cased English word pieces.
 """
 

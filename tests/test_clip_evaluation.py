@@ -14,10 +14,12 @@ from pictures import drawn, folder, rows
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 from typer.testing import CliRunner
 
-from clip import embed, metrics, prompts, zeroshot
+from clip import embed, prompts
 from clip.cli import app
 from clip.encoders import ClipConfig, ImageTower, TextTower, build, tokenize
-from clip.training import TrainConfig, train
+from clip.evaluation import metrics, zeroshot
+from clip.training.config import TrainConfig
+from clip.training.trainer import train
 from synth.fundus import captions
 from synth.fundus.images import Preprocessing, encode
 from synth.fundus.pictures import Pictures

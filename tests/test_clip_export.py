@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from clip import embed, export
+from clip import embed
 from clip.encoders import CLIP, ClipConfig, ImageTower, TextTower, build, tokenize
+from clip.exporting import cn_clip as export
 from synth.base import checkpoint
 from synth.base.errors import UserError
 from synth.fundus.images import Preprocessing

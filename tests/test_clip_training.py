@@ -10,10 +10,12 @@ import torch
 from killing import Work, kill_often
 from pictures import folder, rows
 
-from clip import batches, embed, losses
-from clip.augment import Augment, augment
+from clip import embed, losses
 from clip.encoders import ClipConfig, ImageTower, TextTower
-from clip.training import TrainConfig, rate, train
+from clip.training import batches
+from clip.training.augment import Augment, augment
+from clip.training.config import TrainConfig
+from clip.training.trainer import rate, train
 from synth.base.errors import UserError
 from synth.base.runs import sha256
 from synth.fundus import captions

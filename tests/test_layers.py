@@ -103,7 +103,7 @@ def test_the_audit_loads_its_targets_lazily():
     assert eager == []
 
 
-@pytest.mark.parametrize("module, target", [("synth.base.runs", "synth.plan"), ("clip.batches", "synth.plan"),
+@pytest.mark.parametrize("module, target", [("synth.base.runs", "synth.plan"), ("clip.training.batches", "synth.plan"),
                                             ("privacy.population", "clip.encoders")])  # fmt: skip
 def test_an_arrow_that_runs_up_would_be_seen(module, target):
     assert room(target) not in ALLOWED[room(module)]

@@ -69,10 +69,12 @@ def command(name: str, help: str, *examples: str) -> typer.Typer:
     return app
 
 
-def show(result: dict, as_json: bool) -> None:
-    """Print a result: JSON for machines, `key: value` lines for people."""
+def show(result: dict, as_json: bool, text: str | None = None) -> None:
+    """Print a result: JSON for machines; `text`, or else `key: value` lines, for people."""
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
         return
-    for key, value in result.items():
-        typer.echo(f"{key}: {json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value}")
+    lines = (
+        f"{k}: {json.dumps(v, ensure_ascii=False) if isinstance(v, dict) else v}" for k, v in result.items()
+    )
+    typer.echo("\n".join(lines) if text is None else text)

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 from pydantic import NonNegativeInt, PositiveInt
 
-from clip import embed, metrics, prompts
+from clip import embed, prompts
 from clip.encoders import CLIP
+from clip.evaluation import metrics
 from clip.prompts import Class, Task
 from synth.base import checkpoint, runs, stats
 from synth.base.config import Config

@@ -1,0 +1,1 @@
+"""What a CLIP is worth: each module one protocol, all one report."""
