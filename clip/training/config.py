@@ -1,13 +1,26 @@
 """What there is to choose when a CLIP is trained."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from clip.encoders import ClipConfig
 from clip.training import batches
 from clip.training.augment import Augment
 from synth.base.config import Config
+
+
+class Weights(Config):
+    """What each loss counts in the sum that is made small; 0 leaves it out."""
+
+    image_text: NonNegativeFloat = 1.0
+    """Pictures and their texts find one another; `loss` says how."""
+
+    @model_validator(mode="after")
+    def something_counts(self) -> Self:
+        if not any(self.model_dump().values()):
+            raise ValueError(f"all of {', '.join(self.model_dump())} are 0; let one count")
+        return self
 
 
 class TrainConfig(Config):
@@ -19,12 +32,17 @@ class TrainConfig(Config):
     """Language of the captions; `both` draws one per image and epoch."""
     loss: Literal["infonce", "multi-positive"] = "infonce"
     """`multi-positive` takes captions that say the same for equally right."""
+    weights: Weights = Weights()
+    """Which losses are trained on, and how much each counts."""
     augment: Augment = Augment()
     """Changes to the photographs in training."""
     images: PositiveInt = 1_000_000
     """Stop after this many."""
     batch: PositiveInt = 64
     """Images per step, over all GPUs; also the number of captions that a picture is compared with."""
+    micro_batch: PositiveInt | None = None
+    """Images per forward pass of one process; give it when `batch` does not fit into memory.  The gradient stays that of
+    the whole batch, at the price of a second forward pass; batch norms see the part.  null is all at once."""
     lr: PositiveFloat = 5e-4
     """AdamW's, after warm-up; falls to 0 by a cosine."""
     warmup: NonNegativeInt = 32_000

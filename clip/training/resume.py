@@ -7,34 +7,39 @@ from typing import Any
 import torch
 
 from clip import embed
-from clip.encoders import CLIP
+from clip.training.objective import Learner
 from synth.base import checkpoint
 
-STATE_FORMAT, STATE_VERSION = "visionclip-clip-training", 1
+STATE_FORMAT, STATE_VERSION = "visionclip-clip-training", 2
 
 
-def save(run: Path, model: CLIP, optimizer: Any, config: dict[str, Any], source: str, images: int) -> None:
-    """Write the checkpoint for everyone, then what resumes the run.
+def save(
+    run: Path, learner: Learner, optimizer: Any, config: dict[str, Any], source: str, images: int
+) -> None:
+    """Write the checkpoint for everyone, the CLIP alone, then what resumes the run.
 
     In this order a kill between the two costs nothing: at the end of a run the checkpoint is all that counts,
     and before, it is written again.
     """
     facts = {"config": config, "data": source, "images": images}
-    weights = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
-    state = checkpoint.header(
-        STATE_FORMAT, STATE_VERSION, images=images, weights=weights, optimizer=optimizer.state_dict()
+    weights, everything = (
+        {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
+        for module in (learner.clip, learner)
     )
-    checkpoint.save(run / "ckpt.pt", embed.header(model, **facts) | {"weights": weights})
+    state = checkpoint.header(
+        STATE_FORMAT, STATE_VERSION, images=images, weights=everything, optimizer=optimizer.state_dict()
+    )
+    checkpoint.save(run / "ckpt.pt", embed.header(learner.clip, **facts) | {"weights": weights})
     checkpoint.save(run / "state.pt", state)
 
 
-def load(run: Path, model: CLIP, optimizer: torch.optim.Optimizer) -> int:
+def load(run: Path, learner: Learner, optimizer: torch.optim.Optimizer) -> int:
     """Load what `save` wrote, if it did; returns the images seen."""
     path = run / "state.pt"
     if not path.exists():
         return 0
     state = checkpoint.check_header(path, checkpoint.load(path), STATE_FORMAT, STATE_VERSION)
-    model.load_state_dict(state["weights"])
+    learner.load_state_dict(state["weights"])
     optimizer.load_state_dict(state["optimizer"])
     return state["images"]
 

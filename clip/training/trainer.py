@@ -1,19 +1,18 @@
 """One loop that trains a CLIP; repeated, it goes on from where it was, to the same weights."""
 
 import time
-from collections.abc import Iterator
+from functools import partial
 from math import cos, isfinite, pi
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from clip import embed, losses
-from clip.encoders import CLIP, LOG_SCALE_LIMITS, build, normalise, standardise
-from clip.training import batches, resume
+from clip import embed
+from clip.encoders import LOG_SCALE_LIMITS
+from clip.training import batches, caching, objective, resume, validation
 from clip.training.augment import augment
 from clip.training.config import TrainConfig
 from synth.base import runs
@@ -28,75 +27,66 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
     Writes `run/ckpt.pt`, `run/metrics.jsonl` (one line per checkpoint) and `run/config.json`; `run/state.pt`
     and `run/cache/` stand only while training is under way.  Returns the path of the checkpoint.
     """
-    # Without `cpu`, several processes on a machine without a GPU would each train alone.
-    accelerator = Accelerator(mixed_precision=_precision(config.precision), cpu=not torch.cuda.is_available())
-    source = data_fingerprint(data)
+    accelerator = _accelerator(config)
+    source, path = data_fingerprint(data), run / "ckpt.pt"
     wanted = {"config": config.model_dump(mode="json"), "data": source}
     with accelerator.main_process_first():
         runs.claim(run, "config.json", wanted, "run")
-    path = run / "ckpt.pt"
     if path.exists() and embed.load_checkpoint(path)[1]["images"] >= config.images:
         if accelerator.is_main_process:
             resume.clear(run)
         return path
-    ranks, rank = accelerator.num_processes, accelerator.process_index
-    if config.batch % ranks:
-        raise UserError(
-            f"batch={config.batch} must be a multiple of the {ranks} GPUs; set batch={config.batch // ranks * ranks}"
-        )
     with accelerator.main_process_first():
         pairs = batches.load(data, "train", config.model, config.caption, run / "cache")
-        held_out = _held_out(config, data, run)
-    model = build(config.model, config.seed)
-    model.to(memory_format=torch.channels_last)  # a quarter faster on the CPU
-    optimizer = torch.optim.AdamW(_groups(model, config), lr=config.lr, betas=config.betas, eps=config.eps)
-    images = resume.load(run, model, optimizer)
-    wrapped, optimizer = accelerator.prepare(model, optimizer)
+        held_out = validation.held_out(config, data, run)
+    learner = objective.Learner(config)
+    learner.to(memory_format=torch.channels_last)  # a quarter faster on the CPU
+    optimizer = torch.optim.AdamW(_groups(learner, config), lr=config.lr, betas=config.betas, eps=config.eps)
+    images = resume.load(run, learner, optimizer)
+    model, optimizer = accelerator.prepare(learner, optimizer)
     if accelerator.is_main_process:
         runs.rewind_metrics(run / "metrics.jsonl", images)
     total = -(-config.images // config.batch) * config.batch
-    share = config.batch // ranks
-    history: list[Tensor] = []
+    share = config.batch // accelerator.num_processes
+    history: list[dict[str, Tensor]] = []
     since = time.monotonic()
     bar = runs.progress("clip train", total, images)
 
     while images < total:
-        # Randomness is a function of position, so a resumed run draws what an uninterrupted one would.
-        key = step_seed(config.seed, rank, images)
-        torch.manual_seed(key)
         for group in optimizer.param_groups:
             group["lr"] = rate(config, images + config.batch)
 
-        step = batches.batch(pairs, config.seed, images + rank * share, share)
-        pixels, tokens, meaning = (part.to(accelerator.device) for part in step)
-        pictures = pixels.permute(0, 3, 1, 2).float() / 255
-        pictures = augment(pictures, config.augment, torch.Generator().manual_seed(key))
-        pictures = pictures.contiguous(memory_format=torch.channels_last)
-        seen, read, scale = wrapped(standardise(pictures), tokens)
-        seen, read, meaning = (_everyones(part, ranks) for part in (seen, read, meaning))
-        loss = _loss(config, seen, read, scale, meaning)
-        accelerator.backward(loss)
+        mine = range(
+            images + accelerator.process_index * share, images + (accelerator.process_index + 1) * share
+        )
+        starts = mine[:: config.micro_batch or share]
+        parts = [batches.batch(pairs, config.seed, at, min(starts.step, mine.stop - at)) for at in starts]
+        meaning = caching.gathered(torch.cat([part.meaning for part in parts]).to(accelerator.device))
+        forwards = [
+            partial(_forward, config, model, part, at) for part, at in zip(parts, starts, strict=True)
+        ]
+        history.append(caching.backward(accelerator, model, forwards, partial(_loss, config, meaning)))
         optimizer.step()
         optimizer.zero_grad()
         with torch.no_grad():
-            model.logit_scale.clamp_(*LOG_SCALE_LIMITS)
+            learner.clip.logit_scale.clamp_(*LOG_SCALE_LIMITS)
 
-        history.append(loss.detach())
         before, images = images, images + config.batch
         bar.update(config.batch)
         if images // config.save_every > before // config.save_every or images == total:
-            mean = torch.stack(history).mean().item()
-            if not isfinite(mean):
+            means = {name: torch.stack([step[name] for step in history]).mean().item() for name in history[0]}
+            if not isfinite(means["loss"]):
                 raise UserError(
-                    f"{run}: the loss is {mean} at {images} images; train anew with less than lr={config.lr}"
+                    f"{run}: the loss is {means['loss']} at {images} images; train anew with less than lr={config.lr}"
                 )
             history.clear()
             if accelerator.is_main_process:
-                line = {"images": images, "loss": mean, "lr": rate(config, images)}
-                line |= {"scale": model.logit_scale.exp().item()} | _validate(config, model, held_out)
+                line = {"images": images, **means, "lr": rate(config, images)}
+                line |= {"scale": learner.clip.logit_scale.exp().item()}
+                line |= validation.validate(config, learner, held_out)
                 runs.append_metrics(run / "metrics.jsonl", **line, seconds=round(time.monotonic() - since, 2))
-                resume.save(run, model, optimizer, config.model_dump(mode="json"), source, images)
-                bar.set_postfix(loss=f"{mean:.3f}")
+                resume.save(run, learner, optimizer, wanted["config"], source, images)
+                bar.set_postfix(loss=f"{means['loss']:.3f}")
             accelerator.wait_for_everyone()
             since = time.monotonic()
 
@@ -114,19 +104,39 @@ def rate(config: TrainConfig, images: int) -> float:
     return config.lr * (1 + cos(pi * gone)) / 2
 
 
-def _loss(config: TrainConfig, seen: Tensor, read: Tensor, scale: Tensor, meaning: Tensor) -> Tensor:
-    if config.loss == "multi-positive":
-        return losses.multi_positive(seen, read, scale, meaning)
-    return losses.infonce(seen, read, scale)
+def _forward(config: TrainConfig, model: nn.Module, part: batches.Batch, start: int) -> caching.Features:
+    """What `model` makes of the pairs at positions from `start` on.
+
+    Randomness is a function of position: a resumed run draws what an uninterrupted one would, and a second pass over
+    the same pairs what the first did.
+    """
+    key = step_seed(config.seed, 0, start)
+    torch.manual_seed(key)
+    place = next(model.parameters()).device
+    pictures = part.pixels.to(place).permute(0, 3, 1, 2).float() / 255
+    pictures = augment(pictures, config.augment, torch.Generator().manual_seed(key))
+    return model(pictures.contiguous(memory_format=torch.channels_last), part.tokens.to(place))
 
 
-def _everyones(features: Tensor, ranks: int) -> Tensor:
-    """(B, D) of all GPUs from (B / ranks, D) of each, with gradients to each."""
-    if ranks == 1:
-        return features
-    from torch.distributed.nn.functional import all_gather
+def _loss(
+    config: TrainConfig, meaning: Tensor, features: caching.Features
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The sum that is made small, and what it and its parts are, for the record."""
+    found = objective.named_losses(config, features, meaning)
+    value = objective.total(config, found)
+    named = {f"loss_{name}": loss.detach() for name, loss in found.items()} if len(found) > 1 else {}
+    return value, {"loss": value.detach(), **named}
 
-    return torch.cat(all_gather(features))
+
+def _accelerator(config: TrainConfig) -> Accelerator:
+    # Without `cpu`, several processes on a machine without a GPU would each train alone.
+    accelerator = Accelerator(mixed_precision=_precision(config.precision), cpu=not torch.cuda.is_available())
+    ranks = accelerator.num_processes
+    if config.batch % ranks:
+        raise UserError(
+            f"batch={config.batch} must be a multiple of the {ranks} GPUs; set batch={config.batch // ranks * ranks}"
+        )
+    return accelerator
 
 
 def _precision(wanted: str) -> str:
@@ -137,52 +147,10 @@ def _precision(wanted: str) -> str:
     return "no"
 
 
-def _groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
+def _groups(module: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
     """AdamW's parameters, with decay and without."""
-    parameters = list(model.parameters())
+    parameters = list(module.parameters())
     return [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-
-
-def _held_out(config: TrainConfig, data: Path, run: Path) -> batches.Pairs | None:
-    """The pairs of the validation split, if there are any."""
-    from synth.fundus.records import shards
-
-    if not config.validation or not shards(data, "validation"):
-        return None
-    return batches.load(data, "validation", config.model, config.caption, run / "cache")
-
-
-@torch.inference_mode()
-def _validate(config: TrainConfig, model: CLIP, pairs: batches.Pairs | None) -> dict[str, float | None]:
-    """Loss in batches, and how often a picture's own caption is nearest among all captions of the split."""
-    if pairs is None:
-        return {"validation_loss": None, "validation_accuracy": None}
-    model.eval()
-    place = next(model.parameters()).device
-    chosen = np.random.default_rng(config.seed).permutation(len(pairs.rows))[: config.validation]
-    language = np.arange(len(chosen)) % pairs.caption.shape[1]
-    images, texts, meanings = [], [], []
-    for part in _parts(len(chosen), config.batch):
-        step = batches.take(pairs, chosen[part], language[part])
-        seen, read, scale = model(normalise(step.pixels.to(place)), step.tokens.to(place))
-        images.append(seen)
-        texts.append(read)
-        meanings.append(step.meaning.to(place))
-    total = sum(
-        _loss(config, seen, read, scale, meaning).item() * len(seen)
-        for seen, read, meaning in zip(images, texts, meanings, strict=True)
-    )
-    nearest = (torch.cat(images) @ torch.cat(texts).T).argmax(dim=1)
-    said = torch.cat(meanings)
-    model.train()
-    return {
-        "validation_loss": total / len(chosen),
-        "validation_accuracy": (said[nearest] == said).float().mean().item(),
-    }
-
-
-def _parts(length: int, size: int) -> Iterator[slice]:
-    return (slice(start, start + size) for start in range(0, length, size))
