@@ -33,10 +33,6 @@ FLAGS = {
 """The command lines that scripts, documents and tests rely on."""
 
 LATER = {
-    "clip eval --model a --data b --out c --task linear": "0.3",
-    "clip eval --model a --data b --out c --task few-shot": "0.3",
-    "clip eval --model a --data b --out c --task retrieval": "0.3",
-    "clip eval --model a --data b --out c --task vqa": "0.3",
     "privacy audit --model a --members b --nonmembers c --out d": "0.4",
     "privacy audit --model a --synthetic b --out d": "0.4",
     "privacy canary plant": "0.4",

@@ -2,16 +2,22 @@
 
 import shlex
 import sys
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from synth.base.command import Json, show
-from synth.base.errors import UserError, later
+from synth.base.errors import UserError
 
 Lang = Literal["zh", "en", "both"]
 Model = Annotated[Path, typer.Option(help="a ckpt.pt of 'clip train'")]
+
+TASKS = {
+    "zero-shot": ("zeroshot", "EvalConfig"),
+}
+"""What --task takes -> the module of `clip.evaluation` that has its `evaluate`, and the settings in it."""
 
 
 def evaluate(
@@ -20,17 +26,19 @@ def evaluate(
     data: Annotated[Path | None, typer.Option(help="records to judge on")] = None,
     benchmark: Annotated[str | None, typer.Option(help="a public set instead; 'synth import --list'")] = None,
     root: Annotated[Path | None, typer.Option(help="the public set's folder, in its own layout")] = None,
-    task: Annotated[
-        str, typer.Option(help="zero-shot (linear, few-shot, retrieval, vqa: 0.3)")
-    ] = "zero-shot",
-    lang: Annotated[Lang, typer.Option(help="prompts; 'both' reports zh, en and their mean")] = "both",
+    task: Annotated[str, typer.Option(help=", ".join(TASKS))] = "zero-shot",
+    lang: Annotated[
+        Lang | None, typer.Option(help="of prompts; 'both' (default) reports zh, en and their mean")
+    ] = None,
     prompts: Annotated[
         str | None, typer.Option(help="one task; default: all that the records answer")
     ] = None,
     split: Annotated[
         str | None, typer.Option(help="of --data: train, validation, test (default) or all")
     ] = None,
-    aggregation: Annotated[Literal["clip", "flair"], typer.Option(help="how prompts make a class")] = "clip",
+    aggregation: Annotated[
+        Literal["clip", "flair"] | None, typer.Option(help="how prompts make a class; default clip")
+    ] = None,
     set: Annotated[list[str], typer.Option(help="KEY=VALUE over the settings of the evaluation")] = [],
     json: Json = False,
 ) -> None:
@@ -42,24 +50,39 @@ def evaluate(
       clip eval --model ckpt.pt --benchmark messidor2 --root MESSIDOR-2/ --out report
       clip eval --model ckpt.pt --data records/idrid --split all --prompts dr5 --lang zh --out report --json
     """
-    if task not in ("zero-shot", "linear", "few-shot", "retrieval", "vqa"):
-        raise UserError(f"--task '{task}' is unknown; known: zero-shot")
-    if task != "zero-shot":
-        later(f"--task {task}", "0.3")
-    from clip.evaluation import report, zeroshot
-    from synth.base.config import load
+    if benchmark and (root is None or data is not None or split is not None):
+        raise UserError(f"--benchmark {benchmark}: give --root DIR and neither --data nor --split")
+    if not benchmark and data is None:
+        raise UserError("give --data RECORDS, or --benchmark NAME with --root DIR")
+    module, settings = _settings(task, {"lang": lang, "aggregation": aggregation}, set)
+    from clip.evaluation import report
     from synth.fundus.records import parse_splits
 
-    assignments = [f"lang={lang}", f"aggregation={aggregation}", *set]
-    settings = load(zeroshot.EvalConfig, None, assignments)
     line = shlex.join(["clip", *sys.argv[1:]])
-    if benchmark:
-        if root is None or data is not None or split is not None:
-            raise UserError(f"--benchmark {benchmark}: give --root DIR and neither --data nor --split")
-        made = zeroshot.benchmark(settings, model, benchmark, root, prompts, line)
-    elif data is None:
-        raise UserError("give --data RECORDS, or --benchmark NAME with --root DIR")
+    if data is not None:
+        made = module.evaluate(settings, model, data, parse_splits(split or "test"), prompts, line)
+    elif task == "zero-shot":
+        made = module.benchmark(settings, model, benchmark, root, prompts, line)
     else:
-        made = zeroshot.evaluate(settings, model, data, parse_splits(split or "test"), prompts, line)
+        raise UserError(
+            f"--task {task} learns from some patients and judges others: "
+            f"run 'synth import {benchmark} --root {root} --out RECORDS' and give --data RECORDS"
+        )
     report.write(out, made)
     show(made, json, f"{report.summary(made)}\nreport: {out / 'report.html'}")
+
+
+def _settings(task: str, flags: dict[str, str | None], assignments: list[str]) -> tuple[Any, Any]:
+    """The module of a task, and its settings from the flags that were given and `--set`."""
+    from synth.base.config import load
+
+    if task not in TASKS:
+        raise UserError(f"--task '{task}' is unknown; known: {', '.join(TASKS)}")
+    name, kind = TASKS[task]
+    module = import_module(f"clip.evaluation.{name}")
+    given = {flag: value for flag, value in flags.items() if value is not None}
+    for flag in given.keys() - getattr(module, kind).model_fields.keys():
+        raise UserError(f"--{flag}: --task {task} has no such choice; leave it out")
+    return module, load(
+        getattr(module, kind), None, [f"{key}={value}" for key, value in given.items()] + assignments
+    )

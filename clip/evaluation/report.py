@@ -1,9 +1,20 @@
-"""The zero-shot report: `report.json` for machines, `report.html` for people, the same facts in both."""
+"""The report of any evaluation: `report.json` for machines, `report.html` for people, the same facts in both.
 
+A result is one task on one set of photographs; `check` says what it must hold.  It may hold besides: `prompts`
+{class: {language: texts}}, `chosen` {row: {setting: value}}, `notes` (sentences), and `curve` (see `curves`).
+"""
+
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from synth.base import checkpoint as files
 from synth.base import runs
+from synth.base.config import Config
+from synth.base.errors import UserError
+
+FORMAT = "visionclip-evaluation"
+VERSION = 1
 
 METRICS = {
     "accuracy": "accuracy",
@@ -13,9 +24,74 @@ METRICS = {
 }
 """Key -> column heading."""
 
+TITLES = {"vqa": "VQA", "finetune": "Fine-tuning"}
+"""Headings of reports on tasks whose name is none."""
+
+
+def checkpoint(path: Path, head: dict[str, Any]) -> dict[str, Any]:
+    """What a report says of a checkpoint of ours whose header is `head`."""
+    return {
+        "path": str(path),
+        "sha256": runs.sha256(path),
+        "images": head.get("images"),
+        "training_data": head.get("data"),
+        "preprocessing": head["model"]["preprocessing"],
+        "training": head.get("config"),
+    }
+
+
+def compose(
+    config: Config, model: dict[str, Any], data: dict[str, Any], results: list[dict[str, Any]], command: str
+) -> dict[str, Any]:
+    """The whole report: what was asked for, of which model and which records, and what came out."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "command": command,
+        "config": config.model_dump(mode="json"),
+        "checkpoint": model,
+        "data": data,
+        "libraries": files.versions(),
+        "results": results,
+    }
+
+
+def check(report: dict[str, Any]) -> None:
+    """Refuse a report in which a number would travel alone.
+
+    Each result needs `n` and `patients`, a finite value and interval of each metric, and beside each metric what
+    an answer without the picture scores.
+
+    Raises:
+        ValueError: one of these was left out; the evaluation that made the report is wrong.
+        UserError: an interval could not be drawn, because of too few photographs or rounds.
+    """
+    if not report["results"]:
+        raise ValueError("a report needs a result")
+    for result in report["results"]:
+        where = f"{result['task']} {result['name']}"
+        for key in ("n", "patients"):
+            if not isinstance(result.get(key), int) or result[key] < 1:
+                raise ValueError(f"{where}: a result needs '{key}'")
+        if not result.get("metrics"):
+            raise ValueError(f"{where}: a result needs metrics")
+        blind = {key for row in result.get("without_pictures", {}).values() for key in row}
+        for row, found in result["metrics"].items():
+            for key, value in found.items():
+                if not isinstance(value, dict) or not {"value", "low", "high"} <= value.keys():
+                    raise ValueError(f"{where}, {row}: {key} needs an interval")
+                if key not in blind:
+                    raise ValueError(f"{where}: {key} needs a row of an answer without the picture")
+                if not all(isfinite(value[end]) for end in ("value", "low", "high")):
+                    raise UserError(
+                        f"{where}, {row}: no interval of {key} from {result['patients']} patients; "
+                        "judge more photographs, or raise --set rounds=N"
+                    )
+
 
 def write(out: Path, report: dict[str, Any]) -> None:
-    """Write both files, each whole or not at all."""
+    """Check a report and write both files, each whole or not at all."""
+    check(report)
     runs.write_json(out / "report.json", report)
     runs.write_text(out / "report.html", html(report))
 
@@ -32,7 +108,10 @@ def html(report: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["estimate"] = estimate
-    return environment.get_template("report.html.j2").render(report=report, metrics=METRICS)
+    environment.filters["facts"] = _facts
+    kinds: list[str] = list(dict.fromkeys(result["task"] for result in report["results"]))
+    title = ", ".join(TITLES.get(kind, kind.capitalize()) for kind in kinds)
+    return environment.get_template("report.html.j2").render(report=report, metrics=METRICS, title=title)
 
 
 def estimate(value: dict[str, float]) -> str:
@@ -40,16 +119,26 @@ def estimate(value: dict[str, float]) -> str:
     return f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
 
 
+def _facts(value: Any) -> str:
+    """Settings in one line: `name fov-square, version 1`."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_facts(inner)}" for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_facts(inner) for inner in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def summary(report: dict[str, Any]) -> str:
-    """One line per task and language, for a terminal."""
+    """One line per task and row, for a terminal."""
     lines = []
     for result in report["results"]:
         counts = ", ".join(f"{name} {size}" for name, size in result["classes"].items())
         lines.append(f"{result['name']}: {result['n']} photographs, {result['patients']} patients ({counts})")
-        for lang, found in result["metrics"].items():
+        wide = max(len(row) for row in (*result["metrics"], *result["without_pictures"])) + 1
+        for row, found in result["metrics"].items():
             cells = "  ".join(f"{METRICS[key]} {estimate(value)}" for key, value in found.items())
-            lines.append(f"  {lang:9}{cells}")
+            lines.append(f"  {row:{wide}}{cells}")
         for row, found in result["without_pictures"].items():
             cells = "  ".join(f"{METRICS[key]} {value:.3f}" for key, value in found.items())
-            lines.append(f"  {row:9}{cells}")
+            lines.append(f"  {row:{wide}}{cells}")
     return "\n".join(lines)
