@@ -5,9 +5,11 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -269,6 +271,24 @@ def test_a_ray_cluster_that_loses_a_node_writes_the_bytes_of_one_process(model, 
         nodes.shutdown()
     assert shards == len(plan.shards(many)) and drawn == 400
     assert hashes(out) == hashes(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_a_ray_address_where_nobody_listens_is_refused_in_seconds(model, tmp_path, scheme):
+    """Ray itself would knock for minutes."""
+    pytest.importorskip("ray")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"{scheme}127.0.0.1:{taken.getsockname()[1]}"
+        start = time.monotonic()
+        flags = ("--engine", "ray", "--ray-address", address, "--steps", 2, "--guidance", 1)
+        result = invoke("generate", "--model", model, "--n", 8, "--out", tmp_path / "out", *flags)
+    assert time.monotonic() - start < 25
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"synth: --ray-address '{address}': no Ray cluster answers there ([Errno 111] Connection refused); "
+        "start one with 'ray start --head'\n"
+    )
 
 
 DRY = """

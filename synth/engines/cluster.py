@@ -5,6 +5,7 @@ Every node must see the generator and the output folder under the same paths.
 
 import logging
 import os
+import socket
 import threading
 import time
 from collections import deque
@@ -21,6 +22,7 @@ from synth.plan import Plan, Shard
 
 _LOSSES = 20  # shards lost with their actors, without a finished one between them, before we give up
 _PAUSE = 1.0  # seconds between two looks at the actors
+_ANSWER = 10.0  # seconds within which a cluster must take a connection; Ray itself would try for minutes
 
 
 class Actor:
@@ -113,15 +115,23 @@ def _connect(address: str | None) -> Any:
     address = address or os.environ.get("RAY_ADDRESS")
     told: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
+        _knock(address or "local")
         ray.init(**told, address=address) if address else ray.init(
             **told, address="local", include_dashboard=False
         )
-    except (ConnectionError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(
             f"--ray-address '{address}': no Ray cluster answers there ({str(error).splitlines()[0]}); "
             "start one with 'ray start --head'"
         ) from None
     return ray
+
+
+def _knock(address: str) -> None:
+    """Raise an OSError at once where nothing listens at HOST:PORT or ray://HOST:PORT."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER).close()
 
 
 def _run(ray: Any, crew: list[_Worker], todo: deque[Shard], out: Path, digest: str) -> Events:
