@@ -6,16 +6,23 @@ from typing import Annotated, Literal
 import typer
 
 from synth.base.command import Json, show
-from synth.base.errors import later
+from synth.base.errors import UserError, later
 
 Lang = Literal["zh", "en", "both"]
 Model = Annotated[Path, typer.Option(help="a ckpt.pt of 'clip train'")]
 
 
 def predict(
-    image: Annotated[Path, typer.Argument(help="a fundus photograph")],
+    images: Annotated[list[Path], typer.Argument(help="fundus photographs, or folders of them")],
     model: Model,
-    lang: Annotated[Lang, typer.Option(help="prompts")] = "both",
+    lang: Annotated[Lang, typer.Option(help="prompts of the probability that is shown first")] = "both",
+    saliency: Annotated[
+        Path | None,
+        typer.Option(help="what speaks for a finding: OUT.png, or a folder for several photographs"),
+    ] = None,
+    finding: Annotated[
+        str | None, typer.Option(help="of the saliency, for example is_gc; default: the most probable one")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Say how probable each disease is against a normal fundus.  For research, not for diagnosis.
@@ -23,13 +30,30 @@ def predict(
     \b
     Examples:
       clip predict photo.jpg --model runs/clip/ckpt.pt
-      clip predict photo.jpg --model runs/clip/ckpt.pt --lang zh --json
+      clip predict photo.jpg --model runs/clip/ckpt.pt --saliency photo-gc.png --finding is_gc
+      clip predict photographs/ more.png --model runs/clip/ckpt.pt --saliency maps --json > findings.jsonl
     """
-    from clip.evaluation import zeroshot
+    from clip import prediction
+    from clip.embed import load_model
+    from clip.photographs import find
 
-    made = zeroshot.predict(model, image, lang)
-    lines = [f"{row['zh']} {row['en']}: {row['probability']:.3f}" for row in made["diseases"]]
-    show(made, json, "\n".join(lines))
+    paths = find(images)
+    reader = prediction.Reader(load_model(model))
+    if finding:
+        reader.number(finding)
+    refused = 0
+    for path, map in zip(paths, prediction.maps(saliency, paths, images), strict=True):
+        try:
+            made = prediction.predict(reader, path, lang, map, finding)
+        except UserError as error:
+            if len(paths) == 1:
+                raise
+            refused += 1
+            typer.echo(f"clip: {error}", err=True)
+            continue
+        show(made, json, prediction.wording(made))
+    if refused:
+        raise UserError(f"{refused} of {len(paths)} photographs were refused; the others are done")
 
 
 def embed(
