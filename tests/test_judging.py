@@ -233,21 +233,20 @@ def test_a_mirrored_and_darkened_copy_is_nearer_than_photographs_of_other_people
 
 
 @pytest.mark.parametrize("text", ["resnet18", "timm:resnet18", "random:", "inception"])
-def test_unknown_features_name_the_known(text, trained):
+def test_unknown_features_name_the_known(text):
     with pytest.raises(UserError, match=r"--features .*known: own, random:NAME"):
-        features.parse(text, classifier.load(trained)[0], 16)
+        features.parse(text, 16)
 
 
 def test_only_the_inception_file_is_called_fid(trained, tmp_path):
     own = classifier.load(trained)[0]
-    state = own.network.state_dict()
-    torch.save(state, tmp_path / "mine.pt")
-    for text in ("own", "random:test_resnet", f"timm:test_resnet={tmp_path / 'mine.pt'}"):
-        found = features.parse(text, own, 16)
+    torch.save(own.network.state_dict(), tmp_path / "mine.pt")
+    named = ("random:test_resnet", f"timm:test_resnet={tmp_path / 'mine.pt'}")
+    for found in (features.own(own), *(features.parse(text, 16) for text in named)):
         assert "FID" not in found.name + found.frechet + found.kernel
         assert found.call(np.zeros((2, 16, 16, 3), np.uint8)).shape[0] == 2
     with pytest.raises(UserError, match="other weights give no FID"):
-        features.parse(f"inception:{tmp_path / 'mine.pt'}", own, 16)
+        features.parse(f"inception:{tmp_path / 'mine.pt'}", 16)
 
 
 def test_every_caption_that_we_write_is_read_back():
@@ -393,6 +392,7 @@ def test_a_repeated_evaluation_trains_nothing_again(judged, real, monkeypatch):
         ({"reported": 500}, "no disease has 500 positives and negatives held out"),
         ({"held_out": "train"}, "the split 'train' is what is learnt from"),
         ({"k": 500}, "are too few to compare; at least 1002"),
+        ({"features": "resnet18"}, "--features 'resnet18': known: own, "),
         (
             {"classifier": TINY.model_copy(update={"preprocessing": Preprocessing(size=128)})},
             "--size asks for 128",
@@ -405,6 +405,15 @@ def test_what_cannot_be_judged_is_said_in_one_line(judged, real, tmp_path, chang
             JUDGE.model_copy(update=change), judged[2], real, tmp_path / "out", "x", workers=1
         )
     assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_refusal_removes_nothing_that_was_there(judged, real):
+    """An evaluation is kept when it is repeated with settings that cannot be."""
+    before = sorted(judged[1].rglob("*"))
+    with pytest.raises(UserError, match="are too few to compare"):
+        evaluation.evaluate(JUDGE.model_copy(update={"k": 500}), judged[2], real, judged[1], "x", workers=1)
+    assert sorted(judged[1].rglob("*")) == before
 
 
 def test_a_patient_on_both_sides_is_refused(judged, tmp_path):

@@ -5,6 +5,7 @@ import glob
 import hashlib
 import json
 import os
+import shutil
 import socket
 import sys
 import time
@@ -128,6 +129,21 @@ def claim(folder: Path, name: str, wanted: dict[str, Any], kind: str, free: Sequ
     elif folder.is_dir() and any(not p.name.startswith(".") for p in folder.iterdir()):
         raise UserError(f"{folder}: not empty, and without a {name} of ours; choose another --out")
     write_json(path, wanted)
+
+
+@contextmanager
+def nothing_if_refused(folder: Path) -> Iterator[None]:
+    """Remove what was made in `folder` where that ends in a `UserError`: a refused command leaves nothing behind."""
+    before = set(folder.iterdir()) if folder.is_dir() else set()
+    existed = folder.exists()
+    try:
+        yield
+    except UserError:
+        for path in set(folder.iterdir()) - before if folder.is_dir() else ():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if folder.is_dir() and not existed:
+            folder.rmdir()
+        raise
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

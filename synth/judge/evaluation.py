@@ -10,12 +10,12 @@ from pydantic import NonNegativeInt, PositiveInt
 from synth.base import checkpoint, stats
 from synth.base.config import Config, fingerprint
 from synth.base.errors import UserError
-from synth.base.runs import claim
+from synth.base.runs import claim, nothing_if_refused
 from synth.classifying.classifier import Classifier, ClassifierConfig
 from synth.classifying.targets import TARGETS, enough
 from synth.fundus.records import data_fingerprint, parse_splits
 from synth.judge import captions, distances, manifold, neighbours, report, samples, utility
-from synth.judge.features import Features, extract, parse
+from synth.judge.features import Features, extract, own, parse
 from synth.judge.samples import Sample
 from synth.judge.utility import Arm, plain
 
@@ -95,17 +95,20 @@ def evaluate(
     prints = {"synthetic": data_fingerprint(data), "real": data_fingerprint(real)}
     wanted = {"config": config.model_dump(mode="json"), "data": prints}
     free = tuple(f"config.{key}" for key in _FREE)
-    claim(out, "evaluation.json", wanted, "evaluation", free=free)
     private = out / "private"
-    private.mkdir(mode=0o700, exist_ok=True)
-    sides = _sides(config, data, real, private)
-    columns = utility.asked(sides.real, sides.held_out, config.classifier, config.reported, real)
+    with nothing_if_refused(out):
+        claim(out, "evaluation.json", wanted, "evaluation", free=free)
+        private.mkdir(mode=0o700, exist_ok=True)
+        if features is None and config.features != "own":
+            features = parse(config.features, config.classifier.preprocessing.size)
+        sides = _sides(config, data, real, private)
+        columns = utility.asked(sides.real, sides.held_out, config.classifier, config.reported, real)
     arms = utility.arms(
         sides.real, sides.synthetic, columns, config.classifier, config.shuffled, private / "classifiers"
     )
     trained = utility.train(arms, workers)
     teacher = trained["real"][0]
-    chosen = features or parse(config.features, teacher, config.classifier.preprocessing.size)
+    chosen = features or own(teacher)
     found = _features(chosen, sides, teacher, private)
     suspects = [side.pictures[: config.compared] for side in (sides.synthetic, sides.held_out)]
     near = neighbours.nearest(suspects, sides.searched.pictures, sides.searched.patients)

@@ -26,18 +26,21 @@ class Features(NamedTuple):
     kernel: str = "kernel distance"
 
 
-def parse(text: str, own: Classifier, size: int) -> Features:
-    """The features that `--features` names; `own` is the classifier trained on the real photographs.
+def own(classifier: Classifier) -> Features:
+    """Those of the classifier that learnt from the real photographs."""
+    config = classifier.config
+    name = f"{config.architecture} trained on these real photographs, {config.preprocessing.size} px"
+    return Features(name, classifier.features)
+
+
+def parse(text: str, size: int) -> Features:
+    """The features that `--features` names, all but `own`.
 
     Raises:
         UserError: unknown, or the weights do not fit.
     """
     kind, _, rest = text.partition(":")
     name, _, file = rest.partition("=")
-    if text == "own":
-        return Features(
-            f"{own.config.architecture} trained on these real photographs, {size} px", own.features
-        )
     if kind == "random" and rest:
         return Features(f"{rest} with random weights (seed 0), {size} px", _timm(rest, None))
     if kind in ("timm", "torchvision") and name and file:
