@@ -250,7 +250,7 @@ def test_the_maps_of_several_photographs_go_into_a_folder(trained, wide, tmp_pat
     assert "several into a folder" in refusal(
         "predict", wide, wide, "--model", trained, "--saliency", tmp_path / "map.png"
     )
-    with pytest.raises(UserError, match="two photographs would become 'wide.png'"):
+    with pytest.raises(UserError, match=r"two photographs would become 'wide\.png'"):
         prediction.maps(tmp_path, [wide, wide], [wide, wide])
     other = tmp_path / "narrow.png"
     Image.fromarray(drawn(6, 0)).save(other)
