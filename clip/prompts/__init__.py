@@ -128,11 +128,14 @@ def files() -> dict[str, File]:
 
 
 def tasks(name: str | None = None) -> dict[str, Task]:
-    """The tasks of a name: one task, or all of a file; without a name, all that need not be asked for.
+    """The tasks of a name: one task, all of a file, or all of a YAML file of one's own (a path); without a name, all
+    that need not be asked for.
 
     Raises:
         UserError: no such task.
     """
+    if name is not None and Path(name).suffix in (".yaml", ".yml"):
+        return dict(check(File, read_yaml(Path(name)), name).tasks)
     if name is None:
         return {
             key: task for file in files().values() if not file.on_request for key, task in file.tasks.items()

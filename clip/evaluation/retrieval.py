@@ -1,0 +1,227 @@
+"""Retrieval: what lies nearest to a photograph or to a caption, and whether it is what belongs to it.
+
+- image to text: among the distinct captions of the records, that of the photograph;
+- text to image: among the photographs, one that has this caption, word for word;
+- image to image, of one person: the same eye in another modality, the fellow eye, another picture of the eye.
+
+A query whose k nearest candidates hold one that belongs to it counts for R@k.  Candidates at the same distance stand in
+random order, in expectation, so a collapsed encoder scores what chance does.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import permutations
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from scipy.special import gammaln
+
+from clip import embed
+from clip.encoders import CLIP
+from clip.evaluation import photographs, report
+from clip.evaluation.photographs import Judged, Photographs
+from synth.base import stats
+from synth.base.errors import UserError
+
+KS = (1, 5, 10)
+_CHUNK = 512  # queries at a time: their scores against all candidates are in memory
+
+report.METRICS.update({f"r{k}": f"R@{k}" for k in KS} | {"rank_auc": "AUC of ranks"})
+
+
+class RetrievalConfig(Judged):
+    """How retrieval is judged; `least` is the number of queries that a direction needs."""
+
+    lang: Literal["zh", "en", "both"] = "both"
+    """Of the captions; `both` reports Chinese and English."""
+
+
+class Found(NamedTuple):
+    """How N queries fared among M candidates."""
+
+    hits: np.ndarray
+    """(N, len(KS)) probability that one of the k nearest belongs to the query: 0 or 1 where no distances are equal."""
+    auc: np.ndarray
+    """(N,) how probably a candidate that belongs to the query lies nearer than one that does not."""
+    by_chance: np.ndarray
+    """(N, len(KS)) `hits` of candidates in random order."""
+
+
+def evaluate(
+    config: RetrievalConfig, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str
+) -> dict[str, Any]:
+    """The retrieval report of a checkpoint on records: every direction that they allow, or the one called `name`.
+
+    Raises:
+        UserError: no records in these splits, or none with what a direction needs.
+    """
+    network, head = embed.load(model)
+    seen = photographs.load(network, data, splits)
+    results = [*captioned(config, network, seen), *paired(config, seen)]
+    results = [each for each in results if name in (None, each["name"])]
+    if not results:
+        raise UserError(
+            f"{data}: its {', '.join(splits)} records allow no retrieval{f' called {name!r}' if name else ''}: it needs "
+            f"{config.least} photographs with captions, or as many people with two pictures; choose another --split"
+        )
+    facts = photographs.facts(data, splits, len(seen.table))
+    return report.compose(config, report.checkpoint(model, head), facts, results, command)
+
+
+def captioned(config: RetrievalConfig, model: CLIP, seen: Photographs) -> Iterator[dict[str, Any]]:
+    """Both directions between photographs and captions, a row for each language."""
+    languages = ("zh", "en") if config.lang == "both" else (config.lang,)
+    found: dict[str, dict[str, tuple[Found, np.ndarray]]] = {"image-to-text": {}, "text-to-image": {}}
+    for lang in languages:
+        said = seen.table[f"caption_{lang}"].to_pylist()
+        rows = np.array([i for i, text in enumerate(said) if text], dtype=int)
+        if len(rows) < config.least:
+            continue
+        texts, which = np.unique([said[i] for i in rows], return_inverse=True)
+        words, pictures, each = (
+            embed.texts(model, texts.tolist()),
+            seen.embeddings[rows],
+            np.arange(len(texts)),
+        )
+        found["image-to-text"][lang] = (
+            search(pictures, words, lambda q, w=which, t=each: w[q, None] == t),
+            rows,
+        )
+        right = search(words, pictures, lambda q, w=which, t=each: t[q, None] == w)
+        found["text-to-image"][lang] = (Found(*(values[which] for values in right)), rows)
+    titles = {
+        "image-to-text": "the caption of a photograph, among the distinct captions",
+        "text-to-image": "a photograph of a caption, among the photographs; each photograph's caption is one query",
+    }
+    for name, each in found.items():
+        if each:
+            yield _result(config, name, titles[name], seen.table, each)
+
+
+def paired(config: RetrievalConfig, seen: Photographs) -> Iterator[dict[str, Any]]:
+    """Image to image between two pictures of one person: other modalities, the fellow eye, the same eye again."""
+    columns = seen.table.select(["subject_id", "eye_side", "modality"]).to_pydict()
+    people, side, kind = (np.array(column, dtype=object) for column in columns.values())
+    whole = np.array([None not in each for each in zip(side, kind, strict=True)], dtype=bool)
+    person = np.unique(columns["subject_id"], return_inverse=True)[1] if len(people) else people
+    kinds = sorted({each for each in kind[whole]})
+    pairs = [(f"{a}-to-{b}", f"the same eye, from {a} to {b}", a, b, True) for a, b in permutations(kinds, 2)]
+    pairs += [(f"{a}-fellow-eye", f"the fellow eye, {a}", a, a, False) for a in kinds]
+    pairs += [(f"{a}-same-eye", f"another picture of the same eye, {a}", a, a, True) for a in kinds]
+    for name, title, a, b, same in pairs:
+        queries, gallery = np.flatnonzero(whole & (kind == a)), np.flatnonzero(whole & (kind == b))
+
+        def belongs(q: slice, of=queries, to=gallery, same=same) -> np.ndarray:
+            one, eye = person[of[q], None] == person[to], side[of[q], None] == side[to]
+            return one & (eye == same) & (of[q, None] != to)
+
+        def out(q: slice, of=queries, to=gallery, same=same) -> np.ndarray:
+            # Another picture of the very eye would stand before its fellow.
+            one, eye = person[of[q], None] == person[to], side[of[q], None] == side[to]
+            return (of[q, None] == to) | (one & eye if not same else False)
+
+        right = search(seen.embeddings[queries], seen.embeddings[gallery], belongs, out)
+        kept = np.isfinite(right.hits[:, 0])
+        if kept.sum() >= config.least:
+            rows = {"image": (Found(*(values[kept] for values in right)), queries[kept])}
+            yield _result(config, name, title, seen.table, rows, int((~kept).sum()))
+
+
+def search(
+    queries: np.ndarray,
+    candidates: np.ndarray,
+    belongs: Callable[[slice], np.ndarray],
+    out: Callable[[slice], np.ndarray] | None = None,
+) -> Found:
+    """Rank candidates by cosine, a few hundred queries at a time.
+
+    Args:
+        queries:    (N, D) of unit length.
+        candidates: (M, D) of unit length.
+        belongs:    of a slice of queries, (n, M) bool: which candidates are right; a query without any scores nan.
+        out:        of a slice of queries, (n, M) bool: which are no candidates for it.
+    """
+    parts = []
+    for start in range(0, max(1, len(queries)), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        scores = queries[part] @ candidates.T
+        right = belongs(part)
+        absent = np.zeros_like(right) if out is None else out(part)
+        parts.append(ranked(scores, right & ~absent, ~right & ~absent))
+    return Found(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+
+def ranked(scores: np.ndarray, right: np.ndarray, wrong: np.ndarray) -> Found:
+    """How each row of (n, M) scores ranks what is right among what is right or wrong."""
+    best = np.where(right, scores, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
+    before = (wrong & (scores > best)).sum(axis=1)
+    tied = (wrong & (scores == best)).sum(axis=1)
+    firsts = (right & (scores == best)).sum(axis=1)
+    rights, wrongs = right.sum(axis=1), wrong.sum(axis=1)
+    hits = np.stack([_some(firsts, firsts + tied, np.maximum(k - before, 0)) for k in KS], axis=1)
+    hits[rights == 0] = np.nan
+    by_chance = np.stack([_some(rights, rights + wrongs, np.full(len(rights), k)) for k in KS], axis=1)
+    auc = np.array([_above(row[r], row[w]) for row, r, w in zip(scores, right, wrong, strict=True)])
+    return Found(hits, auc, by_chance)
+
+
+def _some(right: np.ndarray, of: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """The probability of at least one of the right among `drawn` of `of`, without replacement."""
+    wrong, drawn = of - right, np.minimum(drawn, of)
+    fits = drawn <= wrong
+    held = np.where(fits, drawn, 0)
+    missed = _choose(wrong, held) - _choose(of, held)
+    return np.where(fits, 1 - np.exp(missed), 1.0)
+
+
+def _choose(of: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """The logarithm of a binomial coefficient."""
+    return gammaln(of + 1) - gammaln(drawn + 1) - gammaln(of - drawn + 1)
+
+
+def _above(right: np.ndarray, wrong: np.ndarray) -> float:
+    """How probably one of `right` is larger than one of `wrong`, a tie counted half; nan without either."""
+    if not len(wrong) or not len(right):
+        return float("nan")
+    ordered = np.sort(wrong)
+    less = np.searchsorted(ordered, right, "left") + np.searchsorted(ordered, right, "right")
+    return float(less.mean() / 2 / len(wrong))
+
+
+def _result(
+    config: RetrievalConfig,
+    name: str,
+    title: str,
+    table: pa.Table,
+    found: dict[str, tuple[Found, np.ndarray]],
+    left_out: int = 0,
+) -> dict[str, Any]:
+    subjects = table["subject_id"].to_pylist()
+    measured, blind, people = {}, {}, set()
+    for row, (each, rows) in found.items():
+        known, whose = np.unique([subjects[i] for i in rows], return_inverse=True)
+        drawn = stats.draws(len(known), config.rounds, config.seed)
+        values = {f"r{k}": each.hits[:, place] for place, k in enumerate(KS)} | {"rank_auc": each.auc}
+        measured[row] = {key: _mean(drawn, whose, value) for key, value in values.items()}
+        chance = {f"r{k}": float(each.by_chance[:, place].mean()) for place, k in enumerate(KS)}
+        blind["chance" if len(found) == 1 else f"chance, {row}"] = chance | {"rank_auc": 0.5}
+        people |= set(known)
+    return {
+        "task": "retrieval",
+        "name": name,
+        "title": f"{name.replace('-', ' ')}: {title}",
+        "source": "R@k over queries, whose people are resampled; the candidates stay",
+        "n": max(len(rows) for _, rows in found.values()),
+        "patients": len(people),
+        "classes": {f"queries, {row}": len(rows) for row, (_, rows) in found.items()},
+        "left_out": {"without anything that belongs to them": left_out} if left_out else {},
+        "metrics": measured,
+        "without_pictures": blind,
+    }
+
+
+def _mean(drawn: np.ndarray, whose: np.ndarray, value: np.ndarray) -> dict[str, float]:
+    kept = np.isfinite(value)
+    values = stats.over(drawn, whose[kept], lambda weights: weights @ value[kept] / weights.sum(axis=1))
+    return photographs.plain(stats.estimate(values, drawn.shape[1]))
