@@ -27,6 +27,8 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 """Channel statistics of OpenAI's CLIP, which Chinese-CLIP kept."""
 
 LOG_SCALE_START = log(1 / 0.07)
+SIGMOID_START = (log(10.0), -10.0)
+"""Log scale and bias at which the sigmoid losses start: nearly all pairs are wrong ones (2303.15343, sec. 3.2)."""
 LOG_SCALE_LIMITS = (0.0, log(100.0))
 
 
@@ -89,6 +91,8 @@ class ClipConfig(Config):
     """Tokens per text with [CLS] and [SEP]; longer texts are cut."""
     preprocessing: Preprocessing = Preprocessing(size=224)
     """How a photograph becomes the square that the image tower sees."""
+    bias: bool = False
+    """A learned summand of the products of embeddings, which the sigmoid losses need; training by one sets it."""
 
     @model_validator(mode="after")
     def positions_suffice(self) -> Self:
@@ -100,7 +104,8 @@ class ClipConfig(Config):
 class CLIP(nn.Module):
     """Image and text encoder with a common space.
 
-    Parameters are `visual.*` (timm), `bert.*` (transformers), `text_projection`, `logit_scale`.
+    Parameters are `visual.*` (timm), `bert.*` (transformers), `text_projection`, `logit_scale`, and `logit_bias` if
+    `config.bias`.
     """
 
     def __init__(self, config: ClipConfig) -> None:
@@ -110,7 +115,9 @@ class CLIP(nn.Module):
         self.bert = _text_tower(config.text)
         width = config.text.width
         self.text_projection = nn.Parameter(torch.randn(width, config.embedding) * width**-0.5)
-        self.logit_scale = nn.Parameter(torch.tensor(LOG_SCALE_START))
+        scale, bias = SIGMOID_START if config.bias else (LOG_SCALE_START, None)
+        self.logit_scale = nn.Parameter(torch.tensor(scale))
+        self.logit_bias = None if bias is None else nn.Parameter(torch.tensor(bias))
 
     def encode_image(self, images: Tensor) -> Tensor:
         """(B, D) from (B, 3, S, S) normalised by `normalise`; not of unit length."""
@@ -122,6 +129,10 @@ class CLIP(nn.Module):
         longest = int(present.sum(dim=1).max())  # padding that no text of the batch needs is only work
         state = self.bert(tokens[:, :longest], attention_mask=present[:, :longest].long()).last_hidden_state
         return state[:, 0] @ self.text_projection
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """(N, L) token ids that `encode_text` takes."""
+        return tokenize(texts, self.config.context)
 
     def forward(self, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, D) image and text embeddings of unit length, and the factor of their products."""

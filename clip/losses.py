@@ -1,7 +1,11 @@
-"""What pulls a picture to its text and pushes it from the others."""
+"""What pulls a picture to its text and pushes it from the others, and which texts of a batch are right for it.
 
+A loss over several processes is the same function of everyone's embeddings (`clip.training.caching.everyones`).
+"""
+
+import torch
 from torch import Tensor, arange
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 
 def infonce(seen: Tensor, read: Tensor, scale: Tensor) -> Tensor:
@@ -19,19 +23,101 @@ def infonce(seen: Tensor, read: Tensor, scale: Tensor) -> Tensor:
     return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
 
 
-def multi_positive(seen: Tensor, read: Tensor, scale: Tensor, meaning: Tensor) -> Tensor:
-    """InfoNCE in which all texts of a batch that say the same are right, and are right to the same degree.
+def multi_positive(seen: Tensor, read: Tensor, scale: Tensor, right: Tensor) -> Tensor:
+    """InfoNCE in which several texts of a batch are right for a picture, each to its degree.
 
-        L = (CE(s v t', P) + CE(s t v', P)) / 2,   P_ij = [m_i = m_j] / sum_k [m_i = m_k]
+        L = (CE(s v t', P) + CE(s t v', P)) / 2,   P_ij = w_ij / sum_k w_ik
 
-    Yang et al. 2022 (2204.03610, UniCL), eqs. 2 to 4, with means for sums.  Captions of diagnoses repeat: plain
-    InfoNCE would push pictures of one disease from each other's equal texts.  Equals `infonce` where all differ.
+    Yang et al. 2022 (2204.03610, UniCL), eqs. 2 to 4, with means for sums and weights for equal classes.  Captions of
+    diagnoses repeat: plain InfoNCE would push pictures of one disease from each other's equal texts.  Where w is
+    the identity it equals `infonce`.
 
     Args:
         seen, read, scale: as for `infonce`.
-        meaning: (B,) int64; equal numbers where captions say the same.
+        right: (B, B) weights w in [0, 1], symmetric, 1 on the diagonal; from `same`, `overlap`, `between_grades`.
     """
-    same = (meaning[:, None] == meaning[None, :]).to(seen.dtype)
-    target = same / same.sum(dim=1, keepdim=True)  # symmetric before and, by columns, after the transposition
+    target = right / right.sum(dim=1, keepdim=True)  # symmetric before, so it holds for both directions
     logits = scale * seen @ read.T
     return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
+
+
+def siglip(seen: Tensor, read: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+    """Sigmoid loss: of every pair in the batch, whether it belongs together, each judged for itself.
+
+        L = -1/B sum_ij log sigma(z_ij (s v_i t_j + b)),   z_ij = 1 where i = j, else -1
+
+    Zhai et al. 2023 (2303.15343), eq. 1.
+
+    Args:
+        seen, read, scale: as for `infonce`.
+        bias: the summand b of the products, which starts at -10: nearly all pairs are wrong ones.
+    """
+    return multi_positive_siglip(seen, read, scale, bias, torch.eye(len(seen), device=seen.device))
+
+
+def multi_positive_siglip(seen: Tensor, read: Tensor, scale: Tensor, bias: Tensor, right: Tensor) -> Tensor:
+    """`siglip` in which a pair belongs together to the degree w_ij, the target of its logistic regression.
+
+        L = -1/B sum_ij (w_ij log sigma(x_ij) + (1 - w_ij) log sigma(-x_ij)),   x_ij = s v_i t_j + b
+
+    Args:
+        right: (B, B) weights w in [0, 1]; the identity gives `siglip`.
+    """
+    logits = scale * seen @ read.T + bias
+    return binary_cross_entropy_with_logits(logits, right.to(logits.dtype), reduction="sum") / len(seen)
+
+
+def same(meaning: Tensor) -> Tensor:
+    """(B, B) weights: 1 where captions say the same, else 0.
+
+    Args:
+        meaning: (B,) int64; equal numbers where captions say the same, in whichever words or language.
+    """
+    return (meaning[:, None] == meaning[None, :]).float()
+
+
+def overlap(labels: Tensor) -> Tensor:
+    """(B, B) weights: how much of what two records are known to have they have in common.
+
+        w_ij = |S_i & S_j| / |(S_i | S_j) & K_i & K_j|        Jaccard's index over what is known of both
+
+    S are the labels that a record has, K those of which it is known whether it has them.  A disease in another degree is
+    another label.  Where neither has any, w is 1 if the same is known of both, so that normal eyes are one another's
+    texts but an eye of which only glaucoma is known absent is not; w_ii is 1.
+
+    Args:
+        labels: (B, L) integers: the degree of each label, 0 for absent, -1 for unknown.
+    """
+    known, has = (labels >= 0).float(), (labels > 0).float()
+    degrees = [(labels == degree).float() for degree in range(1, int(labels.max().clamp(min=1)) + 1)]
+    shared = torch.stack([each @ each.T for each in degrees]).sum(dim=0)
+    either = has @ known.T + known @ has.T - has @ has.T
+    neither = has.sum(dim=1) == 0
+    normal = (
+        neither[:, None] & neither[None, :] & (same(_numbers(known)) > 0) & (known.sum(dim=1) > 0)[:, None]
+    )
+    weights = torch.where(either > 0, shared / either.clamp(min=1), normal.float())
+    return weights.fill_diagonal_(1.0)
+
+
+def between_grades(labels: Tensor, width: float) -> Tensor:
+    """(B, B) weights of records that differ in nothing but the grade of their first label, else 0.
+
+        w_ij = exp(-|g_i - g_j| / width)
+
+    Normalised by rows these are the soft labels of ordinal regression (Diaz and Marathe 2019, CVPR, eq. 1, with the
+    absolute distance): a text one grade off is less wrong than one four off.
+
+    Args:
+        labels: as for `overlap`; the first column is the grade g.
+        width: grades over which the weight falls to 1/e.
+    """
+    grade = labels[:, 0]
+    known = grade >= 0
+    equal = (same(_numbers(labels[:, 1:])) > 0) & known[:, None] & known[None, :]
+    return equal * torch.exp(-(grade[:, None] - grade[None, :]).abs().float() / width)
+
+
+def _numbers(rows: Tensor) -> Tensor:
+    """(B,) int64: equal numbers for equal rows."""
+    return torch.unique(rows, dim=0, return_inverse=True)[1]

@@ -39,11 +39,15 @@ def cn_clip_name(name: str) -> str:
 def cn_clip_weights(model: CLIP) -> dict[str, Tensor]:
     """The state dict of Chinese-CLIP's `CLIP` that computes what `model` does.
 
+    It has no place for a bias; that changes no embedding and no order.
+
     Raises:
         UserError: the image tower is not CLIP's ResNet.
     """
     _check_tower(model.config)
-    return {cn_clip_name(name): tensor for name, tensor in model.state_dict().items()}
+    weights = model.state_dict()
+    weights.pop("logit_bias", None)
+    return {cn_clip_name(name): tensor for name, tensor in weights.items()}
 
 
 def ours(config: ClipConfig, weights: dict[str, Tensor], where: str) -> CLIP:
@@ -53,7 +57,7 @@ def ours(config: ClipConfig, weights: dict[str, Tensor], where: str) -> CLIP:
         UserError: the weights are of another architecture than `config`.
     """
     _check_tower(config)
-    model = build(config)
+    model = build(config.model_copy(update={"bias": False}))
     plain = {name.removeprefix("module."): tensor.float() for name, tensor in weights.items()}
     wanted = {cn_clip_name(name): name for name in model.state_dict()}
     missing = sorted(set(wanted) - set(plain))

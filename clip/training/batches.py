@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from clip.encoders import ClipConfig, tokenize
+from clip.training.labels import COLUMNS, label_sets
 from synth.base.errors import UserError
 from synth.base.order import visited
 from synth.fundus import captions, pictures
@@ -30,6 +31,8 @@ class Pairs(NamedTuple):
     """(T, context) int64."""
     meaning: Tensor
     """(T,) int64; equal where captions say the same, in whichever words or language."""
+    labels: np.ndarray
+    """(rows, L) int8, as `labels.label_sets` has them."""
 
 
 class Batch(NamedTuple):
@@ -41,6 +44,8 @@ class Batch(NamedTuple):
     """(B, context) int64."""
     meaning: Tensor
     """(B,) int64."""
+    labels: Tensor
+    """(B, L) int64: degree of each label, 0 for absent, -1 for unknown."""
 
 
 def load(folder: Path, split: str, model: ClipConfig, language: Language, store: Path) -> Pairs:
@@ -68,6 +73,7 @@ def load(folder: Path, split: str, model: ClipConfig, language: Language, store:
         caption=np.array([[number[column[row]] for column in texts] for row in rows]),
         tokens=tokenize(distinct, model.context),
         meaning=torch.tensor(meanings(distinct)),
+        labels=label_sets(read_table(folder, [split], COLUMNS)),
     )
 
 
@@ -99,7 +105,8 @@ def take(pairs: Pairs, chosen: np.ndarray, language: np.ndarray) -> Batch:
     """Photographs by number, each with its caption in the language of that number."""
     caption = torch.from_numpy(pairs.caption[chosen, language])
     pixels = torch.from_numpy(pairs.pixels[pairs.rows[chosen]])
-    return Batch(pixels, pairs.tokens[caption], pairs.meaning[caption])
+    labels = torch.from_numpy(pairs.labels[pairs.rows[chosen]]).long()
+    return Batch(pixels, pairs.tokens[caption], pairs.meaning[caption], labels)
 
 
 @lru_cache(maxsize=4)

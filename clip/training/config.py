@@ -7,6 +7,8 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from clip.encoders import ClipConfig
 from clip.training import batches
 from clip.training.augment import Augment
+from clip.training.masking import Masking
+from clip.training.views import Relation
 from synth.base.config import Config
 
 
@@ -15,6 +17,10 @@ class Weights(Config):
 
     image_text: NonNegativeFloat = 1.0
     """Pictures and their texts find one another; `loss` says how."""
+    image_image: NonNegativeFloat = 0.0
+    """Two pictures of one person find one another; `relations` says which two.  Pictures need no captions."""
+    reconstruction: NonNegativeFloat = 0.0
+    """Removed patches are painted from those that are left; `masking` says how.  Pictures need no captions."""
 
     @model_validator(mode="after")
     def something_counts(self) -> Self:
@@ -30,10 +36,21 @@ class TrainConfig(Config):
     """Architecture and input."""
     caption: batches.Language = "zh"
     """Language of the captions; `both` draws one per image and epoch."""
-    loss: Literal["infonce", "multi-positive"] = "infonce"
-    """`multi-positive` takes captions that say the same for equally right."""
+    loss: Literal["infonce", "siglip", "multi-positive", "multi-positive-siglip"] = "infonce"
+    """`infonce`: softmax over the batch; `siglip`: each pair for itself; `multi-positive*`: several texts may be right."""
+    positives: Literal["captions", "labels"] = "captions"
+    """Which texts are right for a picture, for `multi-positive*`: those whose caption says the same, or those of records
+    with the same diseases and findings, to the degree to which they overlap.  Captions may tell less than labels."""
+    ordinal: NonNegativeFloat = 0.0
+    """For `multi-positive*`: records that differ in nothing but the grade of retinopathy are right for one another to
+    exp(-distance / ordinal), in grades; 0 is not at all."""
     weights: Weights = Weights()
     """Which losses are trained on, and how much each counts."""
+    relations: tuple[Relation, ...] = Field(default=("augmented", "visits", "eyes", "modalities"), min_length=1)
+    """Which pictures attract each other under `weights.image_image`: a picture and itself changed in another way, one eye
+    photographed twice, the two eyes of a person, one eye in two modalities."""
+    masking: Masking = Masking()
+    """What is removed under `weights.reconstruction`, and what paints it."""
     augment: Augment = Augment()
     """Changes to the photographs in training."""
     images: PositiveInt = 1_000_000
@@ -61,3 +78,14 @@ class TrainConfig(Config):
     """`auto` is bf16 on a GPU that has it, fp32 elsewhere."""
     seed: int = Field(default=0, ge=0)
     """Of the first weights, the order and everything drawn."""
+
+    @model_validator(mode="after")
+    def one_right_text_has_no_degrees(self) -> Self:
+        if not self.loss.startswith("multi-positive"):
+            for name, off in (("positives", "captions"), ("ordinal", 0.0)):
+                if getattr(self, name) != off:
+                    raise ValueError(
+                        f"{name}={getattr(self, name)} needs a loss with several right texts; "
+                        f"set loss=multi-positive, not {self.loss}"
+                    )
+        return self

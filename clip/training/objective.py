@@ -4,6 +4,8 @@ A loss is added in three places: what it needs of a forward pass becomes an entr
 of a whole batch an entry of `named_losses`, what it counts a field of `Weights`.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -13,12 +15,23 @@ from clip.training.caching import Features
 from clip.training.config import TrainConfig
 
 
+class Targets(NamedTuple):
+    """What is known of the records of one batch, of all processes."""
+
+    meaning: Tensor
+    """(B,) int64; equal where captions say the same."""
+    labels: Tensor
+    """(B, L) int64, as `clip.training.labels.label_sets` has them."""
+
+
 class Learner(nn.Module):
     """A CLIP, and what only its training needs; its weights depend on `config.model` and `config.seed` alone."""
 
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
-        self.clip = build(config.model, config.seed)
+        sigmoid = config.loss.endswith("siglip")
+        model = config.model.model_copy(update={"bias": True}) if sigmoid else config.model
+        self.clip = build(model, config.seed)
 
     def forward(self, pictures: Tensor, tokens: Tensor) -> Features:
         """What the losses need of (B, 3, S, S) pictures in [0, 1] and their (B, L) tokens.
@@ -26,14 +39,17 @@ class Learner(nn.Module):
         Every entry of the same number is of the same picture, so that parts of a batch can be joined.
         """
         seen, read, scale = self.clip(standardise(pictures), tokens)
-        return {"seen": seen, "read": read, "scale": scale}
+        features = {"seen": seen, "read": read, "scale": scale}
+        if self.clip.logit_bias is not None:
+            features["bias"] = self.clip.logit_bias
+        return features
 
 
-def named_losses(config: TrainConfig, features: Features, meaning: Tensor) -> dict[str, Tensor]:
+def named_losses(config: TrainConfig, features: Features, targets: Targets) -> dict[str, Tensor]:
     """Each loss by the name of its weight, over one batch of all processes; those of weight 0 are left out."""
     found: dict[str, Tensor] = {}
     if config.weights.image_text:
-        found["image_text"] = image_text(config, features, meaning)
+        found["image_text"] = image_text(config, features, targets)
     return found
 
 
@@ -42,9 +58,23 @@ def total(config: TrainConfig, found: dict[str, Tensor]) -> Tensor:
     return torch.stack([getattr(config.weights, name) * loss for name, loss in found.items()]).sum()
 
 
-def image_text(config: TrainConfig, features: Features, meaning: Tensor) -> Tensor:
+def image_text(config: TrainConfig, features: Features, targets: Targets) -> Tensor:
     """How far pictures and texts are from finding one another."""
     seen, read, scale = (features[key] for key in ("seen", "read", "scale"))
-    if config.loss == "multi-positive":
-        return losses.multi_positive(seen, read, scale, meaning)
-    return losses.infonce(seen, read, scale)
+    match config.loss:
+        case "infonce":
+            return losses.infonce(seen, read, scale)
+        case "siglip":
+            return losses.siglip(seen, read, scale, features["bias"])
+        case "multi-positive":
+            return losses.multi_positive(seen, read, scale, right(config, targets))
+        case "multi-positive-siglip":
+            return losses.multi_positive_siglip(seen, read, scale, features["bias"], right(config, targets))
+
+
+def right(config: TrainConfig, targets: Targets) -> Tensor:
+    """(B, B) how right the text of each record is for the picture of each other."""
+    weights = losses.overlap(targets.labels) if config.positives == "labels" else losses.same(targets.meaning)
+    if config.ordinal:
+        weights = torch.maximum(weights, losses.between_grades(targets.labels, config.ordinal))
+    return weights

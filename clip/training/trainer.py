@@ -61,11 +61,11 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
         )
         starts = mine[:: config.micro_batch or share]
         parts = [batches.batch(pairs, config.seed, at, min(starts.step, mine.stop - at)) for at in starts]
-        meaning = caching.gathered(torch.cat([part.meaning for part in parts]).to(accelerator.device))
+        targets = _targets(parts, accelerator.device)
         forwards = [
             partial(_forward, config, model, part, at) for part, at in zip(parts, starts, strict=True)
         ]
-        history.append(caching.backward(accelerator, model, forwards, partial(_loss, config, meaning)))
+        history.append(caching.backward(accelerator, model, forwards, partial(_loss, config, targets)))
         optimizer.step()
         optimizer.zero_grad()
         with torch.no_grad():
@@ -118,11 +118,17 @@ def _forward(config: TrainConfig, model: nn.Module, part: batches.Batch, start: 
     return model(pictures.contiguous(memory_format=torch.channels_last), part.tokens.to(place))
 
 
+def _targets(parts: list[batches.Batch], place: torch.device) -> objective.Targets:
+    """What is known of the batch of which this process has some parts."""
+    columns = ([part.meaning for part in parts], [part.labels for part in parts])
+    return objective.Targets(*(caching.gathered(torch.cat(each).to(place)) for each in columns))
+
+
 def _loss(
-    config: TrainConfig, meaning: Tensor, features: caching.Features
+    config: TrainConfig, targets: objective.Targets, features: caching.Features
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The sum that is made small, and what it and its parts are, for the record."""
-    found = objective.named_losses(config, features, meaning)
+    found = objective.named_losses(config, features, targets)
     value = objective.total(config, found)
     named = {f"loss_{name}": loss.detach() for name, loss in found.items()} if len(found) > 1 else {}
     return value, {"loss": value.detach(), **named}

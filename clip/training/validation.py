@@ -32,11 +32,12 @@ def validate(config: TrainConfig, learner: objective.Learner, pairs: batches.Pai
     for part in _parts(len(chosen), config.batch):
         step = batches.take(pairs, chosen[part], language[part])
         pictures = step.pixels.to(place).permute(0, 3, 1, 2).float() / 255
-        features, meaning = learner(pictures, step.tokens.to(place)), step.meaning.to(place)
-        lost += objective.image_text(config, features, meaning).item() * len(meaning)
+        features = learner(pictures, step.tokens.to(place))
+        targets = objective.Targets(step.meaning.to(place), step.labels.to(place))
+        lost += objective.image_text(config, features, targets).item() * len(step.meaning)
         images.append(features["seen"])
         texts.append(features["read"])
-        meanings.append(meaning)
+        meanings.append(targets.meaning)
     nearest = (torch.cat(images) @ torch.cat(texts).T).argmax(dim=1)
     said = torch.cat(meanings)
     learner.train()
