@@ -1,0 +1,156 @@
+"""Pictures as the network sees them: decoded once into a file that is mapped into memory, or each time their turn comes.
+
+Either way processes beside the training decode.  Which pictures a batch holds is a function of its position, so how
+many processes there are, and when one was killed, changes nothing.
+"""
+
+import mmap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from clip.training.inputs import Encoded, Input, Slices
+from synth.base.config import fingerprint
+from synth.base.errors import UserError
+from synth.base.runs import atomic, progress
+from synth.fundus.images import Preprocessing
+from synth.fundus.shards import images, row_groups
+
+Decode = Literal["once", "always"]
+
+_PORTION = 64
+"""Pictures that a process decodes before it hands them over."""
+
+T = TypeVar("T")
+
+
+class Decoder:
+    """Pictures decoded when they are asked for; indexed by an array, as a mapped file is."""
+
+    def __init__(self, pictures: Encoded, preprocessing: Preprocessing) -> None:
+        self._pictures, self._preprocessing = pictures, preprocessing
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, chosen: np.ndarray) -> np.ndarray:
+        """(B, S, S, 3) uint8 from (B,) numbers."""
+        side = self._preprocessing.size
+        squares = np.empty((len(chosen), side, side, 3), np.uint8)
+        for square, index in zip(squares, chosen.tolist(), strict=True):
+            square[:] = self._preprocessing(self._pictures[index], self._pictures.where(index))
+        return squares
+
+
+def squares(
+    source: Input, split: str, preprocessing: Preprocessing, store: Path, decode: Decode, workers: int
+) -> np.ndarray | Decoder:
+    """The (N, S, S, 3) uint8 pictures of a split, in the row order of its table; indexed by an array of numbers.
+
+    With "once" they are decoded now, by `workers` processes or this one, and kept under `store`: S x S x 3 bytes each.
+    With "always" nothing is kept but, for records, where each picture lies in its shard.
+
+    Raises:
+        UserError: no pictures in the split, or a damaged one.
+    """
+    pictures = source.pictures(split)
+    if not len(pictures):
+        raise UserError(f"{split}: no pictures in this split")
+    name = fingerprint([source.fingerprint, [split], preprocessing.model_dump()])[:16]
+    if decode == "always":
+        found = source.shards(split)
+        return Decoder(_located(found, pictures, store / f"places-{name}.npy"), preprocessing)
+    path = store / f"pixels-{name}.npy"
+    if not path.exists():
+        shape = (len(pictures), preprocessing.size, preprocessing.size, 3)
+        with atomic(path) as temporary:
+            # open_memmap appends no suffix, unlike np.save
+            array = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+            portions = [range(at, min(at + _PORTION, len(array))) for at in range(0, len(array), _PORTION)]
+            make = partial(_decoded, Decoder(pictures, preprocessing))
+            with progress("decoding", len(array)) as bar:
+                for portion, made in zip(portions, in_turn(make, portions, workers), strict=True):
+                    array[portion.start : portion.stop] = made
+                    bar.update(len(portion))
+            array.flush()
+            del array
+    return np.load(path, mmap_mode="r")
+
+
+def in_turn(make: Callable[[range], T], spans: Iterable[range], workers: int) -> Iterator[T]:
+    """What `make` makes of each span of positions, in their order, by `workers` processes ahead of time; 0 is this one.
+
+    Raises:
+        UserError: as `make` does, in whichever process.
+    """
+    if not workers:
+        yield from map(make, spans)
+        return
+    # With a generator of its own, the loader draws nothing from the one that training draws from.
+    loader = DataLoader(
+        _Made(make), batch_size=None, sampler=_Spans(spans), num_workers=workers, generator=torch.Generator()
+    )
+    for made in loader:
+        if isinstance(made, UserError):
+            raise made
+        yield made
+
+
+class _Made(Dataset[Any]):
+    """What torch takes for a data set: a span of positions -> what is made of it."""
+
+    def __init__(self, make: Callable[[range], Any]) -> None:
+        self._make = make
+
+    def __getitem__(self, span: range) -> Any:
+        try:
+            return self._make(span)
+        except UserError as error:  # raised there, it would come with the traceback of the process
+            return error
+
+
+class _Spans(Sampler[range]):
+    """What torch takes for a sampler."""
+
+    def __init__(self, spans: Iterable[range]) -> None:
+        self._spans = spans
+
+    def __iter__(self) -> Iterator[range]:
+        return iter(self._spans)
+
+
+def _decoded(decoder: Decoder, portion: range) -> np.ndarray:
+    return decoder[np.array(portion)]
+
+
+def _located(shards: Sequence[Path], pictures: Encoded, path: Path) -> Encoded:
+    """The same pictures, each read by itself: a shard of parquet is otherwise read a hundred rows at a time.
+
+    Our writer compresses no pictures, so each stands in its shard byte for byte; where one does not, nothing is gained.
+    """
+    if not shards:
+        return pictures
+    if not path.exists():
+        places = [place for number, shard in enumerate(shards) for place in _places(number, shard)]
+        with atomic(path) as temporary, open(temporary, "wb") as file:
+            np.save(file, np.array(places, np.int64).reshape(-1, 3))
+    places = np.load(path)
+    return Slices(shards, places) if len(places) == len(pictures) else pictures
+
+
+def _places(number: int, shard: Path) -> Iterator[tuple[int, int, int]]:
+    """(number, offset, size) of the pictures of a shard, up to the first that is not there byte for byte."""
+    with open(shard, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        end = 0
+        for group in range(len(row_groups(shard))):
+            for data in images(shard, group):
+                at = content.find(data, end)
+                if at < 0:
+                    return
+                end = at + len(data)
+                yield number, at, len(data)
