@@ -86,7 +86,14 @@ class Decoder(nn.Module):
         return self.paint(painted[:, front + self.kept :])
 
 
-def shuffled(pictures: int, patches: int, generator: torch.Generator) -> Tensor:
+def build(tower: nn.Module, settings: Masking, seed: int = 0) -> Decoder:
+    """A decoder with random weights that depend only on its sizes and `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Decoder(tower, settings)
+
+
+def shuffled(pictures: int, patches: int, generator: torch.Generator | None = None) -> Tensor:
     """(B, L) int64: for each picture a permutation of its patches, on the CPU; the last ones are removed."""
     return torch.rand(pictures, patches, generator=generator).argsort(dim=1)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from clip import losses
 from clip.encoders import build, standardise
+from clip.training import masking, views
 from clip.training.caching import Features
 from clip.training.config import TrainConfig
 
@@ -22,6 +23,8 @@ class Targets(NamedTuple):
     """(B,) int64; equal where captions say the same."""
     labels: Tensor
     """(B, L) int64, as `clip.training.labels.label_sets` has them."""
+    subject: Tensor | None = None
+    """(B,) int64; equal where the pictures `first` and `second` are of one person."""
 
 
 class Learner(nn.Module):
@@ -32,17 +35,29 @@ class Learner(nn.Module):
         sigmoid = config.loss.endswith("siglip")
         model = config.model.model_copy(update={"bias": True}) if sigmoid else config.model
         self.clip = build(model, config.seed)
+        if config.weights.reconstruction:
+            self.decoder = masking.build(self.clip.visual, config.masking, config.seed)
 
-    def forward(self, pictures: Tensor, tokens: Tensor) -> Features:
+    def forward(self, pictures: Tensor, tokens: Tensor, others: dict[str, Tensor] | None = None) -> Features:
         """What the losses need of (B, 3, S, S) pictures in [0, 1] and their (B, L) tokens.
 
-        Every entry of the same number is of the same picture, so that parts of a batch can be joined.
+        Every entry of the same number is of the same picture, so that parts of a batch can be joined.  `others` are as
+        many pictures again for each use that `views.others` names.
         """
         seen, read, scale = self.clip(standardise(pictures), tokens)
         features = {"seen": seen, "read": read, "scale": scale}
         if self.clip.logit_bias is not None:
             features["bias"] = self.clip.logit_bias
+        for use, images in (others or {}).items():
+            if use == "whole":
+                features["missed"] = self._missed(standardise(images))
+            else:
+                features[use] = nn.functional.normalize(self.clip.encode_image(standardise(images)), dim=-1)
         return features
+
+    def _missed(self, images: Tensor) -> Tensor:
+        order = masking.shuffled(len(images), self.decoder.patches).to(images.device)
+        return masking.reconstruction(self.clip.visual, self.decoder, images, order)
 
 
 def named_losses(config: TrainConfig, features: Features, targets: Targets) -> dict[str, Tensor]:
@@ -50,6 +65,12 @@ def named_losses(config: TrainConfig, features: Features, targets: Targets) -> d
     found: dict[str, Tensor] = {}
     if config.weights.image_text:
         found["image_text"] = image_text(config, features, targets)
+    if config.weights.image_image:
+        assert targets.subject is not None
+        first, second, scale = (features[key] for key in ("first", "second", "scale"))
+        found["image_image"] = views.contrast(first, second, scale, targets.subject)
+    if config.weights.reconstruction:
+        found["reconstruction"] = features["missed"].mean()
     return found
 
 

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from clip.training import inputs
+from clip.training.decoding import Decoder
 from synth.base.errors import UserError
 from synth.base.order import randomness, visited
-from synth.fundus.records import read_table
 
 Relation = Literal["augmented", "visits", "eyes", "modalities"]
 
@@ -41,21 +43,27 @@ class People(NamedTuple):
     """Which pairs count."""
 
 
-def load(folder: Path, split: str, relations: Sequence[Relation]) -> People:
-    """Who is on the pictures of a split, in the row order of `read_table`.
+def load(data: Path, split: str, relations: Sequence[Relation]) -> People:
+    """Who is on the pictures of a split of what `inputs.opened` takes, in its row order.
 
     Raises:
-        UserError: no records, or nobody has two pictures that are so related.
+        UserError: nothing to train on, or nobody has two pictures that are so related.
     """
-    table = read_table(folder, [split], ["subject_id", "eye_side", "modality"])
-    subject, side, modality = (_numbers(table[name].to_pylist()) for name in table.column_names)
+    table = inputs.opened(data).table(split, ["subject_id", "eye_side", "modality"])
+    return related(table, relations, f"{data}: split {split}")
+
+
+def related(table: pa.Table, relations: Sequence[Relation], where: str = "records") -> People:
+    """The people of a table with the columns `subject_id`, `eye_side` and `modality`."""
+    columns = (table[name].to_pylist() for name in ("subject_id", "eye_side", "modality"))
+    subject, side, modality = (_numbers(column) for column in columns)
     people = People(subject, side, modality, [], frozenset(relations))
     order = np.argsort(subject, kind="stable")
     everyone = np.split(order, np.flatnonzero(np.diff(subject[order])) + 1)
     people.groups.extend(group for group in everyone if pairs(people, group))
     if not people.groups:
         raise UserError(
-            f"{folder}: nobody in split {split} has two pictures related by {' or '.join(relations)}; "
+            f"{where}: nobody has two pictures related by {' or '.join(relations)}; "
             "add 'augmented' to relations, or set weights.image_image=0"
         )
     return people
@@ -98,6 +106,29 @@ def batch(people: People, seed: int, start: int, count: int) -> tuple[np.ndarray
 def everybody(pictures: int, seed: int, start: int, count: int) -> np.ndarray:
     """(count,) the numbers of the pictures at positions from `start` on of an endless walk over all of a split."""
     return visited(pictures, _stream(seed, _ALL), start, count)
+
+
+def others(
+    pixels: np.ndarray | Decoder, people: People | None, whole: bool, seed: int, start: int, count: int
+) -> tuple[dict[str, Tensor], Tensor | None]:
+    """What a step sees beside its captioned pictures: (count, S, S, 3) uint8 by use, and who is on them.
+
+    The uses are `first` and `second`, two pictures of each of (count,) int64 people, and `whole`, to be reconstructed.
+
+    Args:
+        pixels: (N, S, S, 3) uint8, all pictures of the split, indexed by an array of numbers.
+        people: who is on them; without, there is no `first` and no `second`.
+        whole:  whether there is a `whole`.
+        seed, start: which positions of the walks it is.
+    """
+    numbers: dict[str, np.ndarray] = {}
+    subject = None
+    if people:
+        numbers["first"], numbers["second"] = batch(people, seed, start, count)
+        subject = torch.from_numpy(people.subject[numbers["first"]])
+    if whole:
+        numbers["whole"] = everybody(len(pixels), seed, start, count)
+    return {use: torch.from_numpy(pixels[rows]) for use, rows in numbers.items()}, subject
 
 
 def contrast(first: Tensor, second: Tensor, scale: Tensor, subject: Tensor) -> Tensor:
