@@ -23,7 +23,7 @@ def verify(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: shards are damaged, missing or foreign: how many, which, what ails them and what to do about it.
     """
-    plan = read_json(folder / "plan.json")
+    plan = _plan(folder)
     there = [path for split in SPLITS for path in shards(folder, split)]
     wanted, remedy = there, "delete the folder and repeat the command that wrote it"
     if plan.get("kind") == "synthetic":
@@ -44,6 +44,18 @@ def verify(folder: Path) -> dict[str, Any]:
     for path in wanted:
         rows[path.name.split("-")[0]] += read_json(path.with_suffix(".json"))["rows"]
     return {"folder": str(folder), "plan": fingerprint(plan), "shards": len(wanted), "rows": rows}
+
+
+def _plan(folder: Path) -> dict[str, Any]:
+    path = folder / "plan.json"
+    found = read_json(path) if path.exists() else None
+    planned_by = {"n", "format", "rows_per_shard"}
+    if not isinstance(found, dict) or (found.get("kind") == "synthetic" and not planned_by <= found.keys()):
+        raise UserError(
+            f"{folder}: no set of ours, {'its plan.json is another one' if path.exists() else 'it has no plan.json'}; "
+            "give a folder that 'synth generate', 'synth import' or 'synth phantom' wrote, with plan.json and data/"
+        )
+    return found
 
 
 def ailing(paths: Iterable[Path], plan: str, what: str) -> dict[Path, str]:
@@ -75,6 +87,8 @@ def _ailment(path: Path, plan: str) -> str | None:
     try:
         sidecar = read_json(sidecar_path)
     except UserError:
+        sidecar = None
+    if not isinstance(sidecar, dict) or not {"plan", "sha256", "rows"} <= sidecar.keys():
         return f"its sidecar {sidecar_path.name} is damaged"
     if sidecar["plan"] != plan:
         return f"of plan {sidecar['plan'][:16]}, the folder's is {plan[:16]}"

@@ -192,6 +192,8 @@ def damage(name: str, shard: Path) -> None:
         shard.with_suffix(".json").unlink()
     elif name == "half a sidecar":
         shard.with_suffix(".json").write_text("{")
+    elif name == "a foreign sidecar":
+        shard.with_suffix(".json").write_text("[]")
     elif name == "no shard":
         shard.unlink()
 
@@ -203,6 +205,7 @@ def damage(name: str, shard: Path) -> None:
         ("truncated", "bytes, "),
         ("no sidecar", "is missing"),
         ("half a sidecar", "is damaged"),
+        ("a foreign sidecar", "is damaged"),
         ("no shard", "missing"),
     ],
 )
@@ -230,6 +233,32 @@ def test_a_stranger_among_the_shards_is_named(whole, tmp_path):
     shutil.copy(out / "data/train-00000-of-00012.parquet", out / "data/train-00000-of-00099.parquet")
     with pytest.raises(UserError, match=r"train-00000-of-00099\.parquet: not of the plan of"):
         verify(out)
+
+
+@pytest.mark.parametrize(
+    "content, why",
+    [
+        (None, "it has no plan.json"),
+        ("[]", "its plan.json is another one"),
+        ('{"kind": "synthetic"}', "its plan"),
+    ],
+)
+def test_verify_of_a_folder_that_is_no_set_says_what_it_wants(tmp_path, content, why):
+    if content:
+        (tmp_path / "plan.json").write_text(content)
+    result = invoke("verify", tmp_path)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"synth: {tmp_path}: no set of ours, {why}")
+    assert "give a folder that 'synth generate', " in result.stderr and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("out", ["/proc/x.png", "/proc/nowhere/x.png", "", ".", "pipe", "pipe/x.png"])
+def test_a_sheet_that_cannot_be_written_is_refused_in_one_line(whole, tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")  # what a file must not take the place of
+    result = invoke("preview", whole, "--out", out)
+    assert result.exit_code == 2 and result.stderr.startswith("synth: ") and result.stderr.count("\n") == 1
+    assert Path("pipe").is_fifo()
 
 
 def test_sidecars_tell_the_size_and_hash_of_their_shard(whole):

@@ -29,8 +29,11 @@ def atomic(path: Path) -> Iterator[Path]:
     What a killed process left half-written of the same file is removed; what another one is writing is not.
 
     Raises:
-        UserError: the disk is full or the folder cannot be written.
+        UserError: the disk is full, the folder cannot be written, or `path` is a folder or a device.
     """
+    if path.exists() and not path.is_file():
+        kind = "folder" if path.is_dir() else "device"
+        raise UserError(f"{path}: a {kind}, where a file is to be written; choose another --out")
     temporary = path.with_name(f".{path.name}.{_HOST}-{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,6 +47,8 @@ def atomic(path: Path) -> Iterator[Path]:
     except OSError as error:
         with suppress(OSError):  # the folder itself may be what is wrong
             temporary.unlink()
+        if error.errno == errno.ENOENT and str(error.filename) in (str(temporary), str(path.parent)):
+            raise UserError(f"{path}: no file can be made there; choose another --out") from error  # in /proc
         raise disk_error(path, error) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
