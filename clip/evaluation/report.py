@@ -8,6 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from clip.benchmarks.telling import leak
 from synth.base import checkpoint as files
 from synth.base import runs
 from synth.base.config import Config
@@ -29,10 +30,10 @@ TITLES = {"vqa": "VQA", "finetune": "Fine-tuning"}
 
 
 def checkpoint(path: Path, head: dict[str, Any]) -> dict[str, Any]:
-    """What a report says of a checkpoint of ours whose header is `head`."""
+    """What a report says of a model, of which `embed.load` says `head`."""
     return {
         "path": str(path),
-        "sha256": runs.sha256(path),
+        "sha256": head["sha256"] if "sha256" in head else runs.sha256(Path(path)),
         "images": head.get("images"),
         "training_data": head.get("data"),
         "preprocessing": head["model"]["preprocessing"],
@@ -100,6 +101,8 @@ def html(report: dict[str, Any]) -> str:
     """The page for people."""
     import jinja2
 
+    from clip.evaluation import curves
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -109,6 +112,8 @@ def html(report: dict[str, Any]) -> str:
     )
     environment.filters["estimate"] = estimate
     environment.filters["facts"] = _facts
+    environment.filters["leak"] = leak
+    environment.filters["picture"] = curves.svg
     kinds: list[str] = list(dict.fromkeys(result["task"] for result in report["results"]))
     title = ", ".join(TITLES.get(kind, kind.capitalize()) for kind in kinds)
     return environment.get_template("report.html.j2").render(report=report, metrics=METRICS, title=title)
@@ -131,6 +136,14 @@ def _facts(value: Any) -> str:
 def summary(report: dict[str, Any]) -> str:
     """One line per task and row, for a terminal."""
     lines = []
+    if "benchmark" in report["data"]:
+        told = report["data"]["benchmark"]
+        seen = {name: each for name, each in told["leaks"].items() if each["images"]}
+        who = (
+            ", ".join(f"{name} ({leak(each)})" for name, each in seen.items()) or "no baseline that is known"
+        )
+        lines += [f"{told['title']}: learnt from by {who}"]
+        lines += [f"not the set as published: {'; '.join(told['differs'])}"] if told["differs"] else []
     for result in report["results"]:
         counts = ", ".join(f"{name} {size}" for name, size in result["classes"].items())
         lines.append(f"{result['name']}: {result['n']} photographs, {result['patients']} patients ({counts})")

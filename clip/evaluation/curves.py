@@ -1,0 +1,52 @@
+"""Pictures for a report: metrics against the number of shots, as SVG that stands in the page."""
+
+import io
+from typing import Any
+
+METRICS = ("balanced_accuracy", "macro_auc")
+"""What is drawn."""
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+"""Of Okabe and Ito, which colour-blind people tell apart."""
+
+
+def svg(result: dict[str, Any], headings: dict[str, str]) -> Any:
+    """The curves of a result, with intervals, as markup.
+
+    `result["curve"]` is {"x": what the axis counts, "lines": {name: {x: row of result["metrics"]}}}; a line with the
+    only point 0 is drawn across, dashed, as are the baselines that see no picture.
+    """
+    import matplotlib
+    from markupsafe import Markup
+
+    matplotlib.use("svg")
+    from matplotlib.figure import Figure
+
+    lines = {
+        name: {int(x): row for x, row in points.items()} for name, points in result["curve"]["lines"].items()
+    }
+    places = sorted({x for points in lines.values() for x in points if x})
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    for axis, key in zip(figure.subplots(1, len(METRICS)), METRICS, strict=True):
+        colours = iter(_COLOURS)
+        for name, points in lines.items():
+            values = [result["metrics"][row][key] for row in points.values()]
+            if set(points) == {0}:
+                axis.axhline(values[0]["value"], color="#444", linestyle="--", linewidth=1, label=name)
+                axis.axhspan(values[0]["low"], values[0]["high"], color="#444", alpha=0.07, linewidth=0)
+                continue
+            colour, xs = next(colours), [places.index(x) for x in points]
+            axis.plot(xs, [value["value"] for value in values], "o-", color=colour, markersize=4, label=name)
+            low, high = ([value[end] for value in values] for end in ("low", "high"))
+            axis.fill_between(xs, low, high, color=colour, alpha=0.12, linewidth=0)
+        axis.axhline(result["without_pictures"]["chance"][key], color="#999", linestyle=":", label="chance")
+        axis.set_xticks(range(len(places)), [str(x) for x in places])
+        axis.set(xlabel=result["curve"]["x"], ylabel=headings[key])
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].legend(frameon=False, fontsize="small")
+    page = io.StringIO()
+    # The salt keeps the ids of two pictures in one page apart, and the same from run to run.
+    with matplotlib.rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": f"{result['task']} {result['name']}"}
+    ):
+        figure.savefig(page, format="svg", metadata={"Date": None})
+    return Markup(page.getvalue()[page.getvalue().index("<svg") :])

@@ -1,0 +1,252 @@
+"""Fine-tuning: the image tower goes on learning, whole or through LoRA, with a linear head on its embedding."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from math import isfinite
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from clip import embed
+from clip.encoders import CLIP, normalise, standardise
+from clip.evaluation import learning, photographs, report
+from clip.evaluation.learning import Parts
+from clip.evaluation.photographs import Judged
+from clip.prompts import Task
+from clip.training.augment import Augment, augment
+from synth.base import runs
+from synth.base.errors import UserError
+from synth.base.order import permutation, step_seed
+from synth.fundus import pictures
+
+Mode = Literal["full", "lora"]
+
+
+class FinetuneConfig(Judged):
+    """How an image tower is fine-tuned; EyeCLIP's and RETFound's recipe where they agree."""
+
+    modes: tuple[Mode, ...] = Field(default=("full", "lora"), min_length=1)
+    """`full` changes every weight of the image tower, `lora` adds matrices of low rank and changes those alone."""
+    epochs: PositiveInt = 20
+    """Passes over the photographs to learn from; the best of them by validation is judged."""
+    batch: int = Field(default=32, ge=4)
+    """Photographs per step, or a little fewer: an epoch is cut into equal steps."""
+    lr: PositiveFloat = 1e-4
+    """AdamW's for the last layers of a whole tower; falls to 0 by a cosine after a tenth of the steps."""
+    lora_lr: PositiveFloat = 1e-3
+    """The same for LoRA's matrices."""
+    head_lr: PositiveFloat = 1e-3
+    """The same for the linear head."""
+    layer_decay: float = Field(default=0.75, gt=0, le=1)
+    """Each layer of a whole tower learns at this times the rate of the one above it; 1 for equal rates."""
+    weight_decay: NonNegativeFloat = 0.05
+    """Of matrices and filters."""
+    smoothing: float = Field(default=0.1, ge=0, lt=1)
+    """Label smoothing."""
+    rank: PositiveInt = 8
+    """Of LoRA's matrices."""
+    balanced: bool = True
+    """Weigh classes equally, whatever their sizes."""
+    augment: Augment = Augment()
+    """Changes to the photographs that are learnt from."""
+    seeds: PositiveInt = 1
+    """Trainings; with several, values are their means and intervals cover them."""
+
+
+class Squares(NamedTuple):
+    """Photographs of one part, as the tower sees them, and their classes."""
+
+    pixels: np.ndarray
+    """(N, S, S, 3) uint8, memory-mapped."""
+    rows: np.ndarray
+    """(n,) those that answer the task."""
+    truth: np.ndarray
+    """(n,) their classes."""
+
+
+class Tuned(nn.Module):
+    """An image tower with a linear head."""
+
+    def __init__(self, model: CLIP, classes: int) -> None:
+        super().__init__()
+        self.model = model
+        self.head = nn.Linear(model.config.embedding, classes)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, K) logits of (B, 3, S, S) pictures in the scale of `clip.encoders.normalise`."""
+        seen = nn.functional.normalize(self.model.encode_image(images), dim=-1)
+        return self.head(seen * seen.shape[1] ** 0.5)  # coordinates of size 1, whatever the embedding
+
+
+def evaluate(
+    config: FinetuneConfig, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str
+) -> dict[str, Any]:
+    """The report of towers fine-tuned on `train`, stopped by `validation`, judged on `splits`.
+
+    Raises:
+        UserError: the records cannot teach the task, answer several and none was named, or share a patient.
+    """
+    network, head = embed.load(model)
+    tables = learning.tables(data, splits)
+    chosen = learning.tasks(name, tables, config.least, data)
+    if len(chosen) > 1:
+        raise UserError(
+            f"--task finetune trains a tower for each task; choose one with --prompts: {', '.join(chosen)}"
+        )
+    [(key, (task, parts))] = chosen.items()
+    with TemporaryDirectory() as cache:
+        seen = [
+            pictures.pixels(data, part, network.config.preprocessing, Path(cache))
+            for part in (["train"], ["validation"], list(splits))
+        ]
+        results = [judge(config, network, key, task, parts, seen)]
+    facts = photographs.facts(data, splits, len(tables.test))
+    return report.compose(config, report.checkpoint(model, head), facts, results, command)
+
+
+def judge(
+    config: FinetuneConfig, model: CLIP, name: str, task: Task, parts: Parts, seen: Sequence[np.ndarray]
+) -> dict[str, Any]:
+    """One task: every mode; `seen` are the (N, S, S, 3) pictures of the parts."""
+    squares = [Squares(pixels, part.rows, part.truth) for pixels, part in zip(seen, parts, strict=True)]
+    measured, chosen = {}, {}
+    for mode in config.modes:
+        made, epochs = [], []
+        for seed in range(config.seed, config.seed + config.seeds):
+            tuned, epoch = tune(config, mode, model, squares[0], squares[1], len(parts.train.classes), seed)
+            made.append(probability(tuned, squares[2]))
+            epochs.append(epoch)
+        measured[mode] = photographs.measure(config, parts.test, np.stack(made), task.ordinal)
+        chosen[mode] = {"epoch": epochs}
+    several = f"A value is the mean of {config.seeds} trainings; its interval draws patients and trainings."
+    one = "Each value is of one training; its interval is over patients alone."
+    return learning.result("finetune", name, task, parts) | {
+        "metrics": measured,
+        "chosen": chosen,
+        "notes": [several if config.seeds > 1 else one],
+    }
+
+
+def tune(
+    config: FinetuneConfig, mode: Mode, model: CLIP, train: Squares, held: Squares, classes: int, seed: int
+) -> tuple[Tuned, int]:
+    """A fine-tuned copy of `model`, as it was after the epoch with the best macro AUC on `held`; and that epoch."""
+    place = embed.device()
+    torch.manual_seed(seed)
+    tuned = Tuned(adapted(model, mode, config.rank), classes).to(place)
+    optimizer = torch.optim.AdamW(_groups(config, tuned, mode))
+    per_epoch = -(-len(train.rows) // config.batch)
+    steps = config.epochs * per_epoch
+    warmup = max(1, steps // 10)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / warmup, (1 + np.cos(np.pi * step / steps)) / 2)
+    )
+    sizes = np.bincount(train.truth, minlength=classes)
+    weight = torch.tensor(len(train.truth) / (classes * sizes), dtype=torch.float32, device=place)
+    best, chosen_epoch, kept = (0.0, 0.0), 0, {}
+    with runs.progress(f"fine-tuning ({mode})", config.epochs, unit="epochs") as bar:
+        for epoch in range(1, config.epochs + 1):
+            tuned.train(mode == "full")  # a frozen tower keeps the statistics of its norms
+            order = permutation(len(train.rows), seed, epoch)
+            for step, chosen in enumerate(np.array_split(order, per_epoch), (epoch - 1) * per_epoch):
+                images = torch.from_numpy(train.pixels[train.rows[chosen]]).permute(0, 3, 1, 2).float() / 255
+                generator = torch.Generator().manual_seed(step_seed(seed, 0, step))
+                images = standardise(augment(images, config.augment, generator)).to(place)
+                loss = nn.functional.cross_entropy(
+                    tuned(images),
+                    torch.from_numpy(train.truth[chosen]).to(place),
+                    weight if config.balanced else None,
+                    label_smoothing=config.smoothing,
+                )
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+            if not isfinite(loss.item()):
+                raise UserError(
+                    f"fine-tuning ({mode}) diverged in epoch {epoch}; --set a lower lr, lora_lr or head_lr"
+                )
+            found = _score(held.truth, probability(tuned, held))
+            if epoch == 1 or found > best:
+                best, chosen_epoch, kept = found, epoch, deepcopy(_trained(tuned))
+            bar.update()
+    tuned.load_state_dict(kept, strict=False)
+    return tuned.eval(), chosen_epoch
+
+
+def adapted(model: CLIP, mode: Mode, rank: int) -> CLIP:
+    """A copy whose image tower learns: all of it, or with frozen weights and LoRA beside every layer.
+
+    LoRA adds B A x to W x, A of `rank` rows, B zero at first (Hu et al. 2021, 2106.09685).
+    """
+    copy = deepcopy(model).requires_grad_(False)
+    if mode == "full":
+        copy.visual.requires_grad_(True)
+        return copy
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError:
+        raise UserError("LoRA needs peft; install it with: pip install 'visionclip[tune]'") from None
+
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=_layers(copy.visual))
+    inject_adapter_in_model(config, copy.visual)
+    return copy
+
+
+@torch.inference_mode()
+def probability(tuned: Tuned, squares: Squares, batch: int = 64) -> np.ndarray:
+    """(n, K) probabilities of photographs."""
+    tuned.eval()
+    place = next(tuned.parameters()).device
+    parts = [squares.rows[start : start + batch] for start in range(0, len(squares.rows), batch)]
+    logits = [tuned(normalise(torch.from_numpy(squares.pixels[part]).to(place))) for part in parts]
+    return torch.cat(logits).double().softmax(dim=1).cpu().numpy()
+
+
+def _score(truth: np.ndarray, found: np.ndarray) -> tuple[float, float]:
+    """What chooses an epoch: macro AUC, and of equal ones the likelihood of the right classes."""
+    return learning.score(truth, found), float(np.log(found[np.arange(len(truth)), truth] + 1e-12).mean())
+
+
+def _layers(tower: nn.Module) -> list[str]:
+    """The linear layers and filters beside which LoRA's matrices stand."""
+    attention = [name for name, each in tower.named_modules() if isinstance(each, nn.MultiheadAttention)]
+    return attention + [
+        name
+        for name, each in tower.named_modules()
+        if (isinstance(each, nn.Linear) or (isinstance(each, nn.Conv2d) and each.groups == 1))
+        and not any(
+            name.startswith(f"{inside}.") for inside in attention
+        )  # torch reads its weights, not its layers
+    ]
+
+
+def _groups(config: FinetuneConfig, tuned: Tuned, mode: Mode) -> list[dict[str, Any]]:
+    """AdamW's parameters with their rates."""
+    from timm.optim import param_groups_layer_decay  # type: ignore[reportPrivateImportUsage]
+
+    head = {
+        "params": list(tuned.head.parameters()),
+        "lr": config.head_lr,
+        "weight_decay": config.weight_decay,
+    }
+    tower = tuned.model.visual
+    if mode == "lora":
+        added = [each for each in tower.parameters() if each.requires_grad]
+        return [head, {"params": added, "lr": config.lora_lr, "weight_decay": config.weight_decay}]
+    layers = param_groups_layer_decay(tower, config.weight_decay, layer_decay=config.layer_decay)
+    return [head, *({"lr": config.lr * group.pop("lr_scale"), **group} for group in layers)]
+
+
+def _trained(tuned: Tuned) -> dict[str, Tensor]:
+    """What training changes: weights that learn, and the statistics of norms."""
+    learning_too = {name for name, each in tuned.named_parameters() if each.requires_grad}
+    frozen = {name for name, _ in tuned.named_parameters()} - learning_too
+    return {name: value for name, value in tuned.state_dict().items() if name not in frozen}

@@ -1,0 +1,101 @@
+"""What evaluations that learn share: patients to learn from, patients to choose by, and other patients to judge."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from clip import prompts
+from clip.evaluation import photographs
+from clip.evaluation.photographs import Answers
+from clip.prompts import Task
+from synth.base import stats
+from synth.base.errors import UserError
+
+
+class Tables(NamedTuple):
+    """What records say of their photographs; no patient is in two of the three."""
+
+    train: pa.Table
+    validation: pa.Table
+    test: pa.Table
+
+
+class Parts(NamedTuple):
+    """The answers to one task: the same classes in the same order in each, though validation may lack some."""
+
+    train: Answers
+    validation: Answers
+    test: Answers
+
+
+def tables(data: Path, splits: Sequence[str]) -> Tables:
+    """The train and validation records, and those of `splits`, which are judged.
+
+    Raises:
+        UserError: one of them is empty, `splits` names one that is learnt from, or a patient is in two.
+    """
+    if "train" in splits or "validation" in splits:
+        raise UserError(
+            f"--split {','.join(splits)}: this task learns from train and chooses by validation; give --split test"
+        )
+    parts = {"train": ["train"], "validation": ["validation"], ", ".join(splits): list(splits)}
+    found = {name: photographs.labels(data, wanted) for name, wanted in parts.items()}
+    owner: dict[str, str] = {}
+    for name, table in found.items():
+        for patient in set(table["subject_id"].to_pylist()):
+            if patient in owner:
+                raise UserError(
+                    f"{data}: subject_id '{patient}' is in both {owner[patient]} and {name}; "
+                    "split the records by patient, as 'synth import' does"
+                )
+            owner[patient] = name
+    return Tables(*found.values())
+
+
+def tasks(name: str | None, found: Tables, least: int, data: Path) -> dict[str, tuple[Task, Parts]]:
+    """The tasks of a name that can be learnt and judged; without a name, all such.
+
+    A class needs `least` photographs to learn from and `least` to judge, and validation two of the classes.
+
+    Raises:
+        UserError: there is no such task, or none that can be learnt.
+    """
+    chosen = {}
+    for key, task in prompts.tasks(name).items():
+        enough = [set(photographs.answers(task, table, least).classes) for table in (found.train, found.test)]
+        names = sorted(enough[0] & enough[1])
+        parts = Parts(*(photographs.answers(task, table, least, names) for table in found))
+        if len(names) >= 2 and len(set(parts.validation.truth)) >= 2:
+            chosen[key] = task, parts
+    if not chosen:
+        what = f"'{name}'" if name else "any task"
+        raise UserError(
+            f"{data}: {what} cannot be learnt: it takes 2 classes with {least} photographs in train and in "
+            "test, and 2 in validation; choose another --prompts, or --set least=N"
+        )
+    return chosen
+
+
+def score(truth: np.ndarray, probability: np.ndarray) -> float:
+    """Macro AUC of (n, K) probabilities, over those classes that are among the (n,) true ones: what chooses."""
+    once = np.ones((1, len(truth)))
+    present = np.unique(truth)
+    return float(np.mean([stats.auc(probability[:, k], truth == k, once)[0] for k in present]))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """(N, K) probabilities."""
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)
+
+
+def result(kind: str, name: str, task: Task, parts: Parts) -> dict[str, Any]:
+    """What every result of a learnt classification says beside its metrics."""
+    learnt = {
+        part: {"n": len(each.rows), "patients": each.patients, "classes": each.classes}
+        for part, each in (("train", parts.train), ("validation", parts.validation))
+    }
+    return photographs.result(kind, name, task, parts.test) | learnt

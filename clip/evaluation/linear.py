@@ -1,0 +1,86 @@
+"""Linear probe: a logistic regression on frozen embeddings, the protocol of Radford et al. 2021 (2103.00020)."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field, PositiveFloat
+
+from clip import embed
+from clip.evaluation import learning, photographs, report
+from clip.evaluation.learning import Parts
+from clip.evaluation.photographs import Judged
+from clip.prompts import Task
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+
+STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)
+
+
+class LinearConfig(Judged):
+    """How a linear probe is trained."""
+
+    strengths: tuple[PositiveFloat, ...] = Field(default=STRENGTHS, min_length=1)
+    """Inverse penalties (scikit-learn's C) to choose from; embeddings have length 1, so large ones matter."""
+    balanced: bool = True
+    """Weigh classes equally, whatever their sizes."""
+
+
+def evaluate(
+    config: LinearConfig, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str
+) -> dict[str, Any]:
+    """The report of linear probes trained on `train`, chosen by `validation`, judged on `splits`.
+
+    Raises:
+        UserError: the records cannot teach any such task, or a patient is on both sides.
+    """
+    network, head = embed.load(model)
+    tables = learning.tables(data, splits)
+    chosen = learning.tasks(name, tables, config.least, data)
+    seen = [embed.images(network, data, part) for part in (["train"], ["validation"], splits)]
+    results = [judge(config, key, task, parts, seen) for key, (task, parts) in chosen.items()]
+    facts = photographs.facts(data, splits, len(tables.test))
+    return report.compose(config, report.checkpoint(model, head), facts, results, command)
+
+
+def judge(
+    config: LinearConfig, name: str, task: Task, parts: Parts, seen: Sequence[np.ndarray]
+) -> dict[str, Any]:
+    """One task: the probe whose strength has the best macro AUC on validation patients; `seen` as in `Parts`."""
+    train, validation, test = (each[part.rows] for each, part in zip(seen, parts, strict=True))
+    probe = choose(
+        train, parts.train.truth, validation, parts.validation.truth, config.strengths, config.balanced
+    )
+    measured = photographs.measure(config, parts.test, probe.predict_proba(test), task.ordinal)
+    return learning.result("linear", name, task, parts) | {
+        "metrics": {"linear probe": measured},
+        "chosen": {"linear probe": {"C": probe.C}},
+    }
+
+
+def choose(
+    train: np.ndarray,
+    truth: np.ndarray,
+    validation: np.ndarray,
+    validation_truth: np.ndarray,
+    strengths: Sequence[float],
+    balanced: bool,
+) -> "LogisticRegression":
+    """The probe with the best macro AUC on validation; of equal ones, that with the first strength."""
+    probes = [fit(train, truth, strength, balanced) for strength in strengths]
+    return max(probes, key=lambda probe: learning.score(validation_truth, probe.predict_proba(validation)))
+
+
+def fit(features: np.ndarray, truth: np.ndarray, strength: float, balanced: bool) -> "LogisticRegression":
+    """A logistic regression on (n, D) embeddings; `truth` holds every number from 0 to K - 1."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    weights = "balanced" if balanced else None
+    with warnings.catch_warnings():
+        # Nearly without a penalty, separable classes have no optimum; validation judges what came out.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return LogisticRegression(C=strength, class_weight=weights, max_iter=1000).fit(features, truth)
