@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from clip.encoders import CLIP, ClipConfig, build, normalise, tokenize
+from clip.encoders import CLIP, ClipConfig, build, normalise
 from synth.base import checkpoint, config
 from synth.base.errors import UserError
-from synth.base.runs import atomic
+from synth.base.runs import atomic, sha256
 from synth.fundus.pictures import Pictures
 from synth.fundus.records import SPLITS, read_table
 from synth.fundus.vocabulary import VERSION as VOCABULARY
@@ -50,9 +50,24 @@ def load_checkpoint(path: Path) -> tuple[CLIP, dict[str, Any]]:
     return model.eval(), content
 
 
-def load_model(path: Path) -> CLIP:
-    """The model of a checkpoint, in evaluation mode, on the CPU."""
-    return load_checkpoint(path)[0]
+def load(spec: Path | str) -> tuple[CLIP, dict[str, Any]]:
+    """A model in evaluation mode, on the CPU, and what is known of it: a checkpoint of ours, or another's (`clip.baselines`).
+
+    Raises:
+        UserError: no such file, or not what its name says.
+    """
+    from clip import baselines
+
+    if baselines.split(spec) is None:
+        return load_checkpoint(Path(spec))
+    model = baselines.load(spec)
+    file = model.file and sha256(model.file)
+    return model, {"format": model.config.kind, "model": model.config.model_dump(mode="json"), "sha256": file}
+
+
+def load_model(spec: Path | str) -> CLIP:
+    """The model of a checkpoint of ours, or another's by `KIND:FILE`, in evaluation mode, on the CPU."""
+    return load(spec)[0]
 
 
 def untrained(model: CLIP, seed: int) -> CLIP:
@@ -103,8 +118,7 @@ def embed(
 def texts(model: CLIP, captions: Sequence[str]) -> np.ndarray:
     """(N, D) float32 of unit length from texts in either language."""
     place = next(model.parameters()).device
-    tokens = tokenize(captions, model.config.context).to(place)
-    read = [model.encode_text(part) for part in tokens.split(256)]
+    read = [model.encode_text(part) for part in model.tokenize(captions).to(place).split(256)]
     return nn.functional.normalize(torch.cat(read).float(), dim=-1).cpu().numpy()
 
 

@@ -1,0 +1,497 @@
+"""Other people's models: each loader on a file of its project's own format, with random weights."""
+
+import argparse
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pictures import drawn
+from PIL import Image
+from torch import Tensor, nn
+from torchvision import transforms
+
+from clip import baselines, embed
+from clip.baselines import chinese_clip
+from clip.baselines.preprocessing import ForeignPreprocessing, canvas, foreground, li_threshold
+from clip.encoders import MEAN, STD
+from synth.base.errors import UserError
+
+TEXTS = ["glaucoma", "a much longer text about moderate diabetic retinopathy"]
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "glaucoma", "a", "fundus", "of", "text", "no", "##s"]
+
+
+def moved(network: Any, seed: int = 0) -> Any:
+    """Random weights, norms and their statistics too, so that none that is swapped or forgotten goes unseen."""
+    torch.manual_seed(seed)
+    for name, value in network.state_dict().items():
+        if name.endswith(("running_var", "logit_scale")):
+            value.uniform_(0.5, 1.5)
+        elif value.is_floating_point() and value.ndim < 2:
+            value.add_(torch.randn_like(value) * 0.1)
+    return network.eval()
+
+
+def picture(width: int = 96, height: int = 64) -> bytes:
+    """A lossless photograph that is wider than high."""
+    buffer = io.BytesIO()
+    Image.fromarray(drawn(3, 1, 128)[: height * 2 : 2, :width]).resize((width, height)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def seen(model: Any, data: bytes) -> np.ndarray:
+    """The embedding as every evaluation makes it."""
+    return embed.pixels(model, model.config.preprocessing(data)[None])[0]
+
+
+def unit(features: Tensor) -> np.ndarray:
+    return nn.functional.normalize(features.detach().float(), dim=-1).numpy()
+
+
+def vocabulary(folder: Path) -> Path:
+    """A folder with a BERT tokenizer, as the hub keeps one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": True})
+    )
+    return folder
+
+
+# open_clip: CLIP and BiomedCLIP
+
+
+def clip_transform(
+    size: int, resize: int | None = None, mean: Any = MEAN, std: Any = STD
+) -> transforms.Compose:
+    """The steps of OpenAI's CLIP and of RETFound, in torchvision's words."""
+    return transforms.Compose(
+        [
+            transforms.Resize(resize or size, transforms.InterpolationMode.BICUBIC),
+            transforms.CenterCrop(size),
+            transforms.ToTensor(),
+            transforms.Normalize(mean, std),
+        ]
+    )
+
+
+def opened(data: bytes) -> Any:
+    return Image.open(io.BytesIO(data)).convert("RGB")
+
+
+def test_biomedclip_from_its_folder_sees_and_reads_as_open_clip_does(tmp_path):
+    """A timm tower and a BERT from the hub; nothing but the folder is needed."""
+    import open_clip
+    from transformers import BertConfig
+
+    folder = vocabulary(tmp_path / "biomedclip")
+    BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
+    ).save_pretrained(folder)
+    vision: Any = {
+        "timm_model_name": "vit_tiny_patch16_224",
+        "timm_pool": "avg",
+        "timm_proj": "linear",
+        "image_size": 224,
+    }
+    text = {
+        "hf_model_name": "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract",
+        "hf_tokenizer_name": "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract",
+        "hf_proj_type": "mlp",
+        "hf_pooler_type": "cls_last_hidden_state_pooler",
+        "context_length": 32,
+    }
+    said = {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"}
+    model_cfg = {"embed_dim": 32, "vision_cfg": vision, "text_cfg": text}
+    (folder / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": model_cfg, "preprocess_cfg": said})
+    )
+    from open_clip.model import CustomTextCLIP
+
+    local: Any = text | {"hf_model_name": str(folder), "hf_model_pretrained": False}
+    theirs = moved(CustomTextCLIP(32, vision, local))
+    torch.save(theirs.state_dict(), folder / "open_clip_pytorch_model.bin")
+    ours = embed.load_model(f"open_clip:{folder}")
+    data = picture()
+    with torch.inference_mode():
+        expected = theirs.encode_image(clip_transform(224)(opened(data))[None])
+        tokens = open_clip.get_tokenizer(f"local-dir:{folder}")(TEXTS)
+        read = theirs.encode_text(tokens)
+    assert seen(ours, data) == pytest.approx(unit(expected)[0], abs=1e-5)
+    assert embed.texts(ours, TEXTS) == pytest.approx(unit(read), abs=1e-5)
+    assert ours.logit_scale.item() == pytest.approx(theirs.logit_scale.item())
+    assert ours.config.preprocessing.name == "shortest-side" and ours.config.embedding == 32
+
+
+def test_a_bare_file_of_open_clip_takes_its_architecture_by_name(tmp_path):
+    """ViT-S/32, as open_clip's trainer writes it."""
+    import open_clip
+
+    theirs = moved(open_clip.create_model("ViT-S-32-alt"))
+    state = {f"module.{name}": value for name, value in theirs.state_dict().items()}
+    torch.save({"epoch": 3, "name": "run", "state_dict": state}, tmp_path / "epoch_3.pt")
+    ours = embed.load_model(f"open_clip:ViT-S-32-alt={tmp_path / 'epoch_3.pt'}")
+    data = picture()
+    with torch.inference_mode():
+        expected = theirs.encode_image(clip_transform(224)(opened(data))[None])
+        read = theirs.encode_text(open_clip.get_tokenizer("ViT-S-32-alt")(TEXTS))
+    assert seen(ours, data) == pytest.approx(unit(expected)[0], abs=1e-5)
+    assert embed.texts(ours, TEXTS) == pytest.approx(unit(read), abs=1e-5)
+
+
+# Chinese-CLIP
+
+
+def chinese(**changes: Any) -> nn.Module:
+    """Chinese-CLIP's own class, small."""
+    from cn_clip.clip.model import CLIP as ChineseCLIP
+
+    shape = {
+        "embed_dim": 32,
+        "image_resolution": 64,
+        "vision_layers": 2,
+        "vision_width": 128,
+        "vision_patch_size": 16,
+        "vocab_size": 21128,
+        "text_attention_probs_dropout_prob": 0.1,
+        "text_hidden_act": "gelu",
+        "text_hidden_dropout_prob": 0.1,
+        "text_hidden_size": 128,
+        "text_initializer_range": 0.02,
+        "text_intermediate_size": 96,
+        "text_max_position_embeddings": 64,
+        "text_num_attention_heads": 2,
+        "text_num_hidden_layers": 3,
+        "text_type_vocab_size": 2,
+    }
+    return moved(ChineseCLIP(**(shape | changes)))
+
+
+@pytest.mark.parametrize(
+    "tower",
+    [{}, {"vision_layers": (1, 2, 1, 1), "vision_width": 16, "vision_patch_size": None}],
+    ids=["ViT", "ResNet"],
+)
+def test_any_tower_of_chinese_clip_is_told_by_its_weights(tower, tmp_path):
+    import cn_clip.clip
+
+    theirs: Any = chinese(**tower)
+    # What its trainer writes: the prefix of DistributedDataParallel, and a pooler that nothing uses.
+    state = {f"module.{name}": value for name, value in theirs.state_dict().items()}
+    state["module.bert.pooler.dense.weight"] = torch.zeros(128, 128)
+    torch.save({"epoch": 1, "step": 9, "name": "x", "state_dict": state}, tmp_path / "clip_cn.pt")
+    ours = embed.load_model(f"cn_clip:{tmp_path / 'clip_cn.pt'}")
+    data, texts = picture(), ["疑似青光眼。", "未见明显异常，左眼。"]
+    squash = cn_clip.clip.image_transform(64)
+    with torch.inference_mode():
+        expected = theirs.encode_image(squash(opened(data))[None])
+        read = theirs.encode_text(cn_clip.clip.tokenize(texts))
+    assert seen(ours, data) == pytest.approx(unit(expected)[0], abs=1e-5)
+    assert embed.texts(ours, texts) == pytest.approx(unit(read), abs=1e-5)
+    assert ours.logit_scale.item() == pytest.approx(theirs.logit_scale.item())
+
+
+@pytest.mark.parametrize("name", ["RN50", "ViT-B-16", "ViT-B-32", "ViT-L-14", "ViT-L-14-336", "ViT-H-14"])
+def test_the_shapes_of_published_chinese_clips_are_told_exactly(name):
+    """From the names and shapes alone, which cost no memory."""
+    import cn_clip.clip as package
+    from cn_clip.clip.model import CLIP as ChineseCLIP
+
+    folder = Path(package.__file__).parent / "model_configs"
+    text = {"RN50": "RBT3-chinese", "ViT-H-14": "RoBERTa-wwm-ext-large-chinese"}.get(
+        name, "RoBERTa-wwm-ext-base-chinese"
+    )
+    said = json.loads((folder / f"{name}.json").read_text()) | json.loads(
+        (folder / f"{text}.json").read_text()
+    )
+    if isinstance(said["vision_layers"], str):
+        said["vision_layers"] = tuple(json.loads(said["vision_layers"]))
+    said.setdefault("vision_patch_size", None)
+    with torch.device("meta"):
+        found = chinese_clip.architecture(ChineseCLIP(**said).state_dict())
+    heads = found.pop("vision_head_width", 64)
+    assert heads == said.pop("vision_head_width", 64)
+    assert found == said | {"vision_layers": found["vision_layers"]}
+    assert np.array_equal(found["vision_layers"], said["vision_layers"])
+
+
+# FLAIR
+
+
+def flair_by_hand(
+    state: dict[str, Tensor], image: Tensor, tokens: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What jusiro/FLAIR computes, from its state dict, by torchvision's and transformers' own classes."""
+    from torchvision.models import resnet50
+    from transformers import BertConfig, BertModel
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+    vision = resnet50()
+    vision.fc = nn.Identity()  # type: ignore[assignment]
+    vision.load_state_dict(part("vision_model.model."))
+    bert = BertModel(BertConfig(**TINY_BERT, output_hidden_states=True))
+    bert.load_state_dict(part("text_model.model."))
+    vision.eval()
+    bert.eval()
+    with torch.inference_mode():
+        embedding = vision(image)
+        embedding = embedding / embedding.norm(dim=-1, keepdim=True)
+        embedding = embedding @ state["vision_model.projection_head_vision.projection.weight"].T
+        states = bert(input_ids=tokens, attention_mask=mask)["hidden_states"]
+        text = torch.stack([states[1], states[2], states[-1]]).permute(1, 0, 2, 3).mean(2).mean(1)
+        text = text / text.norm(dim=-1, keepdim=True)
+        return embedding, text @ state["text_model.projection_head_text.projection.weight"].T
+
+
+TINY_BERT: dict[str, Any] = {
+    "vocab_size": len(WORDS),
+    "hidden_size": 128,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 80,
+}
+
+
+@pytest.fixture(scope="module")
+def flair_state() -> dict[str, Tensor]:
+    """FLAIR's names, written out: what `torch.save(model.state_dict())` of its trainer holds."""
+    from torchvision.models import resnet50
+    from transformers import BertConfig, BertModel
+
+    vision = resnet50()
+    vision.fc = nn.Identity()  # type: ignore[assignment]
+    torch.manual_seed(0)
+    state = {f"vision_model.model.{name}": value for name, value in moved(vision).state_dict().items()}
+    text = moved(BertModel(BertConfig(**TINY_BERT)))
+    state |= {f"text_model.model.{name}": value for name, value in text.state_dict().items()}
+    state["vision_model.projection_head_vision.projection.weight"] = torch.randn(512, 2048)
+    state["text_model.projection_head_text.projection.weight"] = torch.randn(512, 128)
+    state["logit_scale"] = torch.tensor(3.1)
+    return state
+
+
+def test_flair_sees_and_reads_as_its_own_code_does(flair_state, tmp_path):
+    # transformers below 4.31 kept this buffer, and FLAIR's file has it
+    old = {"text_model.model.embeddings.position_ids": torch.arange(80)[None]}
+    torch.save(flair_state | old, tmp_path / "flair_resnet.pth")
+    folder = vocabulary(tmp_path / "bert")
+    ours = embed.load_model(f"flair:{tmp_path / 'flair_resnet.pth'}={folder}")
+    data = picture()
+    from transformers import AutoTokenizer
+
+    said = AutoTokenizer.from_pretrained(folder)(
+        TEXTS, truncation=True, max_length=77, padding=True, return_tensors="pt"
+    )
+    square = ours.config.preprocessing(data)
+    image = torch.from_numpy(square).permute(2, 0, 1)[None] / 255
+    expected, read = flair_by_hand(flair_state, image, said["input_ids"], said["attention_mask"])
+    assert seen(ours, data) == pytest.approx(unit(expected)[0], abs=1e-5)
+    assert embed.texts(ours, TEXTS) == pytest.approx(unit(read), abs=1e-5)
+    assert ours.logit_scale.item() == pytest.approx(3.1)
+    # The mean runs over padding too, so company changes an embedding; FLAIR's own does the same.
+    assert np.abs(embed.texts(ours, TEXTS[:1]) - embed.texts(ours, TEXTS)[:1]).max() > 1e-4
+
+
+def test_flair_needs_its_tokenizer_only_for_texts(flair_state, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    from safetensors.torch import save_file
+
+    save_file(flair_state, tmp_path / "model.safetensors")
+    ours = embed.load_model(f"flair:{tmp_path / 'model.safetensors'}={tmp_path / 'nowhere'}")
+    assert seen(ours, picture()).shape == (512,)
+    with pytest.raises(UserError, match=r"no tokenizer to be had .* flair:FILE=FOLDER"):
+        embed.texts(ours, TEXTS)
+
+
+def test_the_threshold_that_crops_is_where_lis_equation_holds():
+    """t = (b - f) / (log b - log f) to within half of the smallest step between grey values."""
+    noise = np.random.default_rng(0).integers(0, 9, (200, 200))
+    red = drawn(1, 1, 200)[..., 0].clip(noise)  # no camera's black is black
+    grey = red.astype(float) - red.min()
+    threshold = li_threshold(red)
+    above = red > threshold
+    dark, bright = grey[~above].mean(), grey[above].mean()
+    assert threshold - red.min() == pytest.approx((dark - bright) / (np.log(dark) - np.log(bright)), abs=0.5)
+    assert 0.4 < above.mean() < 0.9
+
+
+def test_flairs_crop_leaves_the_eye_and_its_canvas_stands_at_the_left_and_top():
+    wide = np.zeros((100, 300, 3), np.uint8)
+    wide[10:90, 50:210] = 200
+    wide[0:3, 290:293] = 255  # a reflection outside the eye
+    inside = foreground(wide)
+    assert inside.shape == (80, 160, 3) and inside.min() == 200
+    square = canvas(inside, 64)
+    assert (square[:32] == 200).all() and not square[32:].any()
+    assert (canvas(inside[:, :80], 64) == 200).all()
+
+
+# EyeCLIP
+
+
+@pytest.fixture(scope="module")
+def eyeclip_file(tmp_path_factory) -> Path:
+    """Its trainer's file: OpenAI's names, a decoder for masked patches, the key `model_state_dict`."""
+    from open_clip.model import CLIP as OpenCLIP
+    from open_clip.model import CLIPTextCfg, CLIPVisionCfg
+
+    vision = CLIPVisionCfg(layers=2, width=128, patch_size=32, image_size=64)
+    text = CLIPTextCfg(context_length=77, vocab_size=49408, width=64, heads=1, layers=2)
+    model = moved(OpenCLIP(32, vision, text, quick_gelu=True))
+    decoder = {
+        "visual.decoder.mask_token": torch.zeros(1, 1, 512),
+        "visual.decoder.decoder_embed.weight": torch.zeros(512, 128),
+        "visual.decoder.decoder_blocks.0.attn.qkv.weight": torch.zeros(1536, 512),
+    }
+    path = tmp_path_factory.mktemp("eyeclip") / "eyeclip.pt"
+    torch.save({"epoch": 9, "model_state_dict": model.state_dict() | decoder, "loss": 0.5}, path)
+    return path
+
+
+def test_eyeclip_sees_and_reads_as_openais_network_does(eyeclip_file):
+    import open_clip
+    from open_clip.model import build_model_from_openai_state_dict
+
+    ours: Any = embed.load_model(f"eyeclip:{eyeclip_file}")
+    state = torch.load(eyeclip_file, weights_only=True)["model_state_dict"]
+    plain = {name: value for name, value in state.items() if "decoder" not in name}
+    theirs: Any = build_model_from_openai_state_dict(plain, cast_dtype=torch.float32).float()
+    data = picture()
+    with torch.inference_mode():
+        expected = theirs.encode_image(clip_transform(64)(opened(data))[None])
+        read = theirs.encode_text(open_clip.get_tokenizer("ViT-B-32")(TEXTS))
+    assert seen(ours, data) == pytest.approx(unit(expected)[0], abs=1e-5)
+    assert embed.texts(ours, TEXTS) == pytest.approx(unit(read), abs=1e-5)
+    assert ours.config.template == "[CLS]"
+
+
+# RETFound
+
+
+def retfound(scaled: bool) -> tuple[Any, dict[str, Tensor]]:
+    """A vision transformer under timm's names, which are RETFound's."""
+    from timm.models.vision_transformer import VisionTransformer
+
+    torch.manual_seed(1)
+    model = VisionTransformer(
+        img_size=64,
+        patch_size=16,
+        embed_dim=128,
+        depth=2,
+        num_heads=2,
+        init_values=1e-5 if scaled else None,
+        num_classes=0,
+        global_pool="token",
+    )
+    return moved(model, 1), dict(model.state_dict())
+
+
+@pytest.mark.parametrize("scaled", [False, True], ids=["MAE", "DINOv2"])
+def test_retfound_gives_the_features_that_its_fine_tuning_starts_from(scaled, tmp_path):
+    model, state = retfound(scaled)
+    decoder = {"mask_token": torch.zeros(1, 1, 512), "decoder_embed.weight": torch.zeros(512, 128)}
+    if scaled:
+        content: dict[str, Any] = {"teacher": {f"backbone.{name}": value for name, value in state.items()}}
+        content["teacher"] |= {
+            "backbone.mask_token": torch.zeros(1, 128),
+            "dino_head.mlp.0.weight": torch.zeros(4, 4),
+        }
+    else:
+        content = {
+            "model": state | decoder,
+            "epoch": 800,
+            "args": argparse.Namespace(lr=1e-3, model="mae_vit_large"),
+        }
+    torch.save(content, tmp_path / "RETFound.pth")
+    ours = embed.load_model(f"retfound:{tmp_path / 'RETFound.pth'}")
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    data = picture()
+    image: Any = clip_transform(64, 73, mean, std)(opened(data))
+    with torch.inference_mode():
+        tokens: Any = model.patch_embed(image[None])
+        tokens = torch.cat([model.cls_token.expand(1, -1, -1), tokens], dim=1) + model.pos_embed
+        tokens = model.blocks(tokens)
+        pooled = (
+            model.norm(tokens)[:, 0]
+            if scaled
+            else nn.functional.layer_norm(tokens[:, 1:].mean(dim=1), (128,), eps=1e-6)
+        )
+    assert seen(ours, data) == pytest.approx(unit(pooled)[0], abs=1e-5)
+    with pytest.raises(UserError, match=r"retfound .* has no text tower; choose --task linear"):
+        embed.texts(ours, TEXTS)
+
+
+def test_retfound_in_its_published_size_is_read_off_its_weights():
+    """ViT-L/16 at 224 px: 256 px before the crop."""
+    from clip.baselines import retfound as loader
+
+    names = {
+        "cls_token": (1, 1, 1024),
+        "pos_embed": (1, 197, 1024),
+        "patch_embed.proj.weight": (1024, 3, 16, 16),
+        "patch_embed.proj.bias": (1024,),
+    }
+    block = {
+        "norm1.weight": (1024,), "norm1.bias": (1024,), "attn.qkv.weight": (3072, 1024), "attn.qkv.bias": (3072,),
+        "attn.proj.weight": (1024, 1024), "attn.proj.bias": (1024,), "norm2.weight": (1024,), "norm2.bias": (1024,),
+        "mlp.fc1.weight": (4096, 1024), "mlp.fc1.bias": (4096,), "mlp.fc2.weight": (1024, 4096), "mlp.fc2.bias": (1024,),
+    }  # fmt: skip
+    shapes = names | {f"blocks.{i}.{name}": shape for i in range(24) for name, shape in block.items()}
+    with torch.device("meta"):
+        model = loader.from_weights(
+            {name: torch.empty(shape) for name, shape in shapes.items()}, Path("x.pth")
+        )
+    assert sum(value.numel() for value in model.visual.parameters()) == 303_301_632
+    assert model.config.preprocessing == ForeignPreprocessing(
+        name="shortest-side", size=224, resize=256, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+    )
+
+
+# What is refused
+
+
+def test_files_of_another_kind_are_refused_in_one_line_that_names_what_is_missing(
+    eyeclip_file, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    torch.save({"state_dict": {"layer.weight": torch.zeros(3)}}, tmp_path / "other.pt")
+    (tmp_path / "noise.pt").write_bytes(b"noise")
+    (tmp_path / "empty").mkdir()
+    cases = {
+        f"flair:{eyeclip_file}": "not FLAIR's weights: vision_model.projection_head_vision.projection.weight",
+        f"cn_clip:{eyeclip_file}": "not Chinese-CLIP's weights: bert.embeddings.word_embeddings.weight missing",
+        f"retfound:{eyeclip_file}": "not RETFound's weights: cls_token, pos_embed",
+        f"eyeclip:{tmp_path / 'other.pt'}": "not EyeCLIP's weights: visual.proj, text_projection",
+        f"eyeclip:{tmp_path / 'noise.pt'}": "noise.pt: not a checkpoint or damaged",
+        f"eyeclip:{tmp_path / 'none.pt'}": "none.pt: no such file",
+        f"retfound:{eyeclip_file}=more": "retfound takes no '=more'",
+        "flair:jusiro2/FLAIR": "neither a file nor to be had from the hub",
+        "flair:": "write it as KIND:FILE",
+        "open_clip:RN50": "name its weights too, open_clip:RN50=FILE",
+        "open_clip:RN51=x": "neither a folder nor a model of open_clip",
+        f"open_clip:{tmp_path / 'empty'}": "no open_clip_config.json in it",
+        f"open_clip:RN50={tmp_path / 'other.pt'}": "cannot be loaded",
+    }
+    for spec, message in cases.items():
+        with pytest.raises(UserError) as refused:
+            embed.load_model(spec)
+        assert message in str(refused.value) and "\n" not in str(refused.value), spec
+
+
+def test_a_plain_path_is_a_checkpoint_of_ours_even_if_it_has_a_colon(tmp_path):
+    path = tmp_path / "flair:old.pt"
+    torch.save({"weights": {}}, path)
+    with pytest.raises(UserError, match="not a visionclip-clip checkpoint"):
+        embed.load_model(path)
+    assert baselines.split("runs/a/ckpt.pt") is None
+    assert baselines.split("flair:a.pth=bert") == ("flair", "a.pth", "bert")
