@@ -1,6 +1,7 @@
 """Checkpoints that say what they are, and that are read without running anything they hold."""
 
 import importlib.metadata
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -40,11 +41,14 @@ def check_header(path: Path, found: Any, format: str, version: int) -> dict[str,
     return found
 
 
-def save(path: Path, content: dict[str, Any]) -> None:
-    """Write tensors and plain values to one file, whole or not at all."""
+def save(path: Path, content: dict[str, Any], secret: bool = False) -> None:
+    """Write tensors and plain values to one file, whole or not at all; a `secret` one is for its owner's eyes only."""
     import torch
 
-    with atomic(path) as temporary, open(temporary, "wb") as file:
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags, 0o600 if secret else 0o666)
+
+    with atomic(path) as temporary, open(temporary, "wb", opener=opener) as file:
         torch.save(content, file)  # given a path, torch would put its name into the file
 
 

@@ -5,7 +5,7 @@ with the same chance, one photograph of each; a patient's gradient, averaged ove
 Gaussian noise is added to the sum.  Nothing else of the photographs reaches the model's folder: bands are measured on
 drawn phantoms, the label mix is a fixed one, and the data are not named by their hash.
 
-The secret behind all randomness comes from the operating system and stays in `state.pt`.
+The secret behind all randomness comes from the operating system and stays in `state.pt`, which only its owner can read.
 """
 
 import os
@@ -242,4 +242,4 @@ def _save(
 def _write(run: Path, seen: int, secret: int, parts: dict[str, Any], told: dict[str, Any]) -> None:
     states = {name: part.state_dict() for name, part in parts.items()}
     state = {"images": seen, "secret": f"{secret:032x}", **states, **told}
-    checkpoint.save(run / "state.pt", checkpoint.header(FORMAT, VERSION, **state))
+    checkpoint.save(run / "state.pt", checkpoint.header(FORMAT, VERSION, **state), secret=True)
