@@ -1,5 +1,6 @@
 """What a picture costs and is worth: stock diffusers pipelines beside ours, the same network in one run on one core.
 
+    python benchmarks/generate.py --quick
     python benchmarks/generate.py --model runs/odir --student runs/odir-4 --data records/odir
 
 Cost is CPU seconds of this process, of one thread, per picture; the four take turns and the best of the rounds counts.
@@ -43,6 +44,7 @@ from synth.classifying.classifier import ClassifierConfig
 from synth.conditioning import UNKNOWN, codes
 from synth.judge import distances, samples, utility
 from synth.judge.samples import Sample
+from synth.location import SHIPPED, WEIGHTS
 from synth.network import placed
 
 BATCH = 16
@@ -205,8 +207,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, required=True, help="a trained generator")
-    parser.add_argument("--student", type=Path, required=True, help="its student, from 'synth distill'")
+    parser.add_argument("--model", type=Path, default=SHIPPED, help="a trained generator; else fundus64")
+    parser.add_argument(
+        "--student", type=Path, default=WEIGHTS / "fundus64-4", help="its student, from 'synth distill'"
+    )
     parser.add_argument(
         "--data", type=Path, help="records with pictures and labels; without, only cost is measured"
     )
