@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from synth.base.command import Json
 from synth.base.runs import is_first_process
 
 
@@ -34,3 +35,35 @@ def train(
         checkpoint = run(settings, data, out)
         if is_first_process():
             typer.echo(checkpoint)
+
+
+def doctor(
+    model: Annotated[
+        str, typer.Argument(help="a ckpt.pt of 'clip train', or what 'clip eval --model' takes")
+    ],
+    data: Annotated[
+        Path | None, typer.Option(help="records whose pictures to look at; default: phantoms")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, validation, test, several with commas, or all")] = "all",
+    json: Json = False,
+) -> None:
+    """Say whether an encoder has collapsed: spread of its texts and pictures, temperature.  Exit status 3 if so.
+
+    \b
+    Examples:
+      clip doctor runs/clip/ckpt.pt
+      clip doctor runs/clip/ckpt.pt --data records --split validation
+      clip doctor eyeclip:eyeclip.pt --json
+    """
+    from json import dumps
+
+    from clip import doctor
+    from synth.fundus.records import parse_splits
+
+    verdicts = doctor.checkup(model, data, parse_splits(split))
+    if json:
+        typer.echo(dumps([verdict._asdict() for verdict in verdicts], ensure_ascii=False))
+    else:
+        typer.echo("\n".join(f"{'ok  ' if each.healthy else 'SICK'} {each.line}" for each in verdicts))
+    if not all(verdict.healthy for verdict in verdicts):
+        raise typer.Exit(3)

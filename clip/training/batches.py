@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from clip.encoders import ClipConfig, tokenize
+from clip.training import inputs, views
+from clip.training.decoding import Decode, Decoder, squares
 from clip.training.labels import COLUMNS, label_sets
 from synth.base.errors import UserError
 from synth.base.order import visited
-from synth.fundus import captions, pictures
-from synth.fundus.records import read_table
+from synth.fundus import captions
 
 Language = Literal["zh", "en", "both"]
 
@@ -21,8 +22,8 @@ Language = Literal["zh", "en", "both"]
 class Pairs(NamedTuple):
     """The captioned photographs of one split; N of them, T distinct captions."""
 
-    pixels: np.ndarray
-    """(rows, S, S, 3) uint8, memory-mapped; more rows than N where some lack a caption."""
+    pixels: np.ndarray | Decoder
+    """(rows, S, S, 3) uint8, indexed by an array of rows; more rows than N where some lack a caption."""
     rows: np.ndarray
     """(N,) the rows of `pixels` that have a caption."""
     caption: np.ndarray
@@ -33,6 +34,10 @@ class Pairs(NamedTuple):
     """(T,) int64; equal where captions say the same, in whichever words or language."""
     labels: np.ndarray
     """(rows, L) int8, as `labels.label_sets` has them."""
+    people: views.People | None = None
+    """Who is on all rows, where pictures of one person are to be compared."""
+    whole: bool = False
+    """Whether all rows are to be reconstructed."""
 
 
 class Batch(NamedTuple):
@@ -46,34 +51,47 @@ class Batch(NamedTuple):
     """(B,) int64."""
     labels: Tensor
     """(B, L) int64: degree of each label, 0 for absent, -1 for unknown."""
+    others: dict[str, Tensor] | None = None
+    """(B, S, S, 3) uint8 pictures that need no caption, by their use in `views.others`."""
+    subject: Tensor | None = None
+    """(B,) int64: who is on those `others` of which two show one person."""
 
 
-def load(folder: Path, split: str, model: ClipConfig, language: Language, store: Path) -> Pairs:
-    """The pairs of one split; pictures are decoded once and kept under `store`.
+def load(
+    data: Path,
+    split: str,
+    model: ClipConfig,
+    language: Language,
+    store: Path,
+    decode: Decode = "once",
+    workers: int = 0,
+) -> Pairs:
+    """The pairs of one split of what `inputs.opened` takes; `decoding.squares` says how its pictures are decoded.
 
     Raises:
-        UserError: no records, or no captions in that language.
+        UserError: nothing to train on, or no captions in that language.
     """
+    source = inputs.opened(data)
     columns = [f"caption_{lang}" for lang in (("zh", "en") if language == "both" else (language,))]
-    table = read_table(folder, [split], columns)
+    table = source.table(split, columns)
     texts = [table[column].to_pylist() for column in columns]
     if language == "both":  # where one language is missing, the other stands in
         texts = [[own or other for own, other in zip(a, b, strict=True)] for a, b in (texts, texts[::-1])]
     rows = np.flatnonzero([bool(text) for text in texts[0]])
     if not len(rows):
         raise UserError(
-            f"{folder}: no {' or '.join(columns)} in split {split}; "
+            f"{data}: no {' or '.join(columns)} in split {split}; "
             "caption the records, or choose another 'caption' in the config"
         )
     distinct = sorted({column[row] for column in texts for row in rows})
     number = {text: i for i, text in enumerate(distinct)}
     return Pairs(
-        pixels=pictures.pixels(folder, [split], model.preprocessing, store),
+        pixels=squares(source, split, model.preprocessing, store, decode, workers),
         rows=rows,
         caption=np.array([[number[column[row]] for column in texts] for row in rows]),
         tokens=tokenize(distinct, model.context),
         meaning=torch.tensor(meanings(distinct)),
-        labels=label_sets(read_table(folder, [split], COLUMNS)),
+        labels=label_sets(source.table(split, COLUMNS)),
     )
 
 
@@ -92,13 +110,14 @@ def meanings(texts: list[str]) -> list[int]:
 
 
 def batch(pairs: Pairs, seed: int, start: int, count: int) -> Batch:
-    """The `count` pairs at positions from `start` on of an endless shuffled walk keyed by `seed`."""
+    """The `count` pairs at positions from `start` on of an endless shuffled walk keyed by `seed`, and the others there."""
     length = len(pairs.rows)
     chosen = visited(length, seed, start, count)
     epochs = np.arange(start, start + count) // length
     language = [_languages(length, pairs.caption.shape[1], seed, epoch)[i]
                 for epoch, i in zip(epochs.tolist(), chosen.tolist(), strict=True)]  # fmt: skip
-    return take(pairs, chosen, np.array(language))
+    others, subject = views.others(pairs.pixels, pairs.people, pairs.whole, seed, start, count)
+    return take(pairs, chosen, np.array(language))._replace(others=others, subject=subject)
 
 
 def take(pairs: Pairs, chosen: np.ndarray, language: np.ndarray) -> Batch:

@@ -7,6 +7,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from clip.encoders import ClipConfig
 from clip.training import batches
 from clip.training.augment import Augment
+from clip.training.decoding import Decode
 from clip.training.masking import Masking
 from clip.training.views import Relation
 from synth.base.config import Config
@@ -46,13 +47,20 @@ class TrainConfig(Config):
     exp(-distance / ordinal), in grades; 0 is not at all."""
     weights: Weights = Weights()
     """Which losses are trained on, and how much each counts."""
-    relations: tuple[Relation, ...] = Field(default=("augmented", "visits", "eyes", "modalities"), min_length=1)
+    relations: tuple[Relation, ...] = Field(
+        default=("augmented", "visits", "eyes", "modalities"), min_length=1
+    )
     """Which pictures attract each other under `weights.image_image`: a picture and itself changed in another way, one eye
     photographed twice, the two eyes of a person, one eye in two modalities."""
     masking: Masking = Masking()
     """What is removed under `weights.reconstruction`, and what paints it."""
     augment: Augment = Augment()
     """Changes to the photographs in training."""
+    decode: Decode = "once"
+    """`once` keeps every photograph decoded under the run while it is trained, 150 GB for a million of 224 px; `always`
+    decodes each time a photograph's turn comes.  The weights are the same."""
+    workers: NonNegativeInt = 0
+    """Processes that decode, for each GPU; 0 is the training process itself.  `always` needs some."""
     images: PositiveInt = 1_000_000
     """Stop after this many."""
     batch: PositiveInt = 64
@@ -74,8 +82,16 @@ class TrainConfig(Config):
     """Images between checkpoints; each validates too."""
     validation: NonNegativeInt = 2_000
     """At most this many pictures of the validation split are judged."""
+    zero_shot: tuple[str, ...] = ()
+    """Tasks of `clip/prompts/` that each validation judges too, with intervals: for example dr5, or diseases for all."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` is bf16 on a GPU that has it, fp32 elsewhere."""
+    gradient_checkpointing: bool = False
+    """Compute activations again for the gradients instead of keeping them: less memory, a slower step."""
+    compile: bool = False
+    """torch.compile what is trained: a GPU is faster after some minutes; refused on the CPU, which gains nothing."""
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """Where else the metrics go; `pip install 'visionclip[track]'`."""
     seed: int = Field(default=0, ge=0)
     """Of the first weights, the order and everything drawn."""
 

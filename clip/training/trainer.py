@@ -1,24 +1,28 @@
 """One loop that trains a CLIP; repeated, it goes on from where it was, to the same weights."""
 
 import time
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from math import cos, isfinite, pi
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from clip import embed
 from clip.encoders import LOG_SCALE_LIMITS
-from clip.training import batches, caching, objective, resume, validation
+from clip.training import batches, caching, decoding, hardware, inputs, objective, resume, validation, views
 from clip.training.augment import augment
 from clip.training.config import TrainConfig
 from synth.base import runs
 from synth.base.errors import UserError
 from synth.base.order import step_seed
-from synth.fundus.records import data_fingerprint
+
+_FREE = tuple(
+    f"config.{key}" for key in ("decode", "workers", "gradient_checkpointing", "compile", "trackers")
+)
 
 
 def train(config: TrainConfig, data: Path, run: Path) -> Path:
@@ -27,27 +31,36 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
     Writes `run/ckpt.pt`, `run/metrics.jsonl` (one line per checkpoint) and `run/config.json`; `run/state.pt`
     and `run/cache/` stand only while training is under way.  Returns the path of the checkpoint.
     """
-    accelerator = _accelerator(config)
-    source, path = data_fingerprint(data), run / "ckpt.pt"
+    accelerator = hardware.accelerator(config, run)
+    source, path = inputs.opened(data).fingerprint, run / "ckpt.pt"
     wanted = {"config": config.model_dump(mode="json"), "data": source}
     with accelerator.main_process_first():
-        runs.claim(run, "config.json", wanted, "run")
+        runs.claim(run, "config.json", wanted, "run", free=_FREE)
     if path.exists() and embed.load_checkpoint(path)[1]["images"] >= config.images:
         if accelerator.is_main_process:
             resume.clear(run)
         return path
     with accelerator.main_process_first():
-        pairs = batches.load(data, "train", config.model, config.caption, run / "cache")
+        loading = (run / "cache", config.decode, config.workers)
+        pairs = batches.load(data, "train", config.model, config.caption, *loading)
+        people = views.load(data, "train", config.relations) if config.weights.image_image else None
+        pairs = pairs._replace(people=people, whole=config.weights.reconstruction > 0)
         held_out = validation.held_out(config, data, run)
     learner = objective.Learner(config)
     learner.to(memory_format=torch.channels_last)  # a quarter faster on the CPU
+    if config.gradient_checkpointing:
+        hardware.checkpoint_towers(learner.clip)
     optimizer = torch.optim.AdamW(_groups(learner, config), lr=config.lr, betas=config.betas, eps=config.eps)
     images = resume.load(run, learner, optimizer)
     model, optimizer = accelerator.prepare(learner, optimizer)
+    accelerator.init_trackers("visionclip")
     if accelerator.is_main_process:
         runs.rewind_metrics(run / "metrics.jsonl", images)
     total = -(-config.images // config.batch) * config.batch
     share = config.batch // accelerator.num_processes
+    steps = _steps(
+        config, pairs, range(images + accelerator.process_index * share, total, config.batch), share
+    )
     history: list[dict[str, Tensor]] = []
     since = time.monotonic()
     bar = runs.progress("clip train", total, images)
@@ -56,11 +69,7 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
         for group in optimizer.param_groups:
             group["lr"] = rate(config, images + config.batch)
 
-        mine = range(
-            images + accelerator.process_index * share, images + (accelerator.process_index + 1) * share
-        )
-        starts = mine[:: config.micro_batch or share]
-        parts = [batches.batch(pairs, config.seed, at, min(starts.step, mine.stop - at)) for at in starts]
+        starts, parts = zip(*next(steps), strict=True)
         targets = _targets(parts, accelerator.device)
         forwards = [
             partial(_forward, config, model, part, at) for part, at in zip(parts, starts, strict=True)
@@ -74,26 +83,60 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
         before, images = images, images + config.batch
         bar.update(config.batch)
         if images // config.save_every > before // config.save_every or images == total:
-            means = {name: torch.stack([step[name] for step in history]).mean().item() for name in history[0]}
-            if not isfinite(means["loss"]):
-                raise UserError(
-                    f"{run}: the loss is {means['loss']} at {images} images; train anew with less than lr={config.lr}"
-                )
+            line = {"images": images, **_means(config, history, run, images), "lr": rate(config, images)}
             history.clear()
             if accelerator.is_main_process:
-                line = {"images": images, **means, "lr": rate(config, images)}
                 line |= {"scale": learner.clip.logit_scale.exp().item()}
-                line |= validation.validate(config, learner, held_out)
+                line |= validation.validate(config, learner, held_out, images)
                 runs.append_metrics(run / "metrics.jsonl", **line, seconds=round(time.monotonic() - since, 2))
                 resume.save(run, learner, optimizer, wanted["config"], source, images)
-                bar.set_postfix(loss=f"{means['loss']:.3f}")
+                accelerator.log(hardware.flat(line), step=images)
+                bar.set_postfix(loss=f"{line['loss']:.3f}")
             accelerator.wait_for_everyone()
             since = time.monotonic()
 
     bar.close()
+    accelerator.end_training()
     if accelerator.is_main_process:
         resume.clear(run)
     return path
+
+
+def _steps(
+    config: TrainConfig, pairs: batches.Pairs, firsts: range, share: int
+) -> Iterator[list[tuple[int, batches.Batch]]]:
+    """For the steps of which this process has `share` pairs from position `firsts` on: the parts, and where each starts."""
+    width = config.micro_batch or share
+    spans = (
+        range(at, min(at + width, first + share))
+        for first in firsts
+        for at in range(first, first + share, width)
+    )
+    # A mapped file needs nobody to read ahead.
+    workers = config.workers if config.decode == "always" else 0
+    walk = decoding.in_turn(partial(_part, pairs, config.seed), spans, workers)
+    while parts := list(islice(walk, len(range(0, share, width)))):
+        yield parts
+
+
+def _part(pairs: batches.Pairs, seed: int, span: range) -> tuple[int, batches.Batch]:
+    return span.start, batches.batch(pairs, seed, span.start, len(span))
+
+
+def _means(
+    config: TrainConfig, history: Sequence[dict[str, Tensor]], run: Path, images: int
+) -> dict[str, float]:
+    """The mean of each loss since the last checkpoint.
+
+    Raises:
+        UserError: it is no number.
+    """
+    means = {name: torch.stack([step[name] for step in history]).mean().item() for name in history[0]}
+    if not isfinite(means["loss"]):
+        raise UserError(
+            f"{run}: the loss is {means['loss']} at {images} images; train anew with less than lr={config.lr}"
+        )
+    return means
 
 
 def rate(config: TrainConfig, images: int) -> float:
@@ -110,17 +153,25 @@ def _forward(config: TrainConfig, model: nn.Module, part: batches.Batch, start: 
     Randomness is a function of position: a resumed run draws what an uninterrupted one would, and a second pass over
     the same pairs what the first did.
     """
-    key = step_seed(config.seed, 0, start)
-    torch.manual_seed(key)
     place = next(model.parameters()).device
-    pictures = part.pixels.to(place).permute(0, 3, 1, 2).float() / 255
-    pictures = augment(pictures, config.augment, torch.Generator().manual_seed(key))
-    return model(pictures.contiguous(memory_format=torch.channels_last), part.tokens.to(place))
+
+    def pictures(pixels: Tensor, use: int) -> Tensor:
+        generator = torch.Generator().manual_seed(step_seed(config.seed, use, start))
+        changed = augment(pixels.to(place), config.augment, generator)
+        return changed.contiguous(memory_format=torch.channels_last)
+
+    others = {
+        name: pictures(pixels, use) for use, (name, pixels) in enumerate((part.others or {}).items(), 1)
+    }
+    torch.manual_seed(step_seed(config.seed, 0, start))
+    return model(pictures(part.pixels, 0), part.tokens.to(place), others)
 
 
-def _targets(parts: list[batches.Batch], place: torch.device) -> objective.Targets:
+def _targets(parts: Sequence[batches.Batch], place: torch.device) -> objective.Targets:
     """What is known of the batch of which this process has some parts."""
-    columns = ([part.meaning for part in parts], [part.labels for part in parts])
+    columns = [[part.meaning for part in parts], [part.labels for part in parts]]
+    if parts[0].subject is not None:
+        columns.append([part.subject for part in parts if part.subject is not None])
     return objective.Targets(*(caching.gathered(torch.cat(each).to(place)) for each in columns))
 
 
@@ -132,25 +183,6 @@ def _loss(
     value = objective.total(config, found)
     named = {f"loss_{name}": loss.detach() for name, loss in found.items()} if len(found) > 1 else {}
     return value, {"loss": value.detach(), **named}
-
-
-def _accelerator(config: TrainConfig) -> Accelerator:
-    # Without `cpu`, several processes on a machine without a GPU would each train alone.
-    accelerator = Accelerator(mixed_precision=_precision(config.precision), cpu=not torch.cuda.is_available())
-    ranks = accelerator.num_processes
-    if config.batch % ranks:
-        raise UserError(
-            f"batch={config.batch} must be a multiple of the {ranks} GPUs; set batch={config.batch // ranks * ranks}"
-        )
-    return accelerator
-
-
-def _precision(wanted: str) -> str:
-    if wanted == "bf16" or (
-        wanted == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    ):
-        return "bf16"
-    return "no"
 
 
 def _groups(module: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:

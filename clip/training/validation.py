@@ -1,50 +1,143 @@
 """What a training is told of itself at each checkpoint, on pictures that it does not learn from."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import torch
 
-from clip.training import batches, objective
+from clip import doctor, prompts
+from clip.evaluation import photographs, zeroshot
+from clip.training import batches, inputs, objective
 from clip.training.config import TrainConfig
-from synth.fundus.records import shards
+from synth.base.errors import UserError
+
+_ROUNDS = 200  # bootstrap samples behind an interval; a report draws more
 
 
-def held_out(config: TrainConfig, data: Path, run: Path) -> batches.Pairs | None:
-    """The pairs of the validation split, if there are any."""
-    if not config.validation or not shards(data, "validation"):
+class HeldOut(NamedTuple):
+    """The validation split."""
+
+    pairs: batches.Pairs
+    table: pa.Table
+    """Labels and patients, in the row order of its pictures."""
+
+
+class Seen(NamedTuple):
+    """What a CLIP makes of n held-out pairs."""
+
+    chosen: np.ndarray
+    """(n,) their numbers among the pairs."""
+    pictures: np.ndarray
+    """(n, D) float32 of unit length."""
+    texts: np.ndarray
+    """(n, D) float32 of unit length."""
+    meaning: np.ndarray
+    """(n,) int64; equal where captions say the same."""
+    loss: float
+    """Mean over batches."""
+
+
+def held_out(config: TrainConfig, data: Path, run: Path) -> HeldOut | None:
+    """The validation split, if there is any.
+
+    Raises:
+        UserError: a task of `config.zero_shot` is unknown, or there is nothing to judge it on.
+    """
+    for name in config.zero_shot:
+        prompts.tasks(name)
+    source = inputs.opened(data)
+    if not config.validation or not len(source.pictures("validation")):
+        if config.zero_shot:
+            raise UserError(
+                f"zero_shot={list(config.zero_shot)}: {data} has no validation split; give it one, or set zero_shot=[]"
+            )
         return None
-    return batches.load(data, "validation", config.model, config.caption, run / "cache")
+    loading = (run / "cache", config.decode, config.workers)
+    pairs = batches.load(data, "validation", config.model, config.caption, *loading)
+    return HeldOut(pairs, source.table("validation", inputs.TOLD))
+
+
+def validate(
+    config: TrainConfig, learner: objective.Learner, split: HeldOut | None, images: int
+) -> dict[str, Any]:
+    """Loss, how often a picture's own caption is nearest among all, spread of the embeddings, and zero-shot.
+
+    A collapsed encoder is warned of once warm-up is over: towers start out collapsed.
+    """
+    if split is None:
+        return {"validation_loss": None, "validation_accuracy": None}
+    learner.eval()
+    seen = _look(config, learner, split.pairs)
+    nearest = (seen.pictures @ seen.texts.T).argmax(axis=1)
+    found: dict[str, Any] = {
+        "validation_loss": seen.loss,
+        "validation_accuracy": float((seen.meaning[nearest] == seen.meaning).mean()),
+        **_health(learner, seen, warn=images > config.warmup),
+    }
+    if config.zero_shot:
+        found["zero_shot"] = _zero_shot(config, learner, split, seen)
+    learner.train()
+    return found
 
 
 @torch.inference_mode()
-def validate(config: TrainConfig, learner: objective.Learner, pairs: batches.Pairs | None) -> dict[str, Any]:
-    """Loss in batches, and how often a picture's own caption is nearest among all captions of the split."""
-    if pairs is None:
-        return {"validation_loss": None, "validation_accuracy": None}
-    learner.eval()
+def _look(config: TrainConfig, learner: objective.Learner, pairs: batches.Pairs) -> Seen:
     place = next(learner.parameters()).device
     chosen = np.random.default_rng(config.seed).permutation(len(pairs.rows))[: config.validation]
     language = np.arange(len(chosen)) % pairs.caption.shape[1]
-    images, texts, meanings, lost = [], [], [], 0.0
-    for part in _parts(len(chosen), config.batch):
+    pictures, texts, meanings, lost = [], [], [], 0.0
+    for part in _parts(len(chosen), config.micro_batch or config.batch):
         step = batches.take(pairs, chosen[part], language[part])
-        pictures = step.pixels.to(place).permute(0, 3, 1, 2).float() / 255
-        features = learner(pictures, step.tokens.to(place))
+        squares = step.pixels.to(place).permute(0, 3, 1, 2).float() / 255
+        features = learner(squares, step.tokens.to(place))
         targets = objective.Targets(step.meaning.to(place), step.labels.to(place))
         lost += objective.image_text(config, features, targets).item() * len(step.meaning)
-        images.append(features["seen"])
-        texts.append(features["read"])
-        meanings.append(targets.meaning)
-    nearest = (torch.cat(images) @ torch.cat(texts).T).argmax(dim=1)
-    said = torch.cat(meanings)
-    learner.train()
+        pictures.append(features["seen"].float().cpu())
+        texts.append(features["read"].float().cpu())
+        meanings.append(step.meaning)
+    joined = (torch.cat(each).numpy() for each in (pictures, texts, meanings))
+    return Seen(chosen, *joined, loss=lost / len(chosen))
+
+
+def _health(learner: objective.Learner, seen: Seen, warn: bool) -> dict[str, float]:
+    """How near different captions, and different pictures, lie to one another; what is wrong with that, as a warning."""
+    different = np.unique(seen.meaning, return_index=True)[1]
+    if len(different) < 2:
+        return {}
+    scale = learner.clip.logit_scale.exp().item()
+    verdicts = doctor.examine(seen.texts[different], seen.pictures, scale)
+    for verdict in verdicts:
+        if warn and not verdict.healthy:
+            logging.getLogger("clip").warning(verdict.line)
     return {
-        "validation_loss": lost / len(chosen),
-        "validation_accuracy": (said[nearest] == said).float().mean().item(),
+        f"{verdict.name}_cosine": verdict.measured["mean"]
+        for verdict in verdicts
+        if "mean" in verdict.measured
     }
+
+
+def _zero_shot(config: TrainConfig, learner: objective.Learner, split: HeldOut, seen: Seen) -> dict[str, Any]:
+    """Metrics with intervals, n and patients of each task that the split answers."""
+    settings = zeroshot.EvalConfig(lang=config.caption, rounds=_ROUNDS, seed=config.seed)
+    table = split.table.take(pa.array(split.pairs.rows[seen.chosen]))
+    shown = photographs.Photographs(seen.pictures, table)
+    found = {}
+    for key, task in {
+        key: task for name in config.zero_shot for key, task in prompts.tasks(name).items()
+    }.items():
+        answers = photographs.answers(task, table, settings.least)
+        if len(answers.classes) >= 2:
+            judged = zeroshot.judge(settings, learner.clip, key, task, answers, shown)
+            found[key] = {
+                "n": judged["n"],
+                "patients": judged["patients"],
+                **judged["metrics"][config.caption],
+            }
+    return found
 
 
 def _parts(length: int, size: int) -> Iterator[slice]:

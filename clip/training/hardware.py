@@ -1,0 +1,73 @@
+"""What a training runs on, and what makes it faster or smaller there."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from accelerate import Accelerator
+
+from clip.encoders import CLIP
+from clip.training.config import TrainConfig
+from synth.base.errors import UserError
+
+
+def accelerator(config: TrainConfig, run: Path) -> Accelerator:
+    """Processes, precision, compilation and trackers as the config wants them.
+
+    Raises:
+        UserError: the batch cannot be shared by the processes, or what is wanted is not here.
+    """
+    for tracker in config.trackers:
+        if find_spec(tracker) is None:
+            raise UserError(f"trackers: '{tracker}' is not installed; pip install 'visionclip[track]'")
+    if config.compile and not torch.cuda.is_available():
+        raise UserError("compile=true needs a GPU: on the CPU it takes minutes and gains nothing")
+    made = Accelerator(
+        mixed_precision=_precision(config.precision),
+        dynamo_backend="inductor" if config.compile else None,
+        # Without `cpu`, several processes on a machine without a GPU would each train alone.
+        cpu=not torch.cuda.is_available(),
+        log_with=list(config.trackers) or None,
+        project_dir=run / "trackers",
+    )
+    ranks = made.num_processes
+    if config.batch % ranks:
+        raise UserError(
+            f"batch={config.batch} must be a multiple of the {ranks} GPUs; set batch={config.batch // ranks * ranks}"
+        )
+    return made
+
+
+def checkpoint_towers(model: CLIP) -> None:
+    """Compute activations again for the gradients instead of keeping them, block by block in both towers.
+
+    Raises:
+        UserError: the image tower cannot.
+    """
+    image, text = cast(Any, model.visual), cast(Any, model.bert)
+    text.activation_checkpointing_enable({"use_reentrant": False})
+    try:
+        image.set_grad_checkpointing(True)
+    except (AssertionError, AttributeError):
+        name = model.config.image.name
+        raise UserError(f"gradient_checkpointing=true: timm's '{name}' cannot; set it to false") from None
+
+
+def flat(line: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """The numbers of nested metrics under names like `zero_shot/dr5/kappa/value`, as trackers take them."""
+    found: dict[str, float] = {}
+    for name, value in line.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float):
+            found[prefix + name] = value
+    return found
+
+
+def _precision(wanted: str) -> str:
+    if wanted == "bf16" or (
+        wanted == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    ):
+        return "bf16"
+    return "no"
