@@ -16,6 +16,9 @@ Model = Annotated[Path, typer.Option(help="a ckpt.pt of 'clip train'")]
 
 TASKS = {
     "zero-shot": ("zeroshot", "EvalConfig"),
+    "linear": ("linear", "LinearConfig"),
+    "few-shot": ("fewshot", "FewShotConfig"),
+    "finetune": ("finetune", "FinetuneConfig"),
 }
 """What --task takes -> the module of `clip.evaluation` that has its `evaluate`, and the settings in it."""
 
@@ -49,6 +52,8 @@ def evaluate(
       clip eval --model runs/clip/ckpt.pt --data records/odir --split test --out report
       clip eval --model ckpt.pt --benchmark messidor2 --root MESSIDOR-2/ --out report
       clip eval --model ckpt.pt --data records/idrid --split all --prompts dr5 --lang zh --out report --json
+      clip eval --model ckpt.pt --data records/odir --task few-shot --prompts is_gc --set draws=10 --out report
+      clip eval --model ckpt.pt --data records/odir --task finetune --prompts dr5 --set epochs=10 --out report
     """
     if benchmark and (root is None or data is not None or split is not None):
         raise UserError(f"--benchmark {benchmark}: give --root DIR and neither --data nor --split")

@@ -13,6 +13,7 @@ from clip.evaluation.photographs import Answers
 from clip.prompts import Task
 from synth.base import stats
 from synth.base.errors import UserError
+from synth.fundus.records import read_table
 
 
 class Tables(NamedTuple):
@@ -42,7 +43,12 @@ def tables(data: Path, splits: Sequence[str]) -> Tables:
             f"--split {','.join(splits)}: this task learns from train and chooses by validation; give --split test"
         )
     parts = {"train": ["train"], "validation": ["validation"], ", ".join(splits): list(splits)}
-    found = {name: photographs.labels(data, wanted) for name, wanted in parts.items()}
+    found = {name: read_table(data, wanted) for name, wanted in parts.items()}
+    if empty := [name for name, table in found.items() if not len(table)]:
+        raise UserError(
+            f"{data}: no records in {empty[0]}; this task learns from train, chooses by validation and judges test, "
+            "so import the set into all three splits"
+        )
     owner: dict[str, str] = {}
     for name, table in found.items():
         for patient in set(table["subject_id"].to_pylist()):
