@@ -236,11 +236,11 @@ def test_a_public_set_is_judged_in_its_own_layout(checkpoint, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode(drawn(700 + i, wide)))
     result = invoke("eval", "--model", checkpoint, "--benchmark", "refuge", "--root", tmp_path / "REFUGE",
-                    "--prompts", "glaucoma", "--set", "rounds=10", "--out", tmp_path / "report", "--json")  # fmt: skip
+                    "--partial", "--prompts", "glaucoma", "--set", "rounds=10", "--out", tmp_path / "report", "--json")  # fmt: skip
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     assert report["results"][0]["classes"] == {"absent": 6, "glaucoma": 6}
-    assert report["data"]["import"]["splits"]
+    assert report["data"]["import"]["kept"] == 12
 
 
 # What is refused
@@ -296,7 +296,9 @@ def test_bad_arguments_are_refused(checkpoint, records, tmp_path):
     assert "--split 'tests' is unknown" in refusal(*base, "--data", records, "--split", "tests")
     assert "give --data RECORDS, or --benchmark NAME" in refusal(*base)
     assert "give --root DIR" in refusal(*base, "--benchmark", "fives")
-    assert "unknown source 'fivs'" in refusal(*base, "--benchmark", "fivs", "--root", tmp_path)
+    assert "--benchmark 'fivs' is unknown; did you mean 'fives'?" in refusal(
+        *base, "--benchmark", "fivs", "--root", tmp_path
+    )
     assert "unknown key 'round'; did you mean 'rounds'?" in refusal(
         *base, "--data", records, "--set", "round=5"
     )

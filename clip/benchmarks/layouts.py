@@ -4,6 +4,7 @@ A list is a CSV file given as --root, or the only one in it that has these colum
 
     impath,class[,split][,subject_id]          EyeCLIP's; a class by name or by its number from 0
     image,...,categories                       FLAIR's, whose cells are lists such as ['normal']
+    impath,question,answer[,...]               a set of questions, see clip.evaluation.questions
 
 Its paths are taken from the file's folder; leading folders that are not there are left out.  Splits are train, val or
 test.  Folders may stand in others called train, val or test (RETFound's layout).
@@ -25,6 +26,7 @@ from synth.sources.tables import Line, read_csv
 _SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "validation",
            "validation": "validation", "test": "test", "testing": "test"}  # fmt: skip
 _COLUMNS = (("impath", "class"), ("image", "categories"))
+_QUESTIONS = ("impath", "question", "answer")
 
 
 class Placed(NamedTuple):
@@ -44,14 +46,20 @@ def pictures(
     """
     if not root.exists():
         raise UserError(f"{root}: no such folder; {where(name, benchmark)}")
-    table = listed(root)
-    if table is not None:
+    table = listed(root, bool(benchmark.questions))
+    if table is not None and benchmark.questions:
+        yield from _asked_about(name, benchmark, table, report)
+    elif table is not None:
         yield from _from_list(name, benchmark, table, _task(name, task), report)
     elif root.is_file():
         raise UserError(f"{root}: no list of pictures; it needs the columns impath and class")
     elif benchmark.importer:
         for photo in source_of(benchmark.importer)(root, report):
             yield Placed(photo, benchmark.split_of(str(photo.labels["id"])))
+    elif benchmark.questions:
+        raise UserError(
+            f"{root}: no CSV file of questions ({', '.join(_QUESTIONS)}); {where(name, benchmark)}"
+        )
     else:
         yield from _from_folders(name, benchmark, root, _task(name, task), report)
 
@@ -63,10 +71,11 @@ def where(name: str, benchmark: Benchmark) -> str:
     return f"get '{name}' at {benchmark.get}"
 
 
-def listed(root: Path) -> Path | None:
-    """The list of pictures that `root` is, or holds; None where there is none."""
+def listed(root: Path, questions: bool = False) -> Path | None:
+    """The list of pictures, or of questions, that `root` is, or holds; None where there is none."""
     paths = [root] if root.is_file() else sorted(root.glob("*.csv"))
-    found = [path for path in paths if any(set(columns) <= set(_header(path)) for columns in _COLUMNS)]
+    wanted = (_QUESTIONS,) if questions else _COLUMNS
+    found = [path for path in paths if any(set(columns) <= set(_header(path)) for columns in wanted)]
     if len(found) > 1:
         raise UserError(
             f"{root}: {found[0].name} and {found[1].name} are lists of pictures; give one as --root"
@@ -104,6 +113,20 @@ def _from_list(name: str, benchmark: Benchmark, table: Path, task: Task, report:
         labels = _labels(name, benchmark, task, classes[text.casefold()], path)
         split = _split(line.get("split", ""), f"{table} line {place}")
         yield Placed(_photo(path, Path(line[image]).with_suffix(""), labels | _person(line)), split)
+
+
+def _asked_about(name: str, benchmark: Benchmark, table: Path, report: Report) -> Iterator[Placed]:
+    """Each picture that a table of questions names, once."""
+    lines = {line["impath"]: line for line in read_csv(table, _QUESTIONS)}
+    report.total = len(lines)
+    for written, line in lines.items():
+        path = _found(table.parent, written)
+        if path is None:
+            report.drop("picture absent", written)
+        else:
+            known = {"source": name} | _person(line)
+            known |= {"modality": benchmark.modality} if benchmark.modality else {}
+            yield Placed(_photo(path, Path(written).with_suffix(""), known), None)
 
 
 def _person(line: Line) -> dict[str, str]:
@@ -168,5 +191,9 @@ def _labels(name: str, benchmark: Benchmark, task: Task, key: str, path: Path) -
 
 
 def _photo(path: Path, short: Path, labels: dict[str, Any]) -> Photo:
-    identity = "-".join(part for part in short.parts if part not in ("/", "..", "."))
-    return Photo(str(short), path.read_bytes, {"id": identity} | labels)
+    return Photo(str(short), path.read_bytes, {"id": identity(short)} | labels)
+
+
+def identity(short: Path) -> str:
+    """The id of a picture from its path without suffix, as a list gives it."""
+    return "-".join(part for part in short.parts if part not in ("/", "..", "."))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from clip import benchmarks, prompts
 from clip.benchmarks import Benchmark, layouts
+from clip.benchmarks.layouts import Placed
 from clip.prompts import Task
 from synth.base.errors import UserError
 from synth.fundus import records
@@ -16,6 +17,7 @@ from synth.fundus.records import SPLITS
 from synth.fundus.shards import shard_name
 from synth.sources import importing
 from synth.sources.report import Report
+from synth.sources.tables import read_csv
 
 
 class Opened(NamedTuple):
@@ -26,6 +28,8 @@ class Opened(NamedTuple):
     """Those that the published number is over."""
     prompts: str | None
     """The name of the task, or of a file of tasks."""
+    questions: Path | None
+    """The table of questions, where it is a set of them."""
     facts: dict[str, Any]
     """For the report: what the set is, what was read, who has learnt from it."""
 
@@ -47,7 +51,10 @@ def opened(name: str, root: Path, asked: str | None = None, partial: bool = Fals
     with TemporaryDirectory() as folder:
         out, report = Path(folder) / name, Report(name)
         _write(name, benchmark, root, task, out, report)
+        table = layouts.listed(root, True) if benchmark.questions else None
         missing = differences(benchmark, counts(out, benchmark, task), report)
+        if table and benchmark.questions != (asked_there := len(read_csv(table))):
+            missing.append(f"{asked_there} of {benchmark.questions} questions")
         if missing and not partial:
             raise UserError(
                 f"{root}: not '{name}' as published: {'; '.join(missing)}; {layouts.where(name, benchmark)}, "
@@ -55,7 +62,7 @@ def opened(name: str, root: Path, asked: str | None = None, partial: bool = Fals
             )
         facts = {"data": f"{name} ({root})", "import": report.summary()}
         told = benchmarks.facts(name) | {"differs": missing}
-        yield Opened(out, benchmark.judged, wanted, facts | {"benchmark": told})
+        yield Opened(out, benchmark.judged, wanted, table, facts | {"benchmark": told})
 
 
 def counts(folder: Path, benchmark: Benchmark, task: Task | None) -> dict[str, int]:
@@ -105,10 +112,20 @@ def _write(name: str, benchmark: Benchmark, root: Path, task: Task | None, out: 
         return
     digest = records.claim(out, plan)
     for split in SPLITS:
-        mine = [each.photo for each in placed if (each.split or "train") == split]
+        mine = [each.photo for each in placed if _side(each, known) == split]
         if mine:
             rows = importing.rows(source, iter(mine), report, None, people)
             records.write_shard(out / shard_name(split, 0, 1), _some(rows, root, name), digest, 0)
+
+
+def _side(placed: Placed, known: set[str | None]) -> str:
+    """The split of a picture; where the set has no validation part, a tenth of its training patients become one."""
+    split = placed.split or "train"
+    if split == "train" and "validation" not in known:
+        split = records.split_of(
+            str(placed.photo.labels.get("subject_id") or placed.photo.labels["id"]), (9, 1, 0)
+        )
+    return split
 
 
 def _some(rows: Iterator[Any], root: Path, name: str) -> Iterator[Any]:

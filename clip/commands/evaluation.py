@@ -19,22 +19,37 @@ TASKS = {
     "linear": ("linear", "LinearConfig"),
     "few-shot": ("fewshot", "FewShotConfig"),
     "finetune": ("finetune", "FinetuneConfig"),
+    "retrieval": ("retrieval", "RetrievalConfig"),
+    "vqa": ("vqa", "VqaConfig"),
+    "long-tail": ("longtail", "LongTailConfig"),
 }
 """What --task takes -> the module of `clip.evaluation` that has its `evaluate`, and the settings in it."""
+WHOLE = ("zero-shot", "retrieval", "vqa", "long-tail")
+"""The tasks that learn nothing from a set, and so judge a benchmark in whole."""
+NAMED = ("retrieval", "vqa")
+"""The tasks without classes: --prompts names one of their results, not a task of `clip.prompts`."""
 
 
 def evaluate(
     model: Model,
     out: Annotated[Path, typer.Option(help="folder for report.html and report.json")],
     data: Annotated[Path | None, typer.Option(help="records to judge on")] = None,
-    benchmark: Annotated[str | None, typer.Option(help="a public set instead; 'synth import --list'")] = None,
-    root: Annotated[Path | None, typer.Option(help="the public set's folder, in its own layout")] = None,
+    benchmark: Annotated[
+        str | None, typer.Option(help="a public set instead; 'clip benchmarks' lists them")
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="the public set's folder, in its own layout, or a list (impath,class)")
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option(help="judge a --benchmark although not all of its pictures are there")
+    ] = False,
     task: Annotated[str, typer.Option(help=", ".join(TASKS))] = "zero-shot",
     lang: Annotated[
         Lang | None, typer.Option(help="of prompts; 'both' (default) reports zh, en and their mean")
     ] = None,
     prompts: Annotated[
-        str | None, typer.Option(help="one task; default: all that the records answer")
+        str | None,
+        typer.Option(help="one task, or FILE.yaml with yours; default: all that the records answer"),
     ] = None,
     split: Annotated[
         str | None, typer.Option(help="of --data: train, validation, test (default) or all")
@@ -50,7 +65,9 @@ def evaluate(
     \b
     Examples:
       clip eval --model runs/clip/ckpt.pt --data records/odir --split test --out report
-      clip eval --model ckpt.pt --benchmark messidor2 --root MESSIDOR-2/ --out report
+      clip eval --model ckpt.pt --benchmark messidor2 --root MESSIDOR-2/ --prompts expert-dr5 --aggregation flair --out report
+      clip eval --model ckpt.pt --data records/unam --task retrieval --prompts cfp-to-oct --out report
+      clip eval --model ckpt.pt --data records/odir --task vqa --set prior=uniform --out report
       clip eval --model ckpt.pt --data records/idrid --split all --prompts dr5 --lang zh --out report --json
       clip eval --model ckpt.pt --data records/odir --task few-shot --prompts is_gc --set draws=10 --out report
       clip eval --model ckpt.pt --data records/odir --task finetune --prompts dr5 --set epochs=10 --out report
@@ -66,13 +83,19 @@ def evaluate(
     line = shlex.join(["clip", *sys.argv[1:]])
     if data is not None:
         made = module.evaluate(settings, model, data, parse_splits(split or "test"), prompts, line)
-    elif task == "zero-shot":
-        made = module.benchmark(settings, model, benchmark, root, prompts, line)
     else:
-        raise UserError(
-            f"--task {task} learns from some patients and judges others: "
-            f"run 'synth import {benchmark} --root {root} --out RECORDS' and give --data RECORDS"
-        )
+        from clip.benchmarks.opening import opened
+
+        assert benchmark and root
+        named = task in NAMED
+        with opened(benchmark, root, None if named else prompts, partial) as it:
+            splits = it.splits if task in WHOLE else ("test",)
+            if it.questions and task == "vqa":
+                settings = settings.model_copy(update={"questions": it.questions})
+            made = module.evaluate(
+                settings, model, it.records, splits, prompts if named else it.prompts, line
+            )
+        made["data"] |= it.facts
     report.write(out, made)
     show(made, json, f"{report.summary(made)}\nreport: {out / 'report.html'}")
 

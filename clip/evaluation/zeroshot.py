@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +12,6 @@ from clip.evaluation import photographs, report
 from clip.evaluation.photographs import Answers, Judged, Photographs
 from clip.prompts import Class, Task
 from synth.base.errors import UserError
-from synth.fundus.records import SPLITS
 from synth.fundus.vocabulary import DISEASES, DR
 
 Aggregation = Literal["clip", "flair"]
@@ -26,6 +24,11 @@ class EvalConfig(Judged):
     """Of the prompts; `both` reports Chinese, English and the mean of their prototypes."""
     aggregation: Aggregation = "clip"
     """`clip`: the mean of a class's prompts is scaled to length 1; `flair`: it is not, so that varied prompts count less."""
+    prior: Literal["none", "uniform", "set"] = "none"
+    """`uniform`, `set`: shift the logits until the classes are called equally often, or as often as the set's labels have them.
+
+    See `matched`.  `uniform` uses no label; `set` is told the class counts of what it judges, so it is no zero-shot result.
+    """
 
 
 def evaluate(
@@ -51,20 +54,6 @@ def evaluate(
     results = [judge(config, network, key, wanted[key], each, seen) for key, each in chosen.items()]
     facts = photographs.facts(data, splits, len(table))
     return report.compose(config, report.checkpoint(model, head), facts, results, command)
-
-
-def benchmark(
-    config: EvalConfig, model: Path, source: str, root: Path, name: str | None, command: str
-) -> dict[str, Any]:
-    """`evaluate` on all photographs of a public set in its own layout; it is imported for the moment only."""
-    from synth.sources.importing import import_source
-
-    with TemporaryDirectory() as folder:
-        records = Path(folder) / source
-        kept = import_source(source, root, records)
-        made = evaluate(config, model, records, SPLITS, name, command)
-    made["data"] |= {"data": f"{source} ({root})", "import": kept}
-    return made
 
 
 def predict(model: Path, image: Path, lang: Literal["zh", "en", "both"]) -> dict[str, Any]:
@@ -115,16 +104,43 @@ def classify(
     return odds / odds.sum(axis=1, keepdims=True)
 
 
+def matched(probability: np.ndarray, prior: np.ndarray, rounds: int = 1000) -> np.ndarray:
+    """Probabilities whose mean over the photographs is `prior`: each class's logit is shifted by one number for all of them.
+
+        mean_i softmax(l_i + b)_k = prior_k
+
+    takes from a class what its words, not the pictures, give it.  Prior matching, Liusie et al. 2023
+    (2309.04992), after the label shift of Saerens et al. 2002, doi:10.1162/089976602753284446.  It looks at all
+    photographs at once, but at no label of theirs; intervals are drawn with the shift held.
+
+    Args:
+        probability: (N, K).
+        prior:       (K,) positive, sums to 1.
+    """
+    prior, logits = prior / prior.sum(), np.log(np.maximum(probability, 1e-300))
+    shift = np.zeros(len(prior))
+    for _ in range(rounds):
+        odds = np.exp(logits + shift - (logits + shift).max(axis=1, keepdims=True))
+        odds /= odds.sum(axis=1, keepdims=True)
+        step = np.log(prior / np.maximum(odds.mean(axis=0), 1e-300))
+        if np.abs(step).max() < 1e-9:
+            break
+        shift += step
+    return odds
+
+
 def judge(
     config: EvalConfig, model: CLIP, name: str, task: Task, found: Answers, seen: Photographs
 ) -> dict[str, Any]:
     """One task: metrics with intervals in each language, beside what needs no picture at all."""
     classes = {key: task.classes[key] for key in found.classes}
     languages = ("zh", "en", "both") if config.lang == "both" else (config.lang,)
-    measured = {}
+    sizes, measured = np.array(list(found.classes.values()), float), {}
     for lang in languages:
         embeddings = seen.embeddings[found.rows]
         probability = classify(model, embeddings, list(classes.values()), lang, config.aggregation)
+        if config.prior != "none":
+            probability = matched(probability, sizes if config.prior == "set" else np.ones(len(sizes)))
         measured[lang] = photographs.measure(config, found, probability, task.ordinal)
     return photographs.result("zero-shot", name, task, found) | {
         "prompts": {

@@ -1,0 +1,196 @@
+"""Question answering: an encoder chooses among the answers of a closed question, alone or through a trained head.
+
+- encoder: each choice is put as statements; that one is answered whose statements lie nearest to the photograph;
+- head: a perceptron on the embeddings of photograph and question and their product, learnt from other patients.
+
+Reported are exact match, the mean over questions of balanced accuracy, and each type of question for itself, beside
+what the commonest answer to each question scores.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clip import embed
+from clip.encoders import CLIP
+from clip.evaluation import photographs, questions, report
+from clip.evaluation.answering import VqaConfig, answers
+from clip.evaluation.photographs import Photographs
+from clip.evaluation.questions import Question
+from synth.base import stats
+from synth.base.errors import UserError
+from synth.base.stats import Statistic
+from synth.fundus.phrases import Lang
+from synth.fundus.records import read_table
+
+report.METRICS.update({"exact_match": "exact match", "question_aca": "ACA over questions"})
+
+
+def evaluate(
+    config: VqaConfig, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str
+) -> dict[str, Any]:
+    """The report of a checkpoint's answers on records; with a `name`, of that type of question only.
+
+    Raises:
+        UserError: no records in these splits, or no question that both languages' photographs answer.
+    """
+    network, head = embed.load(model)
+    seen = photographs.load(network, data, splits)
+    asked = _asked(config, seen, name)
+    if not any(asked.values()):
+        what = f"of type '{name}'" if name else "that can be judged"
+        raise UserError(
+            f"{data}: no question {what} in {', '.join(splits)}: each needs two answers that {config.least} photographs "
+            "have; choose another --split, or --set least=N"
+        )
+    others = _others(config, network, data, splits, asked)
+    answered: dict[Lang, dict[str, np.ndarray]] = {
+        lang: answers(config, network, seen, each, others.get(lang)) for lang, each in asked.items() if each
+    }
+    facts = photographs.facts(data, splits, len(seen.table))
+    kinds: list[str] = sorted({each.asked.kind for every in asked.values() for each in every})
+    parts = [None, *kinds] if len(kinds) > 1 else kinds
+    results = [_result(config, seen, asked, answered, kind) for kind in parts]
+    return report.compose(config, report.checkpoint(model, head), facts, results, command)
+
+
+def _asked(config: VqaConfig, seen: Photographs, name: str | None) -> dict[Lang, list[Question]]:
+    """The questions of each language; of those built from labels, only what is answered in two ways often enough."""
+    languages: tuple[Lang, ...] = ("zh", "en") if config.lang == "both" else (config.lang,)
+    if config.questions is not None:
+        told = questions.from_table(config.questions, seen.table)
+        found: dict[Lang, list[Question]] = {lang: told.get(lang, []) for lang in languages}
+    else:
+        found = {lang: _varied(questions.from_labels(seen.table, lang), config.least) for lang in languages}
+    return {lang: [each for each in found[lang] if name in (None, each.asked.kind)] for lang in languages}
+
+
+def _varied(every: list[Question], least: int) -> list[Question]:
+    counts: dict[str, Counter[int]] = {}
+    for each in every:
+        counts.setdefault(each.asked.text, Counter())[each.answer] += 1
+    kept = {text for text, count in counts.items() if sum(size >= least for size in count.values()) >= 2}
+    return [each for each in every if each.asked.text in kept]
+
+
+def _others(
+    config: VqaConfig, model: CLIP, data: Path, splits: Sequence[str], asked: dict[Lang, list[Question]]
+) -> dict[Lang, tuple[Photographs, list[Question]]]:
+    """Photographs and questions of the train split, for the head; none where that split is judged, or empty."""
+    if not config.head or config.questions is not None or "train" in splits:
+        return {}
+    if not len(read_table(data, ["train"], ["id"])):
+        return {}
+    known = photographs.load(model, data, ["train"])
+    found = {}
+    for lang, every in asked.items():
+        texts = {each.asked.text for each in every}
+        learnt = [each for each in questions.from_labels(known.table, lang) if each.asked.text in texts]
+        if learnt:
+            found[lang] = (known, learnt)
+    return found
+
+
+def _result(
+    config: VqaConfig,
+    seen: Photographs,
+    asked: dict[Lang, list[Question]],
+    answered: dict[Lang, dict[str, np.ndarray]],
+    kind: str | None,
+) -> dict[str, Any]:
+    """All questions, or those of one type: a row for each language and way of answering."""
+    subjects = np.array(seen.table["subject_id"].to_pylist())
+    measured, blind, rows, classes = {}, {}, set(), Counter()
+    for lang, chosen in answered.items():
+        places = [i for i, each in enumerate(asked[lang]) if kind in (None, each.asked.kind)]
+        every = [asked[lang][i] for i in places]
+        if not every:
+            continue
+        sheet = Sheet(every, config.least)
+        people, whose = np.unique(subjects[[each.row for each in every]], return_inverse=True)
+        drawn = stats.draws(len(people), config.rounds, config.seed)
+        for way, said in chosen.items():
+            values = sheet.statistics(said[places])
+            estimates = {
+                key: stats.estimate(stats.over(drawn, whose, one), len(people)) for key, one in values.items()
+            }
+            measured[f"{lang} {way}"] = {key: photographs.plain(one) for key, one in estimates.items()}
+        blind[lang] = sheet.blind()
+        rows |= {each.row for each in every}
+        told = (each.asked.kind if kind is None else each.asked.choices[each.answer] for each in every)
+        classes = classes or Counter(told)
+    same = len({str(each) for each in blind.values()}) == 1
+    return {
+        "task": "vqa",
+        "name": f"vqa-{kind}" if kind else "vqa",
+        "title": f"questions of type {kind}" if kind else "questions of all types",
+        "source": str(config.questions)
+        if config.questions
+        else "questions built from the labels of the records",
+        "n": len(rows),
+        "patients": len(set(subjects[sorted(rows)])),
+        "classes": dict(classes.most_common()),
+        "left_out": {},
+        "notes": [f"{sum(classes.values())} questions in each language."],
+        "metrics": measured,
+        "without_pictures": {
+            row if same else f"{row}, {lang}": found
+            for lang, each in (list(blind.items())[:1] if same else blind.items())
+            for row, found in each.items()
+        },
+    }
+
+
+class Sheet:
+    """The questions of one language with their answers, to be marked."""
+
+    def __init__(self, every: list[Question], least: int) -> None:
+        """`least`: photographs that each of two answers needs before a question counts for `question_aca`."""
+        self._every = every
+        words = [each.asked.choices[each.answer] for each in every]
+        self._truth = np.array([each.answer for each in every])
+        texts = np.array([each.asked.text for each in every])
+        kinds = np.array([each.asked.kind for each in every])
+        self._options = np.array([len(each.asked.choices) for each in every])
+        self._groups = []
+        commonest = {
+            kind: Counter(w for w, k in zip(words, kinds, strict=True) if k == kind) for kind in set(kinds)
+        }
+        self._majority = np.zeros(len(every), bool)
+        for text in np.unique(texts):
+            places = np.flatnonzero(texts == text)
+            counts = Counter(words[i] for i in places)
+            if sum(size >= least for size in counts.values()) >= 2:
+                self._groups.append(places)
+            usual = (counts if len(places) >= least else commonest[kinds[places[0]]]).most_common(1)[0][0]
+            self._majority[places] = [words[i] == usual for i in places]
+
+    def statistics(self, said: np.ndarray) -> dict[str, Statistic]:
+        """Exact match, and the mean over questions of balanced accuracy, of (Q,) answers; functions of weights."""
+        right = (said == self._truth).astype(float)
+        found: dict[str, Statistic] = {"exact_match": lambda weights: weights @ right / weights.sum(axis=1)}
+
+        def question_aca(weights: np.ndarray) -> np.ndarray:
+            each = [stats.balanced_accuracy(said[g], self._truth[g], weights[:, g]) for g in self._groups]
+            known = np.isfinite(each)
+            total = np.where(known, each, 0).sum(axis=0)
+            return np.divide(
+                total, known.sum(axis=0), out=np.full(len(weights), np.nan), where=known.any(axis=0)
+            )
+
+        return found | ({"question_aca": question_aca} if self._groups else {})
+
+    def blind(self) -> dict[str, dict[str, float]]:
+        """What the commonest answer to each question scores, or to each type where a question is put too rarely; and chance."""
+        found = {
+            "majority": {"exact_match": float(self._majority.mean())},
+            "chance": {"exact_match": float((1 / self._options).mean())},
+        }
+        if self._groups:
+            answers = [len(set(self._truth[g])) for g in self._groups]
+            found["majority"]["question_aca"] = float(np.mean([1 / each for each in answers]))
+            found["chance"]["question_aca"] = float(np.mean([1 / self._options[g[0]] for g in self._groups]))
+        return found
