@@ -182,6 +182,8 @@ def test_a_set_of_tars_has_a_card_and_a_croissant_that_opens_it(run, tmp_path):
     assert len(images) == 10 and images[0]["images/content"].size == (16, 16)
     assert [i["images/id"] for i in images] == [r["records/id"] for r in records]
     assert json.loads(records[0]["records/content"])["id"].encode() == records[0]["records/id"]
+    described = read_json(tmp_path / "set/croissant.json")["recordSet"][1]["field"][1]["description"]
+    assert all(f"{column} (" in described for column in json.loads(records[0]["records/content"]))
     listed = json.loads(invoke("push", tmp_path / "set", "--repo", "me/set", "--dry-run", "--json").stdout)
     assert sum(name.endswith(".tar") for name in listed["files"]) == len(
         list(tmp_path.glob("set/data/*.tar"))

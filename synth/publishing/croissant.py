@@ -11,6 +11,7 @@ from synth.plan import Plan, shards
 from synth.publishing.provenance import LICENCES, Origin
 from synth.publishing.publication import Publication
 
+_TYPES = dict(zip(SCHEMA.names, SCHEMA.types, strict=True))
 ENCODINGS = {"parquet": "application/x-parquet", "webdataset": "application/x-tar"}
 _LIMITS = [
     "A label is what the generator was asked to show; no doctor has read the pictures.",
@@ -111,17 +112,23 @@ def _members(name: str, files: str, ending: str, kind: Any) -> list[Any]:
     """The id and the content of the members of one ending of every tar; of a record, its columns in JSON."""
     import mlcroissant as mlc
 
-    def field(part: str, read: str, data_type: Any, transforms: list[Any]) -> Any:
+    # mlcroissant does not look into JSON within tars, so the columns are told, not extracted.
+    columns = ", ".join(f"{column} ({type_})" for column, type_ in _TYPES.items() if column != "image")
+    said = f"JSON, null where unknown: {columns}" if name == "records" else "the picture, as JPEG"
+
+    def field(part: str, told: str, read: str, data_type: Any, transforms: list[Any]) -> Any:
         source = mlc.Source(
             file_set=files,
             extract=mlc.Extract(file_property=read),  # type: ignore[arg-type]  # mlcroissant casts it
             transforms=transforms,
         )
-        return mlc.Field(id=f"{name}/{part}", name=part, data_types=[data_type], source=source)
+        return mlc.Field(
+            id=f"{name}/{part}", name=part, description=told, data_types=[data_type], source=source
+        )
 
     return [
-        field("id", "filename", mlc.DataType.TEXT, [mlc.Transform(regex=rf"(.*)\.{ending}$")]),
-        field("content", "content", kind, []),
+        field("id", "id", "filename", mlc.DataType.TEXT, [mlc.Transform(regex=rf"(.*)\.{ending}$")]),
+        field("content", said, "content", kind, []),
     ]
 
 
@@ -144,6 +151,6 @@ def _columns() -> list[Any]:
                 transforms=[mlc.Transform(json_path="bytes")] if name == "image" else [],
             ),
         )
-        for name, kind in zip(SCHEMA.names, SCHEMA.types, strict=True)
+        for name, kind in _TYPES.items()
         if name != "findings"  # a list, which Croissant readers differ about
     ]
