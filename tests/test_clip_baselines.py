@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision import transforms
 
-from clip import baselines, embed
-from clip.baselines import chinese_clip
+from clip import baselines, embed, prompts
+from clip.baselines import chinese_clip, wording
 from clip.baselines.preprocessing import ForeignPreprocessing, canvas, foreground, li_threshold
 from clip.encoders import MEAN, STD
 from synth.base.errors import UserError
@@ -495,3 +495,52 @@ def test_a_plain_path_is_a_checkpoint_of_ours_even_if_it_has_a_colon(tmp_path):
         embed.load_model(path)
     assert baselines.split("runs/a/ckpt.pt") is None
     assert baselines.split("flair:a.pth=bert") == ("flair", "a.pth", "bert")
+
+
+# Prompts
+
+
+def words(kind: Any, task: str) -> dict[str, tuple[str, ...]]:
+    """The prompts with which a model of some kind is asked, in its own language."""
+
+    from clip.baselines.foreign import Foreign, ForeignConfig
+
+    language = "zh" if kind == "cn_clip" else "en"
+    template = {"eyeclip": "[CLS]", "cn_clip": "[CLS]的眼底照片"}.get(kind, "A fundus photograph of [CLS]")
+    how = ForeignPreprocessing(name="squash", size=8)
+    said = ForeignConfig(
+        kind=kind, name="x", embedding=2, languages=(language,), template=template, preprocessing=how
+    )
+    lang, asked = wording.fitted(Foreign(said, nn.Identity()), "both", prompts.tasks(task))
+    assert lang == language
+    [found] = asked.values()
+    return {key: each.texts(lang) for key, each in found.classes.items()}
+
+
+def test_each_model_is_asked_in_its_authors_words():
+    assert words("eyeclip", "dr5")["mild"] == ("mild diabetic retinopathy",)
+    assert words("open_clip", "dr5")["mild"] == ("A fundus photograph of mild diabetic retinopathy",)
+    assert words("flair", "dr5")["mild"][0] == "A fundus photograph of only few microaneurysms"
+    assert words("flair", "glaucoma")["absent"] == ("A fundus photograph of no glaucoma",)
+    assert words("flair", "is_amd") == {
+        "absent": ("A fundus photograph of normal",),
+        "present": ("A fundus photograph of age-related macular degeneration",),
+    }
+    assert words("cn_clip", "odir7")["dr"] == ("糖尿病视网膜病变的眼底照片",)
+    # asked for by name, they are everybody's
+    assert words("eyeclip", "names-dr5")["mild"] == ("A fundus photograph of mild diabetic retinopathy",)
+
+
+@pytest.mark.parametrize("kind", ["open_clip", "flair", "eyeclip"])
+def test_no_two_classes_of_a_task_are_asked_for_in_the_same_words(kind):
+    for name in prompts.tasks():
+        said = [text for texts in words(kind, name).values() for text in texts]
+        assert len(set(said)) == len(said), name
+
+
+def test_a_language_that_a_model_does_not_read_is_refused(eyeclip_file):
+    model = embed.load_model(f"eyeclip:{eyeclip_file}")
+    with pytest.raises(UserError, match="--lang zh: eyeclip was trained on en; leave --lang out"):
+        wording.fitted(model, "zh", prompts.tasks("dr5"))
+    ours: Any = nn.Module()
+    assert wording.fitted(ours, "zh", prompts.tasks("dr5")) == ("zh", prompts.tasks("dr5"))

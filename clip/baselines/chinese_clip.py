@@ -52,6 +52,7 @@ def load(source: str) -> Foreign:
             embedding=shape["embed_dim"],
             context=CONTEXT,
             languages=("zh",),
+            template="[CLS]的眼底照片",
             preprocessing=ForeignPreprocessing(name="squash", size=shape["image_resolution"]),
         ),
         model.visual,

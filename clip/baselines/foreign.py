@@ -31,7 +31,7 @@ class ForeignConfig(Config):
     languages: tuple[Literal["zh", "en"], ...] = ()
     """That its text tower was trained on; none without one."""
     template: str = "[CLS]"
-    """What its authors put around the name of a class at test."""
+    """What stands around the name of a class at test, in each of `languages`."""
     preprocessing: ForeignPreprocessing
     """How a photograph becomes the square that its image tower sees."""
 

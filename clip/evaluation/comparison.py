@@ -1,0 +1,169 @@
+"""Several models on the same photographs, side by side: one table a result, and one of all benchmarks with what was published."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from clip.evaluation.report import METRICS, estimate
+from synth.base import runs
+from synth.base.config import Config, check, read_yaml
+from synth.base.errors import UserError
+
+FORMAT = "visionclip-comparison"
+VERSION = 1
+
+
+class Published(Config):
+    """One row of somebody's table."""
+
+    model: str
+    """As it is called there."""
+    source: str
+    """Paper and table."""
+    values: dict[str, float]
+    """By benchmark, in the metric that the benchmark names."""
+
+
+class Row(NamedTuple):
+    """One model under one kind of prompts or one way of learning."""
+
+    model: str
+    row: str
+    metrics: dict[str, Any]
+
+
+@cache
+def published() -> tuple[Published, ...]:
+    """What others published, in the order of their tables."""
+    from clip import baselines
+
+    path = Path(baselines.__file__).parent / "published.yaml"
+    rows = read_yaml(path)["rows"]
+    return tuple(check(Published, row, str(path)) for row in rows)
+
+
+def compare(reports: Sequence[tuple[str, dict[str, Any]]], command: str) -> dict[str, Any]:
+    """One comparison of reports, each with the name of its model.
+
+    Raises:
+        UserError: two reports are of one model on the same records.
+    """
+    tables: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for model, report in reports:
+        benchmark = report["data"].get("benchmark", {}).get("name")
+        for result in report["results"]:
+            place = (str(report["data"]["data"]), result["task"], result["name"])
+            table = tables.setdefault(
+                place,
+                {"data": place[0], "benchmark": benchmark, "rows": []}
+                | {
+                    key: result[key]
+                    for key in ("task", "name", "title", "n", "patients", "classes", "without_pictures")
+                },
+            )
+            assert table["n"] == result["n"], "models are compared on the same photographs"
+            if any(row["model"] == model for row in table["rows"]):
+                raise UserError(f"--model {model}: named twice; give each model once")
+            table["rows"] += [
+                {"model": model, "row": row, "metrics": found} for row, found in result["metrics"].items()
+            ]
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "command": command,
+        "models": {model: report["checkpoint"] for model, report in reports},
+        "tables": list(tables.values()),
+        "benchmarks": side_by_side(list(tables.values())),
+    }
+
+
+def side_by_side(tables: list[dict[str, Any]]) -> dict[str, Any]:
+    """Rows of models, columns of benchmarks: zero-shot in each benchmark's own metric, then what was published.
+
+    Empty without a benchmark.
+    """
+    from clip import benchmarks
+
+    columns: dict[str, str] = {}
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for table in tables:
+        name = table["benchmark"]
+        metric = name and benchmarks.named(name).metric
+        if not metric or table["task"] != "zero-shot":
+            continue
+        columns[name] = metric
+        for row in table["rows"]:
+            rows.setdefault((row["model"], row["row"]), {})[name] = row["metrics"][metric]
+        for row, found in table["without_pictures"].items():
+            rows.setdefault(("", row), {})[name] = found[metric]
+    told = [
+        {"model": each.model, "source": each.source, "values": kept}
+        for each in published()
+        if (kept := {name: each.values[name] for name in columns if name in each.values})
+    ]
+    blind = [{"row": row, "values": values} for (model, row), values in rows.items() if not model]
+    ours = [{"model": model, "row": row, "values": values} for (model, row), values in rows.items() if model]
+    return {"metrics": columns, "rows": ours, "without_pictures": blind, "published": told if columns else []}
+
+
+def write(out: Path, made: dict[str, Any]) -> None:
+    """Write `comparison.json` and `comparison.md`, each whole or not at all."""
+    runs.write_json(out / "comparison.json", made)
+    runs.write_text(out / "comparison.md", markdown(made))
+
+
+def markdown(made: dict[str, Any]) -> str:
+    """The tables for people; every measured value stands with its interval."""
+    parts = [f"# {len(made['models'])} models side by side", "", f"`{made['command']}`", ""]
+    for name, facts in made["models"].items():
+        how = facts["preprocessing"]
+        parts.append(f"- **{name}**: preprocessing {how['name']} version {how['version']}, {how['size']} px")
+    for table in made["tables"]:
+        sizes = ", ".join(f"{name} {size}" for name, size in table["classes"].items())
+        parts += ["", f"## {table['title']} ({table['task']})", ""]
+        parts += [f"{table['data']}: {table['n']} photographs of {table['patients']} patients: {sizes}.", ""]
+        keys = list(table["rows"][0]["metrics"])
+        rows = [
+            [row["model"], row["row"], *(_cell(row["metrics"].get(key)) for key in keys)]
+            for row in table["rows"]
+        ]
+        rows += [
+            ["", row, *(_cell(found.get(key)) for key in keys)]
+            for row, found in table["without_pictures"].items()
+        ]
+        parts += _table(["model", "", *(METRICS.get(key, key) for key in keys)], rows)
+    found = made["benchmarks"]
+    if found["metrics"]:
+        names = list(found["metrics"])
+        heads = [f"{name}, {METRICS.get(metric, metric)}" for name, metric in found["metrics"].items()]
+        rows = [
+            [each["model"], each["row"], *(_cell(each["values"].get(name)) for name in names)]
+            for each in found["rows"]
+        ]
+        rows += [
+            ["", each["row"], *(_cell(each["values"].get(name)) for name in names)]
+            for each in found["without_pictures"]
+        ]
+        rows += [
+            [
+                f"{each['model']} (published)",
+                each["source"],
+                *(_cell(each["values"].get(name)) for name in names),
+            ]
+            for each in found["published"]
+        ]
+        parts += ["", "## All benchmarks, zero-shot, and what was published", ""]
+        parts += _table(["model", "", *heads], rows)
+    return "\n".join(parts) + "\n"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return estimate(value) if isinstance(value, dict) else f"{value:.3f}"
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
