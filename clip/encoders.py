@@ -157,7 +157,7 @@ def normalise(pixels: Tensor) -> Tensor:
 def standardise(images: Tensor) -> Tensor:
     """(B, 3, H, W) in CLIP's scale from the same in [0, 1]."""
     mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
-    return (images - mean) / std
+    return (images - mean).div_(std)
 
 
 @lru_cache(maxsize=1)

@@ -342,3 +342,13 @@ def test_each_picture_is_changed_by_itself(photographs):
     assert torch.equal(
         augment(photographs, settings, generator())[0], augment(other, settings, generator())[0]
     )
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_bytes_and_floats_are_changed_alike(photographs, flip):
+    """On the CPU bytes are cropped as bytes: to a level, but at the window's edge, where floats see what lies outside."""
+    pixels = (photographs * 255).round().byte().permute(0, 2, 3, 1).contiguous()
+    settings = Augment(flip=flip)
+    first, second = augment(pixels, settings, generator()), augment(photographs, settings, generator())
+    assert (first - second)[:, :, 2:-2, 2:-2].abs().max() < 2 / 255
+    assert (first - second).abs().mean() < 0.5 / 255
