@@ -1,4 +1,4 @@
-"""A tiny generator that nobody trained: it draws noise, and draws it the way a real one does."""
+"""Tiny generators: how one is trained in seconds, and one that nobody trained, which draws noise as a real one would."""
 
 import copy
 from pathlib import Path
@@ -8,8 +8,11 @@ import torch
 
 from synth import diffusion, pipeline
 from synth.base.checkpoint import header
+from synth.classifying.classifier import ClassifierConfig
+from synth.fundus.images import Preprocessing
 from synth.fundus.vocabulary import VERSION as VOCABULARY
 from synth.network import Denoiser, NetworkConfig
+from synth.training.config import TrainConfig
 from synth.wavelet import WaveletSpace
 
 MIX = [
@@ -19,6 +22,28 @@ MIX = [
     {"weight": 15, "labels": {"dr_grade": 0, "is_gc": 1}},
     {"weight": 5, "labels": {"dr_grade": 4, "is_gc": 1, "is_rvo": 1}},
 ]
+
+
+CLASSIFIER = ClassifierConfig(
+    architecture="test_resnet",
+    images=480,
+    batch=16,
+    warmup=64,
+    least=5,
+    save_every=96,
+    lr=3e-3,
+    preprocessing=Preprocessing(size=16),
+)
+"""Learns in seconds whose disc is wide."""
+
+
+def tiny(**settings: Any) -> TrainConfig:
+    """A training of seconds, at 16 pixels; `settings` over it."""
+    told = {"images": 32, "batch": 16, "micro_batch": 16, "save_every": 32, "sheet": 0}
+    network = NetworkConfig(channels=(16, 32), attention_from=1)
+    return TrainConfig.model_validate(
+        {**told, "preprocessing": Preprocessing(size=16), "network": network, **settings}
+    )
 
 
 def untrained(folder: Path, size: int = 16, mix: list[dict[str, Any]] = MIX) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from generators import tiny
 from pictures import folder
 from typer.testing import CliRunner
 
@@ -16,20 +17,9 @@ from synth.cli import app
 from synth.conditioning import UNKNOWN
 from synth.distillation.lessons import Lesson
 from synth.distillation.student import DistillConfig, distill
-from synth.fundus.images import Preprocessing
-from synth.network import NetworkConfig
-from synth.training.config import TrainConfig
 from synth.training.trainer import train
 
-TEACHER = TrainConfig(
-    images=96,
-    batch=16,
-    micro_batch=16,
-    save_every=96,
-    sheet=0,
-    preprocessing=Preprocessing(size=16),
-    network=NetworkConfig(channels=(16, 32), attention_from=1),
-)
+TEACHER = tiny(images=96, save_every=96)
 TINY = DistillConfig(images=96, batch=16, micro_batch=8, save_every=32, warmup=0)
 
 

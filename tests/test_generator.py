@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from generators import tiny
 from killing import Work, kill_often
 from pictures import folder
 from typer.testing import CliRunner
@@ -17,7 +18,6 @@ from synth.base.errors import UserError
 from synth.base.runs import read_json, read_metrics, sha256
 from synth.cli import app
 from synth.conditioning import CONDITIONS, UNKNOWN, LabelConditioning, code, mirror
-from synth.fundus.images import Preprocessing
 from synth.fundus.pictures import Pictures
 from synth.fundus.records import read_table
 from synth.network import Denoiser, NetworkConfig
@@ -26,17 +26,7 @@ from synth.training.examples import mix_of
 from synth.training.trainer import train
 from synth.wavelet import WaveletSpace, haar, unhaar
 
-TINY = TrainConfig(
-    images=96,
-    batch=16,
-    micro_batch=8,
-    save_every=32,
-    averages=(0.1, 0.2),
-    snapshot_every=32,
-    sheet=2,
-    preprocessing=Preprocessing(size=16),
-    network=NetworkConfig(channels=(16, 32), attention_from=1),
-)
+TINY = tiny(images=96, micro_batch=8, averages=(0.1, 0.2), snapshot_every=32, sheet=2)
 SET = ["batch=16", "micro_batch=8", "averages=[0.1,0.2]", "snapshot_every=32", "sheet=2"]
 SET += ["preprocessing.size=16", "network.channels=[16,32]", "network.attention_from=1"]
 

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from generators import CLASSIFIER
 from scipy import ndimage
 
 from synth.base.config import load
@@ -35,17 +36,6 @@ from synth.judge import (
 from synth.judge.evaluation import JudgeConfig
 from tests.pictures import folder, rows
 
-TINY = ClassifierConfig(
-    architecture="test_resnet",
-    images=480,
-    batch=16,
-    warmup=64,
-    least=5,
-    save_every=96,
-    lr=3e-3,
-    preprocessing=Preprocessing(size=16),
-)
-
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory) -> Path:
@@ -54,12 +44,12 @@ def real(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(real, tmp_path_factory) -> Path:
-    return classifier.train(TINY, real, tmp_path_factory.mktemp("classifier"))
+    return classifier.train(CLASSIFIER, real, tmp_path_factory.mktemp("classifier"))
 
 
 def test_a_classifier_finds_glaucoma_in_eyes_that_it_has_not_seen(trained, real, tmp_path):
     model, head = classifier.load(trained)
-    probability = model.predict(pixels(real, ["test"], TINY.preprocessing, tmp_path))
+    probability = model.predict(pixels(real, ["test"], CLASSIFIER.preprocessing, tmp_path))
     truth = targets(read_table(real, ["test"]))[:, TARGETS.index("is_gc")]
     assert head["labels"] == ["is_gc"]  # nobody has another disease
     assert auc(probability[:, 0], truth == 1, np.ones((1, len(truth))))[0] > 0.9
@@ -77,9 +67,9 @@ def test_a_resumed_classifier_equals_an_uninterrupted_one(trained, real, tmp_pat
     with monkeypatch.context() as patch:
         patch.setattr(classifier.checkpoint, "save", save_and_die)
         with pytest.raises(Killed):
-            classifier.train(TINY, real, tmp_path)
+            classifier.train(CLASSIFIER, real, tmp_path)
     assert not (tmp_path / "classifier.pt").exists()
-    resumed, _ = classifier.load(classifier.train(TINY, real, tmp_path))
+    resumed, _ = classifier.load(classifier.train(CLASSIFIER, real, tmp_path))
     whole, _ = classifier.load(trained)
     assert all(torch.equal(a, b) for a, b in zip(resumed.parameters(), whole.parameters(), strict=True))
 
@@ -90,7 +80,7 @@ def test_what_is_unknown_teaches_nothing(tmp_path):
     pictures = rng.integers(0, 255, (32, 16, 16, 3), np.uint8)
     truth = np.full((32, 2), np.nan, np.float32)
     truth[:, 0] = np.arange(32) % 2
-    config = TINY.model_copy(update={"images": 64, "save_every": 64, "weight_decay": 0.0})
+    config = CLASSIFIER.model_copy(update={"images": 64, "save_every": 64, "weight_decay": 0.0})
     path = classifier.fit(config, pictures, truth, ["is_gc", "is_pm"], tmp_path, "x")
     model, _ = classifier.load(path)
     torch.manual_seed(config.seed)
@@ -134,7 +124,7 @@ def test_a_misspelt_architecture_names_the_right_one():
 
 def test_records_without_positives_train_nothing_and_say_so(real, tmp_path):
     with pytest.raises(UserError, match="no label has 1000 positives and negatives among its") as error:
-        classifier.train(TINY.model_copy(update={"least": 1000}), real, tmp_path / "out")
+        classifier.train(CLASSIFIER.model_copy(update={"least": 1000}), real, tmp_path / "out")
     assert "\n" not in str(error.value)
 
 
@@ -278,7 +268,7 @@ def test_the_dictionary_repeats_no_term_of_the_vocabulary():
 @pytest.fixture(scope="module")
 def held_out(real, tmp_path_factory) -> samples.Sample:
     cache = tmp_path_factory.mktemp("cache")
-    return samples.draw(real, ["test"], 1000, TINY.preprocessing, cache, 0, "held-out photographs")
+    return samples.draw(real, ["test"], 1000, CLASSIFIER.preprocessing, cache, 0, "held-out photographs")
 
 
 def test_a_disease_that_was_not_taught_counts_as_chance(trained, held_out):
@@ -302,8 +292,10 @@ def test_equal_classifiers_have_a_ratio_of_exactly_1(trained, held_out):
 
 
 def test_samples_that_show_the_opposite_of_their_labels_are_found_out(trained, held_out):
-    arm = utility.Arm("real", TINY, held_out.pictures, held_out.truth, [TARGETS.index("is_gc")], "", Path())
-    config = JudgeConfig(reported=2, rounds=50, classifier=TINY)
+    arm = utility.Arm(
+        "real", CLASSIFIER, held_out.pictures, held_out.truth, [TARGETS.index("is_gc")], "", Path()
+    )
+    config = JudgeConfig(reported=2, rounds=50, classifier=CLASSIFIER)
     model, _ = classifier.load(trained)
     for truth, expected in ((held_out.truth, 1), (1 - held_out.truth, 0)):
         (found,) = evaluation._fidelity(config, (model, arm), held_out._replace(truth=truth))
@@ -320,12 +312,22 @@ def test_a_sample_is_whole_patients_and_any_part_of_it_is_one(held_out):
 def test_photographs_in_tar_shards_are_judged_too(tmp_path):
     with writing(tmp_path / "data" / "train-00000-of-00001.tar", SCHEMA, "x", 0) as add:
         add(rows(8))
-    found = samples.draw(tmp_path, ["train"], 6, TINY.preprocessing, tmp_path / "cache", 0, "photographs")
+    found = samples.draw(
+        tmp_path, ["train"], 6, CLASSIFIER.preprocessing, tmp_path / "cache", 0, "photographs"
+    )
     assert found.pictures.shape == (6, 16, 16, 3)
 
 
 JUDGE = JudgeConfig(
-    reported=2, headline=5, shuffled=True, k=2, halves=5, rounds=30, closest=3, captions=40, classifier=TINY
+    reported=2,
+    headline=5,
+    shuffled=True,
+    k=2,
+    halves=5,
+    rounds=30,
+    closest=3,
+    captions=40,
+    classifier=CLASSIFIER,
 )
 
 
@@ -394,7 +396,7 @@ def test_a_repeated_evaluation_trains_nothing_again(judged, real, monkeypatch):
         ({"k": 500}, "are too few to compare; at least 1002"),
         ({"features": "resnet18"}, "--features 'resnet18': known: own, "),
         (
-            {"classifier": TINY.model_copy(update={"preprocessing": Preprocessing(size=128)})},
+            {"classifier": CLASSIFIER.model_copy(update={"preprocessing": Preprocessing(size=128)})},
             "--size asks for 128",
         ),
     ],

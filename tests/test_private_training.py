@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from generators import tiny
 from killing import Work, kill_often
 from opacus.accountants import PRVAccountant
 from opacus.optimizers import DPOptimizer
@@ -17,26 +18,15 @@ from synth.base import checkpoint
 from synth.base.errors import UserError
 from synth.base.runs import read_json, read_metrics, sha256
 from synth.cli import app
-from synth.fundus.images import Preprocessing
 from synth.fundus.records import write_records
-from synth.network import Denoiser, NetworkConfig
+from synth.network import Denoiser
 from synth.private import budget, gradients
 from synth.private import trainer as private
-from synth.training.config import TrainConfig
 from synth.training.examples import Examples
 from synth.training.trainer import train
 from synth.wavelet import WaveletSpace
 
-TINY = TrainConfig(
-    images=96,
-    batch=8,
-    micro_batch=4,
-    save_every=32,
-    sheet=0,
-    preprocessing=Preprocessing(size=16),
-    network=NetworkConfig(channels=(16, 32), attention_from=1),
-    dp=budget.DpConfig(epsilon=8, draws=2),
-)
+TINY = tiny(images=96, batch=8, micro_batch=4, dp=budget.DpConfig(epsilon=8, draws=2))
 SET = ["batch=8", "micro_batch=4", "sheet=0", "dp.draws=2"]
 SET += ["preprocessing.size=16", "network.channels=[16,32]", "network.attention_from=1"]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from generators import tiny
 from hubstub import TOKEN, serving
 from pictures import folder, rows
 from typer.testing import CliRunner
@@ -16,28 +17,17 @@ from typer.testing import CliRunner
 from synth.base.errors import UserError
 from synth.base.runs import read_json, sha256, write_json
 from synth.cli import app
-from synth.fundus.images import Preprocessing
 from synth.fundus.records import SCHEMA, claim, read_table, write_records
 from synth.fundus.shards import shard_name
-from synth.network import NetworkConfig
 from synth.plan import shards
 from synth.publishing import publication
 from synth.publishing.croissant import write_croissant
 from synth.publishing.provenance import inherited, origins
 from synth.publishing.publication import Publication
 from synth.sources import SOURCES
-from synth.training.config import TrainConfig
 from synth.training.trainer import train
 
-TINY = TrainConfig(
-    images=32,
-    batch=16,
-    micro_batch=16,
-    save_every=32,
-    sheet=0,
-    preprocessing=Preprocessing(size=16),
-    network=NetworkConfig(channels=(16, 32), attention_from=1),
-)
+TINY = tiny()
 
 
 def invoke(*arguments: object):

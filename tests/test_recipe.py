@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from generators import tiny
 from pictures import folder
 from torch import nn
 from typer.testing import CliRunner
@@ -13,22 +14,11 @@ from synth.base.errors import UserError
 from synth.cli import app
 from synth.fundus.images import Preprocessing
 from synth.fundus.pictures import Pictures
-from synth.network import NetworkConfig
 from synth.training.averages import PowerAverages, combine, exponent
-from synth.training.config import TrainConfig
 from synth.training.examples import Examples, mix_of, read_training, repeats
 from synth.training.trainer import train
 
-TINY = TrainConfig(
-    images=64,
-    batch=16,
-    micro_batch=16,
-    save_every=32,
-    snapshot_every=32,
-    sheet=4,
-    preprocessing=Preprocessing(size=16),
-    network=NetworkConfig(channels=(16, 32), attention_from=1),
-)
+TINY = tiny(images=64, snapshot_every=32, sheet=4)
 
 
 @pytest.fixture(scope="module")
