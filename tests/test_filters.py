@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from generators import CLASSIFIER, tiny
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -14,9 +15,8 @@ from synth import plan
 from synth.base.errors import UserError
 from synth.base.runs import read_json, sha256
 from synth.classifying import classifier
-from synth.classifying.classifier import ClassifierConfig
 from synth.cli import app
-from synth.filters import contradiction, copies, guard
+from synth.filters import contradiction, copies, guard, protected
 from synth.filters import sieve as filters
 from synth.filters.sieve import Candidate, Verdict, sift
 from synth.fundus import phantom
@@ -24,34 +24,13 @@ from synth.fundus.images import Preprocessing, decode
 from synth.fundus.pictures import Pictures
 from synth.fundus.records import read_table, write_records
 from synth.generate import generate
-from synth.network import NetworkConfig
 from synth.plan import Draw
+from synth.publishing import provenance
 from synth.publishing.publish import publish
-from synth.training.config import TrainConfig
 from synth.training.trainer import train
 from tests.pictures import folder, rows
 
-TINY = TrainConfig(
-    images=32,
-    batch=16,
-    micro_batch=16,
-    save_every=32,
-    averages=(0.1, 0.2),
-    snapshot_every=32,
-    sheet=2,
-    preprocessing=Preprocessing(size=16),
-    network=NetworkConfig(channels=(16, 32), attention_from=1),
-)
-JUDGE = ClassifierConfig(
-    architecture="test_resnet",
-    images=480,
-    batch=16,
-    warmup=64,
-    least=5,
-    save_every=96,
-    lr=3e-3,
-    preprocessing=Preprocessing(size=16),
-)
+TINY = tiny(averages=(0.1, 0.2), snapshot_every=32, sheet=2)
 
 
 @pytest.fixture(scope="module")
@@ -84,19 +63,18 @@ def compressed(picture: np.ndarray, quality: int) -> np.ndarray:
 
 
 def test_a_mirrored_recoloured_compressed_photograph_is_nearest_to_itself(photographs):
-    """All forty, and every one is known to be mirrored."""
+    """All forty."""
     changed = [compressed(recoloured(p[:, ::-1], i), 50) for i, p in enumerate(photographs)]
-    found = copies.nearest(copies.descriptor(np.stack(changed)), copies.descriptor(photographs))
-    assert found.index.tolist() == list(range(40))
-    assert found.mirrored.all()
+    search = copies.Search(copies.descriptor(photographs), np.arange(40))
+    assert search.closeness(copies.descriptor(np.stack(changed)))[1].tolist() == list(range(40))
 
 
-def test_a_photograph_has_no_distance_to_itself_and_a_blank_one_is_near_to_nothing(photographs):
+def test_a_photograph_is_closest_to_itself_and_a_blank_one_is_near_to_nothing(photographs):
     references = copies.descriptor(photographs)
-    assert copies.nearest(references, references).distance == pytest.approx(0, abs=5e-3)
+    search = copies.Search(references, np.arange(40))
+    assert search.closeness(references)[0] == pytest.approx(0, abs=5e-3)
     blank = copies.descriptor(np.zeros((1, 64, 64, 3), np.uint8))
-    assert copies.nearest(blank, references).distance == pytest.approx(1)
-    assert copies.Search(references, np.arange(40)).closeness(blank)[0] == pytest.approx(1)
+    assert search.closeness(blank)[0] == pytest.approx(1)
 
 
 def test_a_turned_and_cropped_copy_comes_nearer_than_any_stranger(photographs):
@@ -147,12 +125,66 @@ def test_too_few_strangers_are_refused():
 
 
 def test_the_guard_knows_the_photographs_that_it_protects(real, tmp_path):
-    facts = guard.prepare(real, 64, tmp_path)
-    assert guard.prepare(real, 64, tmp_path) == facts
+    facts = guard.prepare([real], 64, tmp_path)
+    assert guard.prepare([real], 64, tmp_path) == facts
     pictures = Pictures(real, ["train"])
     learnt = np.stack([Preprocessing(size=64)(pictures[i])[:, ::-1] for i in range(len(pictures))])
     assert guard.Guard(facts, tmp_path).copies(learnt).mean() > 0.9
     assert facts["false_alarms_expected"] == pytest.approx(1 / (facts["held_out_patients"] + 1), abs=1e-6)
+
+
+def test_the_guard_compares_photographs_of_the_fundus_alone(tmp_path):
+    """Tomograms look alike: they would loosen the threshold, whoever's they are."""
+    kinds = ["cfp", None, "oct", "ffa"]
+    made = [record | {"modality": kinds[i % 4]} for i, record in enumerate(rows(120, seed=4))]
+    write_records(tmp_path / "records", made, {"kind": "drawn"}, (1, 1, 0))
+    facts = guard.prepare([tmp_path / "records"], 64, tmp_path)
+    train = read_table(tmp_path / "records", ["train"], ["modality"])["modality"].to_pylist()
+    assert facts["photographs"] == sum(kind in ("cfp", None) for kind in train)
+    assert facts["other_modalities"] == len(train) - facts["photographs"] > 0
+
+
+def test_one_guard_protects_several_folders_and_tells_their_people_apart(real, tmp_path):
+    other = folder(tmp_path / "other", 120, seed=1, shares=(5, 4, 1))  # the same names as in `real`
+    one, both = (guard.prepare(folders, 64, tmp_path) for folders in ([real], [real, other]))
+    for key in ("photographs", "patients", "held_out_patients"):
+        assert both[key] == one[key] + guard.prepare([other], 64, tmp_path)[key]
+
+
+def known(*origins: tuple[str, Path], data: str = "another") -> dict:
+    """What a generator says that learnt from some sources."""
+    found = [origin | {"source": source} for source, path in origins for origin in provenance.origins([path])]
+    return {"data": data, "trained_on": found}
+
+
+def test_a_generators_own_records_and_a_part_of_them_may_be_guarded(real, model, tmp_path, caplog):
+    facts = read_json(model / "visionclip.json")
+    protected.check([real], facts)
+    other = folder(tmp_path / "other", 60, seed=2)
+    protected.check([other, real], known(("drawn", real)) | {"trained_on": provenance.origins([real, other])})
+    assert not caplog.text
+    protected.check([real], known(("drawn", real), ("clinic", other)))
+    assert (
+        "learnt from 44 photographs of 22 subjects from 'clinic' too, which nothing protects" in caplog.text
+    )
+
+
+def test_phantoms_need_no_guard(real, tmp_path, caplog):
+    protected.check([real], known(("drawn", real), ("phantom", folder(tmp_path / "phantoms", 60, seed=2))))
+    assert not caplog.text
+
+
+def test_records_that_the_generator_did_not_learn_from_are_refused(model, tmp_path):
+    """The same set with other splits too: its held-out patients are not."""
+    other = folder(tmp_path / "other", 200, seed=1, shares=(8, 1, 1))
+    with pytest.raises(UserError, match="give the records that it was trained on, with the same") as error:
+        protected.check([other], read_json(model / "visionclip.json"))
+    assert "\n" not in str(error.value) and str(other) in str(error.value)
+
+
+def test_of_a_generator_that_does_not_tell_its_data_nothing_is_known(real, caplog):
+    protected.check([real], {"data": None, "trained_on": []})
+    assert "does not say what it learnt from" in caplog.text
 
 
 def test_another_attempt_has_the_labels_and_nothing_else_of_the_first(model):
@@ -230,7 +262,7 @@ def test_of_mislabelled_draws_the_least_contradicted_is_kept_and_counted():
 @pytest.fixture(scope="module")
 def check(real, tmp_path_factory) -> tuple[dict, Path]:
     """The label check of a classifier that tells glaucoma."""
-    trained = classifier.train(JUDGE, real, tmp_path_factory.mktemp("classifier"))
+    trained = classifier.train(CLASSIFIER, real, tmp_path_factory.mktemp("classifier"))
     cache = tmp_path_factory.mktemp("check")
     return contradiction.prepare(real, trained, 16, cache), cache
 
@@ -260,7 +292,7 @@ def test_a_classifier_that_guesses_checks_nothing(tmp_path):
     rng = np.random.default_rng(0)
     made = [record | {"is_gc": int(rng.integers(2))} for record in rows(100, seed=3, side=16)]
     write_records(tmp_path / "records", made, {"kind": "drawn"}, (5, 4, 1))
-    settings = JUDGE.model_copy(update={"images": 16, "save_every": 16})
+    settings = CLASSIFIER.model_copy(update={"images": 16, "save_every": 16})
     trained = classifier.train(settings, tmp_path / "records", tmp_path / "classifier")
     with pytest.raises(UserError, match=r"no label can be checked, is_gc: no better than chance: AUC"):
         contradiction.prepare(tmp_path / "records", trained, 16, tmp_path)
@@ -279,7 +311,7 @@ def filtered(model, real, check, tmp_path_factory) -> tuple[dict, Path]:
     out = tmp_path_factory.mktemp("filtered") / "one"
     asked = plan.make(model, 24, steps=2, batch=8)
     cache = filters.folder(out)
-    asked |= filters.prepare(out, 16, real, real, next(check[1].glob("check-*.pt")))
+    asked |= filters.prepare(out, 16, [real], real, next(check[1].glob("check-*.pt")))
     near = guard.Guard(asked["filters"]["copies"], cache)
     plain = out.with_name("plain")
     generate({k: v for k, v in asked.items() if k != "filters"}, model, plain, workers=1)

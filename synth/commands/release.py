@@ -47,12 +47,13 @@ def generate(
     ] = "fp32",
     quality: Annotated[int, typer.Option(help="of the JPEG, 1 to 100")] = 95,
     reject_copies: Annotated[
-        Path | None,
+        list[Path],
         typer.Option(
+            metavar="<path>",
             help="the generator's records: draw again what comes nearer to a training photograph"
-            " than held-out patients do"
+            " than held-out patients do; may repeat",
         ),
-    ] = None,
+    ] = [],
     reject_mislabelled: Annotated[
         Path | None,
         typer.Option(help="real records: draw again what a classifier of them takes for something else"),
@@ -91,8 +92,11 @@ def generate(
     known = location.facts(folder)
     asked = plan.make(folder, n, seed, labels, steps, guidance, batch, quality, format, precision)
     if reject_copies or reject_mislabelled or label_classifier:
+        from synth.filters import protected
         from synth.filters import sieve as filters
 
+        if reject_copies:
+            protected.check(reject_copies, known)
         size = known["preprocessing"]["size"]
         asked |= filters.prepare(out, size, reject_copies, reject_mislabelled, label_classifier)
     if dry_run:

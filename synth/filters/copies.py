@@ -4,8 +4,6 @@ A descriptor is the luminance at 32 pixels a side, freed of illumination and of 
 remain; colour, JPEG and noise hardly matter, and mirroring is undone by reading it backwards.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,21 +18,10 @@ _LUMA = (0.299, 0.587, 0.114)
 _DARK = 0.08, 5.0, 14.0
 _ILLUMINATION, _NOISE = 5.0, 0.7  # descriptor pixels: standard deviations of the two blurs, coarse and fine
 _RIM = 0.84, 0.92  # of the half width: from where to where the rim, which cropping changes, fades out
-_ROWS = 1000  # of the distance matrix at a time
+_ROWS = 1000  # photographs described at a time
 _TURNS = (-4.0, 0.0, 4.0)  # degrees
 _CROPS = {1.0: (0.0,), 1.05: (-0.045, 0.045), 1.1: (-0.08, 0.0, 0.08)}  # scale: shifts, of the half width
 _SHORTLIST, _BACKGROUND = 64, 10
-
-
-class Nearest(NamedTuple):
-    """For each of N photographs, the nearest of R."""
-
-    distance: np.ndarray
-    """(N,) float32, Euclidean between descriptors: 0 for the same picture, about 1.4 for unlike ones."""
-    index: np.ndarray
-    """(N,) int64."""
-    mirrored: np.ndarray
-    """(N,) bool: whether it is nearest to the mirrored photograph."""
 
 
 def descriptor(images: np.ndarray, device: str = "cpu") -> np.ndarray:
@@ -44,23 +31,6 @@ def descriptor(images: np.ndarray, device: str = "cpu") -> np.ndarray:
     """
     parts = [_described(images[i : i + _ROWS], device) for i in range(0, len(images), _ROWS)]
     return torch.cat(parts).cpu().numpy() if parts else np.zeros((0, SIDE * SIDE), np.float32)
-
-
-def nearest(queries: np.ndarray, references: np.ndarray) -> Nearest:
-    """The nearest of (R, D) descriptors, as they are or mirrored, to each of (N, D)."""
-    flipped = np.ascontiguousarray(queries.reshape(-1, SIDE, SIDE)[..., ::-1]).reshape(len(queries), -1)
-    found = []
-    for i in range(0, len(queries), _ROWS):
-        both = np.stack([q[i : i + _ROWS] @ references.T for q in (queries, flipped)])
-        best = both.max(axis=0)
-        index = best.argmax(axis=1)
-        rows = np.arange(len(best))
-        likeness = best[rows, index]
-        length = (queries[i : i + _ROWS] ** 2).sum(axis=1)  # 1, or 0 of a picture without detail
-        distance = np.sqrt(np.maximum(1 + length - 2 * likeness, 0))
-        found.append((distance, index, both[1, rows, index] > both[0, rows, index]))
-    columns = zip(*found, strict=True)
-    return Nearest(*(np.concatenate(column) for column in columns))
 
 
 class Search:

@@ -4,6 +4,7 @@ Strangers are the patients of the splits that the generator did not learn from. 
 this are small pictures of patients: `synth.filters.sieve.folder` says where, and it is never published.
 """
 
+from collections.abc import Sequence
 from math import floor
 from pathlib import Path
 from typing import Any
@@ -21,35 +22,42 @@ from synth.fundus.records import data_fingerprint, read_table
 RATE = 0.0075  # of strangers that may be taken for copies: some way below the 1 % that is tolerated
 _FEWEST = 10  # patients without whom there is nothing to calibrate with
 _ROWS = 500  # photographs in memory at a time
+_COMPARED = ("cfp", None)
+"""Modalities of photographs of the fundus.  Tomograms look alike and would loosen the threshold (docs/sampling.md)."""
 
 
-def prepare(records: Path, size: int, cache: Path, rate: float = RATE) -> dict[str, Any]:
+def prepare(records: Sequence[Path], size: int, cache: Path, rate: float = RATE) -> dict[str, Any]:
     """Describe the photographs of a generator's records and calibrate on its held-out patients; once per `cache`.
 
+    Pictures of other modalities than colour photographs are left out; an unknown one counts as colour.
+
     Args:
-        records: split `train` is protected; the patients of `validation` and `test` are the strangers.
+        records: split `train` is protected; the patients of `validation` and `test` are the strangers.  Subjects of
+                 different folders are different people.
         size:    pixels a side of the samples.
         rate:    share of strangers that may be taken for copies.
 
     Returns:
-        What the plan keeps: descriptor version, records, how many photographs and patients, `closeness` (a sample
-        below it is a copy), and the patients that this was calibrated with.
+        What the plan keeps: descriptor version, records, how many photographs (and pictures that are none) and
+        patients, `closeness` (a sample below it is a copy), and the patients that this was calibrated with.
 
     Raises:
         UserError: no records, or too few held-out patients.
     """
-    data = data_fingerprint(records)
-    key = fingerprint([VERSION, data, size, rate])[:16]
+    data = data_fingerprint(*records)
+    key = fingerprint([VERSION, data, size, rate, _COMPARED])[:16]
     facts = cache / f"guard-{key}.json"
     if not facts.exists():
-        references, subjects = described(records, ["train"], size)
-        strangers, whose = described(records, ["validation", "test"], size)
+        references, subjects, other = described(records, ["train"], size)
+        strangers, whose, _ = described(records, ["validation", "test"], size)
         with progress("comparing strangers", len(strangers)) as bar:
             search, near = Search(references, np.unique(subjects, return_inverse=True)[1]), []
             for i in range(0, len(strangers), _ROWS):
                 near.append(search.closeness(strangers[i : i + _ROWS])[0])
                 bar.update(len(near[-1]))
-        threshold, flagged, patients = calibrate(np.concatenate(near), whose, rate, str(records))
+        threshold, flagged, patients = calibrate(
+            np.concatenate(near), whose, rate, ", ".join(map(str, records))
+        )
         with atomic(cache / f"guard-{key}.npy") as temporary, open(temporary, "wb") as file:
             np.save(file, references)
         said = {
@@ -57,6 +65,7 @@ def prepare(records: Path, size: int, cache: Path, rate: float = RATE) -> dict[s
             "index": key,
             "records": data,
             "photographs": len(references),
+            "other_modalities": other,
             "patients": len(np.unique(subjects)),
             "closeness": threshold,
             "held_out_patients": patients,
@@ -67,20 +76,26 @@ def prepare(records: Path, size: int, cache: Path, rate: float = RATE) -> dict[s
     return read_json(facts)["said"]
 
 
-def described(records: Path, splits: list[str], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """(N, D) descriptors of the photographs of some splits, as a generator of `size` pixels saw them; whose they are."""
-    pictures, prepare = Pictures(records, splits), Preprocessing(size=size)
-    if not len(pictures):
+def described(records: Sequence[Path], splits: list[str], size: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """(N, D) descriptors of the photographs of some splits, as a generator of `size` pixels saw them; whose they are;
+    how many pictures are no colour photographs, and left out."""
+    prepare, found, whose, others = Preprocessing(size=size), list[np.ndarray](), list[str](), 0
+    for number, folder in enumerate(records):
+        pictures, table = Pictures(folder, splits), read_table(folder, splits, ["subject_id", "modality"])
+        kept = [i for i, kind in enumerate(table["modality"].to_pylist()) if kind in _COMPARED]
+        others += len(pictures) - len(kept)
+        whose += [f"{number}/{subject}" for subject in table["subject_id"].take(kept).to_pylist()]
+        with progress(f"describing {' and '.join(splits)}", len(kept)) as bar:
+            for start in range(0, len(kept), _ROWS):
+                rows = kept[start : start + _ROWS]
+                found.append(descriptor(np.stack([prepare(pictures[i], pictures.where(i)) for i in rows])))
+                bar.update(len(rows))
+    if not found:
         raise UserError(
-            f"{records}: no records in {' or '.join(splits)}; the guard needs training photographs and held-out patients"
+            f"{', '.join(map(str, records))}: no photographs of the fundus in {' or '.join(splits)}; the guard needs "
+            "training photographs and held-out patients"
         )
-    found = []
-    with progress(f"describing {' and '.join(splits)}", len(pictures)) as bar:
-        for start in range(0, len(pictures), _ROWS):
-            rows = range(start, min(start + _ROWS, len(pictures)))
-            found.append(descriptor(np.stack([prepare(pictures[i], pictures.where(i)) for i in rows])))
-            bar.update(len(rows))
-    return np.concatenate(found), np.array(read_table(records, splits, ["subject_id"])["subject_id"])
+    return np.concatenate(found), np.array(whose), others
 
 
 def calibrate(

@@ -23,13 +23,13 @@ def folder(out: Path) -> Path:
 
 
 def prepare(
-    out: Path, size: int, copies: Path | None, mislabelled: Path | None, classifier: Path | None = None
+    out: Path, size: int, copies: Sequence[Path], mislabelled: Path | None, classifier: Path | None = None
 ) -> dict[str, Any]:
     """What a plan says of its filters: nothing, or `{"filters": {...}}`.  Prepared once, then read from `folder(out)`.
 
     Args:
         size:        pixels a side of the samples.
-        copies:      records whose training photographs are protected.
+        copies:      folders of records whose training photographs are protected.
         mislabelled: records that a classifier learns the labels from.
         classifier:  one that has learnt from them already.
 
@@ -39,7 +39,7 @@ def prepare(
     if classifier is not None and mislabelled is None:
         raise UserError("--label-classifier needs --reject-mislabelled RECORDS, to calibrate it with")
     asked: dict[str, Any] = {}
-    if copies is not None:
+    if copies:
         from synth.filters import guard
 
         asked["copies"] = guard.prepare(copies, size, folder(out))
