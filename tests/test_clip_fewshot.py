@@ -287,6 +287,27 @@ def test_fine_tuning_learns_and_says_which_epoch_was_judged(checkpoint, records,
     assert "its interval draws patients and trainings" in judged["notes"][0]
 
 
+# Other people's models
+
+
+def test_an_image_tower_alone_is_probed_and_tuned_and_few_shots_say_that_it_reads_nothing(records, tmp_path):
+    """RETFound in small, in its authors' format."""
+    from timm.models.vision_transformer import VisionTransformer
+
+    torch.manual_seed(0)
+    tower = VisionTransformer(img_size=32, patch_size=16, embed_dim=64, depth=1, num_heads=1, num_classes=0)
+    torch.save({"model": tower.state_dict()}, tmp_path / "small.pth")
+    spec = f"retfound:{tmp_path / 'small.pth'}"
+    base = ["--model", spec, "--data", records, "--set", "rounds=20", "--out", tmp_path / "out"]
+    probed = evaluated("linear", *base)["results"][0]["metrics"]["linear probe"]
+    assert probed["macro_auc"]["value"] > 0.9
+    shot = evaluated("few-shot", *base, "--set", "methods=[linear]", "--set", "shots=[4]", "--set", "draws=2")
+    assert set(shot["results"][0]["metrics"]) == {"linear, 4 shots"}
+    tuned = evaluated("finetune", *base, "--set", "epochs=1")["results"][0]
+    assert set(tuned["metrics"]) == {"full", "lora"}
+    assert "has no text tower, which prompts need" in refusal(*base, "--task", "few-shot")
+
+
 # The report
 
 

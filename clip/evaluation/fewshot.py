@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from clip import embed
+from clip.baselines import wording
 from clip.encoders import CLIP
 from clip.evaluation import adapters, learning, linear, photographs, report, zeroshot
 from clip.evaluation.adapters import Text
@@ -33,7 +34,7 @@ class FewShotConfig(Judged):
     methods: tuple[Method, ...] = Field(default=METHODS, min_length=1)
     """Classifiers; a model without a text tower can have `linear` alone."""
     lang: Literal["zh", "en", "both"] = "both"
-    """Of the prompts; `both` takes the mean of both languages' prototypes."""
+    """Of the prompts; `both` takes the mean of both languages' prototypes, or the one language that a model reads."""
     aggregation: zeroshot.Aggregation = "clip"
     """How prompts make a class, see zero-shot."""
     strengths: tuple[PositiveFloat, ...] = Field(default=(1.0, 0.01, 0.1, 10.0, 100.0, 1000.0), min_length=1)
@@ -75,6 +76,10 @@ def evaluate(
         raise UserError(f"{model}: has no text tower, which prompts need; give --set 'methods=[linear]'")
     tables = learning.tables(data, splits)
     chosen = learning.tasks(name, tables, config.least, data)
+    if network.config.context is not None:  # others' models are asked in their authors' words
+        lang, asked = wording.fitted(network, config.lang, {key: task for key, (task, _) in chosen.items()})
+        config = config.model_copy(update={"lang": lang})
+        chosen = {key: (asked[key], parts) for key, (_, parts) in chosen.items()}
     seen = [embed.images(network, data, part) for part in (["train"], ["validation"], splits)]
     results = [judge(config, network, key, task, parts, seen) for key, (task, parts) in chosen.items()]
     facts = photographs.facts(data, splits, len(tables.test))
