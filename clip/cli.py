@@ -1,6 +1,6 @@
 """The command `clip`: its verbs and what the overview says of them."""
 
-from clip.commands import evaluation, training, use
+from clip.commands import benchmarks, evaluation, training, use
 from synth.base.command import command
 
 app = command(
@@ -12,7 +12,11 @@ app = command(
 )
 
 app.command()(training.train)
+app.command()(training.doctor)
 app.command("eval")(evaluation.evaluate)
+app.command()(benchmarks.benchmarks)
 app.command()(use.predict)
 app.command()(use.embed)
+app.command()(use.search)
 app.command()(use.export)
+app.command()(use.demo)

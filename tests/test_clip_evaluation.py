@@ -306,9 +306,6 @@ def test_bad_arguments_are_refused(checkpoint, records, tmp_path):
     assert "no such picture" in refusal("predict", tmp_path / "no.jpg", "--model", checkpoint)
     (tmp_path / "cut.jpg").write_bytes(encode(drawn(1, 1))[:400])
     assert "damaged picture" in refusal("predict", tmp_path / "cut.jpg", "--model", checkpoint)
-    assert "--to onnx comes with visionclip" in refusal(
-        "export", checkpoint, "--to", "onnx", "--out", tmp_path / "o"
-    )
 
 
 def test_a_misspelt_training_key_names_the_right_one(tmp_path):

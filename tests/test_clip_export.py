@@ -1,13 +1,19 @@
-"""Ours and Chinese-CLIP's are one model under two sets of names."""
+"""Ours in the forms of other libraries is one model under other names: Chinese-CLIP, ONNX, transformers, timm, open_clip."""
 
+import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
-from clip import embed
+from clip import embed, exporting
+from clip.cli import app
 from clip.encoders import CLIP, ClipConfig, ImageTower, TextTower, build, tokenize
 from clip.exporting import cn_clip as export
+from clip.exporting import facts, onnx
 from synth.base import checkpoint
 from synth.base.errors import UserError
 from synth.fundus.images import Preprocessing
@@ -133,3 +139,150 @@ def test_another_architecture_is_refused(tmp_path):
     torch.save({"state": 1}, tmp_path / "foreign.pt")
     with pytest.raises(UserError, match="no 'state_dict' in it"):
         export.from_cn_clip(Path(tmp_path / "foreign.pt"), SMALL, tmp_path / "out.pt")
+
+
+# Other libraries
+
+SQUARE = {"preprocessing": Preprocessing(size=32)}
+RESNET = SMALL.model_copy(update=SQUARE)
+VIT = SMALL.model_copy(
+    update=SQUARE
+    | {
+        "image": ImageTower(
+            name="vit_base_patch32_clip_quickgelu_224",
+            kwargs={"embed_dim": 48, "depth": 2, "num_heads": 2, "patch_size": 8, "img_size": 32},
+        )
+    }
+)
+CONVOLUTIONS = SMALL.model_copy(update=SQUARE | {"image": ImageTower(name="resnet10t")})
+
+
+def saved(config: ClipConfig, path: Path) -> CLIP:
+    """A checkpoint whose every weight is away from its start, biases too."""
+    model = build(config, 5)
+    randomise(model)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(".bias") and ("norm" in name or "head" in name or "patch" in name):
+                parameter.normal_(std=0.2)
+    checkpoint.save(path, embed.header(model, images=7) | {"weights": model.state_dict()})
+    return model.eval()
+
+
+def features(model: CLIP) -> tuple[torch.Tensor, torch.Tensor]:
+    """Embeddings of length 1 of two noise pictures and of `TEXTS`."""
+    pictures = torch.from_numpy(embed.pixels(model, facts.squares(model)[:2]))
+    return pictures, torch.from_numpy(embed.texts(model, TEXTS))
+
+
+def near(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return (one - torch.nn.functional.normalize(other, dim=-1)).abs().max().item() < 1e-5
+
+
+@pytest.mark.parametrize("config", [RESNET, VIT], ids=["resnet", "vit"])
+def test_onnx_takes_any_batch_and_agrees_with_torch(config, tmp_path):
+    """By what a stranger has: the two files, the vocabulary, and what the metadata say."""
+    import onnxruntime
+    from transformers import BertTokenizer
+
+    model = saved(config, tmp_path / "ckpt.pt")
+    result = CliRunner().invoke(
+        app, ["export", str(tmp_path / "ckpt.pt"), "--to", "onnx", "--out", str(tmp_path)]
+    )
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("to torch, batches of 1 and 7") == 2
+    image, text = (onnxruntime.InferenceSession(tmp_path / f"{name}.onnx") for name in ("image", "text"))
+    told = json.loads(image.get_modelmeta().custom_metadata_map["visionclip"])
+    assert told["preprocessing"] == config.preprocessing.model_dump() and told["images_seen_in_training"] == 7
+    tokenizer = BertTokenizer.from_pretrained(tmp_path)
+    side = told["preprocessing"]["size"]
+    for size in (1, 3, 7):
+        squares = np.random.default_rng(size).integers(0, 256, (size, side, side, 3), dtype=np.uint8)
+        [found] = image.run(None, {"pixels": squares})
+        assert np.abs(np.asarray(found) - embed.pixels(model, squares)).max() < 1e-4
+        said = (TEXTS * 3)[:size]
+        tokens = tokenizer(said, padding="max_length", truncation=True, max_length=told["context"])[
+            "input_ids"
+        ]
+        [found] = text.run(None, {"tokens": np.array(tokens)})
+        assert np.abs(np.asarray(found) - embed.texts(model, said)).max() < 1e-4
+
+
+def test_onnx_that_differs_would_be_seen(tmp_path):
+    """The check that the command makes is not one that always passes."""
+    one, other = saved(RESNET, tmp_path / "ckpt.pt"), build(RESNET, 6).eval()
+    batch = torch.from_numpy(facts.squares(one))
+    onnx._write(tmp_path / "image.onnx", onnx.Seeing(one), batch, "pixels", "{}")
+    assert onnx.difference(tmp_path / "image.onnx", onnx.Seeing(one), batch) < 1e-5
+    assert onnx.difference(tmp_path / "image.onnx", onnx.Seeing(other), batch) > 1e-2
+
+
+@pytest.mark.parametrize("config", [RESNET, VIT, CONVOLUTIONS], ids=["resnet", "vit", "timm"])
+def test_open_clip_opens_the_folder_and_sees_and_reads_the_same(config, tmp_path):
+    import open_clip
+
+    model = saved(config, tmp_path / "ckpt.pt")
+    exporting.export(tmp_path / "ckpt.pt", tmp_path / "out", "open_clip")
+    other = open_clip.create_model(f"local-dir:{tmp_path / 'out'}").eval()
+    pictures, texts = features(model)
+    with torch.inference_mode():
+        assert near(pictures, other.encode_image(facts.pictures(model)[:2]))  # type: ignore[operator]
+        assert near(texts, other.encode_text(model.tokenize(TEXTS)))  # type: ignore[operator]
+    assert other.logit_scale.item() == model.logit_scale.item()  # type: ignore[union-attr]
+
+
+def test_a_vit_becomes_a_chinese_clip_of_transformers(tmp_path):
+    """With its own processor and tokenizer, a bias that it has no place for, and no code of ours."""
+    from PIL import Image
+    from transformers import BertTokenizer, ChineseCLIPImageProcessor, ChineseCLIPModel
+
+    model = saved(VIT, tmp_path / "ckpt.pt")
+    [line] = exporting.export(tmp_path / "ckpt.pt", tmp_path / "out", "hf")
+    assert "ChineseCLIPModel" in line
+    other: Any = ChineseCLIPModel.from_pretrained(tmp_path / "out").eval()
+    processor = ChineseCLIPImageProcessor.from_pretrained(tmp_path / "out")
+    squares = [Image.fromarray(square) for square in facts.squares(model)[:2]]
+    given = BertTokenizer.from_pretrained(tmp_path / "out")(TEXTS, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        found = other(**processor(squares, return_tensors="pt"), **given)
+    pictures, texts = features(model)
+    assert near(pictures, found.image_embeds)
+    assert near(texts, found.text_embeds)
+
+
+def test_a_resnet_becomes_parts_that_timm_and_transformers_open(tmp_path):
+    import timm
+    from safetensors.torch import load_file
+    from transformers import BertModel, BertTokenizer
+
+    model = saved(CONVOLUTIONS, tmp_path / "ckpt.pt")
+    exporting.export(tmp_path / "ckpt.pt", tmp_path / "out", "hf")
+    visual = timm.create_model(f"local-dir:{tmp_path / 'out' / 'image'}", pretrained=True).eval()
+    bert = BertModel.from_pretrained(tmp_path / "out" / "text", add_pooling_layer=False).eval()
+    given = BertTokenizer.from_pretrained(tmp_path / "out" / "text")(TEXTS, padding=True, return_tensors="pt")
+    rest = load_file(tmp_path / "out" / "projection.safetensors")
+    pictures, texts = features(model)
+    with torch.inference_mode():
+        assert near(pictures, visual(facts.pictures(model)[:2]))
+        assert near(texts, bert(**given).last_hidden_state[:, 0] @ rest["text_projection"])
+
+
+def test_a_folder_of_parts_becomes_a_checkpoint_of_ours_again(tmp_path):
+    model = saved(RESNET, tmp_path / "ckpt.pt")
+    exporting.export(tmp_path / "ckpt.pt", tmp_path / "out", "hf")
+    exporting.export(tmp_path / "out", tmp_path / "back.pt", "visionclip")
+    back = embed.load_model(tmp_path / "back.pt")
+    assert back.config == model.config
+    assert all(torch.equal(each, back.state_dict()[name]) for name, each in model.state_dict().items())
+    (tmp_path / "out" / "projection.safetensors").unlink()
+    with pytest.raises(UserError, match=r"no 'projection\.safetensors'"):
+        exporting.export(tmp_path / "out", tmp_path / "back.pt", "visionclip")
+
+
+def test_a_bias_that_no_norm_can_take_makes_a_vit_a_folder_of_parts(tmp_path):
+    """From 48 numbers to 64 the bias lies outside what a shift before the projection can reach."""
+    saved(VIT.model_copy(update={"embedding": 64}), tmp_path / "ckpt.pt")
+    [line] = exporting.export(tmp_path / "ckpt.pt", tmp_path / "out", "hf")
+    assert "folder of parts" in line
+    with pytest.raises(UserError, match="projection to 64 numbers from 48 has no place there"):
+        exporting.export(tmp_path / "ckpt.pt", tmp_path / "open", "open_clip")

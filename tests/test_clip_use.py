@@ -10,7 +10,7 @@ from pictures import drawn, rows
 from PIL import Image
 from typer.testing import CliRunner
 
-from clip import embed, photographs, prediction, prompts, saliency
+from clip import embed, page, photographs, prediction, prompts, saliency, search
 from clip.cli import app
 from clip.encoders import ClipConfig, ImageTower, TextTower, build
 from clip.evaluation import zeroshot
@@ -265,3 +265,131 @@ def test_a_vit_predicts_and_explains_too(wide, tmp_path):
     result = invoke("predict", wide, "--model", tmp_path / "ckpt.pt", "--saliency", tmp_path / "map.png")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "map.png").is_file()
+
+
+# Search
+
+
+@pytest.fixture(scope="module")
+def embedded(trained, records, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("use") / "embedded.parquet"
+    embed.write(path, embed.load_model(trained), records)
+    return path
+
+
+@pytest.mark.parametrize(
+    "text, wanted", [("疑似青光眼。", 1), ("Suspected glaucoma.", 1), ("未见明显异常。", 0)]
+)
+def test_a_text_finds_the_photographs_that_it_describes(text, wanted, trained, embedded, records):
+    from synth.fundus.records import SPLITS, read_table
+
+    table = read_table(records, SPLITS, ["id", "is_gc"])
+    glaucoma = dict(zip(table["id"].to_pylist(), table["is_gc"].to_pylist(), strict=True))
+    result = invoke("search", text, "--model", trained, "--embeddings", embedded, "--k", 12, "--json")
+    found = json.loads(result.stdout)["found"]
+    assert [hit["rank"] for hit in found] == list(range(1, 13))
+    assert sum(glaucoma[hit["id"]] == wanted for hit in found) >= 10
+
+
+def test_search_ranks_as_the_full_matrix_does(trained, embedded):
+    model, rows = embed.load_model(trained), search.read(embedded)
+    found = search.search(model, rows, "Suspected glaucoma.", 5)
+    scores = [
+        float(np.dot(vector, embed.texts(model, ["Suspected glaucoma."])[0])) for vector in rows.vectors
+    ]
+    best = sorted(range(len(scores)), key=lambda k: -scores[k])[:5]
+    assert [hit["score"] for hit in found] == pytest.approx([scores[k] for k in best], abs=1e-6)
+    assert len(search.search(model, rows, "眼", 10_000)) == len(scores)
+
+
+def test_what_was_found_is_shown_as_pictures(trained, embedded, records, tmp_path):
+    line = [
+        "search",
+        "疑似青光眼。",
+        "--model",
+        trained,
+        "--embeddings",
+        embedded,
+        "--k",
+        7,
+        "--data",
+        records,
+    ]
+    for name in ("found.png", "found.html"):
+        assert invoke(*line, "--sheet", tmp_path / name).exit_code == 0
+    with Image.open(tmp_path / "found.png") as sheet:
+        assert sheet.size == (5 * search.SIDE, 2 * (search.SIDE + 18))
+    html = (tmp_path / "found.html").read_text(encoding="utf-8")
+    assert "疑似青光眼。" in html and html.count("data:image/jpeg;base64,") == 7
+    assert "write .png or .html" in refusal(*line, "--sheet", tmp_path / "found.gif")
+
+
+def test_search_refuses_what_it_cannot_compare(trained, embedded, tmp_path):
+    (tmp_path / "text.parquet").write_text("a text", encoding="utf-8")
+    line = ["search", "疑似青光眼。", "--model", trained, "--embeddings"]
+    assert "write it with 'clip embed'" in refusal(*line, tmp_path / "absent.parquet")
+    assert "no embeddings of 'clip embed'" in refusal(*line, tmp_path / "text.parquet")
+    assert "--sheet needs --data" in refusal(*line, embedded, "--sheet", tmp_path / "a.png")
+    assert "is empty" in refusal("search", " ", "--model", trained, "--embeddings", embedded)
+    other = build(MODEL.model_copy(update={"embedding": 16}), 0)
+    with pytest.raises(UserError, match=r"embeddings of 32 numbers, the model makes 16"):
+        search.search(other, search.read(embedded), "眼", 3, "e.parquet")
+
+
+# The page
+
+
+@pytest.fixture(scope="module")
+def address(trained) -> str:
+    return page.serve(prediction.Reader(embed.load_model(trained)), block=False)
+
+
+@pytest.fixture(scope="module")
+def browser(address, tmp_path_factory):
+    from chromium import PROGRAM, Browser
+
+    if not PROGRAM:
+        pytest.skip("no Chromium on this machine")
+    with Browser(tmp_path_factory.mktemp("use") / "profile") as made:
+        made.open(address)
+        made.wait("!!document.querySelector('#photograph button')")
+        yield made
+
+
+def test_a_dropped_photograph_is_answered_in_both_languages_with_saliency(browser, trained, wide):
+    browser.drop("#photograph", wide)
+    browser.wait("document.querySelectorAll('.finding').length == 11")
+    browser.wait("!!document.querySelector('#saliency img')")
+    said = browser.run("document.querySelector('#findings').innerText")
+    row = browser.run("document.querySelector('.finding[data-key=is_gc]').innerText").split()
+    square = MODEL.preprocessing(photographs.read(wide))
+    found = prediction.Reader(embed.load_model(trained)).findings(square)
+    glaucoma = next(each for each in found if each["key"] == "is_gc")
+    assert row[:2] == ["青光眼", "glaucoma"]
+    assert f"{100 * glaucoma['probability']:.0f}" in row
+    assert "糖尿病视网膜病变" in said and "diabetic retinopathy" in said
+    notice = browser.run("document.body.innerText")
+    assert "For research only, not for diagnosis" in notice and "不能用于诊断" in notice
+
+
+def test_a_text_named_jpg_is_refused_on_the_page_in_words(browser, tmp_path):
+    browser.run("location.reload()")
+    browser.wait("!!document.querySelector('#photograph button') && !document.querySelector('.finding')")
+    (tmp_path / "text.jpg").write_text("a text", encoding="utf-8")
+    browser.drop("#photograph", tmp_path / "text.jpg")
+    browser.wait("!!document.querySelector('#refused')")
+    assert browser.run("document.querySelector('#refused').innerText").startswith("text.jpg: not a picture")
+
+
+def test_the_page_asks_nobody_else_for_anything(browser, address):
+    """Not even with the network up: the policy that the server sends lets the browser load nothing from elsewhere."""
+    elsewhere = [
+        each for each in browser.requests if not each.startswith((address, "data:", "blob:", "about:"))
+    ]
+    assert len(browser.requests) > 5
+    assert elsewhere == []
+    browser.run(
+        "window.outcome = ''; addEventListener('securitypolicyviolation', e => outcome = e.blockedURI)"
+    )
+    browser.run("void fetch('https://example.org/').catch(() => 0)")
+    browser.wait("outcome.startsWith('https://example.org')")

@@ -20,10 +20,14 @@ FLAGS = {
     "synth push": "--repo --private --licence --dry-run",
     "synth preview": "--out",
     "clip train": "--data --out --config --set",
-    "clip eval": "--model --data --benchmark --root --task --lang --out",
-    "clip embed": "",
-    "clip predict": "",
-    "clip export": "",
+    "clip doctor": "--data --split --json",
+    "clip eval": "--model --data --benchmark --root --partial --task --lang --prompts --out",
+    "clip benchmarks": "--json",
+    "clip embed": "--model --data --out --split",
+    "clip predict": "--model --lang --saliency --finding --json",
+    "clip search": "--model --embeddings --k --sheet --data --json",
+    "clip demo": "--model --port --browser",
+    "clip export": "--out --to --config",
     "privacy audit": "--model --members --nonmembers --attackers --synthetic --attributes --out",
     "privacy canary plant": "",
     "privacy canary score": "",
@@ -53,7 +57,7 @@ print(json.dumps({"pages": pages, "seconds": time.perf_counter() - start, "loade
 """
 
 HEAVY = {"torch", "torchvision", "pandas", "sklearn", "scipy", "pyarrow", "matplotlib", "transformers",
-         "diffusers", "datasets", "timm", "accelerate", "statsmodels", "cn_clip", "jieba"}  # fmt: skip
+         "diffusers", "datasets", "timm", "accelerate", "statsmodels", "cn_clip", "jieba", "gradio", "onnx", "onnxruntime"}  # fmt: skip
 
 
 @cache

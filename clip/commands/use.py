@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 import typer
 
 from synth.base.command import Json, show
-from synth.base.errors import UserError, later
+from synth.base.errors import UserError
 
 Lang = Literal["zh", "en", "both"]
-Model = Annotated[Path, typer.Option(help="a ckpt.pt of 'clip train'")]
+Form = Literal["onnx", "hf", "open_clip", "cn_clip", "visionclip"]
+Model = Annotated[str, typer.Option(help="a ckpt.pt of 'clip train', or another's as KIND:FILE")]
 
 
 def predict(
@@ -75,31 +76,81 @@ def embed(
     typer.echo(f"{write(out, load_model(model), data, parse_splits(split))} embeddings: {out}")
 
 
-def export(
-    model: Annotated[Path, typer.Argument(help="a ckpt.pt; with --to visionclip, a Chinese-CLIP .pt")],
-    out: Annotated[Path, typer.Option(help="file to write")],
-    to: Annotated[
-        Literal["cn_clip", "visionclip", "hf", "onnx"], typer.Option(help="hf, onnx: 0.3")
-    ] = "cn_clip",
-    config: Annotated[
-        Path | None, typer.Option(help="for --to visionclip: the model's training config")
-    ] = None,
+def search(
+    text: Annotated[str, typer.Argument(help="what to look for, in Chinese or English")],
+    model: Model,
+    embeddings: Annotated[Path, typer.Option(help="a file of 'clip embed', by the same model")],
+    k: Annotated[int, typer.Option(min=1, help="how many photographs")] = 10,
+    sheet: Annotated[Path | None, typer.Option(help="contact sheet: .png or .html; needs --data")] = None,
+    data: Annotated[Path | None, typer.Option(help="the records that were embedded")] = None,
+    json: Json = False,
 ) -> None:
-    """Rewrite a checkpoint for Chinese-CLIP, or one of Chinese-CLIP for us.
+    """Find the photographs of a data set that lie nearest to a text.
 
     \b
     Examples:
+      clip search 疑似青光眼。 --model runs/clip/ckpt.pt --embeddings odir.parquet
+      clip search "Suspected glaucoma." --model runs/clip/ckpt.pt --embeddings odir.parquet --data records/odir --sheet found.html
+    """
+    from clip import search as searching
+    from clip.embed import load_model
+
+    if sheet and not data:
+        raise UserError("--sheet needs --data, the records that were embedded")
+    hits = searching.search(load_model(model), searching.read(embeddings), text, k, str(embeddings))
+    if sheet and data:
+        searching.sheet(sheet, text, hits, data)
+    lines = [f"{hit['rank']}. {hit['score']:.3f} {hit['id']} ({hit['subject_id']})" for hit in hits]
+    show({"text": text, "found": hits}, json, "\n".join(lines + ([str(sheet)] if sheet else [])))
+
+
+def demo(
+    model: Model,
+    port: Annotated[
+        int | None, typer.Option(help="of this machine; default: the first free one from 7860")
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="open the page")] = True,
+) -> None:
+    """Serve a page to this machine: drop a photograph, read findings in Chinese and English.  For research, not for diagnosis.
+
+    \b
+    Examples:
+      clip demo --model runs/clip/ckpt.pt
+      clip demo --model runs/clip/ckpt.pt --port 8000 --no-browser
+    """
+    from clip import page
+    from clip.embed import load_model
+    from clip.prediction import Reader
+
+    page.serve(Reader(load_model(model)), port, browser)
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="a ckpt.pt; with --to visionclip, what is read instead")],
+    out: Annotated[Path, typer.Option(help="file to write; a folder for onnx, hf and open_clip")],
+    to: Annotated[Form, typer.Option(help="form of the weights")] = "cn_clip",
+    config: Annotated[
+        Path | None,
+        typer.Option(help="for --to visionclip from a Chinese-CLIP .pt: the model's training config"),
+    ] = None,
+) -> None:
+    """Rewrite a checkpoint for other libraries, or one of theirs for us.
+
+    \b
+    onnx       image.onnx and text.onnx for any batch, checked by onnxruntime
+    hf         a folder for transformers (ViT: ChineseCLIPModel; ResNet: BertModel and timm, part by part)
+    open_clip  a folder for open_clip.create_model("local-dir:FOLDER")
+    cn_clip    a .pt for Chinese-CLIP (ResNet)
+    visionclip a ckpt.pt, from a Chinese-CLIP .pt or from a folder that --to hf made of a ResNet
+
+    \b
+    Examples:
+      clip export runs/clip/ckpt.pt --to onnx --out onnx
+      clip export runs/clip/ckpt.pt --to hf --out hf
       clip export runs/clip/ckpt.pt --to cn_clip --out cn_clip.pt
       clip export cn_clip_rn50.pt --to visionclip --config configs/clip/visionclip.yaml --out ckpt.pt
     """
-    if to in ("hf", "onnx"):
-        later(f"--to {to}", "0.3")
-    from clip.exporting import cn_clip as renaming
-    from clip.training.config import TrainConfig
-    from synth.base.config import load
+    from clip import exporting
 
-    if to == "cn_clip":
-        renaming.to_cn_clip(model, out)
-    else:
-        renaming.from_cn_clip(model, load(TrainConfig, config).model, out)
-    typer.echo(out)
+    for line in exporting.export(model, out, to, config):
+        typer.echo(line)
