@@ -8,6 +8,7 @@ import pickle
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import lmdb
 import numpy as np
@@ -17,9 +18,12 @@ from pictures import drawn, rows
 from PIL import Image
 from webdataset.writer import TarWriter
 
-from clip.training import camera, decoding, inputs
+from clip.encoders import ClipConfig, ImageTower, TextTower
+from clip.training import camera, decoding, inputs, resume
 from clip.training.augment import Augment, augment
 from clip.training.camera import Camera
+from clip.training.config import TrainConfig
+from clip.training.trainer import train
 from synth.base.errors import UserError
 from synth.fundus.images import Preprocessing, encode
 from synth.fundus.records import SCHEMA, SPLITS, write_records
@@ -262,6 +266,49 @@ def test_spans_come_in_their_order_and_an_error_is_one_line(workers):
 def still(**values: float) -> Augment:
     """Nothing but what is given."""
     return Augment(crop=1, brightness=0, contrast=0, saturation=0, camera=Camera.model_validate(values))
+
+
+MODEL = ClipConfig(
+    image=ImageTower(layers=(1, 1, 1, 1), width=8),
+    text=TextTower(layers=1, width=32, heads=2, feedforward=64, positions=64),
+    embedding=32,
+    preprocessing=SMALL,
+)
+SHORT = TrainConfig(model=MODEL, caption="both", images=48, batch=8, warmup=16, save_every=16, validation=4)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return torch.load(run / "ckpt.pt", weights_only=True)["weights"]
+
+
+def test_weights_are_the_same_whoever_decodes_and_wherever_it_stopped(made, tmp_path, monkeypatch):
+    """Decoded once by this process; always by two others, and stopped half-way; then gone on with by one."""
+    data, save = as_tars(made, tmp_path / "tars"), resume.save
+    train(SHORT, data, tmp_path / "once")
+
+    def killed(*arguments: Any) -> None:
+        save(*arguments)
+        raise KeyboardInterrupt
+
+    always = SHORT.model_copy(update={"decode": "always", "workers": 2})
+    monkeypatch.setattr(resume, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(always, data, tmp_path / "always")
+    monkeypatch.undo()
+    train(always.model_copy(update={"workers": 1}), data, tmp_path / "always")
+    assert len((tmp_path / "always" / "metrics.jsonl").read_text().splitlines()) == 3
+    once, other = weights(tmp_path / "once"), weights(tmp_path / "always")
+    assert all(torch.equal(once[name], other[name]) for name in once)
+
+
+def test_a_run_goes_on_only_with_the_input_that_it_began_with(made, tmp_path):
+    table = as_table(made, tmp_path / "table")
+    train(SHORT.model_copy(update={"images": 8}), table, tmp_path / "run")
+    other = as_lmdb([(m["id"], 0, m["caption_zh"]) for m in made], {m["id"]: m["image"]["bytes"] for m in made},
+                    tmp_path / "lmdb" / "train")  # fmt: skip
+    with pytest.raises(UserError, match=r"holds another run \(data is"):
+        train(SHORT.model_copy(update={"images": 8}), other, tmp_path / "run")
+    train(SHORT.model_copy(update={"images": 8}), other, tmp_path / "other")  # without a validation split
 
 
 STRENGTHS = {"zoom": 0.3, "rotate": 15, "vignette": 0.5, "blur": 0.02, "gain": 0.2, "hue": 10, "gamma": 0.3,
