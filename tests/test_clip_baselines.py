@@ -9,16 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pictures import drawn
+from pictures import drawn, folder
 from PIL import Image
 from torch import Tensor, nn
 from torchvision import transforms
+from typer.testing import CliRunner
 
-from clip import baselines, embed, prompts
+from clip import baselines, benchmarks, embed, prompts
 from clip.baselines import chinese_clip, wording
 from clip.baselines.preprocessing import ForeignPreprocessing, canvas, foreground, li_threshold
+from clip.cli import app
 from clip.encoders import MEAN, STD
+from clip.evaluation import comparison
 from synth.base.errors import UserError
+from synth.base.runs import sha256
+from synth.fundus.images import encode
 
 TEXTS = ["glaucoma", "a much longer text about moderate diabetic retinopathy"]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "glaucoma", "a", "fundus", "of", "text", "no", "##s"]
@@ -514,7 +519,7 @@ def words(kind: Any, task: str) -> dict[str, tuple[str, ...]]:
     lang, asked = wording.fitted(Foreign(said, nn.Identity()), "both", prompts.tasks(task))
     assert lang == language
     [found] = asked.values()
-    return {key: each.texts(lang) for key, each in found.classes.items()}
+    return {key: each.texts(language) for key, each in found.classes.items()}
 
 
 def test_each_model_is_asked_in_its_authors_words():
@@ -544,3 +549,93 @@ def test_a_language_that_a_model_does_not_read_is_refused(eyeclip_file):
         wording.fitted(model, "zh", prompts.tasks("dr5"))
     ours: Any = nn.Module()
     assert wording.fitted(ours, "zh", prompts.tasks("dr5")) == ("zh", prompts.tasks("dr5"))
+
+
+# Side by side
+
+
+@pytest.fixture(scope="module")
+def ours_file(tmp_path_factory) -> Path:
+    """A small model of ours that has learnt nothing."""
+    from clip.encoders import ClipConfig, ImageTower, TextTower, build
+    from synth.base import checkpoint
+    from synth.fundus.images import Preprocessing
+
+    model = build(
+        ClipConfig(
+            image=ImageTower(layers=(1, 1, 1, 1), width=8),
+            text=TextTower(layers=1, width=32, heads=2, feedforward=64, positions=64),
+            embedding=16,
+            preprocessing=Preprocessing(size=32),
+        )
+    )
+    path = tmp_path_factory.mktemp("ours") / "ckpt.pt"
+    checkpoint.save(path, embed.header(model, images=0) | {"weights": model.state_dict()})
+    return path
+
+
+@pytest.fixture(scope="module")
+def refuge(tmp_path_factory) -> Path:
+    """Twelve pictures in REFUGE's own layout."""
+    root = tmp_path_factory.mktemp("refuge") / "REFUGE"
+    for i in range(12):
+        wide = i % 2
+        name = f"{'g' if wide else 'n'}{i:04d}.jpg"
+        path = root / "Training400" / ("Glaucoma" if wide else "Non-Glaucoma") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(drawn(700 + i, wide)))
+    return root
+
+
+def invoke(*arguments: Any) -> Any:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_models_stand_side_by_side_with_what_was_published(ours_file, eyeclip_file, refuge, tmp_path):
+    spec = f"eyeclip:{eyeclip_file}"
+    result = invoke("eval", "--model", ours_file, "--model", spec, "--benchmark", "refuge", "--root", refuge, "--partial",
+                    "--set", "rounds=20", "--out", tmp_path, "--json")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    made = json.loads(result.stdout)
+    assert json.loads((tmp_path / "comparison.json").read_text()) == made
+    [table] = made["tables"]
+    assert [(row["model"], row["row"]) for row in table["rows"]] == [
+        (str(ours_file), "zh"), (str(ours_file), "en"), (str(ours_file), "both"), (spec, "en"),
+    ]  # fmt: skip
+    assert table["n"] == 12 and table["classes"] == {"absent": 6, "glaucoma": 6}
+    # each row is that of the model's own report, with its prompts and preprocessing
+    for k, rows in ((1, table["rows"][:3]), (2, table["rows"][3:])):
+        report = json.loads((tmp_path / "refuge" / f"model-{k}" / "report.json").read_text())
+        assert {row["row"]: row["metrics"] for row in rows} == report["results"][0]["metrics"]
+    assert report["results"][0]["prompts"]["glaucoma"]["en"] == ["glaucoma"]
+    assert report["checkpoint"]["preprocessing"]["name"] == "shortest-side"
+    assert report["checkpoint"]["sha256"] == sha256(eyeclip_file)
+    side = made["benchmarks"]
+    assert side["metrics"] == {"refuge": "macro_auc"}
+    assert side["rows"][3]["values"]["refuge"] == table["rows"][3]["metrics"]["macro_auc"]
+    said = {row["model"]: row["values"] for row in side["published"]}
+    assert said["VisionCLIP"] == {"refuge": 0.925} and said["CLIP"] == {"refuge": 0.470}
+    page = (tmp_path / "comparison.md").read_text()
+    assert "| VisionCLIP (published) |" in page and "| chance | 0.500 |" in page
+    assert f"**{spec}**: preprocessing shortest-side version 1, 64 px" in page
+
+
+def test_a_tower_without_texts_is_probed_and_refused_prompts(tmp_path):
+    _, state = retfound(False)
+    torch.save({"model": state}, tmp_path / "RETFound.pth")
+    records = folder(tmp_path / "records", 60, shares=(6, 2, 2))
+    spec = f"retfound:{tmp_path / 'RETFound.pth'}"
+    probed = invoke("eval", "--model", spec, "--data", records, "--task", "linear", "--prompts", "is_gc",
+                    "--set", "rounds=20", "--out", tmp_path / "linear", "--json")  # fmt: skip
+    assert probed.exit_code == 0, probed.output
+    assert json.loads(probed.stdout)["checkpoint"]["preprocessing"]["resize"] == 73
+    refused = invoke("eval", "--model", spec, "--data", records, "--out", tmp_path / "zero")
+    assert refused.exit_code == 2 and refused.stderr.count("\n") == 1
+    assert "has no text tower; choose --task linear, few-shot or finetune" in refused.stderr
+
+
+def test_published_values_name_benchmarks_and_a_source():
+    for row in comparison.published():
+        assert row.source
+        for name, value in row.values.items():
+            assert 0 < value < 1 and benchmarks.named(name).metric

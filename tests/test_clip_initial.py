@@ -102,7 +102,14 @@ def openai(layers: Any, width: int, patch: int | None) -> Any:
     from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 
     vision = CLIPVisionCfg(layers=layers, width=width, patch_size=patch or 16, image_size=64)
-    return moved(OpenCLIP(32, vision, CLIPTextCfg(77, 512, 64, 1, 1), quick_gelu=True))
+    return moved(
+        OpenCLIP(
+            32,
+            vision,
+            CLIPTextCfg(context_length=77, vocab_size=512, width=64, heads=1, layers=1),
+            quick_gelu=True,
+        )
+    )
 
 
 @pytest.mark.parametrize(

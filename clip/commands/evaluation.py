@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +13,13 @@ from synth.base.command import Json, show
 from synth.base.errors import UserError
 
 Lang = Literal["zh", "en", "both"]
-Model = Annotated[Path, typer.Option(help="a ckpt.pt of 'clip train'")]
+Model = Annotated[
+    list[str],
+    typer.Option(
+        help="a ckpt.pt of 'clip train', or open_clip:NAME=FILE, hf-hub:ORG/NAME, flair:FILE=FOLDER, cn_clip:FILE, "
+        "eyeclip:FILE, retfound:FILE; may repeat: models side by side"
+    ),
+]
 
 TASKS = {
     "zero-shot": ("zeroshot", "EvalConfig"),
@@ -35,11 +42,14 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="folder for report.html and report.json")],
     data: Annotated[Path | None, typer.Option(help="records to judge on")] = None,
     benchmark: Annotated[
-        str | None, typer.Option(help="a public set instead; 'clip benchmarks' lists them")
-    ] = None,
+        list[str], typer.Option(help="a public set instead; 'clip benchmarks' lists them; may repeat")
+    ] = [],
     root: Annotated[
-        Path | None, typer.Option(help="the public set's folder, in its own layout, or a list (impath,class)")
-    ] = None,
+        list[Path],
+        typer.Option(
+            help="a --root for each --benchmark: its folder in its own layout, or a list (impath,class)"
+        ),
+    ] = [],
     partial: Annotated[
         bool, typer.Option(help="judge a --benchmark although not all of its pictures are there")
     ] = False,
@@ -68,36 +78,76 @@ def evaluate(
       clip eval --model ckpt.pt --benchmark messidor2 --root MESSIDOR-2/ --prompts expert-dr5 --aggregation flair --out report
       clip eval --model ckpt.pt --data records/unam --task retrieval --prompts cfp-to-oct --out report
       clip eval --model ckpt.pt --data records/odir --task vqa --set prior=uniform --out report
+      clip eval --model ckpt.pt --model flair:flair.pth=bert/ --benchmark fives --root FIVES/ --benchmark refuge --root REFUGE/ --out table
       clip eval --model ckpt.pt --data records/idrid --split all --prompts dr5 --lang zh --out report --json
       clip eval --model ckpt.pt --data records/odir --task few-shot --prompts is_gc --set draws=10 --out report
       clip eval --model ckpt.pt --data records/odir --task finetune --prompts dr5 --set epochs=10 --out report
     """
-    if benchmark and (root is None or data is not None or split is not None):
-        raise UserError(f"--benchmark {benchmark}: give --root DIR and neither --data nor --split")
+    if benchmark and (len(root) != len(benchmark) or data is not None or split is not None):
+        raise UserError(
+            f"--benchmark {' '.join(benchmark)}: give --root DIR for each, and neither --data nor --split"
+        )
     if not benchmark and data is None:
         raise UserError("give --data RECORDS, or --benchmark NAME with --root DIR")
     module, settings = _settings(task, {"lang": lang, "aggregation": aggregation}, set)
-    from clip.evaluation import report
+    from clip.evaluation import comparison, report
     from synth.fundus.records import parse_splits
 
     line = shlex.join(["clip", *sys.argv[1:]])
-    if data is not None:
-        made = module.evaluate(settings, model, data, parse_splits(split or "test"), prompts, line)
+    several = len(model) > 1 or len(benchmark) > 1
+    made: list[tuple[str, dict[str, Any]]] = []
+    for place, spec, found in _reports(
+        module,
+        settings,
+        model,
+        data,
+        parse_splits(split or "test"),
+        [*zip(benchmark, root, strict=True)],
+        partial,
+        prompts,
+        line,
+    ):
+        made.append((spec, found))
+        report.write(out / place if several else out, found)
+    if several:
+        compared = comparison.compare(made, line)
+        comparison.write(out, compared)
+        show(compared, json, f"{comparison.markdown(compared)}\ntables: {out / 'comparison.md'}")
     else:
-        from clip.benchmarks.opening import opened
+        show(made[0][1], json, f"{report.summary(made[0][1])}\nreport: {out / 'report.html'}")
 
-        assert benchmark and root
-        named = task in NAMED
-        with opened(benchmark, root, None if named else prompts, partial) as it:
-            splits = it.splits if task in WHOLE else ("test",)
+
+def _reports(
+    module: Any,
+    settings: Any,
+    models: list[str],
+    data: Path | None,
+    splits: tuple[str, ...],
+    benchmarks: list[tuple[str, Path]],
+    partial: bool,
+    prompts: str | None,
+    line: str,
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """For each set and each model: a name for the folder of its report, the model, and the report."""
+    if data is not None:
+        for k, spec in enumerate(models, 1):
+            yield f"model-{k}", spec, module.evaluate(settings, Path(spec), data, splits, prompts, line)
+        return
+    from clip.benchmarks.opening import opened
+
+    task = next(name for name, (where, _) in TASKS.items() if module.__name__.endswith(f".{where}"))
+    named = task in NAMED
+    for name, root in benchmarks:
+        with opened(name, root, None if named else prompts, partial) as it:
+            judged = it.splits if task in WHOLE else ("test",)
+            chosen = settings
             if it.questions and task == "vqa":
-                settings = settings.model_copy(update={"questions": it.questions})
-            made = module.evaluate(
-                settings, model, it.records, splits, prompts if named else it.prompts, line
-            )
-        made["data"] |= it.facts
-    report.write(out, made)
-    show(made, json, f"{report.summary(made)}\nreport: {out / 'report.html'}")
+                chosen = settings.model_copy(update={"questions": it.questions})
+            for k, spec in enumerate(models, 1):
+                asked = prompts if named else it.prompts
+                found = module.evaluate(chosen, Path(spec), it.records, judged, asked, line)
+                found["data"] |= it.facts
+                yield f"{name}/model-{k}", spec, found
 
 
 def _settings(task: str, flags: dict[str, str | None], assignments: list[str]) -> tuple[Any, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from clip.evaluation.report import METRICS, estimate
 from synth.base import runs
@@ -23,14 +23,6 @@ class Published(Config):
     """Paper and table."""
     values: dict[str, float]
     """By benchmark, in the metric that the benchmark names."""
-
-
-class Row(NamedTuple):
-    """One model under one kind of prompts or one way of learning."""
-
-    model: str
-    row: str
-    metrics: dict[str, Any]
 
 
 @cache
@@ -120,42 +112,33 @@ def markdown(made: dict[str, Any]) -> str:
         how = facts["preprocessing"]
         parts.append(f"- **{name}**: preprocessing {how['name']} version {how['version']}, {how['size']} px")
     for table in made["tables"]:
-        sizes = ", ".join(f"{name} {size}" for name, size in table["classes"].items())
-        parts += ["", f"## {table['title']} ({table['task']})", ""]
-        parts += [f"{table['data']}: {table['n']} photographs of {table['patients']} patients: {sizes}.", ""]
-        keys = list(table["rows"][0]["metrics"])
-        rows = [
-            [row["model"], row["row"], *(_cell(row["metrics"].get(key)) for key in keys)]
-            for row in table["rows"]
-        ]
-        rows += [
-            ["", row, *(_cell(found.get(key)) for key in keys)]
-            for row, found in table["without_pictures"].items()
-        ]
-        parts += _table(["model", "", *(METRICS.get(key, key) for key in keys)], rows)
-    found = made["benchmarks"]
-    if found["metrics"]:
-        names = list(found["metrics"])
-        heads = [f"{name}, {METRICS.get(metric, metric)}" for name, metric in found["metrics"].items()]
-        rows = [
-            [each["model"], each["row"], *(_cell(each["values"].get(name)) for name in names)]
-            for each in found["rows"]
-        ]
-        rows += [
-            ["", each["row"], *(_cell(each["values"].get(name)) for name in names)]
-            for each in found["without_pictures"]
-        ]
-        rows += [
-            [
-                f"{each['model']} (published)",
-                each["source"],
-                *(_cell(each["values"].get(name)) for name in names),
-            ]
-            for each in found["published"]
-        ]
-        parts += ["", "## All benchmarks, zero-shot, and what was published", ""]
-        parts += _table(["model", "", *heads], rows)
-    return "\n".join(parts) + "\n"
+        parts += _one(table)
+    return "\n".join(parts + _all(made["benchmarks"])) + "\n"
+
+
+def _one(table: dict[str, Any]) -> list[str]:
+    """Models on the same photographs."""
+    sizes = ", ".join(f"{name} {size}" for name, size in table["classes"].items())
+    said = f"{table['data']}: {table['n']} photographs of {table['patients']} patients: {sizes}."
+    keys = list(table["rows"][0]["metrics"])
+    found = [(row["model"], row["row"], row["metrics"]) for row in table["rows"]]
+    found += [("", row, values) for row, values in table["without_pictures"].items()]
+    rows = [[model, row, *(_cell(values.get(key)) for key in keys)] for model, row, values in found]
+    heads = ["model", "", *(METRICS.get(key) or key for key in keys)]
+    return ["", f"## {table['title']} ({table['task']})", "", said, "", *_table(heads, rows)]
+
+
+def _all(found: dict[str, Any]) -> list[str]:
+    """All benchmarks, and what was published; nothing without a benchmark."""
+    names = list(found["metrics"])
+    if not names:
+        return []
+    rows = [(each["model"], each["row"], each["values"]) for each in found["rows"]]
+    rows += [("", each["row"], each["values"]) for each in found["without_pictures"]]
+    rows += [(f"{each['model']} (published)", each["source"], each["values"]) for each in found["published"]]
+    heads = ["model", "", *(f"{name}, {METRICS.get(key) or key}" for name, key in found["metrics"].items())]
+    cells = [[model, row, *(_cell(values.get(name)) for name in names)] for model, row, values in rows]
+    return ["", "## All benchmarks, zero-shot, and what was published", "", *_table(heads, cells)]
 
 
 def _cell(value: Any) -> str:

@@ -7,12 +7,12 @@ from typing import Any, Literal
 import numpy as np
 
 from clip import embed, prompts
+from clip.baselines import wording
 from clip.encoders import CLIP
 from clip.evaluation import photographs, report
 from clip.evaluation.photographs import Answers, Judged, Photographs
 from clip.prompts import Class, Task
 from synth.base.errors import UserError
-from synth.fundus.vocabulary import DISEASES, DR
 
 Aggregation = Literal["clip", "flair"]
 
@@ -40,7 +40,9 @@ def evaluate(
         UserError: no records in these splits, no such task, or none that can be judged.
     """
     wanted = prompts.tasks(name)
-    network, head = embed.load_checkpoint(model)
+    network, head = embed.load(model)
+    lang, wanted = wording.fitted(network, config.lang, wanted)
+    config = config.model_copy(update={"lang": lang})
     table = photographs.labels(data, splits)
     found = {key: photographs.answers(task, table, config.least) for key, task in wanted.items()}
     chosen = {key: each for key, each in found.items() if len(each.classes) >= 2}
@@ -54,31 +56,6 @@ def evaluate(
     results = [judge(config, network, key, wanted[key], each, seen) for key, each in chosen.items()]
     facts = photographs.facts(data, splits, len(table))
     return report.compose(config, report.checkpoint(model, head), facts, results, command)
-
-
-def predict(model: Path, image: Path, lang: Literal["zh", "en", "both"]) -> dict[str, Any]:
-    """The probability of each of the eleven diseases against a normal fundus, for one photograph.
-
-    Raises:
-        UserError: the picture is absent or damaged.
-    """
-    if not image.is_file():
-        raise UserError(f"{image}: no such picture")
-    network, head = embed.load_checkpoint(model)
-    square = network.config.preprocessing(image.read_bytes(), str(image))
-    seen = embed.pixels(network, square[None])
-    terms = {term.key: term for term in (DR, *DISEASES)}
-    rows = []
-    for name, task in prompts.tasks("diseases").items():
-        key = DR.key if name == "dr" else name
-        probability = classify(network, seen, list(task.classes.values()), lang, "clip")[0, 1]
-        rows.append({"key": key, "zh": terms[key].zh, "en": terms[key].en, "probability": float(probability)})
-    return {
-        "image": str(image),
-        "lang": lang,
-        "images_seen_in_training": head.get("images"),
-        "diseases": rows,
-    }
 
 
 def prototypes(model: CLIP, classes: Sequence[Class], lang: str, aggregation: Aggregation) -> np.ndarray:
