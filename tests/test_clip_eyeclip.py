@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from clip import embed, losses
 from clip.encoders import ClipConfig, ImageTower, TextTower
-from clip.training import masking, objective, views
+from clip.training import batches, masking, objective, views
 from clip.training.caching import backward
 from clip.training.config import TrainConfig, Weights
+from clip.training.decoding import in_turn
 from clip.training.masking import Decoder, Masking
 from clip.training.objective import Learner
 from clip.training.trainer import train
@@ -31,7 +32,7 @@ from synth.base.runs import sha256
 from synth.fundus import captions
 from synth.fundus.images import Preprocessing, encode
 from synth.fundus.phantom import PhantomConfig, record
-from synth.fundus.records import SCHEMA, Row, row, write_records
+from synth.fundus.records import SCHEMA, Row, read_table, row, write_records
 
 ROOT = Path(__file__).parent.parent / "configs" / "clip"
 MASKING = Masking(ratio=0.75, depth=1, width=32, heads=2)
@@ -438,3 +439,22 @@ def test_an_unknown_relation_is_refused():
         TrainConfig.model_validate({"relations": ["siblings"]})
     with pytest.raises(ValueError, match="width=50 must be a multiple of 4 and of heads=5"):
         Masking(width=50, heads=5)
+
+
+def drawn(pairs: batches.Pairs, span: range) -> batches.Batch:
+    return batches.batch(pairs, 5, span.start, len(span))
+
+
+def test_processes_that_decode_hand_over_what_needs_no_caption(records, tmp_path):
+    pairs = batches.load(records, "train", SMALL, "en", tmp_path, "always")
+    pairs = pairs._replace(people=views.load(records, "train", ALL), whole=True)
+    spans = [range(0, 4), range(4, 8)]
+    here, there = (list(in_turn(partial(drawn, pairs), spans, workers)) for workers in (0, 1))
+    for a, b in zip(here, there, strict=True):
+        assert a.others and b.others and list(a.others) == list(b.others) == ["first", "second", "whole"]
+        assert all(torch.equal(a.others[use], b.others[use]) for use in a.others)
+        assert a.subject is not None and b.subject is not None and torch.equal(a.subject, b.subject)
+    captioned = {i for i, text in enumerate(read_table(records, ["train"])["caption_en"].to_pylist()) if text}
+    assert set(pairs.rows.tolist()) == captioned and len(pairs.pixels) > len(captioned)
+    shown = views.everybody(len(pairs.pixels), 5, 0, len(pairs.pixels))
+    assert sorted(shown) == list(range(len(pairs.pixels))), "all pictures are reconstructed"
