@@ -109,7 +109,7 @@ def _layers_above(model: CLIP) -> dict[int, int]:
     from timm.models import group_parameters
 
     visual: Any = model.visual
-    layer = group_parameters(visual, visual.group_matcher(coarse=False), reverse=True)
+    layer: Any = group_parameters(visual, visual.group_matcher(coarse=False), reverse=True)
     top = max(layer.values())  # the projection
     above = {id(parameter): top - layer[name] for name, parameter in visual.named_parameters()}
     depth = len(model.bert.encoder.layer)  # type: ignore[union-attr, arg-type]
