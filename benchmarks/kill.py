@@ -140,7 +140,7 @@ def nodes(model: Path, asked: Plan, out: Path, kills: int, chance: random.Random
 
 def _node(local: Any) -> Any:
     """One more node; Ray gives up on one that a busy machine has not started within half a minute."""
-    for _ in range(4):
+    for _ in range(20):
         try:
             return local.add_node(num_cpus=1)
         except Exception as error:  # Ray raises nothing narrower
