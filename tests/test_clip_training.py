@@ -9,12 +9,15 @@ import pytest
 import torch
 from killing import Work, kill_often
 from pictures import folder, rows
+from typer.testing import CliRunner
 
-from clip import embed, losses
+from clip import doctor, embed, losses
+from clip.cli import app
 from clip.encoders import ClipConfig, ImageTower, TextTower
 from clip.training import batches
 from clip.training.augment import Augment, augment
 from clip.training.config import TrainConfig
+from clip.training.initial import Initial
 from clip.training.trainer import rate, train
 from synth.base.errors import UserError
 from synth.base.runs import sha256
@@ -79,7 +82,8 @@ def test_a_finished_run_is_left_alone(run, records):
 def test_every_checkpoint_leaves_a_line(run):
     lines = metrics(run)
     assert [line["images"] for line in lines] == [48, 96]
-    assert set(lines[0]) == {"images", "loss", "lr", "scale", "validation_loss", "validation_accuracy"}
+    told = {"images", "loss", "lr", "scale", "validation_loss", "validation_accuracy"}
+    assert set(lines[0]) == told | {"texts_cosine", "pictures_cosine"}
 
 
 def test_a_checkpoint_says_what_it_is(run, records):
@@ -214,3 +218,89 @@ def test_a_flip_mirrors_some_pictures_and_nothing_else():
 def test_towers_that_cannot_be_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         ClipConfig.model_validate(values)
+
+
+def test_each_validation_judges_zero_shot_with_intervals_and_n(records, tmp_path):
+    """Beside the spread of the embeddings; metrics go to a tracker too, and recomputed activations change no weight."""
+    config = SHORT.model_copy(update={"zero_shot": ("is_gc",), "images": 48, "gradient_checkpointing": True})
+    train(config.model_copy(update={"trackers": ("tensorboard",)}), records, tmp_path / "run")
+    [line] = metrics(tmp_path / "run")
+    found = line["zero_shot"]["is_gc"]
+    assert found["n"] == 2 * found["patients"] > 0
+    assert found["macro_auc"]["low"] <= found["macro_auc"]["value"] <= found["macro_auc"]["high"]
+    assert -1 <= line["pictures_cosine"] <= 1
+    assert list((tmp_path / "run" / "trackers").rglob("events.*"))
+    plain = config.model_copy(update={"gradient_checkpointing": False, "zero_shot": ()})
+    train(plain, records, tmp_path / "plain")
+    ends = [weights(tmp_path / name) for name in ("run", "plain")]
+    for name, parameter in ends[0].items():
+        if (
+            "running_" not in name and "num_batches" not in name
+        ):  # a batch norm counts a batch that it sees twice
+            torch.testing.assert_close(parameter, ends[1][name], atol=2e-5, rtol=1e-3, msg=name)
+
+
+def test_positives_by_labels_need_labels(records, tmp_path):
+    blind = [made | {"dr_grade": None, "is_gc": None} for made in rows(20, side=32)]
+    write_records(tmp_path / "blind", blind, {"kind": "blind"})
+    config = SHORT.model_copy(update={"positives": "labels"})
+    with pytest.raises(
+        UserError, match=r"positives=labels: .* tells no disease and no finding of any picture"
+    ):
+        train(config, tmp_path / "blind", tmp_path / "run")
+    with pytest.raises(UserError, match=r"ordinal=0\.5: .* tells no dr_grade"):
+        train(SHORT.model_copy(update={"ordinal": 0.5}), tmp_path / "blind", tmp_path / "other")
+
+
+def test_a_locked_tower_stays_as_it_was(run, records, tmp_path):
+    """Its batch norms too; the checkpoint names the file that it came from."""
+    start = Initial(image=run / "ckpt.pt", freeze=("image",))
+    train(SHORT.model_copy(update={"initial": start, "images": 48}), records, tmp_path / "locked")
+    before, after = weights(run), weights(tmp_path / "locked")
+    assert all(torch.equal(after[name], before[name]) for name in before if name.startswith("visual."))
+    assert not torch.equal(after["text_projection"], before["text_projection"])
+    head = embed.load_checkpoint(tmp_path / "locked" / "ckpt.pt")[1]
+    assert head["initial"] == {"image": sha256(run / "ckpt.pt")}
+
+
+def test_the_doctor_tells_a_collapsed_tower_from_one_that_is_not():
+    drawn = torch.nn.functional.normalize(
+        torch.randn(9, 8, generator=torch.Generator().manual_seed(0)), dim=1
+    )
+    apart, same = drawn.numpy(), drawn[:1].repeat(9, 1).numpy()
+    texts, pictures, temperature = doctor.examine(same, apart, 14.0)
+    assert not texts.healthy and "cosine 1.000 on average" in texts.line and "collapsed" in texts.line
+    assert pictures.healthy and temperature.healthy
+    mean = np.mean([apart[i] @ apart[j] for i in range(9) for j in range(i)])
+    assert pictures.measured["mean"] == pytest.approx(mean, abs=1e-6)
+    assert [doctor.examine(apart, apart, scale)[2].healthy for scale in (1.0, 14.0, 100.0, 500.0)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_clip_doctor_says_what_is_wrong_with_a_checkpoint(run, tmp_path):
+    """A text tower that says the same of everything, and weights that are no numbers."""
+    found = {each.name: each for each in doctor.checkup(run / "ckpt.pt")}
+    assert set(found) == {"weights", "texts", "pictures", "temperature"} and found["weights"].healthy
+    content = torch.load(run / "ckpt.pt", weights_only=True)
+    content["weights"]["text_projection"] *= 0
+    content["weights"]["text_projection"][:, 0] = (
+        content["weights"]["bert.embeddings.LayerNorm.bias"] * 0 + 1e-3
+    )
+    content["weights"]["bert.encoder.layer.0.output.LayerNorm.weight"] *= 0
+    content["weights"]["bert.encoder.layer.0.output.LayerNorm.bias"] += 1
+    torch.save(content, tmp_path / "mute.pt")
+    result = CliRunner().invoke(app, ["doctor", str(tmp_path / "mute.pt")])
+    assert result.exit_code == 3
+    assert "SICK texts: cosine 1.000" in result.stdout
+    content["weights"]["logit_scale"] *= float("nan")
+    torch.save(content, tmp_path / "nan.pt")
+    result = CliRunner().invoke(app, ["doctor", str(tmp_path / "nan.pt")])
+    assert result.exit_code == 3
+    assert (
+        result.stdout
+        == "SICK weights: not a number in logit_scale; take an earlier checkpoint, train with less lr\n"
+    )

@@ -8,6 +8,7 @@ from clip.encoders import ClipConfig
 from clip.training import batches
 from clip.training.augment import Augment
 from clip.training.decoding import Decode
+from clip.training.initial import Initial
 from clip.training.masking import Masking
 from clip.training.views import Relation
 from synth.base.config import Config
@@ -35,6 +36,8 @@ class TrainConfig(Config):
 
     model: ClipConfig = ClipConfig()
     """Architecture and input."""
+    initial: Initial = Initial()
+    """What the towers start from, and which of them stay as they are."""
     caption: batches.Language = "zh"
     """Language of the captions; `both` draws one per image and epoch."""
     loss: Literal["infonce", "siglip", "multi-positive", "multi-positive-siglip"] = "infonce"

@@ -4,14 +4,14 @@ A loss is added in three places: what it needs of a forward pass becomes an entr
 of a whole batch an entry of `named_losses`, what it counts a field of `Weights`.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from clip import losses
 from clip.encoders import build, standardise
-from clip.training import masking, views
+from clip.training import initial, masking, views
 from clip.training.caching import Features
 from clip.training.config import TrainConfig
 
@@ -28,15 +28,25 @@ class Targets(NamedTuple):
 
 
 class Learner(nn.Module):
-    """A CLIP, and what only its training needs; its weights depend on `config.model` and `config.seed` alone."""
+    """A CLIP, and what only its training needs; it starts from `config.model`, `config.initial` and `config.seed` alone."""
 
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
         sigmoid = config.loss.endswith("siglip")
         model = config.model.model_copy(update={"bias": True}) if sigmoid else config.model
         self.clip = build(model, config.seed)
+        self.initial = config.initial
+        initial.start(config.initial, self.clip)
+        self.train()
         if config.weights.reconstruction:
             self.decoder = masking.build(self.clip.visual, config.masking, config.seed)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set everything to training but frozen towers, or everything to evaluation."""
+        super().train(mode)
+        if mode:
+            initial.keep_still(self.initial, self.clip)
+        return self
 
     def forward(self, pictures: Tensor, tokens: Tensor, others: dict[str, Tensor] | None = None) -> Features:
         """What the losses need of (B, 3, S, S) pictures in [0, 1] and their (B, L) tokens.

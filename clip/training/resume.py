@@ -13,15 +13,12 @@ from synth.base import checkpoint
 STATE_FORMAT, STATE_VERSION = "visionclip-clip-training", 2
 
 
-def save(
-    run: Path, learner: Learner, optimizer: Any, config: dict[str, Any], source: str, images: int
-) -> None:
-    """Write the checkpoint for everyone, the CLIP alone, then what resumes the run.
+def save(run: Path, learner: Learner, optimizer: Any, told: dict[str, Any], images: int) -> None:
+    """Write the checkpoint for everyone, the CLIP alone with what is `told` of its training, then what resumes the run.
 
     In this order a kill between the two costs nothing: at the end of a run the checkpoint is all that counts,
     and before, it is written again.
     """
-    facts = {"config": config, "data": source, "images": images}
     weights, everything = (
         {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
         for module in (learner.clip, learner)
@@ -29,7 +26,7 @@ def save(
     state = checkpoint.header(
         STATE_FORMAT, STATE_VERSION, images=images, weights=everything, optimizer=optimizer.state_dict()
     )
-    checkpoint.save(run / "ckpt.pt", embed.header(learner.clip, **facts) | {"weights": weights})
+    checkpoint.save(run / "ckpt.pt", embed.header(learner.clip, **told, images=images) | {"weights": weights})
     checkpoint.save(run / "state.pt", state)
 
 

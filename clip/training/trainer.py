@@ -1,19 +1,17 @@
 """One loop that trains a CLIP; repeated, it goes on from where it was, to the same weights."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from itertools import islice
 from math import cos, isfinite, pi
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from clip import embed
 from clip.encoders import LOG_SCALE_LIMITS
-from clip.training import batches, caching, decoding, hardware, inputs, objective, resume, validation, views
+from clip.training import batches, caching, hardware, initial, inputs, objective, resume, validation, walk
 from clip.training.augment import augment
 from clip.training.config import TrainConfig
 from synth.base import runs
@@ -32,8 +30,8 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
     and `run/cache/` stand only while training is under way.  Returns the path of the checkpoint.
     """
     accelerator = hardware.accelerator(config, run)
-    source, path = inputs.opened(data).fingerprint, run / "ckpt.pt"
-    wanted = {"config": config.model_dump(mode="json"), "data": source}
+    path, wanted = run / "ckpt.pt", {"config": config.model_dump(mode="json")}
+    wanted |= {"data": inputs.opened(data).fingerprint, "initial": initial.provenance(config.initial)}
     with accelerator.main_process_first():
         runs.claim(run, "config.json", wanted, "run", free=_FREE)
     if path.exists() and embed.load_checkpoint(path)[1]["images"] >= config.images:
@@ -41,16 +39,12 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
             resume.clear(run)
         return path
     with accelerator.main_process_first():
-        loading = (run / "cache", config.decode, config.workers)
-        pairs = batches.load(data, "train", config.model, config.caption, *loading)
-        people = views.load(data, "train", config.relations) if config.weights.image_image else None
-        pairs = pairs._replace(people=people, whole=config.weights.reconstruction > 0)
-        held_out = validation.held_out(config, data, run)
-    learner = objective.Learner(config)
-    learner.to(memory_format=torch.channels_last)  # a quarter faster on the CPU
+        pairs, held_out = walk.pairs(config, data, run), validation.held_out(config, data, run)
+    learner = objective.Learner(config).to(memory_format=torch.channels_last)  # a quarter faster on the CPU
     if config.gradient_checkpointing:
         hardware.checkpoint_towers(learner.clip)
-    optimizer = torch.optim.AdamW(_groups(learner, config), lr=config.lr, betas=config.betas, eps=config.eps)
+    groups = initial.groups(config.initial, learner, learner.clip, config.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)
     images = resume.load(run, learner, optimizer)
     model, optimizer = accelerator.prepare(learner, optimizer)
     accelerator.init_trackers("visionclip")
@@ -58,16 +52,15 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
         runs.rewind_metrics(run / "metrics.jsonl", images)
     total = -(-config.images // config.batch) * config.batch
     share = config.batch // accelerator.num_processes
-    steps = _steps(
-        config, pairs, range(images + accelerator.process_index * share, total, config.batch), share
-    )
+    mine = range(images + accelerator.process_index * share, total, config.batch)
+    steps = walk.steps(config, pairs, mine, share)
     history: list[dict[str, Tensor]] = []
     since = time.monotonic()
     bar = runs.progress("clip train", total, images)
 
     while images < total:
         for group in optimizer.param_groups:
-            group["lr"] = rate(config, images + config.batch)
+            group["lr"] = group["scale"] * rate(config, images + config.batch)
 
         starts, parts = zip(*next(steps), strict=True)
         targets = _targets(parts, accelerator.device)
@@ -89,7 +82,7 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
                 line |= {"scale": learner.clip.logit_scale.exp().item()}
                 line |= validation.validate(config, learner, held_out, images)
                 runs.append_metrics(run / "metrics.jsonl", **line, seconds=round(time.monotonic() - since, 2))
-                resume.save(run, learner, optimizer, wanted["config"], source, images)
+                resume.save(run, learner, optimizer, wanted, images)
                 accelerator.log(hardware.flat(line), step=images)
                 bar.set_postfix(loss=f"{line['loss']:.3f}")
             accelerator.wait_for_everyone()
@@ -100,27 +93,6 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
     if accelerator.is_main_process:
         resume.clear(run)
     return path
-
-
-def _steps(
-    config: TrainConfig, pairs: batches.Pairs, firsts: range, share: int
-) -> Iterator[list[tuple[int, batches.Batch]]]:
-    """For the steps of which this process has `share` pairs from position `firsts` on: the parts, and where each starts."""
-    width = config.micro_batch or share
-    spans = (
-        range(at, min(at + width, first + share))
-        for first in firsts
-        for at in range(first, first + share, width)
-    )
-    # A mapped file needs nobody to read ahead.
-    workers = config.workers if config.decode == "always" else 0
-    walk = decoding.in_turn(partial(_part, pairs, config.seed), spans, workers)
-    while parts := list(islice(walk, len(range(0, share, width)))):
-        yield parts
-
-
-def _part(pairs: batches.Pairs, seed: int, span: range) -> tuple[int, batches.Batch]:
-    return span.start, batches.batch(pairs, seed, span.start, len(span))
 
 
 def _means(
@@ -183,12 +155,3 @@ def _loss(
     value = objective.total(config, found)
     named = {f"loss_{name}": loss.detach() for name, loss in found.items()} if len(found) > 1 else {}
     return value, {"loss": value.detach(), **named}
-
-
-def _groups(module: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """AdamW's parameters, with decay and without."""
-    parameters = list(module.parameters())
-    return [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
