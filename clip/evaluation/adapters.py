@@ -96,11 +96,14 @@ class ClipAdapter(NamedTuple):
 def clip_adapter(
     text: Text, features: np.ndarray, truth: np.ndarray, ratio: float, steps: int, lr: float, seed: int
 ) -> ClipAdapter:
-    """CLIP-Adapter trained on (S, D) shots by cross-entropy; AdamW with a cosine, whole batches."""
+    """CLIP-Adapter trained on (S, D) shots by cross-entropy; AdamW with a cosine, whole batches.
+
+    W2 starts at zero, unlike the authors', so that training sets out from the zero-shot classifier.
+    """
     generator = torch.Generator().manual_seed(seed)
     wide, narrow = features.shape[1], max(1, features.shape[1] // 4)
     first = nn.Parameter(torch.randn(wide, narrow, generator=generator) * (2 / wide) ** 0.5)
-    second = nn.Parameter(torch.randn(narrow, wide, generator=generator) * narrow**-0.5)
+    second = nn.Parameter(torch.zeros(narrow, wide))
     seen, target = torch.from_numpy(features).float(), torch.from_numpy(truth)
     prototypes = torch.from_numpy(text.prototypes).float()
 
