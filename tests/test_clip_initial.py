@@ -323,3 +323,30 @@ def test_files_are_told_by_their_content(tmp_path):
     file.write_bytes(b"abc")
     said = initial.provenance(Initial(image=file))
     assert said == {"image": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}
+
+
+# In training
+
+
+def test_training_leaves_a_frozen_tower_as_it_was_to_the_bit(tmp_path):
+    """Norms of the image tower too, which training would move."""
+    from pictures import folder
+
+    from clip import embed
+    from clip.training.config import TrainConfig
+    from clip.training.trainer import train
+
+    records, file = folder(tmp_path / "records", 40), tmp_path / "cn.pt"
+    torch.save({"state_dict": chinese(THEIR_RESNET).state_dict()}, file)
+    chosen = Initial(image=file, freeze=("image",), layer_decay=0.5)
+    settings: dict[str, Any] = {"model": config(RESNET), "initial": chosen, "batch": 8, "warmup": 8}
+    trained = train(TrainConfig(**settings, images=32, save_every=16), records, tmp_path / "run")
+    model, head = embed.load_checkpoint(trained)
+    start = build(config(RESNET), seed=0)
+    initial.start(chosen, start)
+    after, before = model.state_dict(), start.state_dict()
+    assert all(
+        torch.equal(value, before[name]) for name, value in after.items() if name.startswith("visual.")
+    )
+    assert not torch.equal(after["text_projection"], before["text_projection"])
+    assert head["initial"] == initial.provenance(chosen)
