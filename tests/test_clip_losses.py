@@ -20,6 +20,7 @@ from torch.multiprocessing.spawn import spawn
 
 from clip import losses
 from clip.encoders import ClipConfig, ImageTower, TextTower
+from clip.exporting import cn_clip
 from clip.training import caching, objective
 from clip.training.config import TrainConfig
 from clip.training.labels import COLUMNS, label_sets
@@ -310,3 +311,15 @@ def test_two_processes_with_cached_gradients_train_what_one_does(records, tmp_pa
     ends = [checkpoint.load(tmp_path / name / "ckpt.pt")["weights"] for name in ("one", "two")]
     first, second = (torch.cat([w.flatten() for w in each.values()]) for each in ends)
     assert float((first - second).norm() / first.norm()) < 1e-3  # Adam makes whole steps out of rounding
+
+
+def test_a_bias_is_there_only_for_the_sigmoid_and_chinese_clip_never_sees_it():
+    """Chinese-CLIP's loader refuses names that it does not know."""
+    with_bias, without = (
+        objective.Learner(TrainConfig(model=LIVELY, loss=loss)).clip for loss in ("siglip", "infonce")
+    )
+    assert with_bias.logit_bias is not None and with_bias.logit_bias.item() == -10
+    assert without.logit_bias is None
+    assert set(cn_clip.cn_clip_weights(with_bias)) == set(cn_clip.cn_clip_weights(without))
+    back = cn_clip.ours(with_bias.config, cn_clip.cn_clip_weights(with_bias), "here")
+    assert back.logit_bias is None and torch.equal(back.text_projection, with_bias.text_projection)
