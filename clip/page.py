@@ -19,6 +19,7 @@ NOTICE = (
     "仅供研究，不能用于诊断。照片不会离开本机。",
     "For research only, not for diagnosis. The photograph does not leave this machine.",
 )
+_PROMPTS = {"zh": "中文提示", "en": "English prompts"}
 _POLICY = "; ".join(
     (
         "default-src 'self' data: blob:",
@@ -54,7 +55,7 @@ def table(findings: list[dict[str, Any]]) -> str:
             f'<div class="finding{" low" if p < 0.5 else ""}" data-key="{row["key"]}">'
             f"<div><b>{escape(row['zh'])}</b> <i>{escape(row['en'])}</i></div>"
             f'<div class="bar"><div style="width:{100 * p:.0f}%"></div></div><span>{100 * p:.0f} %</span>'
-            f'<div class="languages">中文提示 {100 * each["zh"]:.0f} % · English prompts {100 * each["en"]:.0f} %</div></div>'
+            f'<div class="languages">{" · ".join(f"{_PROMPTS[lang]} {100 * each[lang]:.0f} %" for lang in each)}</div></div>'
         )
     return f'<div id="findings">{"".join(rows)}</div>'
 
@@ -68,14 +69,6 @@ def build(reader: Reader) -> Any:
     """The page, as a `gradio.Blocks`."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio as gr
-
-    class Upload(gr.Image):
-        """An image whose file is handed on unopened: what is no picture, `photographs.read` refuses in words."""
-
-        is_template = True
-
-        def preprocess(self, payload: Any) -> str | None:
-            return payload and payload.path
 
     def read(path: str | None):
         """Findings at once, then their saliency, which takes a hundred photographs."""
@@ -104,7 +97,7 @@ def build(reader: Reader) -> Any:
         kept = gr.State()
         with gr.Row(equal_height=False):
             with gr.Column(scale=5):
-                photo = Upload(
+                photo = gr.Image(
                     type="filepath", sources=["upload", "clipboard"], height=330,
                     label="照片 photograph", elem_id="photograph", buttons=[],
                 )  # fmt: skip
@@ -120,6 +113,8 @@ def build(reader: Reader) -> Any:
                 gr.Markdown(
                     f"各项均与正常眼底相比；依据由遮挡法得出。Each against a normal fundus; evidence by {saliency.METHOD}."
                 )
+        # The file is handed on unopened: what is no picture, `photographs.read` refuses in words.
+        photo.preprocess = lambda payload: payload and payload.path  # type: ignore[method-assign]
         photo.change(read, photo, [answer, kept, shown, finding], api_name="read")
         finding.input(choose, [kept, finding], shown, api_name="choose")
     return page

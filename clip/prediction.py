@@ -29,6 +29,8 @@ class Reader:
 
     def __init__(self, model: CLIP) -> None:
         self.model = model.to(embed.device()).eval()
+        read = getattr(model.config, "languages", ("zh", "en"))  # somebody else's may read only one
+        self.languages = [lang for lang in ("zh", "en") if lang in read or not read]
         tasks = prompts.tasks("diseases")
         terms = {term.key: term for term in (DR, *DISEASES)}
         self.terms: list[Term] = [terms[DR.key if name == "dr" else name] for name in tasks]
@@ -42,8 +44,8 @@ class Reader:
         }
         number = {texts: k for k, texts in enumerate(worded)}  # most tasks share what they call normal
         classes, scale = list(worded.values()), self.model.logit_scale.exp().item()
-        vectors = {lang: zeroshot.prototypes(self.model, classes, lang, "clip") for lang in ("zh", "en")}
-        means = (vectors["zh"] + vectors["en"]) / 2
+        vectors = {lang: zeroshot.prototypes(self.model, classes, lang, "clip") for lang in self.languages}
+        means = np.mean([*vectors.values()], axis=0)
         vectors["both"] = means / np.linalg.norm(means, axis=1, keepdims=True)
         return {
             lang: scale
@@ -58,11 +60,21 @@ class Reader:
             UserError: the picture is absent, damaged or too large.
         """
         data, preprocessing = photographs.read(path), self.model.config.preprocessing
-        larger = preprocessing.model_copy(update={"size": max(side, preprocessing.size)})
+        sizes = {key: getattr(preprocessing, key, None) for key in ("size", "resize")}  # ours has no resize
+        factor = max(1.0, side / preprocessing.size)
+        larger = preprocessing.model_copy(
+            update={key: round(size * factor) for key, size in sizes.items() if size}
+        )
         return Photograph(preprocessing(data, str(path)), larger(data, str(path)))
 
     def findings(self, square: np.ndarray, lang: Lang = "both") -> list[dict[str, Any]]:
-        """The diseases with their probabilities by the prompts of `lang`, and by those of each language alone."""
+        """The diseases with their probabilities by the prompts of `lang`, and by those of each language alone.
+
+        Raises:
+            UserError: the model does not read `lang`.
+        """
+        if lang not in self.axes:
+            raise UserError(f"--lang {lang}: this model reads {self.languages[0]} only; choose that, or both")
         seen = embed.pixels(self.model, square[None])[0].astype(float)
         probability = {one: 1 / (1 + np.exp(-axes @ seen)) for one, axes in self.axes.items()}
         return [
@@ -71,7 +83,7 @@ class Reader:
                 "zh": term.zh,
                 "en": term.en,
                 "probability": float(probability[lang][k]),
-                "by_language": {one: float(probability[one][k]) for one in ("zh", "en")},
+                "by_language": {one: float(probability[one][k]) for one in self.languages},
             }
             for k, term in enumerate(self.terms)
         ]
@@ -140,7 +152,7 @@ def wording(made: dict[str, Any]) -> str:
     """What `predict` found, in lines for people; the most probable first."""
     lines = [made["image"]]
     for row in sorted(made["diseases"], key=lambda row: -row["probability"]):
-        single = ", ".join(f"{lang} {row['by_language'][lang]:.3f}" for lang in ("zh", "en"))
+        single = ", ".join(f"{lang} {each:.3f}" for lang, each in row["by_language"].items())
         lines.append(f"{row['zh']} {row['en']}: {row['probability']:.3f} ({single})")
     if "saliency" in made:
         drawn = made["saliency"]

@@ -40,6 +40,9 @@ def to_huggingface(path: Path, out: Path) -> tuple[str, float]:
     Raises:
         UserError: the embeddings differ by more than `facts.TOLERANCE`.
     """
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # a folder is written in a moment
     model, head = embed.load_checkpoint(path)
     facts.write(out, model, path, head)
     try:
