@@ -141,7 +141,7 @@ def tune(
     place = embed.device()
     torch.manual_seed(seed)
     tuned = Tuned(adapted(model, mode, config.rank), classes).to(place)
-    optimizer = torch.optim.AdamW(_groups(config, tuned, mode))
+    optimizer = torch.optim.AdamW(_groups(config, tuned, mode), weight_decay=config.weight_decay)
     per_epoch = -(-len(train.rows) // config.batch)
     steps = config.epochs * per_epoch
     warmup = max(1, steps // 10)
@@ -232,21 +232,18 @@ def _groups(config: FinetuneConfig, tuned: Tuned, mode: Mode) -> list[dict[str, 
     """AdamW's parameters with their rates."""
     from timm.optim import param_groups_layer_decay  # type: ignore[reportPrivateImportUsage]
 
-    head = {
-        "params": list(tuned.head.parameters()),
-        "lr": config.head_lr,
-        "weight_decay": config.weight_decay,
-    }
+    head = {"params": list(tuned.head.parameters()), "lr": config.head_lr}
     tower = tuned.model.visual
     if mode == "lora":
-        added = [each for each in tower.parameters() if each.requires_grad]
-        return [head, {"params": added, "lr": config.lora_lr, "weight_decay": config.weight_decay}]
+        return [
+            head,
+            {"params": [each for each in tower.parameters() if each.requires_grad], "lr": config.lora_lr},
+        ]
     layers = param_groups_layer_decay(tower, config.weight_decay, layer_decay=config.layer_decay)
     return [head, *({"lr": config.lr * group.pop("lr_scale"), **group} for group in layers)]
 
 
 def _trained(tuned: Tuned) -> dict[str, Tensor]:
     """What training changes: weights that learn, and the statistics of norms."""
-    learning_too = {name for name, each in tuned.named_parameters() if each.requires_grad}
-    frozen = {name for name, _ in tuned.named_parameters()} - learning_too
+    frozen = {name for name, each in tuned.named_parameters() if not each.requires_grad}
     return {name: value for name, value in tuned.state_dict().items() if name not in frozen}
