@@ -127,10 +127,10 @@ def serve(reader: Reader, port: int | None = None, open_browser: bool = False, b
         UserError: the port is taken.
     """
     page = build(reader)
-    import gradio as gr
+    from gradio.themes import Base
     from starlette.middleware import Middleware
 
-    theme = gr.themes.Base(
+    theme = Base(
         primary_hue="orange",
         neutral_hue="slate",
         font=["system-ui", "Noto Sans CJK SC", "Microsoft YaHei", "sans-serif"],
