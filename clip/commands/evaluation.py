@@ -87,6 +87,8 @@ def evaluate(
         raise UserError(
             f"--benchmark {' '.join(benchmark)}: give --root DIR for each, and neither --data nor --split"
         )
+    if root and not benchmark:
+        raise UserError(f"--root {root[0]}: goes with --benchmark NAME; records are --data")
     if not benchmark and data is None:
         raise UserError("give --data RECORDS, or --benchmark NAME with --root DIR")
     module, settings = _settings(task, {"lang": lang, "aggregation": aggregation}, set)
