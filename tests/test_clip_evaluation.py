@@ -295,7 +295,9 @@ def test_bad_arguments_are_refused(checkpoint, records, tmp_path):
     assert "cannot answer 'fives'" in refusal(*base, "--data", records, "--prompts", "fives")
     assert "--split 'tests' is unknown" in refusal(*base, "--data", records, "--split", "tests")
     assert "give --data RECORDS, or --benchmark NAME" in refusal(*base)
-    assert f"--root {tmp_path}: goes with --benchmark" in refusal(*base, "--data", records, "--root", tmp_path)
+    assert f"--root {tmp_path}: goes with --benchmark" in refusal(
+        *base, "--data", records, "--root", tmp_path
+    )
     assert "give --root DIR" in refusal(*base, "--benchmark", "fives")
     assert "--benchmark 'fivs' is unknown; did you mean 'fives'?" in refusal(
         *base, "--benchmark", "fivs", "--root", tmp_path
