@@ -17,7 +17,7 @@ from clip.evaluation.retrieval import KS, RetrievalConfig, ranked, search
 from synth.base import checkpoint
 from synth.fundus.records import COLUMNS, read_table, write_records
 
-QUICK = RetrievalConfig(rounds=20)
+QUICK = RetrievalConfig(rounds=20, exchanges=99)
 
 
 def unit(rng: np.random.Generator, count: int, width: int = 8) -> np.ndarray:
@@ -103,6 +103,38 @@ def test_pictures_of_one_eye_are_sought_across_modalities_eyes_and_pictures():
     assert found["cfp-to-oct"]["without_pictures"]["chance"]["r1"] == pytest.approx(1 / 24)
     assert found["oct-fellow-eye"]["metrics"]["image"]["r1"]["value"] < 0.5
     assert found["oct-fellow-eye"]["without_pictures"]["chance"]["r1"] == pytest.approx(1 / 23)
+
+
+def test_people_who_stand_apart_are_not_taken_for_people_who_are_found():
+    """Of some people both kinds were taken, and all these pictures lie together, whoever is on them."""
+    rng, records = np.random.default_rng(4), eyes(10)
+    alone = [{"subject_id": f"q{i}", "eye_side": "left", "modality": "oct"} for i in range(100)]
+    vectors = np.concatenate([unit(rng, len(records)) + 3, unit(rng, len(alone)) - 3])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    seen = Photographs(vectors, table(*records, *alone))
+    [found] = [each for each in retrieval.paired(QUICK, seen) if each["name"] == "cfp-to-oct"]
+    assert found["without_pictures"]["chance"]["r1"] == pytest.approx(1 / 20)
+    assert found["exchanged"]["low"] < found["exchanged"]["value"] < found["exchanged"]["high"]
+    assert found["exchanged"]["people"] == 10
+
+
+def test_exchanged_people_reach_what_is_found_as_often_as_p_says():
+    """Without any likeness p is even; with some it is the least that so many exchanges can show."""
+    records, rng = eyes(15), np.random.default_rng(5)
+    unlike = [
+        [each["exchanged"]["p"] for each in retrieval.paired(QUICK, Photographs(unit(rng, len(records)), table(*records)))]
+        for _ in range(60)
+    ]  # fmt: skip
+    first = np.array(unlike)[:, 0]
+    assert 0.35 < first.mean() < 0.65 and (first <= 0.05).mean() < 0.15
+    own = {(f"p{i}", side): unit(rng, 1)[0] for i in range(15) for side in ("left", "right")}
+    near = np.stack([own[each["subject_id"], each["eye_side"]] for each in records]) + 0.2 * unit(
+        rng, len(records)
+    )
+    near /= np.linalg.norm(near, axis=1, keepdims=True)
+    [found] = [each for each in retrieval.paired(QUICK, Photographs(near, table(*records)))
+               if each["name"] == "cfp-to-oct"]  # fmt: skip
+    assert found["exchanged"]["p"] == 1 / 100
 
 
 def test_an_eye_of_unknown_side_is_no_query_and_no_candidate():

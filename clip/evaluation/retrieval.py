@@ -15,11 +15,13 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from pydantic import PositiveInt
 from scipy.special import gammaln
 
 from clip import embed
 from clip.encoders import CLIP
 from clip.evaluation import photographs, report
+from clip.evaluation.exchange import exchanged
 from clip.evaluation.photographs import Judged, Photographs
 from synth.base import stats
 from synth.base.errors import UserError
@@ -35,6 +37,8 @@ class RetrievalConfig(Judged):
 
     lang: Literal["zh", "en", "both"] = "both"
     """Of the captions; `both` reports Chinese and English."""
+    exchanges: PositiveInt = 999
+    """Of people among the candidates of another picture: what p values are counted from."""
 
 
 class Found(NamedTuple):
@@ -100,32 +104,40 @@ def captioned(config: RetrievalConfig, model: CLIP, seen: Photographs) -> Iterat
 
 
 def paired(config: RetrievalConfig, seen: Photographs) -> Iterator[dict[str, Any]]:
-    """Image to image between two pictures of one person: other modalities, the fellow eye, the same eye again."""
+    """Image to image between two pictures of one person: other modalities, the fellow eye, the same eye again.
+
+    Candidates are what belongs to some query, so that people of whom both were taken are not told from the others.
+    """
     columns = seen.table.select(["subject_id", "eye_side", "modality"]).to_pydict()
     people, side, kind = (np.array(column, dtype=object) for column in columns.values())
     whole = np.array([None not in each for each in zip(side, kind, strict=True)], dtype=bool)
     person = np.unique(columns["subject_id"], return_inverse=True)[1] if len(people) else people
+    eye = 2 * person + (side == "right")
     kinds = sorted({each for each in kind[whole]})
     pairs = [(f"{a}-to-{b}", f"the same eye, from {a} to {b}", a, b, True) for a, b in permutations(kinds, 2)]
     pairs += [(f"{a}-fellow-eye", f"the fellow eye, {a}", a, a, False) for a in kinds]
     pairs += [(f"{a}-same-eye", f"another picture of the same eye, {a}", a, a, True) for a in kinds]
     for name, title, a, b, same in pairs:
+        wanted = eye if same else eye ^ 1
         queries, gallery = np.flatnonzero(whole & (kind == a)), np.flatnonzero(whole & (kind == b))
-
-        def belongs(q: slice, of=queries, to=gallery, same=same) -> np.ndarray:
-            one, eye = person[of[q], None] == person[to], side[of[q], None] == side[to]
-            return one & (eye == same) & (of[q, None] != to)
-
-        def out(q: slice, of=queries, to=gallery, same=same) -> np.ndarray:
-            # Another picture of the very eye would stand before its fellow.
-            one, eye = person[of[q], None] == person[to], side[of[q], None] == side[to]
-            return (of[q, None] == to) | (one & eye if not same else False)
-
-        right = search(seen.embeddings[queries], seen.embeddings[gallery], belongs, out)
-        kept = np.isfinite(right.hits[:, 0])
-        if kept.sum() >= config.least:
-            rows = {"image": (Found(*(values[kept] for values in right)), queries[kept])}
-            yield _result(config, name, title, seen.table, rows, int((~kept).sum()))
+        out = queries[:, None] == gallery
+        if not same:  # another picture of the very eye would stand before its fellow
+            out |= eye[queries][:, None] == eye[gallery]
+        belongs = (wanted[queries][:, None] == eye[gallery]) & ~out
+        asked, to = belongs.any(axis=1), belongs.any(axis=0)
+        queries, gallery, left_out = queries[asked], gallery[to], int((~asked).sum())
+        if len(queries) < config.least:
+            continue
+        belongs, out = belongs[np.ix_(asked, to)], out[np.ix_(asked, to)]
+        vectors = seen.embeddings[queries], seen.embeddings[gallery]
+        found = search(*vectors, lambda q, right=belongs: right[q], lambda q, gone=out: gone[q])
+        made = _result(config, name, title, seen.table, {"image": (found, queries)}, left_out)
+        swap = exchanged(*vectors, wanted[queries], eye[gallery], out, config.exchanges, config.seed)
+        made["source"] += (
+            f"; candidates are what belongs to some query.  An eye's own pictures stand before {swap['value']:.3f} of the candidates, "
+            f"with people exchanged {swap['low']:.3f} to {swap['high']:.3f}: p = {swap['p']:.3g} of {swap['exchanges']} exchanges"
+        )
+        yield made | {"exchanged": swap}
 
 
 def search(
