@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clip.prompts import NORMAL
 from synth.fundus.captions import write
 from synth.fundus.images import encode
 from synth.fundus.records import Row, row, write_records
@@ -47,4 +48,15 @@ def rows(count: int, seed: int = 0, side: int = 64) -> list[Row]:
 def folder(path: Path, count: int = 40, seed: int = 0, shares: tuple[int, int, int] = (8, 1, 1)) -> Path:
     """A folder of `count` drawn records."""
     write_records(path, rows(count, seed), {"kind": "drawn", "count": count, "seed": seed}, shares)
+    return path
+
+
+def write_wide_or_normal(path: Path, count: int) -> Path:
+    """Records of discs that are wide in glaucoma; all else is normal, and captions say so and nothing else."""
+    said = []
+    for i, made in enumerate(rows(count, side=32)):
+        labels = NORMAL | {"is_gc": made["is_gc"]}
+        told = {f"caption_{lang}": write(labels, lang, i) for lang in ("zh", "en")}
+        said.append(made | labels | told)
+    write_records(path, said, {"kind": "wide or normal"})
     return path

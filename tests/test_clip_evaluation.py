@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from pictures import drawn, folder, rows
+from pictures import drawn, folder, write_wide_or_normal
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 from typer.testing import CliRunner
 
@@ -23,7 +23,7 @@ from clip.training.trainer import train
 from synth.fundus import captions
 from synth.fundus.images import Preprocessing, encode
 from synth.fundus.pictures import Pictures
-from synth.fundus.records import COLUMNS, SPLITS, read_table, write_records
+from synth.fundus.records import COLUMNS, SPLITS, read_table
 
 MODEL = ClipConfig(
     image=ImageTower(layers=(1, 1, 1, 1), width=8),
@@ -45,15 +45,7 @@ LEARN = TrainConfig(
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory) -> Path:
-    """Discs that are wide in glaucoma, and captions that say so and nothing else; the rest are normal."""
-    path = tmp_path_factory.mktemp("clip") / "records"
-    said = []
-    for i, made in enumerate(rows(200, side=32)):
-        labels = dict(prompts.NORMAL) | {"is_gc": made["is_gc"]}
-        told = {f"caption_{lang}": captions.write(labels, lang, i) for lang in ("zh", "en")}
-        said.append(made | labels | told)
-    write_records(path, said, {"kind": "wide or normal"})
-    return path
+    return write_wide_or_normal(tmp_path_factory.mktemp("clip") / "records", 200)
 
 
 @pytest.fixture(scope="module")

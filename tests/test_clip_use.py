@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pictures import drawn, rows
+from pictures import drawn, write_wide_or_normal
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -18,9 +18,7 @@ from clip.training.config import TrainConfig
 from clip.training.trainer import train
 from synth.base import checkpoint
 from synth.base.errors import UserError
-from synth.fundus import captions
 from synth.fundus.images import Preprocessing, encode
-from synth.fundus.records import write_records
 
 TEXT = TextTower(layers=1, width=32, heads=2, feedforward=64, positions=64)
 MODEL = ClipConfig(
@@ -41,15 +39,7 @@ VIT = MODEL.model_copy(
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory) -> Path:
-    """Discs that are wide in glaucoma; all else is normal, and captions say so."""
-    path = tmp_path_factory.mktemp("use") / "records"
-    said = []
-    for i, made in enumerate(rows(160, side=32)):
-        labels = dict(prompts.NORMAL) | {"is_gc": made["is_gc"]}
-        told = {f"caption_{lang}": captions.write(labels, lang, i) for lang in ("zh", "en")}
-        said.append(made | labels | told)
-    write_records(path, said, {"kind": "wide or normal"})
-    return path
+    return write_wide_or_normal(tmp_path_factory.mktemp("use") / "records", 160)
 
 
 @pytest.fixture(scope="module")
