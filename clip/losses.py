@@ -28,9 +28,10 @@ def multi_positive(seen: Tensor, read: Tensor, scale: Tensor, right: Tensor) -> 
 
         L = (CE(s v t', P) + CE(s t v', P)) / 2,   P_ij = w_ij / sum_k w_ik
 
-    Yang et al. 2022 (2204.03610, UniCL), eqs. 2 to 4, with means for sums and weights for equal classes.  Captions of
-    diagnoses repeat: plain InfoNCE would push pictures of one disease from each other's equal texts.  Where w is
-    the identity it equals `infonce`.
+    Yang et al. 2022 (2204.03610, UniCL), eqs. 2 to 4, with means for sums and weights for equal classes.  Where w is
+    the identity it equals `infonce`.  So it does, value and gradients, where w is 1 for equal strings and 0 for others:
+    equal strings have equal products with a picture, and an even target over them costs what one of them does.  What it
+    adds is that different wordings, languages or overlapping labels may be right.
 
     Args:
         seen, read, scale: as for `infonce`.

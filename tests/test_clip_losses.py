@@ -204,6 +204,23 @@ def test_the_identity_makes_plain_losses_of_those_with_several_positives():
     )
 
 
+def test_equal_strings_are_no_false_negatives_of_plain_infonce():
+    seen, texts = embeddings(24)
+    meaning = torch.arange(24) % 5
+    leaves = [each.detach().requires_grad_() for each in (seen, texts[:5], torch.tensor(20.0))]
+
+    def both(worded: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        def of(loss: Any, *more: Tensor) -> list[Tensor]:
+            return gradients(loss(leaves[0], leaves[1][worded], leaves[2], *more), *leaves)
+
+        return of(losses.infonce), of(losses.multi_positive, losses.same(meaning))
+
+    for one, other in zip(*both(meaning), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+    other_words = torch.arange(24) % 10 // 2  # the same five texts, given to other meanings
+    assert abs(both(other_words)[0][0] - both(other_words)[1][0]) > 1e-2
+
+
 def test_unknown_labels_are_not_absent_ones(tmp_path):
     made = rows(4, side=32)
     made[0] |= {"dr_grade": None, "findings": None}

@@ -1,75 +1,98 @@
-"""Compare two ways to train an encoder: zero-shot results of several seeds of each, paired by seed and by patient.
+"""Judge the encoders of `encoders.sh` zero-shot, and compare two arms by seed and by patient.
 
-    python examples/odir/compare.py --first runs/multi-*/ckpt.pt --second runs/infonce-*/ckpt.pt \
-        --data records/odir --data records/hygd --tasks odir,glaucoma
+    python examples/odir/compare.py OUT/encoders --data OUT/records/odir --data OUT/records/hygd \
+        --compare synthetic-multi:synthetic-infonce --compare synthetic-multi/zh:synthetic-multi/en
 
-Prints one row per set and task, then the mean over them: both values and their difference, as means over seeds.  An
-interval is of 2,000 samples that draw patients and seeds anew, the same ones for both sides: it covers other patients
-and, as far as so few seeds can, other seeds.  The last line is JSON.
+An arm is all runs `ARM-SEED`; `/zh` or `/en` is the language of its prompts, else the mean of both.  Prints each arm of a
+comparison and their difference and ratio, for every set and task and for the mean over those.  An interval is of
+2,000 samples that draw patients and seeds anew, the same ones for both sides: it covers other patients and, as far as so
+few seeds can, other seeds.  What an encoder scores is kept beside it in `zero-shot.npz`.  The last line is JSON.
 """
 
 import argparse
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from clip import embed, prompts
+from clip.encoders import CLIP
 from clip.evaluation import metrics, zeroshot
 from synth.base import stats
+from synth.base.config import fingerprint
 from synth.base.errors import UserError
-from synth.fundus.records import read_table
+from synth.base.runs import sha256
+from synth.fundus.records import data_fingerprint, read_table
 
 ROUNDS, LEAST = 2000, 5
-Values = dict[tuple[str, str], np.ndarray]
-"""(set, task) -> (1 + rounds,) values of one encoder over the same draws of patients; row 0 is the set as it is."""
+METRICS = ("balanced_accuracy", "macro_auc")
+Values = dict[str, np.ndarray]
+"""set/task/language/metric -> (1 + rounds,) values over the same draws of patients; row 0 is the set as it is."""
 
 
-def values(checkpoint: Path, folders: list[Path], tasks: list[str], lang: str, metric: str) -> Values:
-    """What one encoder scores on the test patients of every set."""
+def values(run: Path, folders: tuple[Path, ...], tasks: tuple[str, ...]) -> Values:
+    """What one encoder scores on the test patients of every set that has five of two classes of a task."""
+    checkpoint, kept = run / "ckpt.pt", run / "zero-shot.npz"
+    asked = fingerprint([sha256(checkpoint), data_fingerprint(*folders), tasks])
+    if kept.exists():
+        with np.load(kept) as stored:
+            if str(stored["asked"]) == asked:
+                return {name: stored[name] for name in stored.files if name != "asked"}
     model, found = embed.load_model(checkpoint), {}
     for folder in folders:
-        table, seen = read_table(folder, ["test"]), None
+        table, seen = read_table(folder, ["test"]), embed.images(model, folder, ["test"])
         for name in tasks:
-            task = prompts.tasks(name)[name]
-            number = task.classify(table)
-            sizes = np.bincount(number[number >= 0], minlength=len(task.classes))
-            kept = [k for k, size in enumerate(sizes) if size >= LEAST]
-            if len(kept) < 2:
-                continue
-            seen = embed.images(model, folder, ["test"]) if seen is None else seen
-            rows = np.flatnonzero(np.isin(number, kept))
-            truth = np.searchsorted(kept, number[rows])
-            classes = [list(task.classes.values())[k] for k in kept]
-            probability = zeroshot.classify(model, seen[rows], classes, lang, "clip")
-            people, whose = np.unique(
-                table["subject_id"].take(pa.array(rows)).to_pylist(), return_inverse=True
-            )
-            drawn = stats.draws(len(people), ROUNDS, 0)
-            score = metrics.statistics(truth, probability, task.ordinal)[metric]
-            found[folder.name, name] = stats.over(drawn, whose, score)
+            for lang in ("zh", "en", "both"):
+                for metric, value in _judge(model, table, seen, name, lang).items():
+                    found["/".join((folder.name, name, lang, metric))] = value
     if not found:
         raise UserError(f"--tasks {','.join(tasks)}: no set of --data can answer any of them")
+    np.savez(kept, asked=asked, **found)
     return found
 
 
-def over_seeds(arm: list[Values], key: tuple[str, str], chosen: np.ndarray) -> np.ndarray:
+def _judge(model: CLIP, table: pa.Table, seen: np.ndarray, name: str, lang: str) -> Values:
+    task = prompts.tasks(name)[name]
+    number = task.classify(table)
+    sizes = np.bincount(number[number >= 0], minlength=len(task.classes))
+    kept = np.flatnonzero(sizes >= LEAST)
+    if len(kept) < 2:
+        return {}
+    rows = np.flatnonzero(np.isin(number, kept))
+    truth = np.searchsorted(kept, number[rows])
+    classes = [list(task.classes.values())[k] for k in kept]
+    probability = zeroshot.classify(model, seen[rows], classes, lang, "clip")
+    people, whose = np.unique(table["subject_id"].take(pa.array(rows)).to_pylist(), return_inverse=True)
+    score = metrics.statistics(truth, probability, task.ordinal)
+    drawn = stats.draws(len(people), ROUNDS, 0)
+    return {metric: stats.over(drawn, whose, score[metric]) for metric in METRICS}
+
+
+def over_seeds(arm: list[Values], key: str, chosen: np.ndarray) -> np.ndarray:
     """(1 + rounds,) means over seeds; row 0 of all seeds, the others of the seeds (rounds, seeds) that were drawn."""
     table = np.stack([each[key] for each in arm])
     drawn = np.take_along_axis(table[:, 1:].T, chosen, axis=1).mean(axis=1)
     return np.concatenate([[table[:, 0].mean()], drawn])
 
 
-def compare(first: list[Values], second: list[Values]) -> dict[str, dict[str, dict[str, float]]]:
+def compare(
+    sides: tuple[list[Values], list[Values]], langs: tuple[str, str], metric: str
+) -> dict[str, dict[str, dict[str, float]]]:
     """Row -> side -> estimate; `mean` is over all sets and tasks."""
-    keys = [key for key in first[0] if key in second[0]]
-    chosen = np.random.default_rng(1).integers(0, len(first), (ROUNDS, len(first)))
-    sides = {key: tuple(over_seeds(arm, key, chosen) for arm in (first, second)) for key in keys}
-    rows = {f"{folder} {task}": sides[folder, task] for folder, task in keys}
-    rows["mean"] = tuple(np.mean([side[i] for side in sides.values()], axis=0) for i in (0, 1))
+    names = [key.rsplit("/", 2)[0] for key in sides[0][0] if key.endswith(f"/{langs[0]}/{metric}")]
+    seeds = len(sides[0])
+    chosen = np.random.default_rng(1).integers(0, seeds, (ROUNDS, seeds))
+    rows = {
+        name: tuple(
+            over_seeds(arm, f"{name}/{lang}/{metric}", chosen) for arm, lang in zip(sides, langs, strict=True)
+        )
+        for name in names
+    }
+    rows["mean"] = tuple(np.mean([side[i] for side in rows.values()], axis=0) for i in (0, 1))
     return {
-        name: {"first": _plain(a), "second": _plain(b), "difference": _plain(a - b)}
+        name: {"first": _plain(a), "second": _plain(b), "difference": _plain(a - b), "ratio": _plain(a / b)}
         for name, (a, b) in rows.items()
     }
 
@@ -83,38 +106,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--first", type=Path, nargs="+", required=True, help="checkpoints of one side, a seed each"
-    )
-    parser.add_argument("--second", type=Path, nargs="+", required=True, help="of the other, as many")
+    parser.add_argument("runs", type=Path, help="folder of the runs ARM-SEED")
     parser.add_argument(
         "--data", type=Path, action="append", required=True, help="records; their split 'test'"
     )
+    parser.add_argument("--compare", action="append", required=True, metavar="ARM[/LANG]:ARM[/LANG]")
     parser.add_argument(
         "--tasks", default="odir,myopia,cataract,is_gc,glaucoma", help="of clip eval --prompts"
     )
-    parser.add_argument("--lang", default="both", choices=["zh", "en", "both"])
-    parser.add_argument("--second-lang", choices=["zh", "en", "both"], help="another language for --second")
-    parser.add_argument("--metric", default="macro_auc", choices=["macro_auc", "balanced_accuracy"])
+    parser.add_argument("--metric", default="macro_auc", choices=METRICS)
     asked = parser.parse_args()
-    tasks, langs = asked.tasks.split(","), (asked.lang, asked.second_lang or asked.lang)
-    sides = [
-        [values(path, asked.data, tasks, lang, asked.metric) for path in paths]
-        for paths, lang in zip((asked.first, asked.second), langs, strict=True)
-    ]
-    if not sides[0] or len(sides[0]) != len(sides[1]):
-        raise UserError(
-            f"--first has {len(sides[0])} checkpoints, --second {len(sides[1])}: give as many, one or more"
-        )
-    found = compare(*sides)
-    for name, row in found.items():
-        cells = [f"{v['value']:+.3f} ({v['low']:+.3f} to {v['high']:+.3f})" for v in row.values()]
-        print(f"{name:24}" + "  ".join(cells))
-    print(
-        json.dumps(
-            {"asked": {k: str(v) for k, v in vars(asked).items()}, "seeds": len(sides[0]), "found": found}
-        )
-    )
+
+    @cache
+    def scored(arm: str) -> list[Values]:
+        runs = sorted(path.parent for path in asked.runs.glob(f"{arm}-[0-9]*/ckpt.pt"))
+        if not runs:
+            raise UserError(f"{asked.runs}: no runs {arm}-SEED with a ckpt.pt")
+        return [values(run, tuple(asked.data), tuple(asked.tasks.split(","))) for run in runs]
+
+    found = {}
+    for pair in asked.compare:
+        arms, langs = zip(*((*side.split("/"), "both")[:2] for side in pair.split(":")), strict=True)
+        sides = scored(arms[0]), scored(arms[1])
+        if len(sides[0]) != len(sides[1]):
+            raise UserError(
+                f"--compare {pair}: {len(sides[0])} seeds against {len(sides[1])}; train as many of both"
+            )
+        found[pair] = compare(sides, langs, asked.metric)
+        print(f"{pair}  {asked.metric}, {len(sides[0])} seeds")
+        for name, row in found[pair].items():
+            cells = [f"{v['value']:.3f} ({v['low']:.3f} to {v['high']:.3f})" for v in row.values()]
+            print(f"  {name:24}" + "  ".join(cells))
+    print(json.dumps({"metric": asked.metric, "tasks": asked.tasks, "found": found}))
 
 
 if __name__ == "__main__":
