@@ -24,7 +24,9 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,6 +41,7 @@ from torch import Tensor
 
 from synth import diffusion, pipeline
 from synth.base.config import check, fingerprint
+from synth.base.runs import atomic
 from synth.base.stats import estimate
 from synth.classifying.classifier import ClassifierConfig
 from synth.conditioning import UNKNOWN, codes
@@ -174,13 +177,12 @@ def worth(
         generator.unet, diffusion.jumps(), generator.conditioning, generator.space
     )
     told = codes(real.table)
-    pictures = {
-        "ddim, 50 steps": draw(stock, told, 50),
-        "ours, 20 steps": draw(generator, told, 20),
-        "student": draw(student, told, None),
-    }
-    made = {name: real._replace(pictures=p, name=fingerprint(name)) for name, p in pictures.items()}
-    told_by = {name: _taught(real, sample, columns, config, out / name) for name, sample in made.items()}
+    samplers = {"ddim, 50 steps": (stock, 50), "ours, 20 steps": (generator, 20), "student": (student, None)}
+    made, told_by = {}, {}
+    for name, (sampler, steps) in samplers.items():
+        drawn = fingerprint([name, real.name, _weights(sampler)])
+        made[name] = real._replace(pictures=_kept(out / f"{drawn}.npy", sampler, told, steps), name=drawn)
+        told_by[name] = _taught(real, made[name], columns, config, out / drawn)
     judge = utility.train(utility.arms(real, real, columns, config, False, out)[:1], 1)["real"][0]
     scores = {name: utility.scores(model, columns, test.pictures) for name, model in told_by.items()}
     scores["real photographs"] = utility.scores(judge, columns, test.pictures)
@@ -199,6 +201,19 @@ def worth(
     return {"pictures": len(told), "held out": len(test.pictures), "labels": len(columns), "of": found}
 
 
+def _kept(path: Path, generator: pipeline.FundusPipeline, told: np.ndarray, steps: int | None) -> np.ndarray:
+    """What `draw` gives, kept in a file: the longest part of this benchmark."""
+    if not path.exists():
+        with atomic(path) as half, half.open("wb") as file:
+            np.save(file, draw(generator, told, steps))
+    return np.load(path)
+
+
+def _weights(generator: pipeline.FundusPipeline) -> str:
+    parts = generator.unet.state_dict().items()
+    return fingerprint({name: sha256(value.numpy().tobytes()).hexdigest() for name, value in parts})
+
+
 def _taught(real: Sample, made: Sample, columns: list[int], config: ClassifierConfig, out: Path) -> Any:
     return utility.train(utility.arms(real, made, columns, config, False, out)[1:], 1)["synthetic"][0]
 
@@ -215,6 +230,9 @@ def main() -> None:
         "--data", type=Path, help="records with pictures and labels; without, only cost is measured"
     )
     parser.add_argument("--pictures", type=int, default=4000, help="at most so many are drawn by each")
+    parser.add_argument(
+        "--keep", type=Path, help="folder of pictures and classifiers, to go on from if repeated"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer steps, pictures and classifier steps")
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -232,10 +250,11 @@ def main() -> None:
     if asked.data:
         quick = {"images": 4096, "warmup": 256} if asked.quick else {}
         config = check(ClassifierConfig, {"preprocessing": known["preprocessing"], **quick}, "benchmark")
-        with TemporaryDirectory() as scratch:
-            found = worth(
-                generator, student, asked.data, config, 320 if asked.quick else asked.pictures, Path(scratch)
-            )
+        with nullcontext(asked.keep) if asked.keep else TemporaryDirectory() as folder:
+            out = Path(folder)
+            out.mkdir(parents=True, exist_ok=True)
+            most = 320 if asked.quick else asked.pictures
+            found = worth(generator, student, asked.data, config, most, out)
         for name, numbers in found["of"].items():
             shown = (
                 f"{key} {v['value']:.3g} ({v['low']:.3g} to {v['high']:.3g})" for key, v in numbers.items()
