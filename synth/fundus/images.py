@@ -136,14 +136,22 @@ def _hull(inside: np.ndarray) -> np.ndarray:
     return np.array(side(left, -1) + side(right, 1)[::-1], float)
 
 
+def window(inside: np.ndarray) -> tuple[int, int, int, int]:
+    """The square about a (H, W) field of view that `crop` shows: left, top, right, bottom; may reach beyond the picture."""
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    top, bottom, left, right = (int(edge) for edge in (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1))
+    side = max(bottom - top, right - left)
+    y, x = top - (side - (bottom - top)) // 2, left - (side - (right - left)) // 2
+    return x, y, x + side, y + side
+
+
 def crop(picture: np.ndarray) -> np.ndarray:
     """The field of view alone, on black, padded to a square about its centre: (S, S, 3) uint8."""
     inside = field_of_view(picture)
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    part = picture[top:bottom, left:right] * inside[top:bottom, left:right, None]
-    side = max(part.shape[:2])
-    square = np.zeros((side, side, 3), np.uint8)
-    y, x = (side - part.shape[0]) // 2, (side - part.shape[1]) // 2
+    left, top, right, bottom = window(inside)
+    seen = np.s_[max(top, 0) : bottom, max(left, 0) : right]
+    part = picture[seen] * inside[seen][..., None]
+    square = np.zeros((bottom - top, right - left, 3), np.uint8)
+    y, x = max(-top, 0), max(-left, 0)
     square[y : y + part.shape[0], x : x + part.shape[1]] = part
     return square
