@@ -88,6 +88,14 @@ def test_the_rows_that_see_no_picture_are_those_of_sklearn():
     assert rows["kappa"] == pytest.approx(cohen_kappa_score(truth, said, weights="quadratic"))
 
 
+def test_numbers_that_nobody_looked_up_are_unknown():
+    """A remembered number that is wrong would refuse a set that is whole."""
+    for name, benchmark in benchmarks.every().items():
+        assert "remembered" not in benchmark.counted, name
+        if benchmark.counted.startswith("not looked up"):
+            assert {benchmark.n, *(held.n for held in (benchmark.classes or {}).values())} == {None}, name
+
+
 def test_the_ledger_names_benchmarks_that_are_there_and_keeps_unknown_apart_from_no():
     for baseline in benchmarks.ledger().values():
         assert set(baseline.benchmarks) <= set(benchmarks.every())

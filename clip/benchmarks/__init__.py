@@ -1,6 +1,7 @@
 """Published benchmarks as data: what each holds, which prompts ask about it, under which licence, and who has learnt from it.
 
-One YAML file a benchmark; `leaks.yaml` is the ledger of baselines.  Facts that nobody published are null.  Where the
+One YAML file a benchmark; `leaks.yaml` is the ledger of baselines.  Facts that are not known are null, and
+`counted` says where numbers come from or why there are none.  Where the
 sets themselves lie, and how they are read, is `clip.benchmarks.opening`.
 """
 
@@ -59,8 +60,8 @@ class Benchmark(Config):
     """Pictures."""
     questions: PositiveInt | None = None
     """Of a set of questions."""
-    counted: str | None
-    """Where the numbers come from."""
+    counted: str
+    """Where the numbers come from, or why there are none."""
     classes: dict[str, Held] | None
     """By the names that the tasks have; null where they were not published."""
 

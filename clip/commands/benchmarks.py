@@ -41,11 +41,11 @@ def _lines(told: dict[str, Any]) -> list[str]:
         ("licence", told["licence"] or "not stated"),
         ("get it", told["get"] or "not public"),
         ("protocol", told["protocol"]),
+        ("pictures", f"{told['n'] or 'unknown'} ({told['counted']})"),
         (
-            "pictures",
-            f"{told['n'] or 'not published'} ({told['counted']})" if told["counted"] else "not published",
+            "classes",
+            ", ".join(f"{key} {each['n'] or '?'}" for key, each in classes.items()) or "not published",
         ),
-        ("classes", ", ".join(f"{key} {each['n']}" for key, each in classes.items()) or "not published"),
         ("prompts", ", ".join(told["prompts"]) or "--prompts FILE.yaml"),
     ]
     lines = [f"{key:10}{value}" for key, value in rows]
