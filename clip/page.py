@@ -111,7 +111,9 @@ def build(reader: Reader) -> Any:
             with gr.Column(scale=6):
                 answer = gr.HTML(label="findings", elem_id="answer")
                 gr.Markdown(
-                    f"各项均与正常眼底相比；依据由遮挡法得出。Each against a normal fundus; evidence by {saliency.METHOD}."
+                    "各项均与正常眼底相比，视二者同样常见，未经校准；依据由遮挡法得出。"
+                    "Each against a normal fundus, as if both were equally common, calibrated by nothing; "
+                    f"evidence by {saliency.METHOD}."
                 )
         # The file is handed on unopened: what is no picture, `photographs.read` refuses in words.
         photo.preprocess = lambda payload: payload and payload.path  # type: ignore[method-assign]
