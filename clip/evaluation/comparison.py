@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from clip.evaluation.report import METRICS, estimate
+from clip.evaluation.report import CALIBRATION, METRICS, estimate
 from synth.base import runs
 from synth.base.config import Config, check, read_yaml
 from synth.base.errors import UserError
@@ -123,9 +123,13 @@ def _one(table: dict[str, Any]) -> list[str]:
     keys = list(table["rows"][0]["metrics"])
     found = [(row["model"], row["row"], row["metrics"]) for row in table["rows"]]
     found += [("", row, values) for row, values in table["without_pictures"].items()]
-    rows = [[model, row, *(_cell(values.get(key)) for key in keys)] for model, row, values in found]
-    heads = ["model", "", *(METRICS.get(key) or key for key in keys)]
-    return ["", f"## {table['title']} ({table['task']})", "", said, "", *_table(heads, rows)]
+    lines = ["", f"## {table['title']} ({table['task']})", "", said]
+    for some in ([k for k in keys if k not in CALIBRATION], [k for k in keys if k in CALIBRATION]):
+        rows = [[model, row, *(_cell(values.get(key)) for key in some)] for model, row, values in found]
+        lines += (
+            ["", *_table(["model", "", *(METRICS.get(key) or key for key in some)], rows)] if some else []
+        )
+    return lines
 
 
 def _all(found: dict[str, Any]) -> list[str]:

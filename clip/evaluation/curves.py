@@ -1,4 +1,4 @@
-"""Pictures for a report: metrics against the number of shots, as SVG that stands in the page."""
+"""Pictures for a report, as SVG that stands in the page: metrics against the number of shots, calls against their confidence."""
 
 import io
 from typing import Any
@@ -15,10 +15,6 @@ def svg(result: dict[str, Any], headings: dict[str, str]) -> Any:
     `result["curve"]` is {"x": what the axis counts, "lines": {name: {x: row of result["metrics"]}}}; a line with the
     only point 0 is drawn across, dashed, as are the baselines that see no picture.
     """
-    import matplotlib
-    from markupsafe import Markup
-
-    matplotlib.use("svg")
     from matplotlib.figure import Figure
 
     lines = {
@@ -43,10 +39,48 @@ def svg(result: dict[str, Any], headings: dict[str, str]) -> Any:
         axis.set(xlabel=result["curve"]["x"], ylabel=headings[key])
         axis.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(frameon=False, fontsize="small")
+    return _markup(figure, f"{result['task']} {result['name']}")
+
+
+def reliability(result: dict[str, Any]) -> Any:
+    """The reliability diagrams of a result, as markup: the share called rightly against mean confidence, a dot for each bin.
+
+    `result["reliability"]` is {row: bins of `metrics.reliability`}; a dot's area tells its photographs.
+    """
+    from matplotlib.figure import Figure
+
+    rows = result["reliability"]
+    figure = Figure(figsize=(10, 3), layout="constrained")
+    axes = figure.subplots(1, max(4, len(rows)), sharey=True)
+    for axis, (name, bins) in zip(axes, rows.items(), strict=False):
+        most = max(each["n"] for each in bins)
+        axis.plot([0, 1], [0, 1], color="#999", linestyle=":", linewidth=1)
+        axis.plot(
+            [each["confidence"] for each in bins],
+            [each["accuracy"] for each in bins],
+            color=_COLOURS[0],
+            linewidth=1,
+        )
+        axis.scatter(
+            [each["confidence"] for each in bins],
+            [each["accuracy"] for each in bins],
+            [40 * each["n"] / most for each in bins],
+            color=_COLOURS[0],
+        )
+        axis.set(title=name, xlabel="confidence", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("called rightly")
+    for axis in axes[len(rows) :]:
+        axis.set_visible(False)
+    return _markup(figure, f"reliability {result['task']} {result['name']}")
+
+
+def _markup(figure: Any, salt: str) -> Any:
+    """A figure as markup; the salt keeps the ids of two pictures in one page apart, and the same from run to run."""
+    import matplotlib
+    from markupsafe import Markup
+
     page = io.StringIO()
-    # The salt keeps the ids of two pictures in one page apart, and the same from run to run.
-    with matplotlib.rc_context(
-        {"svg.fonttype": "none", "svg.hashsalt": f"{result['task']} {result['name']}"}
-    ):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
         figure.savefig(page, format="svg", metadata={"Date": None})
     return Markup(page.getvalue()[page.getvalue().index("<svg") :])

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from clip import embed
 from clip.baselines import wording
 from clip.encoders import CLIP
-from clip.evaluation import adapters, learning, linear, photographs, report, zeroshot
+from clip.evaluation import adapters, learning, linear, metrics, photographs, report, zeroshot
 from clip.evaluation.adapters import Text
 from clip.evaluation.learning import Parts
 from clip.evaluation.photographs import Answers, Judged
@@ -95,10 +95,11 @@ def judge(
     most = min(
         len(np.unique(parts.train.whose[parts.train.truth == k])) for k in range(len(parts.train.classes))
     )
-    measured, chosen, lines = {}, {}, {}
+    measured, chosen, lines, bins = {}, {}, {}, {}
     if text is not None and "zero-shot" in config.methods:
         probability = learning.softmax(text.logits(test))
         measured["zero-shot"] = photographs.measure(config, parts.test, probability, task.ordinal)
+        bins["zero-shot"] = metrics.reliability(parts.test.truth, probability)
         lines["zero-shot"] = {0: "zero-shot"}
     sizes = [shots for shots in sorted(set(config.shots)) if shots <= most]
     drawn = {
@@ -112,11 +113,14 @@ def judge(
             learnt = [learn(config, method, shots, text) for shots in drawn[size]]
             made = np.stack([probability(test) for probability, _ in learnt])
             measured[row] = photographs.measure(config, parts.test, made, task.ordinal)
+            if size == sizes[-1]:  # a picture for each method, not for each row
+                bins[row] = metrics.reliability(parts.test.truth, made)
             chosen[row] = {key: [each[key] for _, each in learnt] for key in learnt[0][1]}
             lines.setdefault(method, {})[size] = row
             bar.update()
     return learning.result("few-shot", name, task, parts) | {
         "metrics": measured,
+        "reliability": bins,
         "chosen": chosen,
         "curve": {"x": "photographs per class", "lines": lines},
         "notes": _notes(config, sizes, most),

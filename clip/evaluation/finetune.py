@@ -116,19 +116,19 @@ def judge(
 ) -> dict[str, Any]:
     """One task: every mode; `seen` are the (N, S, S, 3) pictures of the parts."""
     squares = [Squares(pixels, part.rows, part.truth) for pixels, part in zip(seen, parts, strict=True)]
-    measured, chosen = {}, {}
+    found, chosen = {}, {}
     for mode in config.modes:
         made, epochs = [], []
         for seed in range(config.seed, config.seed + config.seeds):
             tuned, epoch = tune(config, mode, model, squares[0], squares[1], len(parts.train.classes), seed)
             made.append(probability(tuned, squares[2]))
             epochs.append(epoch)
-        measured[mode] = photographs.measure(config, parts.test, np.stack(made), task.ordinal)
+        found[mode] = np.stack(made)
         chosen[mode] = {"epoch": epochs}
     several = f"A value is the mean of {config.seeds} trainings; its interval draws patients and trainings."
     one = "Each value is of one training; its interval is over patients alone."
     return learning.result("finetune", name, task, parts) | {
-        "metrics": measured,
+        **photographs.measured(config, parts.test, found, task.ordinal),
         "chosen": chosen,
         "notes": [several if config.seeds > 1 else one],
     }

@@ -54,9 +54,9 @@ def judge(
     probe = choose(
         train, parts.train.truth, validation, parts.validation.truth, config.strengths, config.balanced
     )
-    measured = photographs.measure(config, parts.test, probe.predict_proba(test), task.ordinal)
+    made = {"linear probe": probe.predict_proba(test)}
     return learning.result("linear", name, task, parts) | {
-        "metrics": {"linear probe": measured},
+        **photographs.measured(config, parts.test, made, task.ordinal),
         "chosen": {"linear probe": {"C": probe.C}},
     }
 

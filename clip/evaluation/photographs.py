@@ -123,10 +123,22 @@ def measure(
     seeds = stats.draws(len(runs), config.rounds, config.seed + 1) if len(runs) > 1 else np.ones((1, 1))
     values: dict[str, list[np.ndarray]] = {}
     for run in runs:
-        for key, statistic in metrics.statistics(found.truth, run, ordinal).items():
+        told = metrics.statistics(found.truth, run, ordinal) | {"noise": metrics.noise(found.truth, run)}
+        for key, statistic in told.items():
             values.setdefault(key, []).append(stats.over(people, found.whose, statistic))
     means = {key: (seeds.T * each).sum(axis=0) / seeds.sum(axis=1) for key, each in values.items()}
-    return {key: plain(stats.estimate(mean, found.patients)) for key, mean in means.items()}
+    chance = means.pop("noise")
+    return {key: plain(metrics.interval(key, mean, chance, found.patients)) for key, mean in means.items()}
+
+
+def measured(
+    config: Judged, found: Answers, made: dict[str, np.ndarray], ordinal: bool
+) -> dict[str, dict[str, Any]]:
+    """What a result says of the probabilities of each of its rows: `metrics`, and `reliability` to draw."""
+    return {
+        "metrics": {row: measure(config, found, each, ordinal) for row, each in made.items()},
+        "reliability": {row: metrics.reliability(found.truth, each) for row, each in made.items()},
+    }
 
 
 def plain(value: stats.Estimate) -> dict[str, float]:
@@ -150,9 +162,15 @@ def result(kind: str, name: str, task: Task, found: Answers) -> dict[str, Any]:
 
 
 def blind(sizes: np.ndarray, ordinal: bool) -> dict[str, dict[str, float]]:
-    """What calling every photograph by the largest class scores, and calling by a fair die, in expectation."""
-    shared = {"balanced_accuracy": 1 / len(sizes), "macro_auc": 0.5} | ({"kappa": 0.0} if ordinal else {})
+    """What calling every photograph by the largest class scores, and calling by a fair die, in expectation.
+
+    The one is certain of it; to the other all classes are as probable.
+    """
+    share, fair = float(sizes.max() / sizes.sum()), 1 / len(sizes)
+    whole = 1 if len(sizes) == 2 else 2  # of the Brier score, see `metrics.statistics`
+    shared = {"balanced_accuracy": fair, "macro_auc": 0.5}
+    graded = {"kappa": 0.0} if ordinal else {}
     return {
-        "majority": {"accuracy": float(sizes.max() / sizes.sum()), **shared},
-        "chance": {"accuracy": 1 / len(sizes), **shared},
+        "majority": {"accuracy": share, **shared, **graded, "brier": whole * (1 - share), "ece": 1 - share},
+        "chance": {"accuracy": fair, **shared, **graded, "brier": whole * (1 - fair) / 2, "ece": 0.0},
     }

@@ -1,7 +1,8 @@
 """The report of any evaluation: `report.json` for machines, `report.html` for people, the same facts in both.
 
 A result is one task on one set of photographs; `check` says what it must hold.  It may hold besides: `prompts`
-{class: {language: texts}}, `chosen` {row: {setting: value}}, `notes` (sentences), and `curve` (see `curves`).
+{class: {language: texts}}, `chosen` {row: {setting: value}}, `notes` (sentences), `curve` and `reliability` (see `curves`),
+and `sheet`, a picture, which `write` puts beside the report under the name of the result.
 """
 
 from math import isfinite
@@ -22,8 +23,13 @@ METRICS = {
     "balanced_accuracy": "ACA",
     "macro_auc": "macro AUC",
     "kappa": "quadratic κ",
+    "brier": "Brier ↓",
+    "ece": "ECE ↓",
 }
 """Key -> column heading."""
+
+CALIBRATION = ("brier", "ece")
+"""Metrics of probabilities, not of what is called; they stand in lines of their own where a table would be too wide."""
 
 TITLES = {"vqa": "VQA", "finetune": "Fine-tuning"}
 """Headings of reports on tasks whose name is none."""
@@ -91,8 +97,13 @@ def check(report: dict[str, Any]) -> None:
 
 
 def write(out: Path, report: dict[str, Any]) -> None:
-    """Check a report and write both files, each whole or not at all."""
+    """Check a report and write both files, each whole or not at all; its sheets too, which become names of files in it."""
     check(report)
+    for result in report["results"]:
+        if "sheet" in result:
+            picture, result["sheet"] = result["sheet"], f"{result['name']}.png"
+            with runs.atomic(out / result["sheet"]) as temporary:
+                picture.save(temporary, "PNG")
     runs.write_json(out / "report.json", report)
     runs.write_text(out / "report.html", html(report))
 
@@ -102,6 +113,7 @@ def html(report: dict[str, Any]) -> str:
     import jinja2
 
     from clip.evaluation import curves
+    from clip.evaluation.metrics import BINS
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -110,13 +122,15 @@ def html(report: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["estimate"] = estimate
     environment.filters["facts"] = _facts
     environment.filters["leak"] = leak
     environment.filters["picture"] = curves.svg
+    environment.filters["diagram"] = curves.reliability
     kinds: list[str] = list(dict.fromkeys(result["task"] for result in report["results"]))
     title = ", ".join(TITLES.get(kind, kind.capitalize()) for kind in kinds)
-    return environment.get_template("report.html.j2").render(report=report, metrics=METRICS, title=title)
+    return environment.get_template("report.html.j2").render(
+        report=report, metrics=METRICS, title=title, bins=BINS
+    )
 
 
 def estimate(value: dict[str, float]) -> str:
@@ -148,10 +162,13 @@ def summary(report: dict[str, Any]) -> str:
         counts = ", ".join(f"{name} {size}" for name, size in result["classes"].items())
         lines.append(f"{result['name']}: {result['n']} photographs, {result['patients']} patients ({counts})")
         wide = max(len(row) for row in (*result["metrics"], *result["without_pictures"])) + 1
-        for row, found in result["metrics"].items():
-            cells = "  ".join(f"{METRICS[key]} {estimate(value)}" for key, value in found.items())
-            lines.append(f"  {row:{wide}}{cells}")
-        for row, found in result["without_pictures"].items():
-            cells = "  ".join(f"{METRICS[key]} {value:.3f}" for key, value in found.items())
-            lines.append(f"  {row:{wide}}{cells}")
+        for kept in (lambda key: key not in CALIBRATION, lambda key: key in CALIBRATION):
+            for row, found in (result["metrics"] | result["without_pictures"]).items():
+                cells = [f"{METRICS[key]} {number(value)}" for key, value in found.items() if kept(key)]
+                lines += [f"  {row:{wide}}{'  '.join(cells)}"] if cells else []
     return "\n".join(lines)
+
+
+def number(value: Any) -> str:
+    """A measured value with its interval, or one that is known without measuring."""
+    return estimate(value) if isinstance(value, dict) else f"{value:.3f}"

@@ -112,16 +112,16 @@ def judge(
     """One task: metrics with intervals in each language, beside what needs no picture at all."""
     classes = {key: task.classes[key] for key in found.classes}
     languages = ("zh", "en", "both") if config.lang == "both" else (config.lang,)
-    sizes, measured = np.array(list(found.classes.values()), float), {}
+    sizes, made = np.array(list(found.classes.values()), float), {}
     for lang in languages:
         embeddings = seen.embeddings[found.rows]
         probability = classify(model, embeddings, list(classes.values()), lang, config.aggregation)
         if config.prior != "none":
             probability = matched(probability, sizes if config.prior == "set" else np.ones(len(sizes)))
-        measured[lang] = photographs.measure(config, found, probability, task.ordinal)
+        made[lang] = probability
     return photographs.result("zero-shot", name, task, found) | {
         "prompts": {
             key: {one: list(each.texts(one)) for one in ("zh", "en")} for key, each in classes.items()
         },
-        "metrics": measured,
+        **photographs.measured(config, found, made, task.ordinal),
     }
