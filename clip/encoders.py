@@ -156,6 +156,10 @@ def normalise(pixels: Tensor) -> Tensor:
 
 def standardise(images: Tensor) -> Tensor:
     """(B, 3, H, W) in CLIP's scale from the same in [0, 1]."""
+    if images.is_contiguous(memory_format=torch.channels_last):  # by rows: by threes it takes twice as long
+        rows = images.permute(0, 2, 3, 1).flatten(2)
+        mean, std = (images.new_tensor(values).repeat(images.shape[3]) for values in (MEAN, STD))
+        return (rows - mean).div_(std).unflatten(2, (-1, 3)).permute(0, 3, 1, 2)
     mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
     return (images - mean).div_(std)
 

@@ -79,13 +79,14 @@ def draw(
 
 def aperture(images: Tensor) -> Tensor:
     """(B, 1, S, S) bool: what lies between lit pixels, along its row and along its column."""
-    lit = (images.amax(dim=1, keepdim=True) > _DARK).to(torch.uint8)
+    lit = images.amax(dim=1, keepdim=True) > _DARK
+    at = torch.arange(1, images.shape[2] + 1, device=images.device, dtype=images.dtype)
     inside = lit
-    for axis in (2, 3):
-        before = lit.cummax(dim=axis).values
-        after = lit.flip(axis).cummax(dim=axis).values.flip(axis)
-        inside = inside | (before & after)
-    return inside.bool()
+    for axis, along in ((2, at.view(-1, 1)), (3, at)):
+        last = (lit * along).amax(dim=axis, keepdim=True)
+        first = len(at) + 1 - (lit * (len(at) + 1 - along)).amax(dim=axis, keepdim=True)
+        inside = inside | ((along >= first) & (along <= last))
+    return inside
 
 
 def lens(images: Tensor, settings: Camera, draws: Draws) -> Tensor:
@@ -130,7 +131,7 @@ def sensor(images: Tensor, settings: Camera, draws: Draws) -> Tensor:
         quality = (100 - settings.jpeg * (2 * share[:, 16] - 1).clamp(min=0)).round()
         chosen = share[:, 16] >= 0.5
         if chosen.any():
-            images = torch.where(chosen.view(-1, 1, 1, 1), compressed(images, quality), images)
+            images = images.index_put((chosen,), compressed(images[chosen], quality[chosen]))
     return images
 
 
