@@ -130,3 +130,41 @@ def test_a_crop_takes_few_milliseconds():
         crop(picture)
         took.append(time.process_time() - start)
     assert min(took) < 0.006
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photograph_that_lies_on_its_side_is_put_upright(orientation):
+    """Phones write the picture as the sensor has it, and in EXIF how to turn it."""
+    picture, _ = eye(size=(80, 120), centre=(30, 40), radius=25)
+    upright = decode(encode(picture, 100))
+    back = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90",
+            7: "TRANSVERSE", 8: "ROTATE_270"}  # fmt: skip
+    stored = Image.fromarray(upright)
+    if orientation > 1:
+        stored = stored.transpose(Image.Transpose[back[orientation]])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    stored.save(buffer, "PNG", exif=exif)
+    assert np.array_equal(decode(buffer.getvalue()), upright)
+    straight = Preprocessing(size=32)(buffer.getvalue())
+    assert np.array_equal(straight, Preprocessing(size=32)(encode_exactly(upright)))
+
+
+def encode_exactly(picture):
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_damaged_exif_data_do_not_cost_the_picture():
+    buffer = io.BytesIO()
+    Image.fromarray(eye()[0]).save(buffer, "JPEG", exif=b"Exif\0\0" + b"\xff" * 20)
+    assert decode(buffer.getvalue()).shape == (256, 256, 3)
+
+
+def test_preprocessing_of_a_picture_is_its_crop_resized():
+    """The short way through Pillow gives what the steps by themselves give, byte for byte."""
+    data = encode(eye(size=(200, 300), centre=(100, 150), radius=120, cut=20, surround=255)[0])
+    assert np.array_equal(Preprocessing(size=96)(data), resize(crop(decode(data)), 96))
+    assert np.array_equal(Preprocessing(name="squash", size=96)(data), resize(decode(data), 96))

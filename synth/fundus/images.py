@@ -5,11 +5,12 @@ moved a published MESSIDOR result by ten points, so every checkpoint and every r
 """
 
 import io
+import struct
 from functools import reduce
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 from pydantic import PositiveInt
 from scipy import ndimage
 
@@ -19,6 +20,7 @@ from synth.base.errors import UserError
 _WORK = 128  # the field of view is sought on a picture of this many pixels a side
 _RIM = 0.75  # of them by which the field is drawn in where it does not reach the edge of the picture
 _LONGEST = 2.2  # no field of view is longer than this, relative to its width
+_ORIENTATION = 0x0112  # EXIF: how a picture must be turned to stand upright; 1 as it is
 
 
 class Preprocessing(Config):
@@ -27,31 +29,47 @@ class Preprocessing(Config):
     name: Literal["fov-square", "squash"] = "fov-square"
     """`fov-square`: crop to the field of view, blacken the surround, pad to a square, resize; `squash`: resize only (Chinese-CLIP)."""
     version: Literal[1] = 1
-    """Raised whenever the same bytes would give another array."""
+    """Raised whenever the same bytes would give another array; only pictures that EXIF says are turned lay on their side
+    before 0.3 and now stand."""
     size: PositiveInt = 64
     """Pixels a side of the result."""
 
     def __call__(self, data: bytes, where: str = "image") -> np.ndarray:
         """(size, size, 3) uint8 RGB from an encoded picture; `where` names it in errors."""
-        picture = decode(data, where)
+        picture = _read(data, where)
         if self.name == "fov-square":
-            picture = crop(picture)
-        return resize(picture, self.size)
+            picture = _square(picture)
+        return np.asarray(_resized(picture, self.size))
 
 
 def decode(data: bytes, where: str = "image") -> np.ndarray:
-    """(H, W, 3) uint8 RGB from an encoded picture.
+    """(H, W, 3) uint8 RGB from an encoded picture, upright if its EXIF data say how.
 
     Raises:
         UserError: not a picture, or cut short.
     """
+    return np.asarray(_read(data, where))
+
+
+def _read(data: bytes, where: str) -> Image.Image:
+    """What `decode` says, as Pillow holds it: to arrays and back takes as long as a crop."""
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image.convert("RGB"))
+            image.load()
+            upright = _upright(image)
+            return upright if upright.mode == "RGB" else upright.convert("RGB")
     except UnidentifiedImageError:
         raise UserError(f"{where}: not a picture; replace or remove it") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{where}: damaged picture ({error}); replace or remove it") from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turned = image.getexif().get(_ORIENTATION, 1) != 1
+    except (SyntaxError, ValueError, struct.error):  # damaged EXIF data of a sound picture
+        return image
+    return ImageOps.exif_transpose(image) if turned else image
 
 
 def encode(picture: np.ndarray, quality: int = 95) -> bytes:
@@ -65,7 +83,12 @@ def resize(picture: np.ndarray, size: int) -> np.ndarray:
     """(size, size, 3) uint8, area-averaged when it shrinks."""
     if picture.shape[:2] == (size, size):
         return picture
-    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC))
+    return np.asarray(_resized(Image.fromarray(picture), size))
+
+
+def _resized(picture: Image.Image, size: int) -> Image.Image:
+    same = picture.size == (size, size)
+    return picture if same else picture.resize((size, size), Image.Resampling.BICUBIC)
 
 
 def field_of_view(picture: np.ndarray) -> np.ndarray:
@@ -75,8 +98,14 @@ def field_of_view(picture: np.ndarray) -> np.ndarray:
     field is convex, so dark or overexposed parts of the eye at its rim belong to it.  A picture without a
     surround, and one whose bright part is no field (an OCT), is all field of view.
     """
-    height, width = picture.shape[:2]
-    small = Image.fromarray(picture).resize((_WORK, _WORK), Image.Resampling.BOX)
+    field = _field(Image.fromarray(picture))
+    return np.ones(picture.shape[:2], bool) if field is None else np.asarray(field) > 0
+
+
+def _field(picture: Image.Image) -> Image.Image | None:
+    """255 in the field of view and 0 around it; None where all is field."""
+    width, height = picture.size
+    small = picture.resize((_WORK, _WORK), Image.Resampling.BOX)
     inside = _inside(np.asarray(small).astype(np.float32))
     outline = _hull(inside) if inside.any() else np.zeros((0, 2))
     field = Image.new("L", (width, height), 0)
@@ -86,13 +115,11 @@ def field_of_view(picture: np.ndarray) -> np.ndarray:
         outwards = (2 * outline - first - last) / (last - first)
         outline = outline - np.where((outline > 0) & (outline < _WORK), outwards * _RIM, 0)
         corners = outline * (width / _WORK, height / _WORK) - 0.5
-        ImageDraw.Draw(field).polygon([(float(x), float(y)) for x, y in corners], fill=1)
-    mask = np.asarray(field) > 0
-    rows, columns = mask.any(axis=1).sum(), mask.any(axis=0).sum()
-    long = max(rows, columns) > _LONGEST * min(rows, columns)
-    if mask.mean() < 0.1 or long or inside.mean() < 0.6 * mask.mean():
-        return np.ones((height, width), bool)
-    return mask
+        ImageDraw.Draw(field).polygon([(float(x), float(y)) for x, y in corners], fill=255)
+    left, top, right, bottom = field.getbbox() or (0, 0, 0, 0)
+    long = max(right - left, bottom - top) > _LONGEST * min(right - left, bottom - top)
+    share = field.histogram()[255] / (width * height)
+    return None if share < 0.1 or long or inside.mean() < 0.6 * share else field
 
 
 def _inside(small: np.ndarray) -> np.ndarray:
@@ -110,10 +137,22 @@ def _inside(small: np.ndarray) -> np.ndarray:
     contrast = reduce(np.maximum, np.abs(small - surround).transpose(2, 0, 1))
     # Stray light of a bright eye shines on the surround; a dark eye is hardly brighter than it.
     typical = np.median(contrast[contrast > 8]) if (contrast > 8).any() else 0.0
-    inside: np.ndarray = ndimage.binary_opening(contrast > np.clip(0.2 * typical, 8, 30))
+    inside = _opening(contrast > np.clip(0.2 * typical, 8, 30))
     labelled = np.asarray(ndimage.label(inside)[0])  # type: ignore[index]
     sizes = np.bincount(labelled.ravel())[1:]
     return labelled == np.argmax(sizes) + 1 if len(sizes) else nothing
+
+
+def _opening(mask: np.ndarray) -> np.ndarray:
+    """(S, S) bool: what crosses of five pixels within a mask cover."""
+    core = np.zeros_like(mask)
+    core[1:-1, 1:-1] = mask[1:-1, 1:-1] & mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
+    opened = core.copy()
+    opened[1:] |= core[:-1]
+    opened[:-1] |= core[1:]
+    opened[:, 1:] |= core[:, :-1]
+    opened[:, :-1] |= core[:, 1:]
+    return opened
 
 
 def _hull(inside: np.ndarray) -> np.ndarray:
@@ -124,6 +163,10 @@ def _hull(inside: np.ndarray) -> np.ndarray:
     def side(x: np.ndarray, turn: int) -> list[tuple[int, int]]:
         chain: list[tuple[int, int]] = []
         both = np.stack([np.repeat(x, 2), np.stack([rows, rows + 1], axis=1).ravel()], axis=1)
+        for _ in range(2):  # what its neighbours enclose is no corner
+            (ax, ay), (bx, by), (cx, cy) = both[:-2].T, both[1:-1].T, both[2:].T
+            corner = turn * ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax)) > 0
+            both = both[np.concatenate([[True], corner, [True]])]
         for px, py in both.tolist():
             while len(chain) > 1:
                 (ax, ay), (bx, by) = chain[-2:]
@@ -147,11 +190,14 @@ def window(inside: np.ndarray) -> tuple[int, int, int, int]:
 
 def crop(picture: np.ndarray) -> np.ndarray:
     """The field of view alone, on black, padded to a square about its centre: (S, S, 3) uint8."""
-    inside = field_of_view(picture)
-    left, top, right, bottom = window(inside)
-    seen = np.s_[max(top, 0) : bottom, max(left, 0) : right]
-    part = picture[seen] * inside[seen][..., None]
-    square = np.zeros((bottom - top, right - left, 3), np.uint8)
-    y, x = max(-top, 0), max(-left, 0)
-    square[y : y + part.shape[0], x : x + part.shape[1]] = part
+    return np.asarray(_square(Image.fromarray(picture)))
+
+
+def _square(picture: Image.Image) -> Image.Image:
+    field = _field(picture)
+    box = (field and field.getbbox()) or (0, 0, *picture.size)
+    width, height = box[2] - box[0], box[3] - box[1]
+    side = max(width, height)
+    square = Image.new("RGB", (side, side))
+    square.paste(picture.crop(box), ((side - width) // 2, (side - height) // 2), field and field.crop(box))
     return square
