@@ -50,6 +50,9 @@ def phantom(
     age_strength: Annotated[float, typer.Option(help="0 to 1: how much age shows in the picture")] = 0.0,
     sex_strength: Annotated[float, typer.Option(help="0 to 1: how much sex shows")] = 0.0,
     race_strength: Annotated[float, typer.Option(help="0 to 1: how much race shows")] = 0.0,
+    masks: Annotated[
+        bool, typer.Option("--masks", help="write OUT/masks/ID.png too: where disc and cup are")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Draw digital phantoms: fundus photographs of people who do not exist, with ground truth.
@@ -58,6 +61,7 @@ def phantom(
     Examples:
       synth phantom --n 500 --out phantoms
       synth phantom --n 2000 --size 128 --sex-strength 0.5 --out phantoms-sex
+      synth phantom --n 500 --size 128 --masks --out phantoms-masks
     """
     from synth.base.config import check
     from synth.fundus import phantom
@@ -69,7 +73,11 @@ def phantom(
         "sex_strength": sex_strength,
         "race_strength": race_strength,
     }
-    show(phantom.write(check(phantom.PhantomConfig, settings, "synth phantom"), n, out), json)
+    config = check(phantom.PhantomConfig, settings, "synth phantom")
+    counts = phantom.write(config, n, out)
+    if masks:
+        phantom.write_masks(config, n, out)
+    show(counts, json)
 
 
 def verify(folder: Annotated[Path, typer.Argument(help="records")], json: Json = False) -> None:

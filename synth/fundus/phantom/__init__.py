@@ -10,7 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from synth.base.runs import atomic, progress
+import numpy as np
+from PIL import Image
+
+from synth.base.runs import atomic, progress, write_text
 from synth.fundus import captions, vocabulary
 from synth.fundus.images import encode
 from synth.fundus.phantom.anatomy import Attributes, Strengths
@@ -27,10 +30,15 @@ __all__ = [
     "PhantomConfig",
     "Strengths",
     "draw",
+    "mask",
     "record",
     "records",
     "write",
+    "write_masks",
 ]
+
+CLASSES = ("disc", "cup")
+"""What `mask` numbers, from 1; the cup lies in the disc."""
 
 
 def record(config: PhantomConfig, index: int) -> tuple[Row, Phantom]:
@@ -43,8 +51,8 @@ def record(config: PhantomConfig, index: int) -> tuple[Row, Phantom]:
     seed = int(chance(config.seed, index, "row").integers(2**63))
     made = row(
         **shown,
-        id=f"phantom-{subject:06d}-{nth}",
-        subject_id=f"phantom-{subject:06d}",
+        id=f"{_name(subject)}-{nth}",
+        subject_id=_name(subject),
         image={"bytes": encode(phantom.image, config.quality), "path": None},
         caption_zh=captions.write(shown, "zh", seed),
         caption_en=captions.write(shown, "en", seed),
@@ -55,6 +63,10 @@ def record(config: PhantomConfig, index: int) -> tuple[Row, Phantom]:
         seed=seed,
     )
     return made, phantom
+
+
+def _name(subject: int) -> str:
+    return f"phantom-{subject:06d}"
 
 
 def records(config: PhantomConfig, n: int) -> Iterator[Row]:
@@ -88,6 +100,27 @@ def _told(config: PhantomConfig, n: int, out: Path) -> Iterator[Row]:
             bar.update()
     with atomic(out / "truth.parquet") as temporary:
         pq.write_table(pa.Table.from_pylist(truths), temporary)
+
+
+def write_masks(config: PhantomConfig, n: int, out: Path) -> None:
+    """Write `out/masks/ID.png`, the disc and cup of each of `n` pictures, and `classes.yaml`, which names the numbers.
+
+    `clip eval --task segmentation` reads them beside the records of `write`.  Masks that are there are left.
+    """
+    write_text(out / "masks" / "classes.yaml", f"classes: [{', '.join(CLASSES)}]\nnested: true\n")
+    with progress("masks", n) as bar:
+        for index in range(n):
+            subject, nth, _ = place(config, index)
+            path = out / "masks" / f"{_name(subject)}-{nth}.png"
+            if not path.exists():
+                with atomic(path) as temporary:
+                    Image.fromarray(mask(record(config, index)[1])).save(temporary, "PNG")
+            bar.update()
+
+
+def mask(phantom: Phantom) -> np.ndarray:
+    """(S, S) uint8: 0 background, 1 rim of the disc, 2 cup."""
+    return phantom.disc.astype(np.uint8) + (phantom.cup & phantom.disc)
 
 
 def truth(phantom: Phantom) -> dict[str, Any]:
