@@ -18,6 +18,8 @@ from synth.fundus.vocabulary import VERSION as VOCABULARY
 
 FORMAT = "visionclip-clip"
 VERSION = 1
+HUB = "hub:"
+"""What stands before the NAME/REPO of a checkpoint of ours on the Hugging Face Hub."""
 
 
 def header(model: CLIP, **facts: Any) -> dict[str, Any]:
@@ -53,11 +55,20 @@ def load_checkpoint(path: Path) -> tuple[CLIP, dict[str, Any]]:
 def load(spec: Path | str) -> tuple[CLIP, dict[str, Any]]:
     """A model in evaluation mode, on the CPU, and what is known of it: a checkpoint of ours, or another's (`clip.baselines`).
 
+    `hub:NAME/REPO` is a checkpoint of ours that `clip push` sent to the Hugging Face Hub.
+
     Raises:
         UserError: no such file, or not what its name says.
     """
     from clip import baselines
 
+    if str(spec).startswith(HUB) and not Path(spec).exists():
+        from clip.baselines.foreign import fetch
+        from clip.publishing import CHECKPOINT
+
+        path = fetch(str(spec).removeprefix(HUB), [CHECKPOINT])
+        model, head = load_checkpoint(path)
+        return model, head | {"sha256": sha256(path)}
     if baselines.split(spec) is None:
         return load_checkpoint(Path(spec))
     model = baselines.load(spec)

@@ -1,6 +1,6 @@
-"""A small Hugging Face Hub on loopback: the endpoints that an upload needs, with files kept in memory.
+"""A small Hugging Face Hub on loopback: the endpoints that uploads and downloads need, with files kept in memory.
 
-Creating, describing, `preupload`, `commit`, and Git LFS for the heavy files, as `huggingface_hub` 2.4 asks for them.
+Creating, describing, `preupload`, `commit`, Git LFS for the heavy files, and `resolve`, as `huggingface_hub` 2.4 asks for them.
 """
 
 import base64
@@ -14,7 +14,7 @@ from threading import Thread
 from typing import Any
 
 TOKEN = "hf_stub"
-_HEAVY = (".parquet", ".tar", ".safetensors")
+_HEAVY = (".parquet", ".tar", ".safetensors", ".pt")
 
 
 class Hub(ThreadingHTTPServer):
@@ -57,8 +57,31 @@ class Request(BaseHTTPRequestHandler):
             return b"".join(parts)
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
+    def do_HEAD(self) -> None:
+        self._resolve(False)
+
+    def _resolve(self, whole: bool) -> bool:
+        """Answer for a file of a model, or say that it is none."""
+        found = re.fullmatch(r"/([^/]+/[^/]+)/resolve/main/(.+)", self.path)
+        if found is None:
+            return False
+        files = self.server.repos.get(f"models/{found[1]}", {"files": {}})["files"]
+        content = files.get(found[2])
+        self.send_response(200 if content is not None else 404)
+        if content is None:
+            self.send_header("X-Error-Code", "EntryNotFound" if files else "RepoNotFound")
+        self.send_header("X-Repo-Commit", f"{self.server.commits:040x}")
+        self.send_header("ETag", f'"{hashlib.sha256(content or b"").hexdigest()}"')
+        self.send_header("Content-Length", str(len(content or b"")))
+        self.end_headers()
+        if whole:
+            self.wfile.write(content or b"")
+        return True
+
     def do_GET(self) -> None:
         self._body()
+        if self._resolve(True):
+            return
         found = re.fullmatch(r"/api/((?:datasets|models)/[^/]+/[^/]+)(/revision/main)?", self.path)
         repo = self.server.repos.get(found[1]) if found else None
         if found is None or repo is None:

@@ -28,6 +28,7 @@ FLAGS = {
     "clip search": "--model --embeddings --k --sheet --data --json",
     "clip demo": "--model --port --browser",
     "clip export": "--out --to --config",
+    "clip push": "--repo --licence --private --dry-run",
     "privacy audit": "--model --members --nonmembers --attackers --synthetic --attributes --out",
     "privacy canary plant": "",
     "privacy canary score": "",

@@ -10,7 +10,9 @@ from synth.base.errors import UserError
 
 Lang = Literal["zh", "en", "both"]
 Form = Literal["onnx", "hf", "open_clip", "cn_clip", "visionclip"]
-Model = Annotated[str, typer.Option(help="a ckpt.pt of 'clip train', or another's as KIND:FILE")]
+Model = Annotated[
+    str, typer.Option(help="a ckpt.pt of 'clip train', hub:NAME/REPO, or another's as KIND:FILE")
+]
 
 
 def predict(
@@ -154,3 +156,28 @@ def export(
 
     for line in exporting.export(model, out, to, config):
         typer.echo(line)
+
+
+def push(
+    model: Annotated[Path, typer.Argument(help="a ckpt.pt of 'clip train'")],
+    repo: Annotated[
+        str, typer.Option(help="NAME/REPO on the Hugging Face Hub; repeat the command to resume")
+    ],
+    licence: Annotated[str, typer.Option(help="such as cc-by-nc-4.0, or one line of terms of your own")],
+    private: Annotated[bool, typer.Option("--private", help="make the repository a private one")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="export, check, list what would go, and stop")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Publish an encoder on the Hugging Face Hub: checkpoint, export for transformers and timm, and a card.
+
+    \b
+    Examples:
+      clip push runs/clip/ckpt.pt --repo me/fundus-clip --licence cc-by-nc-4.0 --private
+      clip push runs/clip/ckpt.pt --repo me/fundus-clip --licence cc-by-nc-4.0 --dry-run
+      clip predict photo.jpg --model hub:me/fundus-clip
+    """
+    from clip.publishing import push
+
+    show(push(model, repo, licence, private, dry_run), json)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.base.errors import UserError
+from synth.base.hub import check_hub, check_repo, upload
 from synth.base.runs import read_json
 from synth.fundus.records import SPLITS, read_table, shards
 from synth.publishing import publication
@@ -15,7 +16,6 @@ from synth.publishing.provenance import Origin, origins
 from synth.verify import verify
 
 REAL = "--real-photographs-may-be-published"
-_HEAVY = (".parquet", ".tar", ".safetensors")
 _CARDS = ("README.md", publication.FILE)
 
 
@@ -65,7 +65,7 @@ def push(
     )
     _write_cards(folder, kind)
     files = sorted({*files, *_CARDS})
-    return result | {"files": len(files), "commit": _upload(folder, repo, kind, private, files)}
+    return result | {"files": len(files), "commit": upload(folder, repo, kind, private, files, "synth push")}
 
 
 def ready(folder: Path, repo: str, licence: str | None, generator: dict[str, Any]) -> None:
@@ -73,32 +73,6 @@ def ready(folder: Path, repo: str, licence: str | None, generator: dict[str, Any
     check_repo(repo)
     _terms(folder, licence, generator.get("trained_on", []))
     check_hub()
-
-
-def check_repo(repo: str) -> None:
-    """Refuse what is no NAME/REPO."""
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
-    try:
-        validate_repo_id(repo)
-    except HFValidationError:
-        repo_is_named = False
-    else:
-        repo_is_named = "/" in repo
-    if not repo_is_named:
-        raise UserError(f"repository '{repo}': write it as NAME/REPO, of letters, digits, '-', '_' and '.'")
-
-
-def check_hub() -> str:
-    """The hub's address, if we may go there and have a token."""
-    from huggingface_hub import constants, get_token
-
-    if constants.HF_HUB_OFFLINE:
-        raise UserError("HF_HUB_OFFLINE=1 keeps everything off the network; push with HF_HUB_OFFLINE=0")
-    if not get_token():
-        raise UserError(f"no token for {constants.ENDPOINT}; set HF_TOKEN, or log in with 'hf auth login'")
-    return constants.ENDPOINT
 
 
 def _generator(folder: Path) -> tuple[list[str], list[Origin]]:
@@ -164,45 +138,3 @@ def _write_cards(folder: Path, kind: str) -> None:
         from synth.publishing.publish import republish
 
         republish(folder)
-
-
-def _upload(folder: Path, repo: str, kind: str, private: bool, files: list[str]) -> str:
-    """Make the repository if need be, and send what it lacks; returns the commit."""
-    import httpx2
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
-
-    api = HfApi(library_name="visionclip")
-    remedy = "repeat the command to continue"
-    try:
-        api.create_repo(repo, repo_type=kind, private=private or None, exist_ok=True)
-        there = api.model_info(repo) if kind == "model" else api.dataset_info(repo)
-        if private and not there.private:
-            raise UserError(
-                f"repository '{repo}': exists and is public; make it private there, or choose another"
-            )
-        others = {file.rfilename for file in there.siblings or ()} - set(files)
-        foreign = sorted(name for name in others if name.endswith(_HEAVY))
-        if foreign:
-            raise UserError(
-                f"repository '{repo}': holds other data ({foreign[0]}); delete it there, or choose another"
-            )
-        sent = api.upload_folder(
-            repo_id=repo,
-            folder_path=folder,
-            repo_type=kind,
-            allow_patterns=files,
-            commit_message="synth push",
-        )
-    except HfHubHTTPError as error:
-        reason = error.server_message or str(error).splitlines()[0]
-        raise UserError(
-            f"repository '{repo}': {api.endpoint} answers {error.response.status_code} ({reason})"
-        ) from None
-    except httpx2.HTTPError as error:
-        raise UserError(f"{api.endpoint}: cannot be reached ({error}); {remedy}") from None
-    except RuntimeError as error:  # of a single file, from the uploading threads
-        raise UserError(
-            f"repository '{repo}': upload broke off ({str(error).splitlines()[0]}); {remedy}"
-        ) from None
-    return sent.oid
