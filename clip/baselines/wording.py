@@ -27,21 +27,39 @@ def fitted(model: CLIP, lang: Lang, wanted: dict[str, Task]) -> tuple[Lang, dict
     Raises:
         UserError: the model reads no texts, or not that language.
     """
+    lang = narrowed(model, lang)
     if not isinstance(model, Foreign):
         return lang, wanted
     config = model.config
-    if not config.languages:
-        model.tokenize([""])  # says so
-    if lang == "both" and len(config.languages) == 1:
-        lang = config.languages[0]
-    if lang != "both" and lang not in config.languages:
-        raise UserError(
-            f"--lang {lang}: {config.kind} was trained on {', '.join(config.languages)}; leave --lang out"
-        )
     on_request = {key for file in prompts.files().values() if file.on_request for key in file.tasks}
     return lang, {
         name: task if name in on_request else _worded(name, task, config) for name, task in wanted.items()
     }
+
+
+def narrowed(model: CLIP, lang: Lang) -> Lang:
+    """The language in which a model is asked: of both, the one that it reads.
+
+    Raises:
+        UserError: the model reads no texts, or not that language.
+    """
+    if not isinstance(model, Foreign):
+        return lang
+    languages = model.config.languages
+    if not languages:
+        model.tokenize([""])  # says so
+    if lang == "both" and len(languages) == 1:
+        return languages[0]
+    if lang != "both" and lang not in languages:
+        raise UserError(
+            f"--lang {lang}: {model.config.kind} was trained on {', '.join(languages)}; leave --lang out"
+        )
+    return lang
+
+
+def reads(model: CLIP) -> bool:
+    """Whether a model has a text tower."""
+    return not isinstance(model, Foreign) or bool(model.config.languages)
 
 
 def _worded(name: str, task: Task, config: ForeignConfig) -> Task:

@@ -15,10 +15,11 @@ import pyarrow as pa
 from pydantic import PositiveInt, model_validator
 
 from clip import embed, prompts
+from clip.baselines import wording
 from clip.encoders import CLIP
 from clip.evaluation import photographs, report, zeroshot
 from clip.evaluation.photographs import Judged
-from clip.prompts import NORMAL, Class
+from clip.prompts import NORMAL, Class, Task
 from synth.base import stats
 from synth.base.errors import UserError
 from synth.base.stats import Statistic
@@ -72,9 +73,13 @@ def evaluate(
     Raises:
         UserError: no records in these splits, or fewer than two classes that can be judged.
     """
+    asked = [] if name is None else [*prompts.tasks(name).items()][:1]
     network, head = embed.load(model)
+    lang, worded = wording.fitted(network, config.lang, dict(asked))
+    config = config.model_copy(update={"lang": lang})
+    chosen = next(iter(worded.values()), None)
     seen = photographs.load(network, data, splits)
-    title, source, found = labels(seen.table, name)
+    title, source, found = labels(seen.table, chosen)
     judged = {
         key: each
         for key, each in found.items()
@@ -91,7 +96,7 @@ def evaluate(
         else photographs.labels(data, SPLITS)
     )
     sizes = {
-        key: int((each.truth == 1).sum()) for key, each in labels(counted, name)[2].items() if key in judged
+        key: int((each.truth == 1).sum()) for key, each in labels(counted, chosen)[2].items() if key in judged
     }
     groups = {key: group(size, config) for key, size in sizes.items()}
     result = _result(config, network, seen.embeddings, seen.table, judged, groups)
@@ -115,10 +120,9 @@ def group(size: int, config: LongTailConfig) -> str:
     return "many" if size > config.many else "few" if size < config.few else "medium"
 
 
-def labels(table: pa.Table, name: str | None) -> tuple[str, str, dict[str, Label]]:
-    """Title, source and classes: of the first task of a name, or every disease and finding of the vocabulary."""
-    if name is not None:
-        task = next(iter(prompts.tasks(name).values()))
+def labels(table: pa.Table, task: Task | None) -> tuple[str, str, dict[str, Label]]:
+    """Title, source and classes: of a task, or every disease and finding of the vocabulary."""
+    if task is not None:
         number = task.classify(table)
         return (
             task.title,

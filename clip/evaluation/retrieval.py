@@ -19,6 +19,7 @@ from pydantic import PositiveInt
 from scipy.special import gammaln
 
 from clip import embed
+from clip.baselines import wording
 from clip.encoders import CLIP
 from clip.evaluation import photographs, report
 from clip.evaluation.exchange import exchanged
@@ -62,7 +63,10 @@ def evaluate(
     """
     network, head = embed.load(model)
     seen = photographs.load(network, data, splits)
-    results = [*captioned(config, network, seen), *paired(config, seen)]
+    results = [*paired(config, seen)]
+    if wording.reads(network):
+        config = config.model_copy(update={"lang": wording.narrowed(network, config.lang)})
+        results = [*captioned(config, network, seen), *results]
     results = [each for each in results if name in (None, each["name"])]
     if not results:
         raise UserError(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from clip import embed
+from clip.baselines import wording
 from clip.encoders import CLIP
 from clip.evaluation import photographs, questions, report
 from clip.evaluation.answering import VqaConfig, answers
@@ -38,6 +39,7 @@ def evaluate(
         UserError: no records in these splits, or no question that both languages' photographs answer.
     """
     network, head = embed.load(model)
+    config = config.model_copy(update={"lang": wording.narrowed(network, config.lang)})
     seen = photographs.load(network, data, splits)
     asked = _asked(config, seen, name)
     if not any(asked.values()):

@@ -1,0 +1,66 @@
+"""Models that read one language, or none: every evaluation asks them in what they read."""
+
+import pytest
+import torch
+from pictures import rows
+from test_clip_baselines import chinese, retfound
+from test_clip_evaluation import refusal
+
+from clip.evaluation import longtail, retrieval, vqa
+from clip.evaluation.answering import VqaConfig
+from clip.evaluation.longtail import LongTailConfig
+from clip.evaluation.retrieval import RetrievalConfig
+from synth.fundus.records import write_records
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("languages") / "records"
+    made = [
+        each | {"is_rvo": int(i % 4 == 0), "findings": ["drusen"] if i % 3 else []}
+        for i, each in enumerate(rows(40, side=32))
+    ]
+    write_records(folder, made, {"kind": "drawn"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A Chinese-CLIP, which was trained on Chinese alone."""
+    path = tmp_path_factory.mktemp("languages") / "epoch1.pt"
+    torch.save({"state_dict": chinese().state_dict()}, path)
+    return f"cn_clip:{path}"
+
+
+@pytest.mark.parametrize(
+    "evaluate, config, name",
+    [
+        (retrieval.evaluate, RetrievalConfig(rounds=20, exchanges=9), "image-to-text"),
+        (vqa.evaluate, VqaConfig(rounds=20, head=False), None),
+        (longtail.evaluate, LongTailConfig(rounds=20), None),
+        (longtail.evaluate, LongTailConfig(rounds=20), "is_gc"),
+    ],
+    ids=["retrieval", "vqa", "long-tail", "long-tail of a task"],
+)
+def test_a_model_of_one_language_is_asked_in_that_alone(evaluate, config, name, records, model):
+    report = evaluate(config, model, records, ("train", "validation", "test"), name, "clip eval")
+    said = {row.split()[0] for result in report["results"] for row in result["metrics"]}
+    assert said == {"zh"}
+    assert report["config"]["lang"] == "zh"
+
+
+@pytest.mark.parametrize("task", ["retrieval", "vqa", "long-tail"])
+def test_a_language_that_a_model_does_not_read_is_refused(task, records, model, tmp_path):
+    line = refusal("eval", "--model", model, "--data", records, "--task", task, "--lang", "en",
+                   "--out", tmp_path)  # fmt: skip
+    assert "--lang en: cn_clip was trained on zh; leave --lang out" in line
+
+
+def test_a_tower_that_reads_nothing_still_finds_the_fellow_eye(records, tmp_path):
+    """RETFound compares pictures, and has no captions to find."""
+    torch.save({"model": retfound(True)[1]}, tmp_path / "RETFound.pth")
+    report = retrieval.evaluate(
+        RetrievalConfig(rounds=20, exchanges=9), f"retfound:{tmp_path / 'RETFound.pth'}", records,
+        ("train", "validation", "test"), None, "clip eval",
+    )  # fmt: skip
+    assert [result["name"] for result in report["results"]] == ["cfp-fellow-eye"]
