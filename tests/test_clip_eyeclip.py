@@ -382,7 +382,8 @@ def test_the_checkpoint_holds_the_encoder_and_not_the_decoder(records, tmp_path)
     train(EYECLIP.model_copy(update={"images": 16}), records, tmp_path / "run")
     model, head = embed.load_checkpoint(tmp_path / "run" / "ckpt.pt")
     assert embed.images(model, records, ["test"]).shape[1] == 32
-    assert head["config"]["weights"] == {"image_text": 1.0, "image_image": 1.0, "reconstruction": 1.0}
+    of_all = {"image_text": 1.0, "image_image": 1.0, "reconstruction": 1.0, "distillation": 0.0}
+    assert head["config"]["weights"] == of_all
 
 
 def test_a_loss_of_no_weight_costs_and_draws_nothing(records, tmp_path):
@@ -422,7 +423,7 @@ def test_parts_that_fit_into_memory_give_the_gradient_of_the_whole_batch():
 @pytest.mark.parametrize("name", ["eyeclip", "eyeclip-legacy", "eyeclip-tiny"])
 def test_the_recipes_are_whole(name):
     config = load(TrainConfig, ROOT / f"{name}.yaml")
-    assert all(config.weights.model_dump().values())
+    assert config.weights.image_text and config.weights.image_image and config.weights.reconstruction
     with torch.device("meta"):
         learner = Learner(config)
     assert learner.decoder.patches == (64 if name == "eyeclip-tiny" else 49)

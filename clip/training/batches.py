@@ -38,6 +38,8 @@ class Pairs(NamedTuple):
     """Who is on all rows, where pictures of one person are to be compared."""
     whole: bool = False
     """Whether all rows are to be reconstructed."""
+    lessons: np.ndarray | None = None
+    """(N, languages) the number of what a teacher reads with each photograph, where there is one."""
 
 
 class Batch(NamedTuple):
@@ -55,6 +57,19 @@ class Batch(NamedTuple):
     """(B, S, S, 3) uint8 pictures that need no caption, by their use in `views.others`."""
     subject: Tensor | None = None
     """(B,) int64: who is on those `others` of which two show one person."""
+    lessons: Tensor | None = None
+    """(B,) int64: the number of what a teacher reads with each photograph."""
+
+
+class Told(NamedTuple):
+    """What is said of the pictures of one split; N of them, T distinct captions."""
+
+    rows: np.ndarray
+    """(N,) the rows that have a caption, rising."""
+    caption: np.ndarray
+    """(N, languages) the number of each caption in each language."""
+    texts: list[str]
+    """(T,) in alphabetical order."""
 
 
 def load(
@@ -71,9 +86,25 @@ def load(
     Raises:
         UserError: nothing to train on, or no captions in that language.
     """
-    source = inputs.opened(data)
+    source, said = inputs.opened(data), told(data, split, language)
+    return Pairs(
+        pixels=squares(source, split, model.preprocessing, store, decode, workers),
+        rows=said.rows,
+        caption=said.caption,
+        tokens=tokenize(said.texts, model.context),
+        meaning=torch.tensor(meanings(said.texts)),
+        labels=label_sets(source.table(split, COLUMNS)),
+    )
+
+
+def told(data: Path, split: str, language: Language) -> Told:
+    """The captions of one split of what `inputs.opened` takes.
+
+    Raises:
+        UserError: there are none in that language.
+    """
     columns = [f"caption_{lang}" for lang in (("zh", "en") if language == "both" else (language,))]
-    table = source.table(split, columns)
+    table = inputs.opened(data).table(split, columns)
     texts = [table[column].to_pylist() for column in columns]
     if language == "both":  # where one language is missing, the other stands in
         texts = [[own or other for own, other in zip(a, b, strict=True)] for a, b in (texts, texts[::-1])]
@@ -85,14 +116,7 @@ def load(
         )
     distinct = sorted({column[row] for column in texts for row in rows})
     number = {text: i for i, text in enumerate(distinct)}
-    return Pairs(
-        pixels=squares(source, split, model.preprocessing, store, decode, workers),
-        rows=rows,
-        caption=np.array([[number[column[row]] for column in texts] for row in rows]),
-        tokens=tokenize(distinct, model.context),
-        meaning=torch.tensor(meanings(distinct)),
-        labels=label_sets(source.table(split, COLUMNS)),
-    )
+    return Told(rows, np.array([[number[column[row]] for column in texts] for row in rows]), distinct)
 
 
 def meanings(texts: list[str]) -> list[int]:
@@ -125,7 +149,8 @@ def take(pairs: Pairs, chosen: np.ndarray, language: np.ndarray) -> Batch:
     caption = torch.from_numpy(pairs.caption[chosen, language])
     pixels = torch.from_numpy(pairs.pixels[pairs.rows[chosen]])
     labels = torch.from_numpy(pairs.labels[pairs.rows[chosen]]).long()
-    return Batch(pixels, pairs.tokens[caption], pairs.meaning[caption], labels)
+    lessons = None if pairs.lessons is None else torch.from_numpy(pairs.lessons[chosen, language])
+    return Batch(pixels, pairs.tokens[caption], pairs.meaning[caption], labels, lessons=lessons)
 
 
 @lru_cache(maxsize=4)

@@ -23,6 +23,8 @@ class Weights(Config):
     """Two pictures of one person find one another; `relations` says which two.  Pictures need no captions."""
     reconstruction: NonNegativeFloat = 0.0
     """Removed patches are painted from those that are left; `masking` says how.  Pictures need no captions."""
+    distillation: NonNegativeFloat = 0.0
+    """Pictures and texts are as near one another as `teacher` holds them."""
 
     @model_validator(mode="after")
     def something_counts(self) -> Self:
@@ -57,6 +59,9 @@ class TrainConfig(Config):
     photographed twice, the two eyes of a person, one eye in two modalities."""
     masking: Masking = Masking()
     """What is removed under `weights.reconstruction`, and what paints it."""
+    teacher: str | None = None
+    """Whose similarities count under `weights.distillation`: a ckpt.pt of ours, or what else `clip eval --model` takes
+    and reads texts, by `KIND:FILE`.  It is frozen, and sees the student's pictures at its own size."""
     augment: Augment = Augment()
     """Changes to the photographs in training."""
     decode: Decode = "once"
@@ -107,4 +112,16 @@ class TrainConfig(Config):
                         f"{name}={getattr(self, name)} needs a loss with several right texts; "
                         f"set loss=multi-positive, not {self.loss}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def a_teacher_is_listened_to(self) -> Self:
+        if self.weights.distillation and self.teacher is None:
+            raise ValueError(
+                f"weights.distillation={self.weights.distillation:g} needs a teacher; set teacher=FILE"
+            )
+        if self.teacher is not None and not self.weights.distillation:
+            raise ValueError(
+                f"teacher={self.teacher} would teach nothing; set weights.distillation=1, or teacher=null"
+            )
         return self

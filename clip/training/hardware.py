@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 
 from clip.encoders import CLIP
 from clip.training.config import TrainConfig
@@ -29,6 +29,8 @@ def accelerator(config: TrainConfig, run: Path) -> Accelerator:
         # Without `cpu`, several processes on a machine without a GPU would each train alone.
         cpu=not torch.cuda.is_available(),
         log_with=list(config.trackers) or None,
+        # Without that loss, parameters that no other reaches would be waited for.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=not config.weights.image_text)],
         project_dir=run / "trackers",
     )
     ranks = made.num_processes

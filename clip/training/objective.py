@@ -1,7 +1,8 @@
 """What is trained, and the losses that it is trained by.
 
 A loss is added in three places: what it needs of a forward pass becomes an entry of `Learner.forward`, what it makes
-of a whole batch an entry of `named_losses`, what it counts a field of `Weights`.
+of a whole batch an entry of `named_losses`, what it counts a field of `Weights`.  What is known of a batch without the
+network that learns, from its records or from a teacher, is a field of `Targets`.
 """
 
 from typing import NamedTuple, Self
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from clip import losses
 from clip.encoders import build, standardise
-from clip.training import initial, masking, views
+from clip.training import distillation, initial, masking, views
 from clip.training.caching import Features
 from clip.training.config import TrainConfig
 
@@ -25,6 +26,8 @@ class Targets(NamedTuple):
     """(B, L) int64, as `clip.training.labels.label_sets` has them."""
     subject: Tensor | None = None
     """(B,) int64; equal where the pictures `first` and `second` are of one person."""
+    taught: Tensor | None = None
+    """(B, B) a teacher's products of each picture with each text."""
 
 
 class Learner(nn.Module):
@@ -35,7 +38,7 @@ class Learner(nn.Module):
         sigmoid = config.loss.endswith("siglip")
         model = config.model.model_copy(update={"bias": True}) if sigmoid else config.model
         self.clip = build(model, config.seed)
-        self.initial = config.initial
+        self.initial, self.weights = config.initial, config.weights
         initial.start(config.initial, self.clip)
         self.train()
         if config.weights.reconstruction:
@@ -52,17 +55,20 @@ class Learner(nn.Module):
         """What the losses need of (B, 3, S, S) pictures in [0, 1] and their (B, L) tokens.
 
         Every entry of the same number is of the same picture, so that parts of a batch can be joined.  `others` are as
-        many pictures again for each use that `views.others` names.
+        many pictures again for each use that `views.others` names.  In training, what no loss counts is left out:
+        several processes wait for the gradient of all that is returned.
         """
-        seen, read, scale = self.clip(standardise(pictures), tokens)
-        features = {"seen": seen, "read": read, "scale": scale}
-        if self.clip.logit_bias is not None:
+        features: Features = {}
+        if self.weights.image_text or self.weights.distillation or not self.training:
+            features["seen"], features["read"], features["scale"] = self.clip(standardise(pictures), tokens)
+        if self.clip.logit_bias is not None and (self.weights.image_text or not self.training):
             features["bias"] = self.clip.logit_bias
         for use, images in (others or {}).items():
             if use == "whole":
                 features["missed"] = self._missed(standardise(images))
             else:
                 features[use] = nn.functional.normalize(self.clip.encode_image(standardise(images)), dim=-1)
+                features["scale"] = self.clip.logit_scale.exp()
         return features
 
     def _missed(self, images: Tensor) -> Tensor:
@@ -81,6 +87,10 @@ def named_losses(config: TrainConfig, features: Features, targets: Targets) -> d
         found["image_image"] = views.contrast(first, second, scale, targets.subject)
     if config.weights.reconstruction:
         found["reconstruction"] = features["missed"].mean()
+    if config.weights.distillation:
+        assert targets.taught is not None
+        seen, read, scale = (features[key] for key in ("seen", "read", "scale"))
+        found["distillation"] = distillation.relations(seen, read, scale, targets.taught)
     return found
 
 

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from functools import partial
 from math import cos, isfinite, pi
 from pathlib import Path
+from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from clip import embed
@@ -14,6 +16,7 @@ from clip.encoders import LOG_SCALE_LIMITS
 from clip.training import batches, caching, hardware, initial, inputs, objective, resume, validation, walk
 from clip.training.augment import augment
 from clip.training.config import TrainConfig
+from clip.training.distillation import Teacher
 from synth.base import runs
 from synth.base.errors import UserError
 from synth.base.order import step_seed
@@ -30,8 +33,8 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
     and `run/cache/` stand only while training is under way.  Returns the path of the checkpoint.
     """
     accelerator = hardware.accelerator(config, run)
-    path, wanted = run / "ckpt.pt", {"config": config.model_dump(mode="json")}
-    wanted |= {"data": inputs.opened(data).fingerprint, "initial": initial.provenance(config.initial)}
+    teacher = Teacher(config.teacher, accelerator.device) if config.teacher else None
+    path, wanted = run / "ckpt.pt", _provenance(config, data, teacher)
     with accelerator.main_process_first():
         runs.claim(run, "config.json", wanted, "run", free=_FREE)
     if path.exists() and embed.load_checkpoint(path)[1]["images"] >= config.images:
@@ -40,6 +43,7 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
         return path
     with accelerator.main_process_first():
         pairs, held_out = walk.pairs(config, data, run), validation.held_out(config, data, run)
+    pairs = teacher.read(data, config.caption, pairs) if teacher else pairs
     learner = objective.Learner(config).to(memory_format=torch.channels_last)  # a quarter faster on the CPU
     if config.gradient_checkpointing:
         hardware.checkpoint_towers(learner.clip)
@@ -62,11 +66,9 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
         for group in optimizer.param_groups:
             group["lr"] = group["scale"] * rate(config, images + config.batch)
 
-        starts, parts = zip(*next(steps), strict=True)
-        targets = _targets(parts, accelerator.device)
-        forwards = [
-            partial(_forward, config, model, part, at) for part, at in zip(parts, starts, strict=True)
-        ]
+        step = next(steps)
+        targets = _targets(config, teacher, step, accelerator)
+        forwards = [partial(_forward, config, model, part, at) for at, part in step]
         history.append(caching.backward(accelerator, model, forwards, partial(_loss, config, targets)))
         optimizer.step()
         optimizer.zero_grad()
@@ -93,6 +95,16 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
     if accelerator.is_main_process:
         resume.clear(run)
     return path
+
+
+def _provenance(config: TrainConfig, data: Path, teacher: Teacher | None) -> dict[str, Any]:
+    """All that decides what the weights become."""
+    return {
+        "config": config.model_dump(mode="json"),
+        "data": inputs.opened(data).fingerprint,
+        "initial": initial.provenance(config.initial),
+        "teacher": teacher and teacher.fingerprint,
+    }
 
 
 def _means(
@@ -126,25 +138,42 @@ def _forward(config: TrainConfig, model: nn.Module, part: batches.Batch, start: 
     the same pairs what the first did.
     """
     place = next(model.parameters()).device
-
-    def pictures(pixels: Tensor, use: int) -> Tensor:
-        generator = torch.Generator().manual_seed(step_seed(config.seed, use, start))
-        changed = augment(pixels.to(place), config.augment, generator)
-        return changed.contiguous(memory_format=torch.channels_last)
-
     others = {
-        name: pictures(pixels, use) for use, (name, pixels) in enumerate((part.others or {}).items(), 1)
+        name: _pictures(config, pixels.to(place), start, use)
+        for use, (name, pixels) in enumerate((part.others or {}).items(), 1)
     }
     torch.manual_seed(step_seed(config.seed, 0, start))
-    return model(pictures(part.pixels, 0), part.tokens.to(place), others)
+    return model(_pictures(config, part.pixels.to(place), start), part.tokens.to(place), others)
 
 
-def _targets(parts: Sequence[batches.Batch], place: torch.device) -> objective.Targets:
-    """What is known of the batch of which this process has some parts."""
-    columns = [[part.meaning for part in parts], [part.labels for part in parts]]
-    if parts[0].subject is not None:
-        columns.append([part.subject for part in parts if part.subject is not None])
-    return objective.Targets(*(caching.gathered(torch.cat(each).to(place)) for each in columns))
+def _pictures(config: TrainConfig, pixels: Tensor, start: int, use: int = 0) -> Tensor:
+    """(B, 3, S, S) in [0, 1], changed by draws that `start` and `use` alone tell; of use 0 are the captioned ones."""
+    generator = torch.Generator().manual_seed(step_seed(config.seed, use, start))
+    changed = augment(pixels, config.augment, generator)
+    return changed.contiguous(memory_format=torch.channels_last)
+
+
+def _targets(
+    config: TrainConfig,
+    teacher: Teacher | None,
+    step: Sequence[tuple[int, batches.Batch]],
+    accelerator: Accelerator,
+) -> objective.Targets:
+    """What is known of the batch of which this process has some parts, and what the teacher makes of it."""
+    parts, place = [part for _, part in step], accelerator.device
+    known = {
+        name: torch.cat([getattr(part, name) for part in parts]).to(place)
+        for name in ("meaning", "labels", "subject", "lessons")
+        if getattr(parts[0], name) is not None
+    }
+    if teacher:
+        with accelerator.autocast():
+            known["seen"] = torch.cat(
+                [teacher.look(_pictures(config, part.pixels.to(place), at)) for at, part in step]
+            )
+    known = {name: caching.gathered(values) for name, values in known.items()}
+    taught = teacher.products(known.pop("seen"), known.pop("lessons")) if teacher else None
+    return objective.Targets(**known, taught=taught)
 
 
 def _loss(
