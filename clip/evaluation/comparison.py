@@ -5,8 +5,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from clip.evaluation.photographs import plain
 from clip.evaluation.report import CALIBRATION, METRICS, estimate
-from synth.base import runs
+from synth.base import runs, stats
 from synth.base.config import Config, check, read_yaml
 from synth.base.errors import UserError
 
@@ -65,9 +66,31 @@ def compare(reports: Sequence[tuple[str, dict[str, Any]]], command: str) -> dict
         "version": VERSION,
         "command": command,
         "models": {model: report["checkpoint"] for model, report in reports},
-        "tables": list(tables.values()),
+        "tables": [table | {"differences": differences(table)} for table in tables.values()],
         "benchmarks": side_by_side(list(tables.values())),
     }
+
+
+def differences(table: dict[str, Any]) -> list[dict[str, Any]]:
+    """How far each model is from the first in the same row, with an interval: patients are drawn for both at once.
+
+    A row that the first model has not, and a metric without samples (see `photographs.Told`), has no difference.
+    """
+    first = table["rows"][0]["model"]
+    base = {row["row"]: row["metrics"] for row in table["rows"] if row["model"] == first}
+    found = []
+    for row in table["rows"]:
+        if row["model"] == first or row["row"] not in base:
+            continue
+        gaps = {}
+        for key, value in row["metrics"].items():
+            one, other = (getattr(each, "samples", None) for each in (value, base[row["row"]].get(key)))
+            if one is not None and other is not None:
+                assert one.shape == other.shape, "models are compared on the same draws of patients"
+                gaps[key] = plain(stats.estimate(one - other, table["patients"]))
+        if gaps:
+            found.append({"model": row["model"], "row": row["row"], "from": first, "metrics": gaps})
+    return found
 
 
 def side_by_side(tables: list[dict[str, Any]]) -> dict[str, Any]:
@@ -129,7 +152,22 @@ def _one(table: dict[str, Any]) -> list[str]:
         lines += (
             ["", *_table(["model", "", *(METRICS.get(key) or key for key in some)], rows)] if some else []
         )
-    return lines
+    return lines + _gaps(table["differences"])
+
+
+def _gaps(found: list[dict[str, Any]]) -> list[str]:
+    """Differences from the first model; nothing of one model."""
+    if not found:
+        return []
+    keys = list(dict.fromkeys(key for row in found for key in row["metrics"]))
+    cells = [[row["model"], row["row"], *(_gap(row["metrics"].get(key)) for key in keys)] for row in found]
+    heads = ["difference", "", *(METRICS.get(key) or key for key in keys)]
+    said = f"Differences from {found[0]['from']}; intervals are over patients, drawn for both models at once."
+    return ["", said, "", *_table(heads, cells)]
+
+
+def _gap(value: dict[str, float] | None) -> str:
+    return "" if value is None else f"{value['value']:+.3f} ({value['low']:+.3f} to {value['high']:+.3f})"
 
 
 def _all(found: dict[str, Any]) -> list[str]:

@@ -172,7 +172,9 @@ def _result(
         scores = _scores(config, model, seen[rows], list(judged.values()), lang)
         found = statistics(scores, truth[rows], mine, exclusive=next(iter(judged.values())).absent is None)
         values = {key: stats.over(drawn, whose, each) for key, each in found.items()}
-        measured[lang] = {key: photographs.plain(stats.estimate(v, len(people))) for key, v in values.items()}
+        measured[lang] = {
+            key: photographs.plain(stats.estimate(v, len(people)), v) for key, v in values.items()
+        }
     chance = {key: 0.5 if key.endswith("auc") else 1 / len(judged) for key in next(iter(measured.values()))}
     return {
         "n": len(rows),

@@ -128,7 +128,11 @@ def measure(
             values.setdefault(key, []).append(stats.over(people, found.whose, statistic))
     means = {key: (seeds.T * each).sum(axis=0) / seeds.sum(axis=1) for key, each in values.items()}
     chance = means.pop("noise")
-    return {key: plain(metrics.interval(key, mean, chance, found.patients)) for key, mean in means.items()}
+    # The interval of the calibration error is not one of percentiles; nor would that of a difference be.
+    return {
+        key: plain(metrics.interval(key, mean, chance, found.patients), None if key == "ece" else mean)
+        for key, mean in means.items()
+    }
 
 
 def measured(
@@ -141,9 +145,18 @@ def measured(
     }
 
 
-def plain(value: stats.Estimate) -> dict[str, float]:
-    """A number and its interval, for a report."""
-    return {"value": value.value, "low": value.low, "high": value.high}
+class Told(dict[str, float]):
+    """A number and its interval, as files tell them: `value`, `low`, `high`; and, which they do not, what it was drawn from."""
+
+    samples: np.ndarray | None = None
+    """(1 + rounds,) what `stats.over` gives: of the patients as they are, then as they were drawn."""
+
+
+def plain(value: stats.Estimate, samples: np.ndarray | None = None) -> Told:
+    """A number and its interval, for a report; with `samples`, to be compared with another on the same patients."""
+    told = Told(value=value.value, low=value.low, high=value.high)
+    told.samples = samples
+    return told
 
 
 def result(kind: str, name: str, task: Task, found: Answers) -> dict[str, Any]:

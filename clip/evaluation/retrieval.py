@@ -240,4 +240,4 @@ def _result(
 def _mean(drawn: np.ndarray, whose: np.ndarray, value: np.ndarray) -> dict[str, float]:
     kept = np.isfinite(value)
     values = stats.over(drawn, whose[kept], lambda weights: weights @ value[kept] / weights.sum(axis=1))
-    return photographs.plain(stats.estimate(values, drawn.shape[1]))
+    return photographs.plain(stats.estimate(values, drawn.shape[1]), values)

@@ -116,10 +116,10 @@ def _result(
         drawn = stats.draws(len(people), config.rounds, config.seed)
         for way, said in chosen.items():
             values = sheet.statistics(said[places])
-            estimates = {
-                key: stats.estimate(stats.over(drawn, whose, one), len(people)) for key, one in values.items()
+            found = {key: stats.over(drawn, whose, one) for key, one in values.items()}
+            measured[f"{lang} {way}"] = {
+                key: photographs.plain(stats.estimate(one, len(people)), one) for key, one in found.items()
             }
-            measured[f"{lang} {way}"] = {key: photographs.plain(one) for key, one in estimates.items()}
         blind[lang] = sheet.blind()
         rows |= {each.row for each in every}
         told = (each.asked.kind if kind is None else each.asked.choices[each.answer] for each in every)
