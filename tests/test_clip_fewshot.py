@@ -10,7 +10,7 @@ import pytest
 import torch
 from pictures import folder, rows
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, roc_auc_score
 from typer.testing import CliRunner
 
 from clip import embed, prompts
@@ -97,9 +97,10 @@ def test_the_metrics_of_a_linear_probe_are_those_of_sklearn(checkpoint, records,
         "accuracy": accuracy_score(truth[2], best.predict(seen[2])),
         "balanced_accuracy": balanced_accuracy_score(truth[2], best.predict(seen[2])),
         "macro_auc": roc_auc_score(truth[2], best.predict_proba(seen[2])[:, 1]),
+        "brier": brier_score_loss(truth[2], best.predict_proba(seen[2])[:, 1]),
     }
     found = judged["metrics"]["linear probe"]
-    assert {key: value["value"] for key, value in found.items()} == pytest.approx(expected)
+    assert {key: found[key]["value"] for key in expected} == pytest.approx(expected)
     assert judged["chosen"]["linear probe"]["C"] == best.C
     assert found["macro_auc"]["value"] > 0.9 > judged["without_pictures"]["majority"]["accuracy"]
     assert judged["n"] == len(tables[2]) and judged["train"]["n"] == len(tables[0])
@@ -212,7 +213,7 @@ def test_few_shot_reports_every_method_with_intervals_and_a_picture(checkpoint, 
     )
     assert judged["metrics"]["zero-shot"] == alone["results"][0]["metrics"]["both"]
     page = (tmp_path / "report.html").read_text()
-    assert page.count("<svg") == 1 and "tip-adapter-f" in page and "<script" not in page
+    assert page.count("<svg") == 2 and "tip-adapter-f" in page and "<script" not in page
 
 
 def test_an_interval_over_draws_is_wider_than_one_over_patients_alone(parts):
