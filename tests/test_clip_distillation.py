@@ -2,12 +2,14 @@
 
 import os
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from killing import Work, kill_often
 from open_clip.loss import DistillClipLoss
 from pictures import drawn, rows, write_wide_or_normal
@@ -169,12 +171,14 @@ WITHOUT_CAPTIONS = {
 
 
 def _train_on_one_of_two(
-    rank: int, port: int, configs: dict[str, TrainConfig], data: Path, out: Path
+    rank: int, ports: list[int], configs: dict[str, TrainConfig], data: Path, out: Path
 ) -> None:
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "CUDA_VISIBLE_DEVICES": ""}
-    for name, config in configs.items():
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "CUDA_VISIBLE_DEVICES": ""}
+    for port, (name, config) in zip(ports, configs.items(), strict=True):
+        os.environ["MASTER_PORT"] = str(port)
         train(config, data, out / name)
+        AcceleratorState._reset_state(reset_partial_state=True)  # the end of a training closes its group
 
 
 @pytest.fixture(scope="module")
@@ -183,10 +187,12 @@ def on_two(teacher, records, tmp_path_factory) -> tuple[dict[str, TrainConfig], 
     still = {"model": STILL.model_dump(mode="json"), "images": 32}
     configs = {name: student(teacher, **(still | changes)) for name, changes in WITHOUT_CAPTIONS.items()}
     out = tmp_path_factory.mktemp("two")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    spawn(_train_on_one_of_two, (port, configs, records, out), nprocs=2)
+    with ExitStack() as stack:
+        free = [stack.enter_context(socket.socket()) for _ in configs]
+        for each in free:
+            each.bind(("127.0.0.1", 0))
+        ports = [each.getsockname()[1] for each in free]
+    spawn(_train_on_one_of_two, (ports, configs, records, out), nprocs=2)
     return configs, out
 
 
