@@ -93,6 +93,7 @@ def evaluate(
         raise UserError("give --data RECORDS, or --benchmark NAME with --root DIR")
     module, settings = _settings(task, {"lang": lang, "aggregation": aggregation}, set)
     from clip.evaluation import comparison, report
+    from synth.base import checkpoint
     from synth.fundus.records import parse_splits
 
     line = shlex.join(["clip", *sys.argv[1:]])
@@ -110,7 +111,10 @@ def evaluate(
         line,
     ):
         made.append((spec, found))
-        report.write(out / place if several else out, found)
+        folder = out / place if several else out
+        report.write(folder, found)
+        for name, content in getattr(found, "checkpoints", {}).items():
+            checkpoint.save(folder / f"ckpt-{name}.pt", content)
     if several:
         compared = comparison.compare(made, line)
         comparison.write(out, compared)

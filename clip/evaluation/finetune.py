@@ -13,8 +13,9 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from clip import embed
+from clip.baselines.foreign import Foreign
 from clip.encoders import CLIP, normalise, standardise
-from clip.evaluation import learning, photographs, report
+from clip.evaluation import learning, lora, photographs, report
 from clip.evaluation.learning import Parts
 from clip.evaluation.photographs import Judged
 from clip.prompts import Task
@@ -56,6 +57,13 @@ class FinetuneConfig(Judged):
     """Changes to the photographs that are learnt from."""
     seeds: PositiveInt = 1
     """Trainings; with several, values are their means and intervals cover them."""
+
+
+class Tunings(dict[str, Any]):
+    """A report, and the tower to be kept beside it."""
+
+    checkpoints: dict[str, dict[str, Any]]
+    """By name of the task: what the file holds; empty of somebody else's model, for which our files have no place."""
 
 
 class Squares(NamedTuple):
@@ -106,32 +114,50 @@ def evaluate(
             pictures.pixels(data, part, network.config.preprocessing, Path(cache))
             for part in (["train"], ["validation"], list(splits))
         ]
-        results = [judge(config, network, key, task, parts, seen)]
+        result, best = judge(config, network, key, task, parts, seen)
     facts = photographs.facts(data, splits, len(tables.test))
-    return report.compose(config, report.checkpoint(model, head), facts, results, command)
+    made = Tunings(report.compose(config, report.checkpoint(model, head), facts, [result], command))
+    kept = {"task": key, "classes": list(parts.train.classes), "config": config.model_dump(mode="json")}
+    made.checkpoints = (
+        {}
+        if isinstance(network, Foreign)
+        else {key: lora.content(best.model, best.head, kept, made["checkpoint"])}
+    )
+    return made
 
 
 def judge(
     config: FinetuneConfig, model: CLIP, name: str, task: Task, parts: Parts, seen: Sequence[np.ndarray]
-) -> dict[str, Any]:
-    """One task: every mode; `seen` are the (N, S, S, 3) pictures of the parts."""
+) -> tuple[dict[str, Any], Tuned]:
+    """One task: every mode, and the tower that did best on validation; `seen` are the (N, S, S, 3) pictures of the parts."""
     squares = [Squares(pixels, part.rows, part.truth) for pixels, part in zip(seen, parts, strict=True)]
-    found, chosen = {}, {}
+    found, chosen, towers = {}, {}, []
     for mode in config.modes:
         made, epochs = [], []
         for seed in range(config.seed, config.seed + config.seeds):
             tuned, epoch = tune(config, mode, model, squares[0], squares[1], len(parts.train.classes), seed)
             made.append(probability(tuned, squares[2]))
             epochs.append(epoch)
+            validated = _score(squares[1].truth, probability(tuned, squares[1]))
+            if not towers or validated > towers[0][0]:
+                towers = [
+                    (
+                        validated,
+                        tuned,
+                        f"The tower that is kept is that of {mode}, seed {seed}: best on validation.",
+                    )
+                ]
         found[mode] = np.stack(made)
         chosen[mode] = {"epoch": epochs}
     several = f"A value is the mean of {config.seeds} trainings; its interval draws patients and trainings."
     one = "Each value is of one training; its interval is over patients alone."
-    return learning.result("finetune", name, task, parts) | {
+    [(_, best, kept)] = towers
+    result = learning.result("finetune", name, task, parts) | {
         **photographs.measured(config, parts.test, found, task.ordinal),
         "chosen": chosen,
-        "notes": [several if config.seeds > 1 else one],
+        "notes": [several if config.seeds > 1 else one, kept],
     }
+    return result, best
 
 
 def tune(
@@ -182,21 +208,11 @@ def tune(
 
 
 def adapted(model: CLIP, mode: Mode, rank: int) -> CLIP:
-    """A copy whose image tower learns: all of it, or with frozen weights and LoRA beside every layer.
-
-    LoRA adds B A x to W x, A of `rank` rows, B zero at first (Hu et al. 2021, 2106.09685).
-    """
+    """A copy whose image tower learns: all of it, or with frozen weights and LoRA beside every layer."""
+    if mode == "lora":
+        return lora.added(model, rank)
     copy = deepcopy(model).requires_grad_(False)
-    if mode == "full":
-        copy.visual.requires_grad_(True)
-        return copy
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError:
-        raise UserError("LoRA needs peft; install it with: pip install 'visionclip[tune]'") from None
-
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=_layers(copy.visual))
-    inject_adapter_in_model(config, copy.visual)
+    copy.visual.requires_grad_(True)
     return copy
 
 
@@ -215,19 +231,6 @@ def _score(truth: np.ndarray, found: np.ndarray) -> tuple[float, float]:
     return learning.score(truth, found), float(np.log(found[np.arange(len(truth)), truth] + 1e-12).mean())
 
 
-def _layers(tower: nn.Module) -> list[str]:
-    """The linear layers and filters beside which LoRA's matrices stand."""
-    attention = [name for name, each in tower.named_modules() if isinstance(each, nn.MultiheadAttention)]
-    return attention + [
-        name
-        for name, each in tower.named_modules()
-        if (isinstance(each, nn.Linear) or (isinstance(each, nn.Conv2d) and each.groups == 1))
-        and not any(
-            name.startswith(f"{inside}.") for inside in attention
-        )  # torch reads its weights, not its layers
-    ]
-
-
 def _groups(config: FinetuneConfig, tuned: Tuned, mode: Mode) -> list[dict[str, Any]]:
     """AdamW's parameters with their rates."""
     from timm.optim import param_groups_layer_decay  # type: ignore[reportPrivateImportUsage]
@@ -235,10 +238,8 @@ def _groups(config: FinetuneConfig, tuned: Tuned, mode: Mode) -> list[dict[str, 
     head = {"params": list(tuned.head.parameters()), "lr": config.head_lr}
     tower = tuned.model.visual
     if mode == "lora":
-        return [
-            head,
-            {"params": [each for each in tower.parameters() if each.requires_grad], "lr": config.lora_lr},
-        ]
+        learnt = [each for each in tower.parameters() if each.requires_grad]
+        return [head, {"params": learnt, "lr": config.lora_lr}]
     layers = param_groups_layer_decay(tower, config.weight_decay, layer_decay=config.layer_decay)
     return [head, *({"lr": config.lr * group.pop("lr_scale"), **group} for group in layers)]
 
