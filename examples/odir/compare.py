@@ -6,7 +6,7 @@
 An arm is all runs `ARM-SEED`; `/zh` or `/en` is the language of its prompts, else the mean of both.  Prints each arm of a
 comparison and their difference and ratio, for every set and task and for the mean over those.  An interval is of
 2,000 samples that draw patients and seeds anew, the same ones for both sides: it covers other patients and, as far as so
-few seeds can, other seeds.  What an encoder scores is kept beside it in `zero-shot.npz`.  The last line is JSON.
+few seeds can, other seeds.  What an encoder scores is kept beside it in `zero-shot-*.npz`.  The last line is JSON.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from clip.evaluation import metrics, zeroshot
 from synth.base import stats
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
-from synth.base.runs import sha256
+from synth.base.runs import atomic, sha256
 from synth.fundus.records import data_fingerprint, read_table
 
 ROUNDS, LEAST = 2000, 5
@@ -34,12 +34,12 @@ Values = dict[str, np.ndarray]
 
 def values(run: Path, folders: tuple[Path, ...], tasks: tuple[str, ...]) -> Values:
     """What one encoder scores on the test patients of every set that has five of two classes of a task."""
-    checkpoint, kept = run / "ckpt.pt", run / "zero-shot.npz"
+    checkpoint = run / "ckpt.pt"
     asked = fingerprint([sha256(checkpoint), data_fingerprint(*folders), tasks])
+    kept = run / f"zero-shot-{asked[:8]}.npz"
     if kept.exists():
         with np.load(kept) as stored:
-            if str(stored["asked"]) == asked:
-                return {name: stored[name] for name in stored.files if name != "asked"}
+            return dict(stored)
     model, found = embed.load_model(checkpoint), {}
     for folder in folders:
         table, seen = read_table(folder, ["test"]), embed.images(model, folder, ["test"])
@@ -49,7 +49,8 @@ def values(run: Path, folders: tuple[Path, ...], tasks: tuple[str, ...]) -> Valu
                     found["/".join((folder.name, name, lang, metric))] = value
     if not found:
         raise UserError(f"--tasks {','.join(tasks)}: no set of --data can answer any of them")
-    np.savez(kept, asked=asked, **found)
+    with atomic(kept) as half, half.open("wb") as file:
+        np.savez(file, **found)
     return found
 
 
@@ -111,9 +112,7 @@ def main() -> None:
         "--data", type=Path, action="append", required=True, help="records; their split 'test'"
     )
     parser.add_argument("--compare", action="append", required=True, metavar="ARM[/LANG]:ARM[/LANG]")
-    parser.add_argument(
-        "--tasks", default="odir,myopia,cataract,is_gc,glaucoma", help="of clip eval --prompts"
-    )
+    parser.add_argument("--tasks", default="odir,cataract,myopia,is_gc", help="of clip eval --prompts")
     parser.add_argument("--metric", default="macro_auc", choices=METRICS)
     asked = parser.parse_args()
 
