@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 FLAGS = {
     "synth import": "--root --out --list",
-    "synth phantom": "--n --out",
+    "synth phantom": "--n --out --masks",
     "synth train": "--data --out --config --set --dp-epsilon --dp-delta",
     "synth generate": "--n --model --out --seed --labels --steps --guidance --format --engine --shards --dry-run",
     "synth distill": "--model --data --out --steps --config --set",

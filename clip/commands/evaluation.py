@@ -29,12 +29,13 @@ TASKS = {
     "retrieval": ("retrieval", "RetrievalConfig"),
     "vqa": ("vqa", "VqaConfig"),
     "long-tail": ("longtail", "LongTailConfig"),
+    "segmentation": ("segmentation", "SegmentationConfig"),
 }
 """What --task takes -> the module of `clip.evaluation` that has its `evaluate`, and the settings in it."""
 WHOLE = ("zero-shot", "retrieval", "vqa", "long-tail")
 """The tasks that learn nothing from a set, and so judge a benchmark in whole."""
-NAMED = ("retrieval", "vqa")
-"""The tasks without classes: --prompts names one of their results, not a task of `clip.prompts`."""
+NAMED = ("retrieval", "vqa", "segmentation")
+"""The tasks without classes: --prompts, if anything, names one of their results, not a task of `clip.prompts`."""
 
 
 def evaluate(
@@ -82,6 +83,7 @@ def evaluate(
       clip eval --model ckpt.pt --data records/idrid --split all --prompts dr5 --lang zh --out report --json
       clip eval --model ckpt.pt --data records/odir --task few-shot --prompts is_gc --set draws=10 --out report
       clip eval --model ckpt.pt --data records/odir --task finetune --prompts dr5 --set epochs=10 --out report
+      clip eval --model ckpt.pt --data phantoms-masks --task segmentation --set epochs=20 --out report
     """
     if benchmark and (len(root) != len(benchmark) or data is not None or split is not None):
         raise UserError(
