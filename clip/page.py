@@ -115,7 +115,7 @@ def build(reader: Reader) -> Any:
                     "Each against a normal fundus, as if both were equally common, calibrated by nothing; "
                     f"evidence by {saliency.METHOD}."
                 )
-        # The file is handed on unopened: what is no picture, `photographs.read` refuses in words.
+        # The file is handed on unopened: what is no picture, `intake.read` refuses in words.
         photo.preprocess = lambda payload: payload and payload.path  # type: ignore[method-assign]
         photo.change(read, photo, [answer, kept, shown, finding], api_name="read")
         finding.input(choose, [kept, finding], shown, api_name="choose")

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from clip import embed, photographs, prompts, saliency
+from clip import embed, intake, prompts, saliency
 from clip.encoders import CLIP
 from clip.evaluation import zeroshot
 from synth.base.errors import UserError
@@ -59,7 +59,7 @@ class Reader:
         Raises:
             UserError: the picture is absent, damaged or too large.
         """
-        data, preprocessing = photographs.read(path), self.model.config.preprocessing
+        data, preprocessing = intake.read(path), self.model.config.preprocessing
         sizes = {key: getattr(preprocessing, key, None) for key in ("size", "resize")}  # ours has no resize
         factor = max(1.0, side / preprocessing.size)
         larger = preprocessing.model_copy(

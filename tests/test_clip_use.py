@@ -10,7 +10,7 @@ from pictures import drawn, write_wide_or_normal
 from PIL import Image
 from typer.testing import CliRunner
 
-from clip import embed, page, photographs, prediction, prompts, saliency, search
+from clip import embed, intake, page, prediction, prompts, saliency, search
 from clip.cli import app
 from clip.encoders import ClipConfig, ImageTower, TextTower, build
 from clip.evaluation import zeroshot
@@ -69,7 +69,7 @@ def refusal(*arguments: Any) -> str:
 
 
 def square(path: Path) -> np.ndarray:
-    return MODEL.preprocessing(photographs.read(path))
+    return MODEL.preprocessing(intake.read(path))
 
 
 # Photographs as people have them
@@ -352,7 +352,7 @@ def test_a_dropped_photograph_is_answered_in_both_languages_with_saliency(browse
     browser.wait("!!document.querySelector('#saliency img')")
     said = browser.run("document.querySelector('#findings').innerText")
     row = browser.run("document.querySelector('.finding[data-key=is_gc]').innerText").split()
-    square = MODEL.preprocessing(photographs.read(wide))
+    square = MODEL.preprocessing(intake.read(wide))
     found = prediction.Reader(embed.load_model(trained)).findings(square)
     glaucoma = next(each for each in found if each["key"] == "is_gc")
     assert row[:2] == ["青光眼", "glaucoma"]

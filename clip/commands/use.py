@@ -38,7 +38,7 @@ def predict(
     """
     from clip import prediction
     from clip.embed import load_model
-    from clip.photographs import find
+    from clip.intake import find
 
     paths = find(images)
     reader = prediction.Reader(load_model(model))
