@@ -27,7 +27,7 @@ def test_open_clips_own_logits_are_ours_with_the_bias(bias, tmp_path):
     with torch.inference_mode():
         seen, read, scale = model(pictures, tokens)
         ours = scale * seen @ read.T + (model.logit_bias if bias else 0)
-        theirs, turned = other.get_logits(pictures, tokens)
+        theirs, turned = other.get_logits(pictures, tokens)  # pyright: ignore[reportCallIssue]
         told = other(pictures, tokens)
     assert torch.allclose(theirs, ours, atol=1e-4) and torch.allclose(turned, ours.T, atol=1e-4)
     assert len(told) == (4 if bias else 3)

@@ -1,5 +1,7 @@
 """Models that read one language, or none: every evaluation asks them in what they read."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from pictures import rows
@@ -60,7 +62,7 @@ def test_a_tower_that_reads_nothing_still_finds_the_fellow_eye(records, tmp_path
     """RETFound compares pictures, and has no captions to find."""
     torch.save({"model": retfound(True)[1]}, tmp_path / "RETFound.pth")
     report = retrieval.evaluate(
-        RetrievalConfig(rounds=20, exchanges=9), f"retfound:{tmp_path / 'RETFound.pth'}", records,
+        RetrievalConfig(rounds=20, exchanges=9), Path(f"retfound:{tmp_path / 'RETFound.pth'}"), records,
         ("train", "validation", "test"), None, "clip eval",
     )  # fmt: skip
     assert [result["name"] for result in report["results"]] == ["cfp-fellow-eye"]
