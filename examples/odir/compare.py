@@ -35,12 +35,17 @@ Values = dict[str, np.ndarray]
 def values(run: Path, folders: tuple[Path, ...], tasks: tuple[str, ...]) -> Values:
     """What one encoder scores on the test patients of every set that has five of two classes of a task."""
     checkpoint = run / "ckpt.pt"
+    model, known = embed.load(checkpoint)
+    if known["images"] < known["config"]["images"]:
+        raise UserError(
+            f"{checkpoint}: {known['images']} images of {known['config']['images']}; train it to its end"
+        )
     asked = fingerprint([sha256(checkpoint), data_fingerprint(*folders), tasks])
     kept = run / f"zero-shot-{asked[:8]}.npz"
     if kept.exists():
         with np.load(kept) as stored:
             return dict(stored)
-    model, found = embed.load_model(checkpoint), {}
+    found: Values = {}
     for folder in folders:
         table, seen = read_table(folder, ["test"]), embed.images(model, folder, ["test"])
         for name in tasks:
