@@ -55,7 +55,7 @@ def values(run: Path, folders: tuple[Path, ...], tasks: tuple[str, ...]) -> Valu
     if not found:
         raise UserError(f"--tasks {','.join(tasks)}: no set of --data can answer any of them")
     with atomic(kept) as half, half.open("wb") as file:
-        np.savez(file, **found)
+        np.savez(file, allow_pickle=False, **found)
     return found
 
 
