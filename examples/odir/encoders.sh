@@ -4,7 +4,8 @@
 #
 #     bash examples/odir/encoders.sh OUT
 #
-# OUT is the folder of run.sh: it holds records/odir and synthetic.  IMAGES says how long each encoder trains.
+# OUT is the folder of run.sh: it holds records/odir and synthetic.  IMAGES says how long each encoder trains, ARMS which
+# of them, SEEDS with which seeds; RUNS is where.
 set -euo pipefail
 out=${1:?give the folder that run.sh wrote}
 here=$(dirname "$0") configs=$(dirname "$0")/../../configs/clip images=${IMAGES:-24000}
@@ -17,7 +18,8 @@ python "$here/pairs.py" join "$real" "$synthetic" --out "$out/both"
 arm() { # name, pairs, config, settings
   local name=$1 pairs=$2 config=$3
   shift 3
-  python -m clip train --data "$pairs" --out "$out/encoders/$name-$seed" --config "$configs/$config.yaml" \
+  [[ -z ${ARMS:-} || " $ARMS " == *" $name "* ]] || return 0
+  python -m clip train --data "$pairs" --out "${RUNS:-$out/encoders}/$name-$seed" --config "$configs/$config.yaml" \
     --set "images=$images" --set "warmup=$((images / 10))" --set "save_every=$((images / 3))" --set "precision=${PRECISION:-auto}" \
     --set "zero_shot=[]" --set "seed=$seed" "$@"
 }
