@@ -6,10 +6,12 @@ Creating, describing, `preupload`, `commit`, Git LFS for the heavy files, and `r
 import base64
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -175,3 +177,17 @@ def serving() -> Iterator[Hub]:
         hub.shutdown()
         hub.server_close()
         thread.join()
+
+
+def environment(url: str, home: Path, token: str = TOKEN) -> dict[str, str]:
+    """What a process needs to take a stub for the hub; `huggingface_hub` reads it once."""
+    return os.environ | {
+        "HF_ENDPOINT": url,
+        "HF_TOKEN": token,
+        "HF_HOME": str(home),
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_DISABLE_XET": "1",  # the stub speaks Git LFS, not Xet
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+    }

@@ -1,13 +1,12 @@
 """An encoder on a hub: that it arrives whole, is loaded from there, and what is refused before anything is sent."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from hubstub import TOKEN, serving
+from hubstub import environment, serving
 from test_clip_evaluation import MODEL, invoke, refusal
 
 from clip import embed, publishing
@@ -44,18 +43,10 @@ except embed.UserError as error:
 def test_an_encoder_arrives_whole_and_is_loaded_from_the_hub(encoder, tmp_path):
     """In a process of its own: `huggingface_hub` reads its environment once.  The second push sends nothing."""
     with serving() as hub:
-        environment = os.environ | {
-            "HF_ENDPOINT": hub.url,
-            "HF_TOKEN": TOKEN,
-            "HF_HOME": str(tmp_path / "home"),
-            "HF_HUB_OFFLINE": "0",
-            "HF_HUB_DISABLE_XET": "1",  # the stub speaks Git LFS, not Xet
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "NO_PROXY": "127.0.0.1",
-            "no_proxy": "127.0.0.1",
-        }
         command = [sys.executable, "-c", _REACHED, str(encoder)]
-        made = subprocess.run(command, env=environment, capture_output=True, text=True)
+        made = subprocess.run(
+            command, env=environment(hub.url, tmp_path / "home"), capture_output=True, text=True
+        )
         assert made.returncode == 0 and hub.commits == 1, made.stderr
         files = hub.repos["models/me/encoder"]["files"]
     [said, absent] = made.stdout.splitlines()

@@ -1,7 +1,6 @@
 """Cards, Croissant and the push to a hub: what is stated, what is refused, and that every byte arrives."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from generators import tiny
-from hubstub import TOKEN, serving
+from hubstub import TOKEN, environment, serving
 from pictures import folder, rows
 from typer.testing import CliRunner
 
@@ -292,18 +291,10 @@ def test_a_licence_of_two_lines_is_refused(synthetic):
 
 def push(hub, tmp_path: Path, *arguments: object, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
     """`synth push` in a process of its own: `huggingface_hub` reads its environment once."""
-    environment = os.environ | {
-        "HF_ENDPOINT": hub.url,
-        "HF_TOKEN": token,
-        "HF_HOME": str(tmp_path / "home"),
-        "HF_HUB_OFFLINE": "0",
-        "HF_HUB_DISABLE_XET": "1",  # the stub speaks Git LFS, not Xet
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "NO_PROXY": "127.0.0.1",
-        "no_proxy": "127.0.0.1",
-    }
     command = [sys.executable, "-m", "synth", *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True)
+    return subprocess.run(
+        command, env=environment(hub.url, tmp_path / "home", token), capture_output=True, text=True
+    )
 
 
 def test_every_byte_of_a_set_arrives_and_a_repeated_push_sends_nothing(synthetic, tmp_path):
