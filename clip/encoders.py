@@ -159,7 +159,7 @@ def standardise(images: Tensor) -> Tensor:
     if images.is_contiguous(memory_format=torch.channels_last):  # by rows: by threes it takes twice as long
         rows = images.permute(0, 2, 3, 1).flatten(2)
         mean, std = (images.new_tensor(values).repeat(images.shape[3]) for values in (MEAN, STD))
-        return (rows - mean).div_(std).unflatten(2, (-1, 3)).permute(0, 3, 1, 2)
+        return torch.addcmul(-mean / std, rows, 1 / std).unflatten(2, (-1, 3)).permute(0, 3, 1, 2)
     mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
     return (images - mean).div_(std)
 
