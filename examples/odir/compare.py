@@ -11,6 +11,7 @@ few seeds can, other seeds.  What an encoder scores is kept beside it in `zero-s
 
 import argparse
 import json
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -145,4 +146,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"compare.py: {error}")

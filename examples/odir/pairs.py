@@ -7,9 +7,11 @@ Both keep pictures, labels, people and splits; `join` leaves out the test splits
 """
 
 import argparse
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from synth.base.errors import UserError
 from synth.fundus import captions, records
 from synth.fundus.records import COLUMNS, SCHEMA, Row
 from synth.fundus.shards import read_shard, shard_name
@@ -49,4 +51,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"pairs.py: {error}")
