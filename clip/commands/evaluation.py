@@ -2,13 +2,12 @@
 
 import shlex
 import sys
-from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from clip.evaluation import tasks
 from synth.base.command import Json, show
 from synth.base.errors import UserError
 
@@ -20,22 +19,6 @@ Model = Annotated[
         "eyeclip:FILE, retfound:FILE; may repeat: models side by side"
     ),
 ]
-
-TASKS = {
-    "zero-shot": ("zeroshot", "EvalConfig"),
-    "linear": ("linear", "LinearConfig"),
-    "few-shot": ("fewshot", "FewShotConfig"),
-    "finetune": ("finetune", "FinetuneConfig"),
-    "retrieval": ("retrieval", "RetrievalConfig"),
-    "vqa": ("vqa", "VqaConfig"),
-    "long-tail": ("longtail", "LongTailConfig"),
-    "segmentation": ("segmentation", "SegmentationConfig"),
-}
-"""What --task takes -> the module of `clip.evaluation` that has its `evaluate`, and the settings in it."""
-WHOLE = ("zero-shot", "retrieval", "vqa", "long-tail")
-"""The tasks that learn nothing from a set, and so judge a benchmark in whole."""
-NAMED = ("retrieval", "vqa", "segmentation")
-"""The tasks without classes: --prompts, if anything, names one of their results, not a task of `clip.prompts`."""
 
 
 def evaluate(
@@ -54,7 +37,7 @@ def evaluate(
     partial: Annotated[
         bool, typer.Option(help="judge a --benchmark although not all of its pictures are there")
     ] = False,
-    task: Annotated[str, typer.Option(help=", ".join(TASKS))] = "zero-shot",
+    task: Annotated[str, typer.Option(help=", ".join(tasks.TASKS))] = "zero-shot",
     lang: Annotated[
         Lang | None, typer.Option(help="of prompts; 'both' (default) reports zh, en and their mean")
     ] = None,
@@ -93,25 +76,20 @@ def evaluate(
         raise UserError(f"--root {root[0]}: goes with --benchmark NAME; records are --data")
     if not benchmark and data is None:
         raise UserError("give --data RECORDS, or --benchmark NAME with --root DIR")
-    module, settings = _settings(task, {"lang": lang, "aggregation": aggregation}, set)
     from clip.evaluation import comparison, report
     from synth.base import checkpoint
     from synth.fundus.records import parse_splits
 
+    config = tasks.settings(task, {"lang": lang, "aggregation": aggregation}, set)
     line = shlex.join(["clip", *sys.argv[1:]])
     several = len(model) > 1 or len(benchmark) > 1
+    if data is not None:
+        reports = tasks.on_records(task, config, model, data, parse_splits(split or "test"), prompts, line)
+    else:
+        sets = [*zip(benchmark, root, strict=True)]
+        reports = tasks.on_benchmarks(task, config, model, sets, partial, prompts, line)
     made: list[tuple[str, dict[str, Any]]] = []
-    for place, spec, found in _reports(
-        module,
-        settings,
-        model,
-        data,
-        parse_splits(split or "test"),
-        [*zip(benchmark, root, strict=True)],
-        partial,
-        prompts,
-        line,
-    ):
+    for place, spec, found in reports:
         made.append((spec, found))
         folder = out / place if several else out
         report.write(folder, found)
@@ -123,52 +101,3 @@ def evaluate(
         show(compared, json, f"{comparison.markdown(compared)}\ntables: {out / 'comparison.md'}")
     else:
         show(made[0][1], json, f"{report.summary(made[0][1])}\nreport: {out / 'report.html'}")
-
-
-def _reports(
-    module: Any,
-    settings: Any,
-    models: list[str],
-    data: Path | None,
-    splits: tuple[str, ...],
-    benchmarks: list[tuple[str, Path]],
-    partial: bool,
-    prompts: str | None,
-    line: str,
-) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """For each set and each model: a name for the folder of its report, the model, and the report."""
-    if data is not None:
-        for k, spec in enumerate(models, 1):
-            yield f"model-{k}", spec, module.evaluate(settings, Path(spec), data, splits, prompts, line)
-        return
-    from clip.benchmarks.opening import opened
-
-    task = next(name for name, (where, _) in TASKS.items() if module.__name__.endswith(f".{where}"))
-    named = task in NAMED
-    for name, root in benchmarks:
-        with opened(name, root, None if named else prompts, partial) as it:
-            judged = it.splits if task in WHOLE else ("test",)
-            chosen = settings
-            if it.questions and task == "vqa":
-                chosen = settings.model_copy(update={"questions": it.questions})
-            for k, spec in enumerate(models, 1):
-                asked = prompts if named else it.prompts
-                found = module.evaluate(chosen, Path(spec), it.records, judged, asked, line)
-                found["data"] |= it.facts
-                yield f"{name}/model-{k}", spec, found
-
-
-def _settings(task: str, flags: dict[str, str | None], assignments: list[str]) -> tuple[Any, Any]:
-    """The module of a task, and its settings from the flags that were given and `--set`."""
-    from synth.base.config import load
-
-    if task not in TASKS:
-        raise UserError(f"--task '{task}' is unknown; known: {', '.join(TASKS)}")
-    name, kind = TASKS[task]
-    module = import_module(f"clip.evaluation.{name}")
-    given = {flag: value for flag, value in flags.items() if value is not None}
-    for flag in given.keys() - getattr(module, kind).model_fields.keys():
-        raise UserError(f"--{flag}: --task {task} has no such choice; leave it out")
-    return module, load(
-        getattr(module, kind), None, [f"{key}={value}" for key, value in given.items()] + assignments
-    )
