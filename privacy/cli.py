@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from synth.base.command import command
+from synth.base.command import command, show
 from synth.base.errors import later
 
 app = command(
@@ -26,53 +26,75 @@ app.add_typer(canary, name="canary")
 
 @app.command()
 def audit(
-    model: Annotated[Path, typer.Option(help="a ckpt.pt of 'clip train', or embeddings (.npy, .parquet)")],
     out: Annotated[Path, typer.Option(help="folder for report.html and report.json; repeat to continue")],
+    model: Annotated[
+        Path | None, typer.Option(help="a ckpt.pt of 'clip train', or embeddings (.npy, .parquet)")
+    ] = None,
+    generator: Annotated[Path | None, typer.Option(help="a generator of 'synth train'")] = None,
+    synthetic: Annotated[Path | None, typer.Option(help="the released records of 'synth generate'")] = None,
+    members: Annotated[Path | None, typer.Option(help="records of patients that were trained on")] = None,
+    members_split: Annotated[
+        str, typer.Option(help="of --members: train, validation, test or all")
+    ] = "train",
+    nonmembers: Annotated[
+        Path | None, typer.Option(help="records of other patients of the same source")
+    ] = None,
+    nonmembers_split: Annotated[str, typer.Option(help="of --nonmembers")] = "test",
+    independent: Annotated[
+        Path | None, typer.Option(help="a generator that was trained on other patients, to compare with")
+    ] = None,
     attackers: Annotated[
         Path | None, typer.Option(help="records of patients whose age, sex or race the attacker knows")
     ] = None,
     split: Annotated[str, typer.Option(help="of --attackers: train, validation, test or all")] = "all",
     attributes: Annotated[str, typer.Option(help="what to infer, separated by commas")] = "age,sex,race",
-    members: Annotated[Path | None, typer.Option(help="records trained on (visionclip 0.4)")] = None,
-    nonmembers: Annotated[Path | None, typer.Option(help="records not trained on (visionclip 0.4)")] = None,
-    synthetic: Annotated[Path | None, typer.Option(help="the released set (visionclip 0.4)")] = None,
     seed: Annotated[int | None, typer.Option(help="of folds, permutations and resamples; 0")] = None,
     config: Annotated[Path | None, typer.Option(help="for example configs/privacy/quick.yaml")] = None,
     set: Annotated[list[str], typer.Option(help="KEY=VALUE over the config; may repeat")] = [],
     json: Annotated[bool, typer.Option("--json", help="print the report as JSON")] = False,
 ) -> None:
-    """Infer age, sex and race from an encoder's embeddings, beside the controls that give it a meaning.
+    """Attack a release and say what it reveals: about anyone, about the patients behind it, and whether it copies them.
 
-    Exit status: 0 done, whatever was revealed; 2 something you can fix; 3 a leak about training patients was
-    found (only with member lists, visionclip 0.4); 4 nothing could be tested.
+    Exit status: 0 done, whatever was revealed of anyone; 2 something you can fix; 3 a leak about training patients
+    was found; 4 nothing could be tested.
 
     \b
     Examples:
       privacy audit --model runs/clip/ckpt.pt --attackers records/odir --split test --out report
       privacy audit --model ckpt.pt --attackers records --attributes age,sex --out report --json
+      privacy audit --generator runs/odir --synthetic synthetic --members records/odir --nonmembers records/odir --out report
       privacy audit --model ckpt.pt --attackers records --out report --config configs/privacy/quick.yaml
     """
-    for flag, value in {"--members": members, "--nonmembers": nonmembers, "--synthetic": synthetic}.items():
-        if value is not None:
-            later(flag, "0.4")
     from privacy import report
+    from privacy.attributes import check_names
     from privacy.audit import audit as run
-    from privacy.population import AuditConfig
+    from privacy.config import AuditConfig
+    from privacy.inputs import Inputs, People
+    from privacy.targets import open_target
+    from privacy.targets.generator import Generator
     from synth.base.config import load
     from synth.fundus.records import parse_splits
 
     assignments = [*set, *([f"seed={seed}"] if seed is not None else [])]
     settings = load(AuditConfig, config, assignments)
-    names = [name.strip() for name in attributes.split(",") if name.strip()]
-    line = shlex.join(["privacy", *sys.argv[1:]])
-    made = run(model, attackers, names, settings, out, line, parse_splits(split))
-    if json:
-        import json as encoder
+    names = check_names([name.strip() for name in attributes.split(",") if name.strip()])
+    kept = out / ".cache"
 
-        typer.echo(encoder.dumps(made, indent=2, ensure_ascii=False))
-    else:
-        typer.echo(report.summary(made))
-        typer.echo(f"report: {out / 'report.html'}")
+    def people(folder: Path | None, splits: str) -> People | None:
+        return People(folder, parse_splits(splits), kept) if folder else None
+
+    inputs = Inputs(
+        kept,
+        encoder=open_target(model) if model else None,
+        generator=Generator(generator) if generator else None,
+        synthetic=people(synthetic, "all"),
+        members=people(members, members_split),
+        nonmembers=people(nonmembers, nonmembers_split),
+        attackers=people(attackers, split),
+        independent=Generator(independent) if independent else None,
+    )
+    made = run(inputs, names, settings, shlex.join(["privacy", *sys.argv[1:]]))
+    show(made, json, f"{report.summary(made)}\nreport: {out / 'report.html'}")
     raise typer.Exit(made["exit_status"])
 
 

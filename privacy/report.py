@@ -9,26 +9,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from privacy import population, verdict
-from privacy.population import AuditConfig, Finding
+from privacy import verdict
+from privacy.attacks import population
+from privacy.attacks.population import Finding
+from privacy.config import AuditConfig
+from privacy.inputs import Inputs
+from privacy.results import Judged as JudgedResult
 from synth.base import checkpoint, runs
 from synth.base.stats import Estimate
 
 if TYPE_CHECKING:
-    from privacy.audit import Data, Judged
+    from privacy.anyone import Data, Judged
 
-SCHEMA, VERSION = "visionclip-privacy-report", 1
-PROTOCOL = "visionclip-privacy/T1/1"
+SCHEMA, VERSION = "visionclip-privacy-report", 2
+PROTOCOL = "visionclip-privacy/2"
 METRICS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "mae": "MAE (years)", "r2": "R²"}
 QUESTIONS = {
     "anyone": "What does it reveal about anyone?",
     "members": "What does it reveal about the patients it was trained on?",
     "copies": "Does it hold copies of their photographs?",
-}
-LATER = {
-    "members": "needs --members and --nonmembers RECORDS (patients in training, and others of the same source); "
-    "the attack arrives with visionclip 0.4",
-    "copies": "needs --members and --nonmembers RECORDS and --synthetic FOLDER; the search arrives with visionclip 0.4",
 }
 NOT_TESTED = (
     (
@@ -44,17 +43,19 @@ NOT_TESTED = (
         "camera, resolution and file metadata",
         "the encoder sees none of them, an attacker with the files does",
     ),
-    ("membership, attributes of members, completion, linkage, captions", "arrive with visionclip 0.4"),
 )
 
 
 def build(
-    model: dict[str, Any], data: "Data | None", judged: "list[Judged]", config: AuditConfig, command: str
+    inputs: Inputs,
+    data: "Data | None",
+    judged: "list[Judged]",
+    results: list[JudgedResult],
+    config: AuditConfig,
+    command: str,
 ) -> dict[str, Any]:
     """The whole report as plain values."""
-    tested = any(each.finding for each in judged) or any(
-        each.reveals.word == verdict.INCONCLUSIVE for each in judged
-    )
+    words = [each.reveals.word for each in judged] + [each.answer.word for each in results]
     return {
         "schema": {"name": SCHEMA, "version": VERSION},
         "protocol": PROTOCOL,
@@ -63,12 +64,15 @@ def build(
         "seed": config.seed,
         "config": config.model_dump(),
         "versions": checkpoint.versions(),
-        "model": model,
+        "model": inputs.encoder.facts if inputs.encoder else None,
+        "generator": inputs.generator.facts if inputs.generator else None,
         "attackers": data._asdict() if data else None,
-        "panels": _panels(judged),
+        **{arm: _arm(getattr(inputs, arm)) for arm in ("members", "nonmembers", "synthetic")},
+        "panels": _panels(judged, results),
         "attributes": [_attribute(each) for each in judged],
+        "results": [_result(each) for each in results],
         "not_tested": [{"what": what, "why": why} for what, why in NOT_TESTED],
-        "exit_status": 0 if tested else 4,
+        "exit_status": 3 if verdict.FAIL in words else 4 if set(words) == {verdict.NOT_TESTABLE} else 0,
     }
 
 
@@ -135,17 +139,48 @@ def _place(estimate: dict[str, Any], low: float, high: float, width: int) -> dic
     return {key: round((value - low) * scale, 1) for key, value in {"value": middle, **ends}.items()}
 
 
-def _panels(judged: "list[Judged]") -> list[dict[str, str]]:
-    words = [each.reveals.word for each in judged]
-    order = (verdict.REVEALS, verdict.INVALID, verdict.INCONCLUSIVE, verdict.PASS, verdict.NOT_TESTABLE)
-    panels = {"anyone": (next(word for word in order if word in words), verdict.CAPABILITY)}
-    panels |= {key: (verdict.NOT_TESTABLE, why) for key, why in LATER.items()}
-    if panels["anyone"][0] != verdict.REVEALS:
-        panels["anyone"] = (panels["anyone"][0], judged[words.index(panels["anyone"][0])].reveals.why)
-    return [
-        {"key": key, "question": QUESTIONS[key], "verdict": word, "why": why}
-        for key, (word, why) in panels.items()
-    ]
+def _panels(judged: "list[Judged]", results: list[JudgedResult]) -> list[dict[str, str]]:
+    """Of each panel its worst word, and why."""
+    answers = {key: [each.answer for each in results if each.result.panel == key] for key in QUESTIONS}
+    answers["anyone"] = [each.reveals for each in judged] + answers["anyone"]
+    panels = []
+    for key, question in QUESTIONS.items():
+        worst = min(answers[key], key=lambda answer: verdict.WORST.index(answer.word), default=None)
+        word, why = (worst.word, worst.why) if worst else (verdict.NOT_TESTABLE, "no attack asks this yet")
+        why = verdict.CAPABILITY if word == verdict.REVEALS else why
+        panels.append({"key": key, "question": question, "verdict": word, "why": why})
+    return panels
+
+
+def _arm(people: Any) -> dict[str, Any] | None:
+    if people is None:
+        return None
+    return {
+        "path": str(people.folder),
+        "splits": list(people.splits),
+        "fingerprint": people.fingerprint,
+        "images": len(people.ids),
+        "patients": people.cohort.patients,
+    }
+
+
+def _result(judged: JudgedResult) -> dict[str, Any]:
+    result, answer = judged.result, judged.answer
+    return {
+        "threat": result.threat,
+        "attack": result.attack,
+        "panel": result.panel,
+        "verdict": answer._asdict(),
+        "statistic": result.scale._asdict(),
+        "estimate": _plain(result.tested.estimate) if result.tested else None,
+        "p": result.tested.p if result.tested else None,
+        "p_adjusted": judged.p,
+        "gates": [gate._asdict() for gate in result.gates],
+        "compared": [{"name": name, **_plain(each)} for name, each in result.compared],
+        "also": [{"name": name, **_plain(each)} for name, each in result.also],
+        "notes": list(result.notes),
+        "details": dict(result.details),
+    }
 
 
 def _attribute(judged: "Judged") -> dict[str, Any]:

@@ -18,6 +18,8 @@ PASS = "PASS within margin"
 INCONCLUSIVE = "INCONCLUSIVE"
 INVALID = "INVALID"
 NOT_TESTABLE = "NOT TESTABLE"
+WORST = (FAIL, INVALID, REVEALS, INCONCLUSIVE, PASS, NOT_TESTABLE)
+"""In the order in which a panel of several answers shows them."""
 
 CAPABILITY = "capability, affects every future patient, not evidence of memorisation"
 ALPHA = 0.05
@@ -43,15 +45,6 @@ class Answer(NamedTuple):
     level: str
     why: str
     patients_needed: int | None = None
-
-
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """p-values adjusted for asking several questions (Holm 1979)."""
-    adjusted, highest = {}, 0.0
-    for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p))
-        adjusted[name] = highest
-    return {name: adjusted[name] for name in p_values}
 
 
 def reveals(estimate: Estimate, p: float, permuted: Sequence[float], twins: float, metric: str) -> Answer:
@@ -140,3 +133,20 @@ def patients_for_auc(value: float, power: float = 0.8) -> int:
 
     needed = (z(1 - ALPHA) * variance(0.5) ** 0.5 + z(power) * variance(value) ** 0.5) / (value - 0.5)
     return ceil(needed**2)
+
+
+def discloses(estimate: Estimate, p: float, chance: float, bar: float, margin: float, name: str) -> Answer:
+    """Does a release tell more of members than of strangers?
+
+    Args:
+        estimate: of the statistic, over patients.
+        p:        one-sided, adjusted.
+        chance, bar, margin: of the statistic (`privacy.results.Scale`).
+    """
+    said = f"{name} {estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f}), p = {p:.3g}"
+    if estimate.low > bar and p < ALPHA:
+        return Answer(FAIL, "", f"{said}; {chance:g} is what strangers give")
+    if estimate.high < margin:
+        return Answer(PASS, "", f"{said}; the upper bound is below {margin:g}")
+    needed = patients_to_decide(estimate, bar, margin)
+    return Answer(INCONCLUSIVE, "", f"{said} decides neither way; about {needed:,} patients would", needed)

@@ -38,8 +38,6 @@ FLAGS = {
 """The command lines that scripts, documents and tests rely on."""
 
 LATER = {
-    "privacy audit --model a --members b --nonmembers c --out d": "0.4",
-    "privacy audit --model a --synthetic b --out d": "0.4",
     "privacy canary plant": "0.4",
     "privacy canary score": "0.4",
     "privacy power": "0.4",

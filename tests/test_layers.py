@@ -104,7 +104,7 @@ def test_the_audit_loads_its_targets_lazily():
 
 
 @pytest.mark.parametrize("module, target", [("synth.base.runs", "synth.plan"), ("clip.training.batches", "synth.plan"),
-                                            ("privacy.population", "clip.encoders")])  # fmt: skip
+                                            ("privacy.audit", "clip.encoders")])  # fmt: skip
 def test_an_arrow_that_runs_up_would_be_seen(module, target):
     assert room(target) not in ALLOWED[room(module)]
 

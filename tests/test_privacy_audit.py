@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from privacy import attributes, report
-from privacy.audit import judge
+from privacy.anyone import judge
+from privacy.attacks.population import Features
 from privacy.cli import app
-from privacy.population import AuditConfig, Features
+from privacy.config import AuditConfig
+from privacy.inputs import Inputs
 from synth.fundus import images, records
 
 QUICK = ["--set", "permutations=60", "--set", "bootstrap=100", "--set", "untrained_seeds=2"]
@@ -153,9 +156,8 @@ def test_records_that_state_no_attribute_are_an_error(attackers, embeddings, tmp
 @pytest.mark.parametrize(
     "arguments, line",
     [
-        (["--members", "m"], "--members comes with visionclip 0.4"),
-        (["--nonmembers", "n"], "--nonmembers comes with visionclip 0.4"),
-        (["--synthetic", "s"], "--synthetic comes with visionclip 0.4"),
+        (["--members", "m"], "m: no such folder of records"),
+        (["--generator", "g"], "g: no generator there"),
         (["--attributes", "age,height"], "unknown attribute 'height'"),
         (["--set", "permutation=5"], "did you mean 'permutations'?"),
     ],
@@ -209,7 +211,8 @@ def hostile() -> dict:
     config = AuditConfig(permutations=60, bootstrap=100)
     features = Features(encoder, [rng.normal(size=(60, 4))], rng.normal(size=(60, 4)))
     judged = judge({"race": attributes.task(cohort, "race")}, features, config)
-    return report.build({"path": "<b>", "sha256": "0", "kind": "test"}, None, judged, config, "privacy audit")
+    named = SimpleNamespace(facts={"path": "<b>", "sha256": "0", "kind": "test"})
+    return report.build(Inputs(Path("unused"), encoder=named), None, judged, [], config, "privacy audit")  # type: ignore[arg-type]
 
 
 def test_hostile_names_are_escaped():

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from privacy import attributes, components, measures, probes, verdict
-from privacy.audit import Judged, judge
-from privacy.population import AuditConfig, Features
+from privacy import attributes, components, inference, measures, probes, verdict
+from privacy.anyone import Judged, judge
+from privacy.attacks.population import Features
+from privacy.config import AuditConfig
 from synth.base import stats
 from synth.base.stats import Estimate
 
@@ -200,7 +201,7 @@ def test_more_patients_settle_an_open_question():
 
 def test_holm_multiplies_by_the_questions_still_open():
     """As `statsmodels.stats.multitest.multipletests(..., method="holm")` does."""
-    adjusted = verdict.holm({"age": 0.01, "sex": 0.04, "race": 0.03})
+    adjusted = inference.holm({"age": 0.01, "sex": 0.04, "race": 0.03})
     assert adjusted == pytest.approx({"age": 0.03, "sex": 0.06, "race": 0.06})
 
 

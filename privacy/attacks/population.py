@@ -8,13 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from privacy import measures, probes
 from privacy.attributes import Task
+from privacy.config import AuditConfig
 from privacy.probes import Permuted, Prediction
 from synth.base import stats
-from synth.base.config import Config
 from synth.base.stats import Estimate
 
 ENCODER, UNTRAINED, PIXELS = "the encoder", "untrained encoders", "pixels"
@@ -23,21 +22,6 @@ SHARES = (0.25, 0.5, 1.0)
 """Of the training patients, for the learning curve."""
 HEADLINE = {"classes": "auc", "years": "mae"}
 """The metric in which an excess over a control is stated."""
-
-
-class AuditConfig(Config):
-    """How thoroughly an audit is done; the thresholds of its verdicts are no options."""
-
-    folds: int = Field(default=5, ge=2, le=20)
-    """Groups of patients that take turns as the unseen ones."""
-    permutations: int = Field(default=200, ge=60)
-    """Of labels over patients; p cannot be below 1 / (1 + permutations), and three attributes are asked for."""
-    bootstrap: int = Field(default=2000, ge=100)
-    """Resamples of patients behind each interval."""
-    untrained_seeds: int = Field(default=5, ge=1)
-    """Untrained encoders; each costs one pass over the photographs."""
-    seed: int = Field(default=0, ge=0)
-    """Of folds, permutations, resamples and untrained weights."""
 
 
 class Features(NamedTuple):

@@ -1,89 +1,12 @@
-"""What is audited, behind one narrow interface: photographs and ids in, embeddings out.
-
-The only module of this package that opens a model, and the only one that may import `synth` and `clip`
-beyond `synth.base` and `synth.fundus`; it does so when asked, so that help and reports need no torch.
-"""
+"""Embeddings made elsewhere: `.npy` or `.parquet`, joined to records by id."""
 
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
 from synth.base.errors import UserError
-from synth.base.runs import progress, sha256
+from synth.base.runs import sha256
 from synth.fundus.images import Preprocessing
-
-_BATCH = 64
-
-
-class Target(Protocol):
-    """Something that embeds photographs."""
-
-    facts: dict[str, Any]
-    """What the report says about it: path, sha256, kind, versions."""
-    preprocessing: Preprocessing
-    """How it wants photographs."""
-    has_untrained: bool
-    """Whether it can be built again with random weights."""
-
-    def embed(self, photographs: np.ndarray, ids: np.ndarray, seed: int | None = None) -> np.ndarray:
-        """(N, D) float32 of (N, S, S, 3) uint8; with a `seed`, by its untrained twin of that seed."""
-        ...
-
-
-def open_target(path: Path) -> Target:
-    """A CLIP checkpoint, or embeddings made elsewhere (`.npy`, `.parquet`).
-
-    Raises:
-        UserError: the file is absent, damaged or foreign.
-    """
-    if not path.is_file():
-        raise UserError(
-            f"{path}: no such file; --model takes a ckpt.pt of 'clip train', a .npy or a .parquet"
-        )
-    if path.suffix in (".npy", ".parquet"):
-        return Embeddings(path)
-    return Encoder(path)
-
-
-class Encoder:
-    """The image tower of a CLIP checkpoint."""
-
-    has_untrained = True
-
-    def __init__(self, path: Path) -> None:
-        from clip.embed import load_checkpoint
-
-        self._model, said = load_checkpoint(path)
-        self.preprocessing = self._model.config.preprocessing
-        self.facts = {
-            "path": str(path),
-            "sha256": sha256(path),
-            "preprocessing": self.preprocessing.model_dump(),
-            "kind": f"{said['format']} {said['version']}",
-            "trained_with": said.get("libraries", {}),
-            "training_data": said.get("data") or said.get("fingerprint"),
-            "architecture": self._model.config.image.name,
-            "dimensions": self._model.config.embedding,
-        }
-
-    def embed(self, photographs: np.ndarray, ids: np.ndarray, seed: int | None = None) -> np.ndarray:
-        from clip import embed
-
-        model = self._model if seed is None else embed.untrained(self._model, seed)
-        model = model.to(embed.device())
-        what = "embedding" if seed is None else f"embedding, untrained {seed}"
-        parts = []
-        with progress(what, len(photographs)) as bar:
-            for start in range(0, len(photographs), _BATCH):
-                parts.append(embed.pixels(model, np.array(photographs[start : start + _BATCH])))
-                bar.update(len(parts[-1]))
-        found = np.concatenate(parts)
-        if not np.isfinite(found).all():
-            raise UserError(
-                f"{self.facts['path']}: gives embeddings that are not finite; its training diverged"
-            )
-        return found
 
 
 class Embeddings:

@@ -1,0 +1,1 @@
+"""Attacks, each with its baseline, its control and its gates; patients are the unit of all of them."""

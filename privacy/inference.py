@@ -1,0 +1,177 @@
+"""Do members fare otherwise than strangers?  One number per patient goes in, a rate with interval and p comes out.
+
+Every p is one-sided: how likely so much or more would be if membership made no difference.  Scores of photographs
+become scores of patients by `by_patient` first, joined by id; intervals are for patients, never for photographs.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats as distributions
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import (
+    confint_proportions_2indep,
+    proportion_confint,
+    test_proportions_2indep,
+)
+
+from synth.base.errors import UserError
+from synth.base.stats import Estimate
+
+CONFIDENCE = 0.95
+
+
+class Tested(NamedTuple):
+    """A statistic with its 95 % interval, and the one-sided p of so much or more without an effect."""
+
+    estimate: Estimate
+    p: float
+
+
+def by_patient(scores: Mapping[str, float], whose: Mapping[str, str]) -> dict[str, float]:
+    """Mean score per patient.
+
+    Args:
+        scores: id of a photograph -> score.
+        whose:  id of a photograph -> patient.
+
+    Raises:
+        UserError: the ids are not the same ones, or a score is not finite.
+    """
+    if odd := sorted(scores.keys() ^ whose.keys()):
+        raise UserError(f"id '{odd[0]}': {len(odd)} photographs have a score or a patient, but not both")
+    found: dict[str, list[float]] = {}
+    for name, score in sorted(scores.items()):
+        if not np.isfinite(score):
+            raise UserError(f"id '{name}': its score is {score}")
+        found.setdefault(whose[name], []).append(score)
+    return {patient: float(np.mean(values)) for patient, values in found.items()}
+
+
+def separation(members: np.ndarray, strangers: np.ndarray) -> Tested:
+    """AUC of (m,) scores of members above (n,) of strangers: DeLong's interval (1988), Mann and Whitney's p.
+
+    Where one arm is wholly above the other, DeLong's variance is 0; then an end of the interval is what an exact
+    binomial of the smaller arm would give.
+    """
+    members, strangers = np.asarray(members, float), np.asarray(strangers, float)
+    m, n = len(members), len(strangers)
+    if m < 2 or n < 2:
+        raise UserError(f"{m} members and {n} strangers: at least two of each are needed")
+    ranks = distributions.rankdata(np.concatenate([members, strangers]))
+    above = (ranks[:m] - distributions.rankdata(members)) / n  # share of strangers below each member
+    below = 1 - (ranks[m:] - distributions.rankdata(strangers)) / m
+    area = float(above.mean())
+    error = np.sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n)
+    reach = distributions.norm.ppf((1 + CONFIDENCE) / 2) * error
+    low, high = max(0.0, area - reach), min(1.0, area + reach)
+    if error == 0 and area in (0.0, 1.0):
+        end = ((1 - CONFIDENCE) / 2) ** (1 / min(m, n))
+        low, high = (end, 1.0) if area else (0.0, 1 - end)
+    p = 1.0
+    if len(np.unique(np.concatenate([members, strangers]))) > 1:
+        p = float(distributions.mannwhitneyu(members, strangers, alternative="greater")[1])
+    return Tested(Estimate(area, float(low), float(high), m + n), p)
+
+
+def rate_difference(members: np.ndarray, strangers: np.ndarray) -> Tested:
+    """Share of members that succeed minus share of strangers that do: Newcombe's interval (1998), score test.
+
+    Args:
+        members:   (m,) bool, one per patient; strangers: (n,).
+    """
+    hits, m = int(np.sum(members)), len(members)
+    others, n = int(np.sum(strangers)), len(strangers)
+    low, high = confint_proportions_2indep(
+        hits, m, others, n, method="newcomb", compare="diff", alpha=1 - CONFIDENCE
+    )
+    p = 1.0
+    if 0 < hits + others < m + n:
+        tested = test_proportions_2indep(
+            hits, m, others, n, method="score", compare="diff", alternative="larger"
+        )
+        p = float(tested.pvalue)  # type: ignore[union-attr]
+    return Tested(Estimate(hits / m - others / n, float(low), float(high), m + n), p)
+
+
+def mean_difference(members: np.ndarray, strangers: np.ndarray) -> Tested:
+    """Mean of (m,) members minus mean of (n,) strangers, with Welch's interval and p."""
+    members, strangers = np.asarray(members, float), np.asarray(strangers, float)
+    gap, patients = float(members.mean() - strangers.mean()), len(members) + len(strangers)
+    if members.var() + strangers.var() == 0:
+        return Tested(Estimate(gap, gap, gap, patients), 1.0 if gap <= 0 else 0.0)
+    found = distributions.ttest_ind(members, strangers, equal_var=False, alternative="greater")
+    both = distributions.ttest_ind(members, strangers, equal_var=False).confidence_interval(CONFIDENCE)  # type: ignore[attr-defined]
+    return Tested(Estimate(gap, float(both.low), float(both.high), patients), float(found.pvalue))  # type: ignore[attr-defined]
+
+
+def permuted(
+    statistic: Callable[[np.ndarray], float], is_member: np.ndarray, rounds: int, rng: np.random.Generator
+) -> float:
+    """p of `statistic` of (P,) bool membership when membership is dealt anew to the patients: exact, whatever ties them."""
+    observed = statistic(is_member)
+    dealt = [statistic(rng.permutation(is_member)) for _ in range(rounds)]
+    return (1 + sum(value >= observed - 1e-12 for value in dealt)) / (1 + rounds)
+
+
+def at_false_alarms(
+    members: np.ndarray, strangers: np.ndarray, rate: float, rng: np.random.Generator
+) -> tuple[Tested, Estimate, Estimate] | None:
+    """Members above a threshold that `rate` of half of the strangers exceed, against the other half.
+
+    Returns:
+        Hits among members minus those among the other strangers, tested; both shares by Clopper and Pearson.  None
+        where the strangers are too few for such a rate: fewer than one would be expected above it in each half.
+    """
+    order = rng.permutation(len(strangers))
+    chosen, judged = order[: len(order) // 2], order[len(order) // 2 :]
+    if len(chosen) * rate < 1:
+        return None
+    threshold = np.quantile(strangers[chosen], 1 - rate, method="higher")
+    hits, alarms = members > threshold, strangers[judged] > threshold
+    return (
+        rate_difference(hits, alarms),
+        share(int(hits.sum()), len(hits)),
+        share(int(alarms.sum()), len(alarms)),
+    )
+
+
+def share(hits: int, trials: int) -> Estimate:
+    """A rate with Clopper and Pearson's interval."""
+    low, high = proportion_confint(hits, trials, alpha=1 - CONFIDENCE, method="beta")
+    return Estimate(hits / trials, float(low), float(high), trials)  # type: ignore[arg-type]
+
+
+def coins(right: int, guesses: int) -> Tested:
+    """Guesses of fair coins that came right: exact, however the guesses hang together."""
+    p = distributions.binomtest(right, guesses, 0.5, alternative="greater").pvalue
+    return Tested(share(right, guesses), float(p))
+
+
+def epsilon(right: int, guesses: int, confidence: float = CONFIDENCE) -> float:
+    """The least ε of pure differential privacy that so many right guesses of fair coins are compatible with.
+
+        P[Bin(guesses, e^ε / (1 + e^ε)) >= right] = 1 - confidence        Steinke et al. 2023, 2305.08846, theorem 5.2
+
+    Returns:
+        0 where guesses are no better than chance would give.
+    """
+    if right == 0:
+        return 0.0
+    low = distributions.beta.ppf(1 - confidence, right, guesses - right + 1)
+    return max(0.0, float(np.log(low / (1 - low))))
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """p-values adjusted for asking several questions (Holm 1979)."""
+    if not p_values:
+        return {}
+    adjusted = np.asarray(multipletests(list(p_values.values()), method="holm")[1])
+    return {name: float(value) for name, value in zip(p_values, adjusted, strict=True)}
+
+
+def halves(values: Sequence[float] | np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """One arm as two, at random: what a test of equals is given."""
+    mixed = np.asarray(values)[rng.permutation(len(values))]
+    return mixed[: len(mixed) // 2], mixed[len(mixed) // 2 :]

@@ -1,0 +1,45 @@
+"""What is audited, behind narrow interfaces: embed, denoising loss, complete, sample, captions.
+
+The only room of this package that opens a model, and the only one that may import `synth` and `clip` beyond
+`synth.base` and `synth.fundus`; it does so when asked, so that help and reports need no torch.
+"""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from privacy.targets.embeddings import Embeddings
+from privacy.targets.encoder import Encoder
+from synth.base.errors import UserError
+from synth.fundus.images import Preprocessing
+
+
+class Target(Protocol):
+    """Something that embeds photographs."""
+
+    facts: dict[str, Any]
+    """What the report says about it: path, sha256, kind, versions."""
+    preprocessing: Preprocessing
+    """How it wants photographs."""
+    has_untrained: bool
+    """Whether it can be built again with random weights."""
+
+    def embed(self, photographs: np.ndarray, ids: np.ndarray, seed: int | None = None) -> np.ndarray:
+        """(N, D) float32 of (N, S, S, 3) uint8; with a `seed`, by its untrained twin of that seed."""
+        ...
+
+
+def open_target(path: Path) -> Target:
+    """A CLIP checkpoint, or embeddings made elsewhere (`.npy`, `.parquet`).
+
+    Raises:
+        UserError: the file is absent, damaged or foreign.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no such file; --model takes a ckpt.pt of 'clip train', a .npy or a .parquet"
+        )
+    if path.suffix in (".npy", ".parquet"):
+        return Embeddings(path)
+    return Encoder(path)
