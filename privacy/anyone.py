@@ -42,6 +42,8 @@ class Data(NamedTuple):
     patients: int
     twins: float
     """Share of patients one of whose pictures, byte for byte, is also filed under another patient."""
+    phantoms: bool
+    """Whether they are drawn: then the answer is whether the encoder keeps what a picture shows, not what real eyes show."""
 
 
 def answer(inputs: Inputs, names: list[str], config: AuditConfig) -> tuple[list[Judged], Data | None]:
@@ -123,6 +125,7 @@ def _describe(people: People) -> Data:
         images=len(people.ids),
         patients=people.cohort.patients,
         twins=len(shared) / people.cohort.patients,
+        phantoms=set(people.table["source"].to_pylist()) == {"phantom"},
     )
 
 

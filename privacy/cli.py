@@ -44,7 +44,10 @@ def audit(
         Path | None, typer.Option(help="a generator that was trained on other patients, to compare with")
     ] = None,
     attackers: Annotated[
-        Path | None, typer.Option(help="records of patients whose age, sex or race the attacker knows")
+        Path | None,
+        typer.Option(
+            help="records of patients whose age, sex or race the attacker knows; without, phantoms are drawn"
+        ),
     ] = None,
     split: Annotated[str, typer.Option(help="of --attackers: train, validation, test or all")] = "all",
     attributes: Annotated[str, typer.Option(help="what to infer, separated by commas")] = "age,sex,race",
@@ -60,12 +63,13 @@ def audit(
 
     \b
     Examples:
+      privacy audit --model runs/clip/ckpt.pt --out report
       privacy audit --model runs/clip/ckpt.pt --attackers records/odir --split test --out report
       privacy audit --model ckpt.pt --attackers records --attributes age,sex --out report --json
       privacy audit --generator runs/odir --synthetic synthetic --members records/odir --nonmembers records/odir --out report
       privacy audit --model ckpt.pt --attackers records --out report --config configs/privacy/quick.yaml
     """
-    from privacy import report
+    from privacy import phantoms, report
     from privacy.attributes import check_names
     from privacy.audit import audit as run
     from privacy.config import AuditConfig
@@ -83,14 +87,18 @@ def audit(
     def people(folder: Path | None, splits: str) -> People | None:
         return People(folder, parse_splits(splits), kept) if folder else None
 
+    encoder = open_target(model) if model else None
+    told = people(attackers, split)
+    if told is None and encoder is not None and encoder.has_untrained:
+        told = phantoms.attackers(kept, encoder.preprocessing.size, settings.seed)
     inputs = Inputs(
         kept,
-        encoder=open_target(model) if model else None,
+        encoder=encoder,
         generator=Generator(generator) if generator else None,
         synthetic=people(synthetic, "all"),
         members=people(members, members_split),
         nonmembers=people(nonmembers, nonmembers_split),
-        attackers=people(attackers, split),
+        attackers=told,
         independent=Generator(independent) if independent else None,
     )
     made = run(inputs, names, settings, shlex.join(["privacy", *sys.argv[1:]]))

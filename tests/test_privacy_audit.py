@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from privacy import attributes, report
+from privacy import attributes, phantoms, report
 from privacy.anyone import judge
 from privacy.attacks.population import Features
 from privacy.cli import app
@@ -138,12 +138,24 @@ def test_a_record_without_an_embedding_is_an_error(attackers, embeddings, tmp_pa
     assert "no embedding for 1 of 96 records, such as id" in result.stderr
 
 
-def test_without_attackers_nothing_is_testable(checkpoint, tmp_path):
-    result = run("--model", checkpoint, "--out", tmp_path)
+def test_embeddings_alone_are_not_testable(embeddings, tmp_path):
+    result = run("--model", embeddings / "e.npy", "--out", tmp_path)
     assert result.exit_code == 4
     made = json.loads((tmp_path / "report.json").read_text())
     assert {panel["verdict"] for panel in made["panels"]} == {"NOT TESTABLE"}
-    assert "needs --attackers" in result.stdout
+    assert all("--attackers" in each["reveals"]["why"] for each in made["attributes"])
+
+
+def test_a_checkpoint_alone_is_tried_on_phantoms(checkpoint, tmp_path, monkeypatch):
+    """Race colours a phantom's whole fundus: even random weights pass it on, and training has no part in it."""
+    monkeypatch.setattr(phantoms, "PICTURES", 240)
+    result = run("--model", checkpoint, "--out", tmp_path, "--attributes", "race", "--json", *QUICK)
+    made = json.loads(result.stdout)
+    assert made["attackers"]["phantoms"] and made["attackers"]["images"] == 240
+    race = made["attributes"][0]
+    assert race["reveals"]["word"] == "REVEALS" and race["training_adds"]["word"] != "REVEALS"
+    assert "nobody" in (tmp_path / "report.html").read_text()
+    assert [panel["verdict"] for panel in made["panels"][1:]] == ["NOT TESTABLE", "NOT TESTABLE"]
 
 
 def test_records_that_state_no_attribute_are_an_error(attackers, embeddings, tmp_path):
@@ -229,7 +241,7 @@ def test_the_page_needs_nothing_from_elsewhere():
 
 def test_no_report_says_that_anything_is_safe(attackers, checkpoint, tmp_path):
     made = hostile()
-    run("--model", checkpoint, "--out", tmp_path)
+    run("--model", checkpoint, "--attackers", attackers, "--out", tmp_path, *QUICK)
     words = [
         report.html(made),
         report.summary(made),
