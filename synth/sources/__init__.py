@@ -28,7 +28,7 @@ SOURCES = {
     "fives": Source("FIVES: degeneration, retinopathy, glaucoma, normal (China)", "CC BY 4.0", "Jin et al. 2022, doi:10.1038/s41597-022-01564-3", "fives"),
     "refuge": Source("REFUGE: glaucoma, training part (China)", "registration with the challenge", "Orlando et al. 2020, doi:10.1016/j.media.2019.101570", "refuge"),
     "aptos": Source("APTOS 2019: retinopathy grades (India)", "rules of the competition", "Asia Pacific Tele-Ophthalmology Society, 2019", "aptos"),
-    "papila": Source("PAPILA: both eyes, glaucoma, age, sex (Spain)", "CC BY 4.0", "Kovalyk et al. 2022, doi:10.1038/s41597-022-01388-1", "papila"),
+    "papila": Source("PAPILA: both eyes, glaucoma, age, sex (Spain)", "unclear: CC BY 4.0 in the article, at figshare perhaps GPL 3", "Kovalyk et al. 2022, doi:10.1038/s41597-022-01388-1", "papila"),
     "brset": Source("BRSET: both eyes, thirteen labels, age, sex, quality (Brazil)", "PhysioNet credentialed access", "Nakayama et al. 2023, doi:10.13026/xcxw-8198", "brset"),
     "rfmid": Source("RFMiD: forty-five rare and common labels (India)", "CC BY 4.0", "Pachade et al. 2021, doi:10.3390/data6020014", "rfmid"),
     "folder": Source("your own: a CSV file and a column mapping in YAML (--mapping)", "yours", "yours", "folder"),
