@@ -91,7 +91,7 @@ def out_of_fold(features: np.ndarray, task: Task, count: int, seed: int, share: 
         trained = _thin(np.flatnonzero(fold != number), task.labels, share, rng)
         train = np.isin(task.patient, trained)
         test = fold[task.patient] == number
-        probe = _tuned(features[train], task.patient[train], wanted, task, rng)
+        probe = tuned(features[train], task.patient[train], wanted, task, rng)
         scores[test], decisions[test] = probe.rank(features[test]), probe.predict(features[test])
     return Prediction(scores, decisions)
 
@@ -195,7 +195,7 @@ def _thin(patients: np.ndarray, labels: np.ndarray, share: float, rng: np.random
     return patients[folds(labels[patients], every, rng) == 0]
 
 
-def _tuned(
+def tuned(
     features: np.ndarray, patient: np.ndarray, wanted: np.ndarray, task: Task, rng: np.random.Generator
 ) -> Linear:
     """A probe whose penalty was chosen on folds of its own training patients."""
