@@ -18,3 +18,5 @@ class AuditConfig(Config):
     """Untrained encoders; each costs one pass over the photographs."""
     seed: int = Field(default=0, ge=0)
     """Of folds, permutations, resamples and untrained weights."""
+    detection_rounds: int = Field(default=200, ge=50)
+    """Planted leaks of each size, behind what an audit says it could have found."""
