@@ -1,5 +1,6 @@
 """A generator as an attacker sees it: denoising loss, completion, sampling."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,8 +79,8 @@ class Generator:
         noises = self._noise(len(steps) * draws, seed)
         with progress("denoising", len(photographs)) as bar, torch.inference_mode():
             for first in range(0, len(photographs), _BATCH):
-                clean = self._encoded(photographs[first : first + _BATCH])
-                told = torch.from_numpy(np.array(codes[first : first + _BATCH])).to(self._device)
+                clean = self.encoded(photographs[first : first + _BATCH])
+                told = self.told(codes[first : first + _BATCH])
                 rows = len(clean)
                 for place, step in enumerate(steps):
                     for draw in range(draws):
@@ -101,18 +102,48 @@ class Generator:
 
     def sample(self, codes: np.ndarray, seed: int = 0) -> np.ndarray:
         """(N, S, S, 3) uint8 pictures of (N, L) codes."""
-        import torch
 
         parts = []
         with progress("sampling", len(codes)) as bar:
             for first in range(0, len(codes), _BATCH):
-                told = torch.from_numpy(np.array(codes[first : first + _BATCH])).to(self._device)
+                told = self.told(codes[first : first + _BATCH])
                 noise = self._noise(len(told), seed, first)
                 parts.append(self._pipeline(told, noise).cpu().numpy())
                 bar.update(len(told))
         return np.concatenate(parts)
 
-    def _encoded(self, photographs: np.ndarray) -> Any:
+    def untrained(self, seed: int) -> "Generator":
+        """The same architecture with random weights: what its training did not teach."""
+        import torch
+
+        twin = copy.copy(self)
+        twin._pipeline = copy.copy(self._pipeline)
+        torch.manual_seed(seed)
+        for name in ("unet", "conditioning"):
+            part = getattr(self._pipeline, name)
+            fresh = type(part).from_config(part.config).eval().to(self._device)
+            setattr(twin._pipeline, name, fresh)
+        twin.fingerprint = f"{self.fingerprint} untrained {seed}"
+        return twin
+
+    def told(self, codes: np.ndarray) -> Any:
+        """(B, L) tensor of (B, L) codes, where the network is."""
+        import torch
+
+        return torch.from_numpy(np.array(codes)).to(self._device)
+
+    def shares(self, step: int) -> tuple[float, float]:
+        """sqrt(a_t) and sqrt(1 - a_t): of signal and of noise in what is seen at a step."""
+        signal = float(self._schedule.alphas_cumprod[step])  # type: ignore[index]
+        return signal**0.5, (1 - signal) ** 0.5
+
+    def between(self, clean: Any, noise: Any, step: int) -> Any:
+        """(B, C, H, W) sqrt(a_t) clean + sqrt(1 - a_t) noise."""
+        signal, spread = self.shares(step)
+        return signal * clean + spread * noise
+
+    def encoded(self, photographs: np.ndarray) -> Any:
+        """(B, C, H, W) what the network works on, of (B, S, S, 3) uint8."""
         import torch
 
         images = (
