@@ -102,7 +102,8 @@ def test_an_audit_of_a_checkpoint_answers_what_can_be_answered(attackers, checkp
         "the encoder", "untrained encoders", "pixels", "permuted labels", "the prior"]  # fmt: skip
     assert [panel["verdict"] for panel in made["panels"]] == ["REVEALS", "NOT TESTABLE", "NOT TESTABLE"]
     assert made["model"]["sha256"] and made["attackers"]["fingerprint"] and made["model"]["preprocessing"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
+    files = ["label.svg", "report.html", "report.json", "report.zh.html"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
 
 
 def test_a_killed_audit_continues_without_embedding_again(attackers, checkpoint, tmp_path, monkeypatch):
@@ -235,7 +236,7 @@ def test_hostile_names_are_escaped():
 
 def test_the_page_needs_nothing_from_elsewhere():
     page = report.html(hostile())
-    assert not re.findall(r"(?:src|href)=|url\(|@import", page)
+    assert re.findall(r"(?:src|href)=\S+|url\(|@import", page) == ['href="report.zh.html">中文</a></p>']
     assert page.count("<svg") == 2
 
 
@@ -248,6 +249,6 @@ def test_no_report_says_that_anything_is_safe(attackers, checkpoint, tmp_path):
         json.dumps(made),
         (tmp_path / "report.html").read_text(),
     ]
-    templates = Path(report.__file__).with_name("templates").glob("*")
-    sources = [path.read_text() for path in [*Path(report.__file__).parent.glob("*.py"), *templates]]
+    room = Path(attributes.__file__).parent
+    sources = [path.read_text() for path in [*room.rglob("*.py"), *room.glob("templates/*")]]
     assert not any(re.search(r"(?i)safe", text) for text in words + sources)

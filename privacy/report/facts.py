@@ -1,4 +1,4 @@
-"""The report: `report.json` for machines, `report.html` for people, the same facts in both.
+"""The facts of a report as plain values: what `report.json` holds.
 
 No number about a single patient is in it, and no id.  The schema's version is raised when a key changes
 its meaning or goes; new keys may come without.
@@ -6,7 +6,6 @@ its meaning or goes; new keys may come without.
 
 import math
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from privacy import verdict
@@ -14,8 +13,9 @@ from privacy.attacks import population
 from privacy.attacks.population import Finding
 from privacy.config import AuditConfig
 from privacy.inputs import Inputs
+from privacy.report.words import WORDS
 from privacy.results import Judged as JudgedResult
-from synth.base import checkpoint, runs
+from synth.base import checkpoint
 from synth.base.stats import Estimate
 
 if TYPE_CHECKING:
@@ -23,12 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA, VERSION = "visionclip-privacy-report", 2
 PROTOCOL = "visionclip-privacy/2"
-METRICS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "mae": "MAE (years)", "r2": "R²"}
-QUESTIONS = {
-    "anyone": "What does it reveal about anyone?",
-    "members": "What does it reveal about the patients it was trained on?",
-    "copies": "Does it hold copies of their photographs?",
-}
+QUESTIONS = {key: WORDS["en"][key] for key in ("anyone", "members", "copies")}
 NOT_TESTED = (
     (
         "stronger probes (neural network, nearest neighbours)",
@@ -74,69 +69,6 @@ def build(
         "not_tested": [{"what": what, "why": why} for what, why in NOT_TESTED],
         "exit_status": 3 if verdict.FAIL in words else 4 if set(words) == {verdict.NOT_TESTABLE} else 0,
     }
-
-
-def write(out: Path, report: dict[str, Any]) -> dict[str, Any]:
-    """Write both files, each whole or not at all; returns the report."""
-    runs.write_json(out / "report.json", report)
-    runs.write_text(out / "report.html", html(report))
-    return report
-
-
-def summary(report: dict[str, Any]) -> str:
-    """A few lines for the terminal."""
-    lines = []
-    for panel in report["panels"]:
-        lines.append(f"{panel['question']}  {panel['verdict']}")
-        if panel["key"] == "anyone":
-            lines += [f"  {each['name']:<5} {_line(each)}" for each in report["attributes"]]
-        else:
-            lines.append(f"  {panel['why']}")
-    return "\n".join(lines)
-
-
-def html(report: dict[str, Any]) -> str:
-    """One self-contained page; everything that comes from data is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("privacy", "templates"), autoescape=True, undefined=StrictUndefined
-    )
-    environment.filters["number"] = number
-    environment.globals.update(metrics=METRICS, chart=chart, curve=curve)
-    return environment.get_template("report.html.j2").render(report=report)
-
-
-def number(value: float | None) -> str:
-    """Three decimals; a dash for what is not known."""
-    return "–" if value is None else f"{value:.3f}"
-
-
-def chart(rows: list[dict[str, Any]], metric: str, width: int = 330) -> dict[str, Any]:
-    """Where dots and whiskers of one metric go on a picture `width` pixels wide; `low` and `high` are its ends."""
-    shown = [(row["name"], row["person"][metric]) for row in rows if metric in row["person"]]
-    ends = [end for _, each in shown for end in (each["low"], each["high"], each["value"]) if end is not None]
-    low, high = (min([0.45, *ends]), 1.0) if metric == "auc" else (min(ends), max(ends))
-    return {
-        "low": low,
-        "high": high,
-        "rows": [(name, _place(each, low, high, width)) for name, each in shown],
-    }
-
-
-def curve(points: list[dict[str, Any]], width: int = 330) -> dict[str, Any]:
-    """The learning curve as a chart whose rows are numbers of training patients."""
-    rows = [
-        {"name": f"{p['training_patients']:,} patients", "person": {"curve": p["person"]}} for p in points
-    ]
-    return chart(rows, "curve", width)
-
-
-def _place(estimate: dict[str, Any], low: float, high: float, width: int) -> dict[str, float]:
-    scale = width / (high - low) if high > low else 0.0
-    middle = estimate["value"]
-    ends = {key: middle if estimate[key] is None else estimate[key] for key in ("low", "high")}
-    return {key: round((value - low) * scale, 1) for key, value in {"value": middle, **ends}.items()}
 
 
 def _panels(judged: "list[Judged]", results: list[JudgedResult]) -> list[dict[str, str]]:
@@ -229,15 +161,3 @@ def _plain(estimate: Estimate) -> dict[str, Any]:
 
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def _line(attribute: dict[str, Any]) -> str:
-    answer, adds = attribute["reveals"], attribute["training_adds"]
-    words = f"{answer['word']} {answer['level']}".strip()
-    if not attribute["rows"]:
-        return f"{words}: {answer['why']}"
-    shown = "  ".join(
-        f"{METRICS[metric]} {number(each['value'])} [{number(each['low'])}, {number(each['high'])}]"
-        for metric, each in attribute["rows"][0]["person"].items()
-    )
-    return f"{words}: {shown}; training adds to it: {adds['word']} ({adds['why']})"

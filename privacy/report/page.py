@@ -1,0 +1,64 @@
+"""Pages, label and terminal lines from the facts of a report; everything that comes from data is escaped."""
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from privacy.report.charts import METRICS, chart, curve, forest, number
+from privacy.report.words import WORDS, reading, regulations
+
+LANGUAGES = {"en": "report.html", "zh": "report.zh.html"}
+"""Language -> the file of its page."""
+
+
+def html(report: dict[str, Any], language: str = "en") -> str:
+    """One self-contained page."""
+    return _environment().get_template("report.html.j2").render(**_shown(report, language))
+
+
+def label(report: dict[str, Any]) -> str:
+    """A picture of the three panels for the cover of a data set or a model card, SVG."""
+    return _environment().get_template("label.svg.j2").render(**_shown(report, "en"))
+
+
+def summary(report: dict[str, Any]) -> str:
+    """A few lines for the terminal."""
+    lines = []
+    for panel in report["panels"]:
+        lines.append(f"{panel['question']}  {panel['verdict']}")
+        if panel["key"] == "anyone":
+            lines += [f"  {each['name']:<5} {_line(each)}" for each in report["attributes"]]
+        else:
+            lines.append(f"  {panel['why']}")
+    return "\n".join(lines)
+
+
+def _line(attribute: dict[str, Any]) -> str:
+    answer, adds = attribute["reveals"], attribute["training_adds"]
+    words = f"{answer['word']} {answer['level']}".strip()
+    if not attribute["rows"]:
+        return f"{words}: {answer['why']}"
+    shown = "  ".join(
+        f"{METRICS[metric]} {number(each['value'])} [{number(each['low'])}, {number(each['high'])}]"
+        for metric, each in attribute["rows"][0]["person"].items()
+    )
+    return f"{words}: {shown}; training adds to it: {adds['word']} ({adds['why']})"
+
+
+def _shown(report: dict[str, Any], language: str) -> dict[str, Any]:
+    return {
+        "report": report,
+        "language": language,
+        "t": WORDS[language],
+        "regulations": regulations(report, language),
+        "reading": lambda result: reading(result, language),
+    }
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("privacy", "templates"), autoescape=True, undefined=StrictUndefined
+    )
+    made.filters["number"] = number
+    made.globals.update(metrics=METRICS, chart=chart, curve=curve, forest=forest, languages=LANGUAGES)
+    return made

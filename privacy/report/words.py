@@ -1,0 +1,145 @@
+"""What a report says, in English and Chinese, and which law asks for which attack."""
+
+from typing import Any
+
+WORDS: dict[str, dict[str, str]] = {
+    "en": {
+        "title": "Privacy audit",
+        "anyone": "What does it reveal about anyone?",
+        "members": "What does it reveal about the patients it was trained on?",
+        "copies": "Does it hold copies of their photographs?",
+        "attacked with": "attacked with",
+        "photographs": "photographs",
+        "patients": "patients",
+        "phantoms": "drawn phantoms, who are nobody: an answer to whether it keeps what pictures show, not to what real eyes show",
+        "arms": "members and others",
+        "attack": "attack",
+        "verdict": "verdict",
+        "why": "why",
+        "attacks": "Attacks",
+        "details": "Details",
+        "compared": "baselines and controls",
+        "detects": "finds with 80 % power",
+        "laws": "What regulators ask, and what was tested of it",
+        "law": "requirement",
+        "tested by": "tested by",
+        "worst": "worst answer",
+        "no advice": "This is evidence for an assessment, not the assessment: whether a risk is acceptable is for the controller and counsel to decide.",
+        "untested": "What was not tested, and why",
+        "nothing found": "An attack that finds nothing shows that this attack, with these patients, found nothing; no more.",
+        "seen by": "seen by the attacker",
+        "per person": "per person",
+        "per photograph": "per photograph",
+        "reveals": "Reveals",
+        "adds": "Training adds to it",
+        "other": "中文",
+        "REVEALS": "REVEALS",
+        "FAIL": "FAIL",
+        "PASS within margin": "PASS within margin",
+        "INCONCLUSIVE": "INCONCLUSIVE",
+        "INVALID": "INVALID",
+        "NOT TESTABLE": "NOT TESTABLE",
+    },
+    "zh": {
+        "title": "隐私审计",
+        "anyone": "它能推断任何人的哪些信息？",
+        "members": "它泄露训练患者的哪些信息？",
+        "copies": "它是否包含患者照片的副本？",
+        "attacked with": "攻击者数据：",
+        "photographs": "张照片，",
+        "patients": "名患者",
+        "phantoms": "个绘制的模拟眼（不是任何人）：只说明编码器是否保留图像所显示的特征，不说明真实眼底显示什么",
+        "arms": "训练患者与对照患者",
+        "attack": "攻击",
+        "verdict": "结论",
+        "why": "依据",
+        "attacks": "各项攻击",
+        "details": "详情",
+        "compared": "基线与对照",
+        "detects": "80 % 把握度可发现",
+        "laws": "法规要求与本次检验",
+        "law": "要求",
+        "tested by": "相应攻击",
+        "worst": "最坏结论",
+        "no advice": "本报告为评估提供证据，并不替代评估；风险能否接受由数据控制者与法律顾问决定。",
+        "untested": "未检验的内容及原因",
+        "nothing found": "未发现泄露只说明：在这些患者上，这种攻击没有发现泄露，别无他意。",
+        "seen by": "攻击者所见",
+        "per person": "按患者",
+        "per photograph": "按照片",
+        "reveals": "可推断性",
+        "adds": "训练是否使其增加",
+        "other": "English",
+        "REVEALS": "可推断",
+        "FAIL": "泄露（不通过）",
+        "PASS within margin": "在界值内通过",
+        "INCONCLUSIVE": "尚无定论",
+        "INVALID": "无效",
+        "NOT TESTABLE": "无法检验",
+    },
+}
+
+THREATS = {
+    "T1": "任何人的属性推断",
+    "T2": "训练患者的属性泄露",
+    "T2c": "金丝雀标记",
+    "T3": "成员推断",
+    "T4": "复制与提取",
+    "T5": "遮挡眼底的补全",
+    "T6": "候选属性的似然推断",
+    "T7": "文字说明的泄露",
+    "T8": "同一患者的关联",
+    "T9": "队列属性",
+}
+"""Threat -> its name in Chinese."""
+
+LAWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("WP29 05/2014: singling out", "WP29 05/2014：识别到个人", ("T3", "T4")),
+    ("WP29 05/2014: linkability", "WP29 05/2014：可关联性", ("T8",)),
+    ("WP29 05/2014: inference", "WP29 05/2014：推断", ("T2", "T2c", "T5", "T6", "T7")),
+    ("EDPB 28/2024: extraction of training data", "EDPB 28/2024：训练数据的提取", ("T4", "T5", "T7")),
+    ("EDPB 28/2024: obtained from queries", "EDPB 28/2024：通过查询获得", ("T2", "T3", "T6", "T8")),
+    ("PIPL Art. 55: impact assessment of sensitive data", "《个人信息保护法》第五十五条：敏感信息影响评估", ("T1", "T2", "T3", "T4", "T7")),
+    ("PIPL Art. 73: cannot be restored", "《个人信息保护法》第七十三条：不能复原", ("T4", "T5")),
+    ("HIPAA § 164.514(b)(1): expert determination of a very small risk", "HIPAA § 164.514(b)(1)：专家认定风险极小", ("T3", "T4", "T7", "T8")),
+)  # fmt: skip
+"""A requirement in English and in Chinese, and the threats whose attacks bear on it."""
+
+
+def reading(result: dict[str, Any], language: str) -> str:
+    """Why a result has its verdict; in Chinese told anew from the numbers."""
+    answer, estimate = result["verdict"], result["estimate"]
+    if language == "en" or not estimate or answer["word"] in ("INVALID", "NOT TESTABLE"):
+        return answer["why"]
+    numbers = f"{result['statistic']['name']} {_three(estimate['value'])}（{_three(estimate['low'])} 至 {_three(estimate['high'])}）"
+    p = "" if result["p_adjusted"] is None else f"，校正后 p = {result['p_adjusted']:.3g}"
+    needed = f"；约需 {answer['patients_needed']:,} 名患者" if answer["patients_needed"] else ""
+    return f"{numbers}{p}{needed}"
+
+
+def regulations(report: dict[str, Any], language: str) -> list[dict[str, str]]:
+    """Of each requirement the attacks that bear on it, and their worst answer."""
+    from privacy.verdict import NOT_TESTABLE, WORST
+
+    found: dict[str, list[str]] = {}
+    for each in report["results"]:
+        found.setdefault(each["threat"], []).append(each["verdict"]["word"])
+    for each in report["attributes"]:
+        found.setdefault("T1", []).append(each["reveals"]["word"])
+    rows = []
+    for english, chinese, threats in LAWS:
+        words = [word for threat in threats for word in found.get(threat, [NOT_TESTABLE])]
+        tested = [threat for threat in threats if set(found.get(threat, [NOT_TESTABLE])) != {NOT_TESTABLE}]
+        rows.append(
+            {
+                "law": english if language == "en" else chinese,
+                "threats": ", ".join(tested) or "–",
+                "untested": ", ".join(sorted(set(threats) - set(tested))),
+                "word": min(words, key=WORST.index),
+            }
+        )
+    return rows
+
+
+def _three(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
