@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from synth.base.command import command, show
+from synth.base.command import Json, command, show
 from synth.base.errors import later
 
 app = command(
@@ -54,7 +54,7 @@ def audit(
     seed: Annotated[int | None, typer.Option(help="of folds, permutations and resamples; 0")] = None,
     config: Annotated[Path | None, typer.Option(help="for example configs/privacy/quick.yaml")] = None,
     set: Annotated[list[str], typer.Option(help="KEY=VALUE over the config; may repeat")] = [],
-    json: Annotated[bool, typer.Option("--json", help="print the report as JSON")] = False,
+    json: Json = False,
 ) -> None:
     """Attack a release and say what it reveals: about anyone, about the patients behind it, and whether it copies them.
 
@@ -148,3 +148,21 @@ def selftest() -> None:
       privacy selftest --help
     """
     later("privacy selftest", "0.4")
+
+
+@app.command()
+def suggest(
+    report: Annotated[Path, typer.Option(help="report.json of 'privacy audit', or its folder")],
+    json: Json = False,
+) -> None:
+    """Say what to change in a release whose audit found something, and what it costs.
+
+    \b
+    Examples:
+      privacy suggest --report audit
+      privacy suggest --report audit/report.json --json
+    """
+    from privacy import suggest as suggestions
+
+    found = suggestions.suggest(report)
+    show(found, json, suggestions.told(found))

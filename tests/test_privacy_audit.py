@@ -211,6 +211,27 @@ def test_a_picture_of_two_patients_makes_the_audit_invalid(tmp_path, embeddings)
     assert json.loads(result.stdout)["attributes"][0]["reveals"]["word"] == "INVALID"
 
 
+def test_suggestions_follow_from_verdicts(attackers, checkpoint, tmp_path):
+    run("--model", checkpoint, "--attackers", attackers, "--out", tmp_path, *QUICK)
+    said = CliRunner().invoke(app, ["suggest", "--report", str(tmp_path), "--json"])
+    found = json.loads(said.stdout)
+    assert [change["threats"] for change in found["changes"]] == [["T1"]]  # sex is revealed, nothing failed
+    assert {each["attack"] for each in found["open"] if each["threat"] == "T1"} == {"age", "race"}
+    path = tmp_path / "report.json"
+    report = json.loads(path.read_text())
+    report["results"] = [
+        {"threat": "T4", "attack": "copies", "verdict": {"word": "FAIL", "patients_needed": None}}
+    ]
+    path.write_text(json.dumps(report))
+    changes = json.loads(CliRunner().invoke(app, ["suggest", "--report", str(path), "--json"]).stdout)[
+        "changes"
+    ]
+    assert "--reject-copies" in changes[0]["command"] and changes[-1]["threats"] == ["T1"]
+    path.write_text(json.dumps(report | {"schema": {"name": report["schema"]["name"], "version": 99}}))
+    refused = CliRunner().invoke(app, ["suggest", "--report", str(path)])
+    assert refused.exit_code == 2 and "schema 99" in refused.stderr and refused.stderr.count("\n") == 1
+
+
 def hostile() -> dict:
     """A report about a race whose name is a script."""
     rng = np.random.default_rng(0)
