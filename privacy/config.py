@@ -20,3 +20,13 @@ class AuditConfig(Config):
     """Of folds, permutations, resamples and untrained weights."""
     detection_rounds: int = Field(default=200, ge=50)
     """Planted leaks of each size, behind what an audit says it could have found."""
+    copies_patients: int = Field(default=1000, ge=20)
+    """Of each arm whose photographs are searched for the origin of released pictures."""
+    copies_searched: int = Field(default=3000, ge=1)
+    """Released pictures at most; with so many and no copy found, at most 0.12 % are copies."""
+    copies_steps: int = Field(default=300, ge=1)
+    """Of the embedding of identity, 64 photographs each."""
+    copies_permutations: int = Field(default=9999, ge=999)
+    """Of membership over patients; p cannot be below 1 / (1 + this)."""
+    copies_shown: int = Field(default=0, ge=0)
+    """Pairs in `private-nearest.png`, which shows patients and is readable by its owner alone; 0 writes none."""
