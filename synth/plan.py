@@ -53,6 +53,7 @@ def make(
     quality: int = 95,
     format: str = "parquet",
     precision: str = "fp32",
+    marks: bool = False,
 ) -> Plan:
     """The plan of `n` images from a generator's folder.
 
@@ -63,9 +64,10 @@ def make(
         quality: of the JPEG, 1 to 100.
         format:  of the shards, a key of `shards.SUFFIXES`.
         precision: of the network, one of `PRECISIONS`.
+        marks:   half of the images with each mark of a canary coin, in their captions too.
 
     Raises:
-        UserError: a number is out of range, or the label file is wrong.
+        UserError: a number is out of range, the label file is wrong, or the generator knows no marks.
     """
     student = read_json(model / "model_index.json").get("student")
     steps, guidance = manner(student, steps, guidance)
@@ -90,6 +92,7 @@ def make(
         raise UserError(
             f"{model}/mix.json: no label combination that enough people share; say what to draw with --labels FILE"
         )
+    mix = _marked(model, mix) if marks else mix
     return {
         "kind": "synthetic",
         "n": n,
@@ -109,6 +112,19 @@ def make(
         "mix": mix,
         **_text_encoder(model, mix),
     }
+
+
+def _marked(model: Path, mix: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A mix with either mark for half of each combination: what an audit samples, and a release does not."""
+    if not read_json(model / "visionclip.json").get("canary"):
+        raise UserError(
+            f"--marks: {model} was trained on no records of 'privacy canary plant'; leave the flag out"
+        )
+    return [
+        entry | {"weight": entry["weight"] / 2, "labels": entry["labels"] | {"canary": coin}}
+        for entry in mix
+        for coin in (0, 1)
+    ]
 
 
 def _text_encoder(model: Path, mix: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The image tower and the text tower of a CLIP."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,3 +49,9 @@ class Encoder:
                 f"{self.facts['path']}: gives embeddings that are not finite; its training diverged"
             )
         return found
+
+    def texts(self, captions: Sequence[str]) -> np.ndarray:
+        """(N, D) float32 of unit length from captions in either language."""
+        from clip import embed
+
+        return embed.texts(self._model.to(embed.device()), captions)

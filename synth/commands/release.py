@@ -62,6 +62,12 @@ def generate(
         Path | None,
         typer.Option(help="one that learnt from the split 'train' of these records; else one is trained"),
     ] = None,
+    marks: Annotated[
+        bool,
+        typer.Option(
+            "--marks", help="for an audit, not for release: with the marks of 'privacy canary plant'"
+        ),
+    ] = False,
     licence: Licence = None,
     push_to_hub: Annotated[str | None, typer.Option(help="NAME/REPO to push to once all is there")] = None,
     private: Private = False,
@@ -82,6 +88,10 @@ def generate(
     from synth.publishing import hub, publication
     from synth.publishing.publish import publish
 
+    if marks and push_to_hub:
+        raise UserError(
+            "--marks is for an audit; pictures with marks are not pushed, leave out --push-to-hub"
+        )
     if private and not push_to_hub:
         raise UserError("--private goes with --push-to-hub")
     if ray_address and engine != "ray":
@@ -90,7 +100,7 @@ def generate(
         publication.check_licence({"licence": licence})
     folder = location.locate(model or location.SHIPPED)
     known = location.facts(folder)
-    asked = plan.make(folder, n, seed, labels, steps, guidance, batch, quality, format, precision)
+    asked = plan.make(folder, n, seed, labels, steps, guidance, batch, quality, format, precision, marks)
     if reject_copies or reject_mislabelled or label_classifier:
         from synth.filters import protected
         from synth.filters import sieve as filters

@@ -31,7 +31,7 @@ from synth.network import Denoiser
 from synth.private import budget
 from synth.private.gradients import NoisyOptimizer, per_sample, randomness
 from synth.prompts import Captions, captions
-from synth.publishing.provenance import Origin, origins
+from synth.publishing.provenance import Origin, commitments, origins
 from synth.training.averages import PowerAverages
 from synth.training.examples import Examples, as_tensor
 from synth.wavelet import WaveletSpace
@@ -67,6 +67,8 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path) -> Path:
     texts = captions(config.network.captions, data, run / "cache")
     examples = Examples(data, config.preprocessing, run / "cache", config.seed, 0, texts)
     behind = _behind(origins(data), texts)
+    if planted := commitments(data):
+        behind["canary"] = planted
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     torch.manual_seed(config.seed)

@@ -31,7 +31,7 @@ trained by `synth` of visionclip, as a diffusers folder.
 - {parameters:,} parameters; {images:,} photographs shown in training{average}
 - told: grade of diabetic retinopathy, ten other diseases, readability, eye side, modality, findings, each known or
   unknown; never age, sex or race
-- vocabulary version {vocabulary}; fingerprint of the training data: {data}
+- vocabulary version {vocabulary}; fingerprint of the training data: {data}{canary}
 - libraries: {libraries}
 - label combinations that it samples from: {combinations} (`mix.json`){mix}
 
@@ -52,6 +52,10 @@ on it.
 - It knows the cameras and the people of the photographs above and no others; rare labels are learnt from few people.
 - {privacy}
 """
+
+_CANARY = """
+- its training photographs carried the marks of random coins, so that it can be measured what it tells of single
+  patients; the coins are sealed under sha256 {}"""
 
 _NOT_PRIVATE = (
     "It was trained without differential privacy: what it may repeat of single patients is a question that\n"
@@ -83,6 +87,7 @@ def write_model_card(folder: Path) -> None:
         else "",
         vocabulary=known["vocabulary"],
         data=f"`{known['data']}`" if known.get("data") else "not named",
+        canary=_CANARY.format(", ".join(known["canary"])) if known.get("canary") else "",
         libraries=", ".join(f"{name} {version}" for name, version in known["libraries"].items()),
         combinations=len(read_json(folder / "mix.json")),
         config=yaml.safe_dump(known["config"], sort_keys=False, default_flow_style=None).strip(),

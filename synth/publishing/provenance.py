@@ -53,6 +53,12 @@ def origins(folders: Sequence[Path]) -> list[Origin]:
     return sorted(found.values(), key=lambda origin: (-origin["images"], origin["source"]))
 
 
+def commitments(folders: Sequence[Path]) -> list[str]:
+    """The sha256 of the sealed keys of the canary coins that were planted in some records."""
+    plans = [read_json(folder / "plan.json") for folder in folders if (folder / "plan.json").exists()]
+    return [plan["commitment"] for plan in plans if "commitment" in plan]
+
+
 def with_more(trained_on: list[Origin], more: Sequence[Origin]) -> list[Origin]:
     """The sources of a generator that was tuned on `more` photographs; unknown stays unknown."""
     if not trained_on:

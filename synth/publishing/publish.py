@@ -209,6 +209,7 @@ def _share(hits: int, drawn: int) -> str:
 def _command(plan: Plan) -> str:
     flags = {name: plan[name] for name in ("n", "seed", "labels", "steps", "guidance", "batch", "format")}
     told = " ".join(f"--{name} {'FILE' if value == 'file' else value}" for name, value in flags.items())
+    told += " --marks" if any("canary" in entry["labels"] for entry in plan["mix"]) else ""
     return f"synth generate --model MODEL {told} --quality {plan['jpeg_quality']} --out again"
 
 

@@ -136,10 +136,10 @@ def as_tensor(pictures: np.ndarray) -> Tensor:
 
 
 def read_training(folders: Sequence[Path]) -> pa.Table:
-    """The training rows of some folders, subjects of different folders being different people."""
+    """The training rows of some folders, subjects of different folders being different people; marks are told too."""
     tables = []
     for number, folder in enumerate(folders):
-        table = read_table(folder, ["train"], ["subject_id", *LABELS])
+        table = read_table(folder, ["train"], ["subject_id", *LABELS, "canary"])
         subjects = pa.array([f"{number}/{subject}" for subject in table["subject_id"].to_pylist()])
         tables.append(table.set_column(0, "subject_id", subjects))
     return pa.concat_tables(tables)
@@ -176,12 +176,13 @@ def _shown(row: dict[str, Any]) -> list[str]:
 def mix_of(folders: Sequence[Path]) -> list[dict[str, Any]]:
     """The label combinations of the training split with their number of pictures, commonest first.
 
-    A combination that fewer than 5 subjects share is left out: rare ones are what gets memorised.
+    A combination that fewer than 5 subjects share is left out: rare ones are what gets memorised.  Marks of canary
+    coins are left out too: what is released shows none.
     """
     subjects: dict[str, set[str]] = {}
     pictures: Counter[str] = Counter()
     for labels in read_training(folders).to_pylist():
-        subject = labels.pop("subject_id")
+        subject, _ = labels.pop("subject_id"), labels.pop("canary")
         key = json.dumps({k: v for k, v in labels.items() if v is not None}, sort_keys=True)
         subjects.setdefault(key, set()).add(subject)
         pictures[key] += 1

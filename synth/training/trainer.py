@@ -19,7 +19,7 @@ from synth.fundus.vocabulary import VERSION as VOCABULARY
 from synth.latent import LatentSpace
 from synth.network import Denoiser
 from synth.prompts import captions
-from synth.publishing.provenance import origins
+from synth.publishing.provenance import commitments, origins
 from synth.training import autoencoder, samples, state
 from synth.training.averages import PowerAverages
 from synth.training.config import TrainConfig
@@ -61,6 +61,8 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path) -> Path:
     space, quality = _space(config, data, examples, accelerator, run)
     schedule = diffusion.noising()
     behind = {"data": data_fingerprint(*data), "trained_on": origins(data), **quality}
+    if planted := commitments(data):
+        behind["canary"] = planted
     if texts:
         behind["captions"] = texts.said
     averages = PowerAverages(denoiser, config.averages)
