@@ -30,3 +30,7 @@ class AuditConfig(Config):
     """Of membership over patients; p cannot be below 1 / (1 + this)."""
     copies_shown: int = Field(default=0, ge=0)
     """Pairs in `private-nearest.png`, which shows patients and is readable by its owner alone; 0 writes none."""
+    canary_steps: tuple[int, ...] = tuple(range(50, 1000, 100))
+    """Diffusion steps at which a generator is asked for planted marks."""
+    canary_draws: int = Field(default=4, ge=1)
+    """Of noise at each of these steps."""
