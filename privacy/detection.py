@@ -1,0 +1,147 @@
+"""What an audit of these very patients could have found: leaks of known size are planted on a copy of its scores.
+
+The strangers' scores are what no training has touched.  Both arms are drawn from them with replacement, as many
+patients as the audit has; then a leak is planted in one arm and judged as the audit judges.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from privacy import verdict
+from privacy.inference import Tested
+from privacy.results import Result, Scale
+
+POWER = 0.8
+_HALVINGS = 7
+
+
+class Trial(NamedTuple):
+    """How one attack is rehearsed; an arm is an array whose first axis is patients."""
+
+    draw: Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
+    """Members and strangers without a leak."""
+    plant: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
+    """Members with a leak by which the statistic is so much."""
+    judge: Callable[[np.ndarray, np.ndarray], Tested]
+    scale: Scale
+    most: float
+    """The largest leak that can be planted, as the statistic states it."""
+
+
+class Limit(NamedTuple):
+    """What an audit can find."""
+
+    least: float | None
+    """The statistic that is found with 80 % power; None where not even the largest leak is."""
+    power: float
+    """Share of the rounds in which that leak was found."""
+    false_alarms: float
+    """Share of the rounds that FAILED without any leak."""
+    rounds: int
+
+
+def scores(
+    strangers: np.ndarray, members: int, judge: Callable[[np.ndarray, np.ndarray], Tested], scale: Scale
+) -> Trial:
+    """A trial of (n,) scores, one per patient, of which an AUC is taken; members' are raised by a constant."""
+    pool, span = np.asarray(strangers, float), float(np.ptp(strangers)) or 1.0
+
+    def area(shift: float) -> float:
+        ordered = np.sort(pool)
+        below = np.searchsorted(ordered, pool + shift, "left") + np.searchsorted(
+            ordered, pool + shift, "right"
+        )
+        return float(below.mean() / 2 / len(pool))
+
+    def plant(arm: np.ndarray, wanted: float, rng: np.random.Generator) -> np.ndarray:
+        low, high = 0.0, 2 * span
+        for _ in range(40):
+            middle = (low + high) / 2
+            low, high = (middle, high) if area(middle) < wanted else (low, middle)
+        return arm + high
+
+    return Trial(_resampled(pool, members), plant, judge, scale, 1.0)
+
+
+def rates(
+    strangers: np.ndarray, members: int, judge: Callable[[np.ndarray, np.ndarray], Tested], scale: Scale
+) -> Trial:
+    """A trial of (n, ...) successes, one row per patient and success in the first column (or alone).
+
+    So many members' failures become successes that the rate rises by what is wanted.
+    """
+    pool = np.asarray(strangers, float)
+    failures = 1 - float((pool if pool.ndim == 1 else pool[:, 0]).mean())
+
+    def plant(arm: np.ndarray, wanted: float, rng: np.random.Generator) -> np.ndarray:
+        planted = arm.copy()
+        column = planted if planted.ndim == 1 else planted[:, 0]
+        column[rng.random(len(column)) < wanted / max(failures, 1e-12)] = 1.0
+        return planted
+
+    return Trial(_resampled(pool, members), plant, judge, scale, failures)
+
+
+def limit(trial: Trial, rounds: int, seed: int, attacks: int = 1) -> Limit:
+    """The least leak that FAILS in 80 % of `rounds`, found by halving.
+
+    Every leak meets the same draws, so that only its size differs.
+
+    Args:
+        attacks: for how many p-values are adjusted, in the worst case of Holm's procedure.
+    """
+
+    def found(size: float) -> float:
+        failed = 0
+        for number in range(rounds):
+            rng = np.random.default_rng([seed, number])
+            members, strangers = trial.draw(rng)
+            if size > trial.scale.chance:
+                members = trial.plant(members, size, rng)
+            failed += fails(trial.judge(members, strangers), trial.scale, attacks)
+        return failed / rounds
+
+    false_alarms = found(trial.scale.chance)
+    low, high = trial.scale.chance, trial.most
+    power = found(high)
+    if power < POWER:
+        return Limit(None, power, false_alarms, rounds)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        share = found(middle)
+        if share >= POWER:
+            high, power = middle, share
+        else:
+            low = middle
+    return Limit(high, power, false_alarms, rounds)
+
+
+def fails(tested: Tested, scale: Scale, attacks: int = 1) -> bool:
+    """Whether an audit would call this a leak."""
+    p = min(1.0, tested.p * attacks)
+    answer = verdict.discloses(tested.estimate, p, scale.chance, scale.bar, scale.margin, scale.name)
+    return answer.word == verdict.FAIL
+
+
+def state(result: Result, trial: Trial, rounds: int, seed: int, attacks: int = 1) -> Result:
+    """The same result, which says in `details["detection"]` what it could have found."""
+    found = limit(trial, rounds, seed, attacks)
+    if found.least is None:
+        said = (
+            f"no leak up to {result.scale.name} {trial.most:.3f} is found with 80 % power by so few patients"
+        )
+    else:
+        said = f"with these patients, a leak of {result.scale.name} {found.least:.3f} or more is found with 80 % power"
+    details = {**result.details, "detection": {**found._asdict(), "attacks": attacks}}
+    return result._replace(details=details, notes=(*result.notes, said))
+
+
+def _resampled(
+    pool: np.ndarray, members: int
+) -> Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]:
+    def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        return pool[rng.integers(0, len(pool), members)], pool[rng.integers(0, len(pool), len(pool))]
+
+    return draw

@@ -1,0 +1,139 @@
+"""Members against strangers of the same make-up: patients are compared within strata, then averaged over them.
+
+Where the arms differ in age, sex or race, so does whatever is easier to guess of some ages, sexes or races.  Weights
+are those of Mantel and Haenszel (1959): a stratum with m members and n strangers weighs m n / (m + n), which gives both
+arms the same marginals, and gives no weight to a stratum that one arm lacks.  With one stratum, all is as in
+`privacy.inference`.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats as distributions
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+
+from privacy.inference import CONFIDENCE, Tested
+from synth.base.stats import Estimate
+
+FEWEST = 10
+"""Patients of each arm without whom a stratum is not spoken of by itself: a smaller group names people."""
+
+
+NOTHING = Estimate(np.nan, np.nan, np.nan, 0)
+
+
+class Table(NamedTuple):
+    """(K,) per stratum that both arms have."""
+
+    names: np.ndarray
+    members: np.ndarray
+    """Their number."""
+    strangers: np.ndarray
+    weights: np.ndarray
+    """Sum to 1."""
+
+    @property
+    def patients(self) -> int:
+        """Who is compared at all."""
+        return int(self.members.sum() + self.strangers.sum())
+
+
+def table(of_members: np.ndarray, of_strangers: np.ndarray) -> Table:
+    """The strata that (m,) members and (n,) strangers, each with the name of its stratum, have in common."""
+    names = np.intersect1d(np.asarray(of_members, str), np.asarray(of_strangers, str))
+    members = np.array([(of_members == name).sum() for name in names], float)
+    strangers = np.array([(of_strangers == name).sum() for name in names], float)
+    weights = members * strangers / (members + strangers)
+    return Table(names, members, strangers, weights / max(weights.sum(), 1e-12))
+
+
+def rate_difference(
+    members: np.ndarray, strangers: np.ndarray, of_members: np.ndarray, of_strangers: np.ndarray
+) -> Tested:
+    """Share of (m,) bool members that succeed minus that of (n,) strangers, over the strata of both.
+
+    The interval is Newcombe's (1998), of arms as large as their weights leave them (Kish 1965: 1 / Σ w² / n); p is
+    Cochran, Mantel and Haenszel's, without correction for continuity.  Where the arms have no stratum in common,
+    there is no difference to state (nan), and p is 1.
+    """
+    strata = table(of_members, of_strangers)
+    if not strata.patients:
+        return Tested(NOTHING, 1.0)
+    hits, others = _sums(members, of_members, strata.names), _sums(strangers, of_strangers, strata.names)
+    rate = [
+        float(strata.weights @ (hits / strata.members)),
+        float(strata.weights @ (others / strata.strangers)),
+    ]
+    ends = [
+        _wilson(value, 1 / float((strata.weights**2 / sizes).sum()))
+        for value, sizes in zip(rate, (strata.members, strata.strangers), strict=True)
+    ]
+    gap = rate[0] - rate[1]
+    low = gap - np.hypot(rate[0] - ends[0][0], ends[1][1] - rate[1])
+    high = gap + np.hypot(ends[0][1] - rate[0], rate[1] - ends[1][0])
+    return Tested(Estimate(gap, float(low), float(high), strata.patients), _cochran(hits, others, strata))
+
+
+def mean_difference(
+    members: np.ndarray, strangers: np.ndarray, of_members: np.ndarray, of_strangers: np.ndarray
+) -> Tested:
+    """Mean of (m,) members minus that of (n,) strangers, over the strata of both that hold two of each; normal."""
+    strata = table(of_members, of_strangers)
+    large = (strata.members > 1) & (strata.strangers > 1)
+    gaps, variances, weights = [], [], strata.weights[large] / max(strata.weights[large].sum(), 1e-12)
+    for name in strata.names[large]:
+        one, other = members[of_members == name], strangers[of_strangers == name]
+        gaps.append(one.mean() - other.mean())
+        variances.append(one.var(ddof=1) / len(one) + other.var(ddof=1) / len(other))
+    patients = int(strata.members[large].sum() + strata.strangers[large].sum())
+    if not patients:
+        return Tested(NOTHING, 1.0)
+    gap, error = float(weights @ np.array(gaps)), float(weights**2 @ np.array(variances)) ** 0.5
+    reach = float(distributions.norm.ppf((1 + CONFIDENCE) / 2)) * error
+    p = float(distributions.norm.sf(gap / error)) if error else float(gap <= 0)
+    return Tested(Estimate(gap, gap - reach, gap + reach, patients), p)
+
+
+def subgroups(
+    members: np.ndarray, strangers: np.ndarray, of_members: np.ndarray, of_strangers: np.ndarray
+) -> list[dict[str, Any]]:
+    """Difference of rates in each stratum of at least `FEWEST` patients of each arm, the worst first.
+
+    The intervals hold for all of them at once (Bonferroni).
+    """
+    strata = table(of_members, of_strangers)
+    large = np.flatnonzero((strata.members >= FEWEST) & (strata.strangers >= FEWEST))
+    hits, others = _sums(members, of_members, strata.names), _sums(strangers, of_strangers, strata.names)
+    found = []
+    for k in large:
+        m, n = int(strata.members[k]), int(strata.strangers[k])
+        alpha = (1 - CONFIDENCE) / len(large)
+        low, high = confint_proportions_2indep(
+            int(hits[k]), m, int(others[k]), n, method="newcomb", compare="diff", alpha=alpha
+        )
+        value = float(hits[k] / m - others[k] / n)
+        ends = {"value": value, "low": float(low), "high": float(high)}
+        found.append({"name": str(strata.names[k]), **ends, "patients": m + n})
+    return sorted(found, key=lambda each: -each["low"])
+
+
+def _sums(success: np.ndarray, whose: np.ndarray, names: np.ndarray) -> np.ndarray:
+    return np.array([success[whose == name].sum() for name in names], float)
+
+
+def _wilson(rate: float, trials: float) -> tuple[float, float]:
+    rate = min(max(rate, 0.0), 1.0)  # weights sum to 1 but for rounding
+    low, high = proportion_confint(rate * trials, trials, alpha=1 - CONFIDENCE, method="wilson")
+    return float(low), float(high)  # type: ignore[arg-type]
+
+
+def _cochran(hits: np.ndarray, others: np.ndarray, strata: Table) -> float:
+    """One-sided p of more hits among members, given each stratum's hits: normal, of the hypergeometric's moments."""
+    total, both = strata.members + strata.strangers, hits + others
+    expected = strata.members * both / total
+    variance = (
+        strata.members * strata.strangers * both * (total - both) / (total**2 * np.maximum(total - 1, 1))
+    )
+    if variance.sum() == 0:
+        return 1.0
+    return float(distributions.norm.sf((hits - expected).sum() / variance.sum() ** 0.5))
