@@ -4,6 +4,7 @@ The only room of this package that opens a model, and the only one that may impo
 `synth.base` and `synth.fundus`; it does so when asked, so that help and reports need no torch.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,9 +25,15 @@ class Target(Protocol):
     """How it wants photographs."""
     has_untrained: bool
     """Whether it can be built again with random weights."""
+    reads_captions: bool
+    """Whether it embeds captions beside photographs."""
 
     def embed(self, photographs: np.ndarray, ids: np.ndarray, seed: int | None = None) -> np.ndarray:
         """(N, D) float32 of (N, S, S, 3) uint8; with a `seed`, by its untrained twin of that seed."""
+        ...
+
+    def texts(self, captions: Sequence[str], seed: int | None = None) -> np.ndarray:
+        """(N, D) float32 of N captions in either language, to be compared with photographs by their cosine."""
         ...
 
 

@@ -1,5 +1,6 @@
 """Embeddings made elsewhere: `.npy` or `.parquet`, joined to records by id."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ class Embeddings:
     """
 
     has_untrained = False
+    reads_captions = False
     preprocessing = Preprocessing(size=64)
 
     def __init__(self, path: Path) -> None:
@@ -43,6 +45,9 @@ class Embeddings:
                 "embed the very records that --attackers names"
             )
         return self._values[[self._row[name] for name in ids]]
+
+    def texts(self, captions: Sequence[str], seed: int | None = None) -> np.ndarray:
+        raise UserError(f"{self._path}: embeddings of photographs read no captions; give the checkpoint")
 
 
 def _read_npy(path: Path) -> tuple[list[str], np.ndarray]:

@@ -1,7 +1,8 @@
 """The image tower and the text tower of a CLIP."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ class Encoder:
     """The image tower of a CLIP checkpoint."""
 
     has_untrained = True
+    reads_captions = True
 
     def __init__(self, path: Path) -> None:
         from clip.embed import load_checkpoint
@@ -35,13 +37,28 @@ class Encoder:
     def embed(self, photographs: np.ndarray, ids: np.ndarray, seed: int | None = None) -> np.ndarray:
         from clip import embed
 
+        what = "embedding" if seed is None else f"embedding, untrained {seed}"
+        return self._all(what, photographs, lambda model, part: embed.pixels(model, np.array(part)), seed)
+
+    def texts(self, captions: Sequence[str], seed: int | None = None) -> np.ndarray:
+        """(N, D) float32 of unit length from captions in either language."""
+        from clip import embed
+
+        what = "reading" if seed is None else f"reading, untrained {seed}"
+        return self._all(what, captions, embed.texts, seed)
+
+    def _all(
+        self, what: str, things: Any, embedded: Callable[[Any, Any], np.ndarray], seed: int | None
+    ) -> np.ndarray:
+        """(N, D) of photographs or captions, batch by batch."""
+        from clip import embed
+
         model = self._model if seed is None else embed.untrained(self._model, seed)
         model = model.to(embed.device())
-        what = "embedding" if seed is None else f"embedding, untrained {seed}"
         parts = []
-        with progress(what, len(photographs)) as bar:
-            for start in range(0, len(photographs), _BATCH):
-                parts.append(embed.pixels(model, np.array(photographs[start : start + _BATCH])))
+        with progress(what, len(things)) as bar:
+            for start in range(0, len(things), _BATCH):
+                parts.append(embedded(model, things[start : start + _BATCH]))
                 bar.update(len(parts[-1]))
         found = np.concatenate(parts)
         if not np.isfinite(found).all():
@@ -49,9 +66,3 @@ class Encoder:
                 f"{self.facts['path']}: gives embeddings that are not finite; its training diverged"
             )
         return found
-
-    def texts(self, captions: Sequence[str]) -> np.ndarray:
-        """(N, D) float32 of unit length from captions in either language."""
-        from clip import embed
-
-        return embed.texts(self._model.to(embed.device()), captions)
