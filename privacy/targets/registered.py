@@ -1,0 +1,31 @@
+"""Photographs compared whoever coloured, mirrored, turned or cropped them: the first of the two spaces of copies."""
+
+import numpy as np
+
+from synth.base.runs import progress
+
+_BATCH = 512
+
+
+def nearest(pictures: np.ndarray, among: np.ndarray, whose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How near each picture comes to its nearest photograph, and which that is (`synth.filters.copies`).
+
+    Args:
+        pictures: (G, S, S, 3) uint8, cropped to the field of view.
+        among:    (R, S, S, 3) uint8; `whose` (R,) int tells the patient.
+
+    Returns:
+        (G,) closeness in [0, 1], the distance to the nearest photograph over that to the tenth-nearest of other
+        patients: 0 is the photograph itself; (G,) int rows of `among`.
+    """
+    from synth.filters import copies
+
+    search = copies.Search(copies.descriptor(among), whose)
+    closeness, index = [], []
+    with progress("looking for copies", len(pictures)) as bar:
+        for first in range(0, len(pictures), _BATCH):
+            near, rows = search.closeness(copies.descriptor(pictures[first : first + _BATCH]))
+            closeness.append(near)
+            index.append(rows)
+            bar.update(len(near))
+    return np.concatenate(closeness), np.concatenate(index)

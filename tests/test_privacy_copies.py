@@ -1,0 +1,187 @@
+"""T4, T5 and T8: what copies is found out, what does not is left alone, and a stranger's copy is no member's."""
+
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+from scipy.stats import binomtest
+
+from privacy import identity, neighbours, sheet, verdict
+from privacy.attacks import memorization
+from privacy.audit import judge
+from privacy.config import AuditConfig
+from privacy.inputs import Inputs, People
+from privacy.neighbours import PLAIN, SPACES, Near
+from privacy.results import Result
+from privacy.targets import registered
+from synth.fundus import images, records
+
+PATIENTS, PHOTOGRAPHS, SIDE = 30, 2, 64
+CONFIG = AuditConfig(bootstrap=300, copies_permutations=999, copies_steps=60)
+
+
+def photographs(count: int, seed: int) -> np.ndarray:
+    """(count, 64, 64, 3) uint8: unlike textures in round fields of view, as photographs of unlike eyes are."""
+    rng = np.random.default_rng(seed)
+    coarse = gaussian_filter(rng.normal(size=(count, SIDE, SIDE)), (0, 4, 4)) * 12
+    fine = gaussian_filter(rng.normal(size=(count, SIDE, SIDE)), (0, 1.5, 1.5)) * 3
+    light = 1 + 0.25 * (coarse + fine)[..., None] + 0.05 * rng.normal(size=(count, 1, 1, 3))
+    across = np.linspace(-1, 1, SIDE)
+    field = (np.hypot(across[:, None], across) < 0.97)[..., None]
+    return (light * (150, 80, 45) * field).clip(0, 255).astype(np.uint8)
+
+
+def altered(pictures: np.ndarray, seed: int) -> np.ndarray:
+    """Mirrored, of other gamma and colours, and turned a little."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for picture in pictures:
+        light = (picture[:, ::-1] / 255) ** rng.uniform(0.8, 1.25) * rng.uniform(0.8, 1.2, 3)
+        coloured = Image.fromarray((light.clip(0, 1) * 255).round().astype(np.uint8))
+        found.append(np.asarray(coloured.rotate(rng.uniform(-4, 4), Image.Resampling.BICUBIC)))
+    return np.stack(found)
+
+
+def write(folder: Path, pictures: np.ndarray, each: int = PHOTOGRAPHS) -> People:
+    rows = (
+        records.row(
+            id=f"{folder.name}-{n:04d}",
+            subject_id=f"{folder.name}-{n // each:04d}",
+            image={"bytes": images.encode(picture), "path": None},
+        )
+        for n, picture in enumerate(pictures)
+    )
+    records.write_records(folder, rows, {"source": folder.name}, shares=(1, 0, 0))
+    return People(folder, kept=folder.parent / "kept")
+
+
+@pytest.fixture(scope="module")
+def eyes() -> dict[str, np.ndarray]:
+    """Photographs of members and of strangers."""
+    return {"members": photographs(60, 1), "nonmembers": photographs(60, 2)}
+
+
+def audited(place: Path, eyes: dict[str, np.ndarray], released: np.ndarray, **settings: int) -> list[Result]:
+    """What the whole attack says of released pictures."""
+    inputs = Inputs(
+        place / "out" / "kept",
+        synthetic=write(place / "released", released, 1),
+        members=write(place / "members", eyes["members"]),
+        nonmembers=write(place / "nonmembers", eyes["nonmembers"]),
+    )
+    return memorization.attack(inputs, CONFIG.model_copy(update={"copies_steps": 25, **settings}))
+
+
+@pytest.fixture(scope="module")
+def searched() -> tuple[dict[str, Near], dict[str, Near], neighbours.Arms]:
+    """The nearest photographs of 1,000 pictures of nobody, and of 100 altered photographs of members."""
+    real = photographs(2 * PATIENTS * PHOTOGRAPHS, 1)
+    half = PATIENTS * PHOTOGRAPHS
+    whose = np.repeat(np.arange(2 * PATIENTS), PHOTOGRAPHS)
+    rows = np.arange(half)
+    arms = neighbours.Arms(rows, rows, whose, PATIENTS, 0.0)
+    innocent = photographs(500, 3)
+    copies = altered(real[np.random.default_rng(4).integers(0, half, 100)], 5)
+    pictures = np.concatenate([innocent, copies])
+    apart = registered.nearest(real[half:], real[:half], whose[:half])[0]
+    found = {SPACES[0]: (*registered.nearest(pictures, real, whose), apart)}
+    known, made = identity.embed(real, pictures, CONFIG.copies_steps, 0)
+    plain = np.concatenate([real, pictures])[:, ::8, ::8].reshape(len(real) + len(pictures), -1).astype(float)
+    for name, old, new in ((SPACES[1], known, made), (PLAIN, plain[: len(real)], plain[len(real) :])):
+        apart = identity.nearest(old[half:], old[:half], whose[:half])[0]
+        found[name] = (*identity.nearest(new, old, whose), apart)
+
+    def part(chosen: slice) -> dict[str, Near]:
+        return {
+            name: Near(near[chosen], index[chosen], apart) for name, (near, index, apart) in found.items()
+        }
+
+    twice = {
+        name: Near(np.tile(n.closeness, 2), np.tile(n.index, 2), n.strangers)
+        for name, n in part(slice(500)).items()
+    }
+    return twice, part(slice(500, None)), arms
+
+
+def planted(searched, count: int):
+    """The attack's results where `count` of 1,000 released pictures are copies."""
+    innocent, copies, arms = searched
+    near = {
+        name: Near(
+            np.concatenate([copies[name].closeness[:count], each.closeness[count:]]),
+            np.concatenate([copies[name].index[:count], each.index[count:]]),
+            each.strangers,
+        )
+        for name, each in innocent.items()
+    }
+    return memorization.judge(near, arms, CONFIG)
+
+
+def test_no_copy_no_alarm(searched):
+    results = planted(searched, 0)
+    assert verdict.FAIL not in [each.answer.word for each in judge(results)]
+    copies = results[-1]
+    assert not copies.certain and "no verified copy among 1,000" in copies.notes[0]
+    assert dict(copies.also)["copies of members, share of released pictures"].high < 0.02
+
+
+@pytest.mark.parametrize("count", [1, 10, 100])
+def test_altered_copies_are_found_and_counted(searched, count):
+    """One in a thousand fails a release, and ten times as many are counted as ten times as many."""
+    copies = planted(searched, count)[-1]
+    assert judge([copies])[0].answer.word == verdict.FAIL and "photographs of" in copies.certain
+    found = dict(copies.also)["copies of members, share of released pictures"].value
+    assert 0.8 * count <= 1000 * found <= count + 2
+    assert 0.6 * count <= copies.details["verified"] <= count
+
+
+@pytest.mark.parametrize("change", [lambda pictures: pictures, lambda pictures: altered(pictures, 8)])
+def test_a_copycat_fails_on_every_count(eyes, change, tmp_path):
+    """A generator that returns training photographs, as they are or altered."""
+    results = audited(tmp_path, eyes, change(eyes["members"]), copies_shown=4)
+    assert [each.answer.word for each in judge(results)] == [verdict.FAIL] * 3
+    shown = tmp_path / "out" / sheet.NAME
+    assert stat.S_IMODE(shown.stat().st_mode) == 0o600
+    assert Image.open(shown).size == (4 * (2 * SIDE + 4), SIDE + 4)
+
+
+def test_copies_of_strangers_do_not_count_against_members(eyes, tmp_path):
+    """An estimator without strangers could not tell the two; here the arms are wrong, and nothing can be said."""
+    results = audited(tmp_path, eyes, altered(eyes["nonmembers"], 8))
+    words = [each.answer.word for each in judge(results)]
+    assert verdict.FAIL not in words and words[-1] == verdict.INVALID
+    assert not (tmp_path / "out" / sheet.NAME).exists()
+
+
+def test_a_patient_of_both_arms_makes_copies_invalid(eyes, tmp_path):
+    """Else a threshold of copies would be 0, and the copycat would pass (as with a library's memorisation rate)."""
+    shared = eyes | {"nonmembers": np.concatenate([altered(eyes["members"][:2], 6), eyes["nonmembers"][2:]])}
+    answer = judge(audited(tmp_path, shared, eyes["members"][10:30]))[-1].answer
+    assert answer.word == verdict.INVALID and "remove duplicates" in answer.why
+
+
+def test_membership_dealt_the_other_way_is_the_other_answer(searched):
+    copies, arms = searched[1], searched[2]
+    members, strangers = neighbours.per_patient(np.ones(100, bool), copies[PLAIN].index, arms)
+    there = memorization.judge_nearness(SPACES[0], members, strangers, CONFIG).tested
+    back = memorization.judge_nearness(SPACES[0], strangers, members, CONFIG).tested
+    assert there and back
+    assert there.estimate.value == pytest.approx(1 - back.estimate.value) and there.p + back.p >= 1
+
+
+def test_a_typical_member_is_no_leak():
+    """Half of the pictures lie nearest to one patient: to a binomial test over pictures, a certain leak."""
+    members, strangers = np.ones(PATIENTS, int), np.ones(PATIENTS, int)
+    members[0] = 60
+    result = memorization.judge_nearness(SPACES[0], members, strangers, CONFIG)
+    assert result.tested and result.tested.p > 0.2
+    assert binomtest(int(members.sum()), 119, alternative="greater").pvalue < 1e-6
+
+
+def test_too_few_patients_are_said_to_be_too_few(eyes, tmp_path):
+    few = {name: pictures[:20] for name, pictures in eyes.items()}
+    answers = [each.answer for each in judge(audited(tmp_path, few, eyes["members"][:5]))]
+    assert {each.word for each in answers} == {verdict.INCONCLUSIVE} and answers[0].patients_needed == 40
