@@ -34,3 +34,11 @@ class AuditConfig(Config):
     """Diffusion steps at which a generator is asked for planted marks."""
     canary_draws: int = Field(default=4, ge=1)
     """Of noise at each of these steps."""
+    membership_steps: tuple[int, ...] = (50, 100, 200, 300, 500)
+    """Diffusion steps of the denoising error by which members are told, one pass over the photographs each, twice."""
+    membership_draws: int = Field(default=1, ge=1)
+    """Of noise at each of these steps, the same for every photograph."""
+    membership_queries: tuple[int, int, int] = (200, 400, 200)
+    """Diffusion steps of SimA, PIA and SecMI; the last is a multiple of 4."""
+    membership_released: int = Field(default=20_000, ge=1)
+    """Released pictures, drawn at random, among which a photograph's nearest is sought."""

@@ -65,7 +65,7 @@ def arms(inputs: Inputs, config: AuditConfig) -> Checked:
     tables = _standardised(
         [_stated(people, each) for people, each in zip((members, strangers), files, strict=True)]
     )
-    found = [twins(*files, strangers)]
+    found = [twins(files[0], files[1], strangers)]
     compared = []
     for name, (first, second) in ((BLIND, drawn), (RECORDS, tables)):
         gate, estimate = blind(name, first, second, config)
