@@ -42,3 +42,5 @@ class AuditConfig(Config):
     """Diffusion steps of SimA, PIA and SecMI; the last is a multiple of 4."""
     membership_released: int = Field(default=20_000, ge=1)
     """Released pictures, drawn at random, among which a photograph's nearest is sought."""
+    linkage_patients: int = Field(default=1000, ge=20)
+    """Of each arm, with two photographs or more, whose photographs are to find each other."""
