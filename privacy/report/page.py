@@ -5,7 +5,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from privacy.report.charts import METRICS, chart, curve, forest, number
-from privacy.report.words import WORDS, reading, regulations
+from privacy.report.words import WORDS, naming, reading, regulations
 
 LANGUAGES = {"en": "report.html", "zh": "report.zh.html"}
 """Language -> the file of its page."""
@@ -51,6 +51,7 @@ def _shown(report: dict[str, Any], language: str) -> dict[str, Any]:
         "language": language,
         "t": WORDS[language],
         "regulations": regulations(report, language),
+        "naming": lambda result: naming(result, language),
         "reading": lambda result: reading(result, language),
     }
 

@@ -17,9 +17,8 @@ WORDS: dict[str, dict[str, str]] = {
         "verdict": "verdict",
         "why": "why",
         "attacks": "Attacks",
-        "details": "Details",
-        "compared": "baselines and controls",
-        "detects": "finds with 80 % power",
+        "subgroups": "By group, the worst first; the intervals hold for all of them at once:",
+        "roc": "members found, by strangers taken for members",
         "laws": "What regulators ask, and what was tested of it",
         "law": "requirement",
         "tested by": "tested by",
@@ -54,9 +53,8 @@ WORDS: dict[str, dict[str, str]] = {
         "verdict": "结论",
         "why": "依据",
         "attacks": "各项攻击",
-        "details": "详情",
-        "compared": "基线与对照",
-        "detects": "80 % 把握度可发现",
+        "subgroups": "分组结果，最坏者在前；各区间同时成立：",
+        "roc": "被认出的训练患者比例（纵）与被误认的对照患者比例（横）",
         "laws": "法规要求与本次检验",
         "law": "要求",
         "tested by": "相应攻击",
@@ -104,6 +102,12 @@ LAWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("HIPAA § 164.514(b)(1): expert determination of a very small risk", "HIPAA § 164.514(b)(1)：专家认定风险极小", ("T3", "T4", "T7", "T8")),
 )  # fmt: skip
 """A requirement in English and in Chinese, and the threats whose attacks bear on it."""
+
+
+def naming(result: dict[str, Any], language: str) -> str:
+    """An attack with the number of its threat; in Chinese with the threat's name before it."""
+    told = "" if language == "en" else f"{THREATS[result['threat']]}："
+    return f"{result['threat']} {told}{result['attack']}"
 
 
 def reading(result: dict[str, Any], language: str) -> str:
