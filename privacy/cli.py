@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from privacy.commands import canary
 from synth.base.command import Json, command, show
 from synth.base.errors import later
 
@@ -15,13 +16,7 @@ app = command(
     "Show what a release reveals about the patients behind it.",
     "privacy audit --model runs/clip/ckpt.pt --attackers records/odir --out report",
 )
-canary = typer.Typer(
-    help="Plant random marks before training and look for them afterwards (visionclip 0.4).\n\n\b\n"
-    "Examples:\n  privacy canary plant --help",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
-app.add_typer(canary, name="canary")
+app.add_typer(canary.app, name="canary")
 
 
 @app.command()
@@ -104,28 +99,6 @@ def audit(
     made = run(inputs, names, settings, shlex.join(["privacy", *sys.argv[1:]]))
     show(made, json, f"{report.summary(made)}\nreport: {out / 'report.html'}")
     raise typer.Exit(made["exit_status"])
-
-
-@canary.command()
-def plant() -> None:
-    """Give every training patient a coin that enters captions and conditions (visionclip 0.4).
-
-    \b
-    Examples:
-      privacy canary plant --help
-    """
-    later("privacy canary plant", "0.4")
-
-
-@canary.command()
-def score() -> None:
-    """Count how many planted coins a release gives away (visionclip 0.4).
-
-    \b
-    Examples:
-      privacy canary score --help
-    """
-    later("privacy canary score", "0.4")
 
 
 @app.command()

@@ -13,7 +13,7 @@ FLAGS = {
     "synth import": "--root --out --list",
     "synth phantom": "--n --out --masks",
     "synth train": "--data --out --config --set --dp-epsilon --dp-delta",
-    "synth generate": "--n --model --out --seed --labels --steps --guidance --format --engine --shards --dry-run",
+    "synth generate": "--n --model --out --seed --labels --steps --guidance --format --engine --shards --marks --dry-run",
     "synth distill": "--model --data --out --steps --config --set",
     "synth evaluate": "--data --real --out --size --features --config --set --show-training-photographs",
     "synth verify": "",
@@ -30,16 +30,14 @@ FLAGS = {
     "clip export": "--out --to --config",
     "clip push": "--repo --licence --private --dry-run",
     "privacy audit": "--model --members --nonmembers --attackers --synthetic --attributes --out",
-    "privacy canary plant": "",
-    "privacy canary score": "",
+    "privacy canary plant": "--data --out --key --share --seed",
+    "privacy canary score": "--key --members --out --generator --synthetic --model",
     "privacy power": "",
     "privacy selftest": "",
 }
 """The command lines that scripts, documents and tests rely on."""
 
 LATER = {
-    "privacy canary plant": "0.4",
-    "privacy canary score": "0.4",
     "privacy power": "0.4",
     "privacy selftest": "0.4",
 }

@@ -1,0 +1,1 @@
+"""The verbs of `privacy`, grouped by what they are about."""
