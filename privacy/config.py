@@ -44,3 +44,9 @@ class AuditConfig(Config):
     """Released pictures, drawn at random, among which a photograph's nearest is sought."""
     linkage_patients: int = Field(default=1000, ge=20)
     """Of each arm, with two photographs or more, whose photographs are to find each other."""
+    likelihood_labels: int = Field(default=3, ge=1)
+    """Diseases at most whose label is guessed, those with the most patients in their second commonest class."""
+    likelihood_steps: tuple[int, ...] = (100, 300, 500, 700)
+    """Diffusion steps at which every candidate label is tried on every photograph."""
+    likelihood_draws: int = Field(default=2, ge=1)
+    """Of noise at each of these steps, the same for every candidate and photograph."""
