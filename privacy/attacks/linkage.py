@@ -1,0 +1,179 @@
+"""T8: can another photograph of a patient be linked to what was released, and of a member more surely than of a stranger?
+
+Two links: the embeddings of an encoder (of the other eye, of another visit), and the released pictures as a gallery in
+which an attacker looks a photograph up.  That photographs of one person are alike is true of anyone; only what training
+added counts here.
+"""
+
+import numpy as np
+
+from privacy import gates, pixels
+from privacy.config import AuditConfig
+from privacy.inference import mean_difference, separation
+from privacy.inputs import Inputs, People
+from privacy.results import AUC, Result, Scale
+from synth.base.stats import Estimate
+from synth.fundus.images import Preprocessing
+
+NEEDS = ("encoder", "members", "nonmembers")
+LINKED = Scale("verification AUC, members minus strangers", 0.0, 0.0, 0.05)
+QUESTIONS = [
+    Result("T8", "photographs of one patient linked by the encoder", "members", LINKED),
+    Result("T8", "photographs looked up among released pictures by the encoder", "members", AUC),
+]
+FEWEST = 20
+"""Patients of each arm without whom nothing is asked."""
+_LOOK = Preprocessing(size=64)
+_BESIDE = 10  # pictures that a match is compared with
+_BATCH = 256
+
+
+def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
+    """Both links."""
+    checked = gates.arms(inputs, config)
+    return [
+        found._replace(gates=(*checked.gates, *found.gates), compared=(*found.compared, *checked.compared))
+        for found in (_verify(inputs, config), _look_up(inputs, config))
+    ]
+
+
+def verification(embeddings: np.ndarray, patient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How surely each patient's photographs find each other among those of everybody else.
+
+    Args:
+        embeddings: (N, D) of both arms: what somebody is looked for among does not depend on membership.
+        patient:    (N,) int in [0, P), never falling.
+
+    Returns:
+        (P,) AUC of the patient's other photographs above those of others, nan with one photograph only; (P,) share of
+        photographs whose nearest is the patient's own, nan likewise; both are means over the patient's photographs.
+    """
+    unit = _unit(embeddings)
+    counts = np.bincount(patient)
+    above, first = np.zeros(len(counts)), np.zeros(len(counts))
+    for start in range(0, len(unit), _BATCH):
+        likeness = unit[start : start + _BATCH] @ unit.T
+        for row, line in enumerate(likeness, start):
+            same = patient == patient[row]
+            others = np.sort(line[~same])
+            same[row] = False
+            if same.any() and len(others):
+                below = np.searchsorted(others, line[same], "left")
+                tied = np.searchsorted(others, line[same], "right") - below
+                above[patient[row]] += float((below + tied / 2).mean() / len(others))
+                first[patient[row]] += float(line[same].max() > others[-1])
+    several = np.where(counts > 1, counts, np.nan)
+    return above / several, first / several
+
+
+def matches(embeddings: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """(N,) by how much the best of (G, D) pictures is more alike to each of (N, D) than the mean of the next ten."""
+    unit, among = _unit(embeddings), _unit(gallery)
+    found = np.empty(len(unit))
+    most = min(_BESIDE + 1, len(among))
+    for start in range(0, len(unit), _BATCH):
+        best = np.sort(np.partition(unit[start : start + _BATCH] @ among.T, -most)[:, -most:])
+        found[start : start + _BATCH] = best[:, -1] - best[:, :-1].mean(axis=1)
+    return found
+
+
+def judge_verification(
+    members: np.ndarray, strangers: np.ndarray, config: AuditConfig, compared: tuple = ()
+) -> Result:
+    """Are members verified more surely?
+
+    Args:
+        members:  (P,) `verification` of each; strangers: (Q,).
+        compared: baselines, on the same scale.
+    """
+    gate, noise = gates.equals(
+        lambda one, other: mean_difference(strangers[one], strangers[other]), len(strangers), config.seed
+    )
+    spread = 1.96 * strangers.std(ddof=1) / len(strangers) ** 0.5
+    level = float(strangers.mean())
+    anyone = Estimate(level, level - spread, min(1.0, level + spread), len(strangers))
+    return QUESTIONS[0]._replace(
+        tested=mean_difference(members, strangers),
+        gates=(gate,),
+        compared=(*compared, ("halves of the strangers", noise)),
+        also=(("verification AUC of strangers", anyone),),
+        notes=("embeddings link photographs of anyone; do not publish them patient by patient",),
+    )
+
+
+def judge_matches(members: np.ndarray, strangers: np.ndarray, config: AuditConfig) -> Result:
+    """Do members find a better match among released pictures?  (P,) mean `matches` of each patient; (Q,)."""
+    gate, noise = gates.equals(
+        lambda one, other: separation(strangers[one], strangers[other]), len(strangers), config.seed
+    )
+    return QUESTIONS[1]._replace(
+        tested=separation(members, strangers),
+        gates=(gate,),
+        compared=(("halves of the strangers", noise),),
+    )
+
+
+def _verify(inputs: Inputs, config: AuditConfig) -> Result:
+    both = gates.both(inputs)
+    drawn = [_drawn(people, config.linkage_patients, config.seed) for people in both]
+    sizes = [len(np.unique(whose)) for _, whose in drawn]
+    if min(sizes) < FEWEST:
+        why = f"{min(sizes)} patients of an arm have two photographs or more; at least {FEWEST} are needed"
+        return QUESTIONS[0]._replace(missing=why, needed=2 * FEWEST)
+    patient = np.concatenate([drawn[0][1], drawn[1][1] + sizes[0]])
+
+    def embedded(seed: int | None) -> np.ndarray:
+        arms = zip(both, drawn, strict=True)
+        return np.concatenate([_embedded(inputs, people, seed)[rows] for people, (rows, _) in arms])
+
+    scores, first = verification(embedded(None), patient)
+    photographs = [people.photographs(_LOOK)[rows] for people, (rows, _) in zip(both, drawn, strict=True)]
+    spaces = {"pixels": pixels.features(np.concatenate(photographs), patient)}
+    if inputs.encoder and inputs.encoder.has_untrained:
+        spaces["an untrained encoder"] = embedded(config.seed)
+    compared = [
+        (name, mean_difference(*np.split(verification(space, patient)[0], [sizes[0]])).estimate)
+        for name, space in spaces.items()
+    ]
+    result = judge_verification(scores[: sizes[0]], scores[sizes[0] :], config, tuple(compared))
+    rank = mean_difference(first[: sizes[0]], first[sizes[0] :]).estimate
+    return result._replace(also=(*result.also, ("share found at rank 1, members minus strangers", rank)))
+
+
+def _look_up(inputs: Inputs, config: AuditConfig) -> Result:
+    if missing := inputs.missing(["synthetic"]):
+        return QUESTIONS[1]._replace(missing=f"needs {missing}")
+    assert inputs.synthetic
+    rng = np.random.default_rng([config.seed, 80])
+    rows = np.sort(rng.permutation(len(inputs.synthetic.ids))[: config.copies_searched])
+    gallery = _embedded(inputs, inputs.synthetic, None)[rows]
+    scores = [
+        people.per_patient(matches(_embedded(inputs, people, None), gallery)) for people in gates.both(inputs)
+    ]
+    fewest = min(map(len, scores))
+    if fewest < FEWEST or len(gallery) < 2:
+        why = f"{fewest} patients of an arm and {len(gallery)} released pictures; at least {FEWEST} and 2 are needed"
+        return QUESTIONS[1]._replace(missing=why, needed=2 * FEWEST)
+    return judge_matches(scores[0], scores[1], config)
+
+
+def _drawn(people: People, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of at most so many patients with several photographs, and (n,) the number of the patient, never falling."""
+    several = np.flatnonzero(np.bincount(people.patient) > 1)
+    drawn = np.random.default_rng([seed, 81]).permutation(several)[:most]
+    rows = np.flatnonzero(np.isin(people.patient, drawn))
+    return rows, np.unique(people.patient[rows], return_inverse=True)[1]
+
+
+def _embedded(inputs: Inputs, people: People, seed: int | None) -> np.ndarray:
+    """(N, D) embeddings of an arm; the key is that of the attack on attributes, so that nothing is embedded twice."""
+    encoder = inputs.encoder
+    assert encoder
+    key = [encoder.facts["sha256"], people.fingerprint, "embedding", seed]
+    return inputs.once(
+        key, lambda: encoder.embed(people.photographs(encoder.preprocessing), people.ids, seed)
+    )
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
