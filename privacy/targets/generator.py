@@ -151,6 +151,11 @@ class Generator:
         )
         return self._pipeline.space.encode(images).float().contiguous(memory_format=torch.channels_last)
 
+    def decoded(self, bands: Any) -> np.ndarray:
+        """(B, S, S, 3) uint8 of (B, C, H, W) that the network works on."""
+        images = self._pipeline.space.decode(bands).clamp(-1, 1)
+        return ((images + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+
     def _noise(self, count: int, seed: int, first: int = 0) -> Any:
         """(count, C, H, W) standard normal, a function of seed and place."""
         import torch
