@@ -50,3 +50,11 @@ class AuditConfig(Config):
     """Diffusion steps at which every candidate label is tried on every photograph."""
     likelihood_draws: int = Field(default=2, ge=1)
     """Of noise at each of these steps, the same for every candidate and photograph."""
+    completion_patients: int = Field(default=100, ge=20)
+    """Of each arm, one photograph each, whose hidden half is completed; the slowest attack, its cost grows with this."""
+    completion_draws: int = Field(default=2, ge=1)
+    """Completions of each photograph."""
+    completion_steps: int = Field(default=20, ge=2, le=500)
+    """Noise levels of a completion."""
+    completion_repeats: int = Field(default=2, ge=1)
+    """Times that each noise level is walked through, so that both halves come to fit."""
