@@ -1,0 +1,234 @@
+"""T7: what captions and label combinations of a release tell of the patients behind it.
+
+Three questions: does any caption state who somebody is; do the words of real captions, from which models learn, tell
+more of age, sex and race than the labels that they are to tell; does the release repeat rare label combinations of its
+patients more than those of strangers.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats as distributions
+
+from privacy import attributes, gates, identifiers, inference, ngrams
+from privacy.attributes import Task
+from privacy.config import AuditConfig
+from privacy.inference import Tested
+from privacy.inputs import Inputs, People
+from privacy.results import DIFFERENCE, Result, Scale
+from synth.base.stats import Estimate
+from synth.fundus.phrases import LANGUAGES
+from synth.fundus.records import LABELS
+
+NEEDS: tuple[str, ...] = ()
+STATED = Scale("share of records that state it", 0.0, 0.0, 0.01)
+BEYOND = Scale("AUC beyond what labels tell", 0.0, 0.02, 0.05)
+RARE = 5
+"""Patients who share a label combination; fewer make it rare."""
+QUESTIONS = [
+    Result("T7", "direct identifiers in captions", "members", STATED),
+    Result("T7", "age, sex and race from captions", "anyone", BEYOND),
+    Result("T7", "rare label combinations", "members", DIFFERENCE),
+]
+
+
+def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
+    """Every question that the inputs allow."""
+    direct, words, rare = QUESTIONS
+    found = []
+    if lacking := inputs.missing(["synthetic"]):
+        found.append(direct._replace(missing=f"needs {lacking}"))
+    else:
+        found.append(judge_stated(*_stated(inputs.synthetic), _stated(inputs.members)))  # type: ignore[misc]
+    if inputs.members is None:
+        found.append(words._replace(missing=f"needs {inputs.missing(['members'])}"))
+    else:
+        found += _words(inputs.members, config) or [
+            words._replace(missing="needs age, sex or race of the members, and their captions")
+        ]
+    if lacking := inputs.missing(["synthetic", "members", "nonmembers"]):
+        found.append(rare._replace(missing=f"needs {lacking}"))
+    else:
+        made = _rare(inputs.synthetic, inputs.members, inputs.nonmembers)  # type: ignore[arg-type]
+        found.append(made._replace(gates=gates.arms(inputs, config).gates))
+    return found
+
+
+# ---- who somebody is ----
+
+
+def _stated(people: People | None) -> tuple[int, int, Counter[str]] | None:
+    """Records, those that state an identifier, and by kind."""
+    if people is None:
+        return None
+    told = [people.table[f"caption_{lang}"].to_pylist() for lang in LANGUAGES]
+    hits, kinds = identifiers.count(zip(*told, strict=True))
+    return people.table.num_rows, hits, kinds
+
+
+def judge_stated(
+    records: int, hits: int, kinds: Counter[str], learnt_from: tuple[int, int, Counter[str]] | None = None
+) -> Result:
+    """A release in which `hits` of `records` state an identifier; one is enough to fail it.
+
+    Args:
+        learnt_from: the same three numbers of the members' captions, which models may repeat.
+    """
+    certain = ""
+    if hits:
+        each = ", ".join(f"{kind} in {rows:,}" for kind, rows in kinds.most_common())
+        certain = f"{hits:,} of {records:,} released records state what may identify somebody: {each}"
+    also: tuple[tuple[str, Estimate], ...] = ()
+    if learnt_from:
+        also = (("the members' own captions", inference.share(learnt_from[1], learnt_from[0])),)
+    return QUESTIONS[0]._replace(
+        tested=Tested(inference.share(hits, records), 0.0 if hits else 1.0),
+        certain=certain,
+        also=also,
+        details={"records": records, "stating": hits, "by_kind": dict(kinds)},
+        notes=("found by patterns for Chinese and English; no list holds every name",),
+    )
+
+
+# ---- what words tell beyond labels ----
+
+
+def _words(people: People, config: AuditConfig) -> list[Result]:
+    told = [people.table[f"caption_{lang}"].to_pylist() for lang in LANGUAGES]
+    if not any(text for column in told for text in column):
+        return []
+    words, labels = ngrams.of_captions(told, people.patient), ngrams.of_labels(people.table, people.patient)
+    found = []
+    for name in attributes.ATTRIBUTES:
+        task = attributes.task(people.cohort, name)
+        if isinstance(task, str) or len(task.labels) < attributes.FEWEST_YEARS:
+            continue
+        truth = positives(task)
+        if truth.shape[1] == 0:
+            continue
+        who = np.unique(people.patient[task.rows])
+        read = [
+            ngrams.scores(matrix[who], truth, config.folds, config.permutations, config.seed)
+            for matrix in (words, labels)
+        ]
+        found.append(judge_words(name, read[0], read[1], truth, config))
+    return found
+
+
+def positives(task: Task) -> np.ndarray:
+    """(p, C) bool: older than the median; else of each class, one column where there are two."""
+    if task.kind == "years":
+        return (task.labels > np.median(task.labels))[:, None]
+    if len(task.classes) < 2:
+        return np.zeros((len(task.labels), 0), bool)
+    columns = task.labels[:, None] == np.arange(len(task.classes))
+    return columns[:, 1:] if len(task.classes) == 2 else columns
+
+
+def judge_words(
+    name: str, words: ngrams.Read, labels: ngrams.Read, truth: np.ndarray, config: AuditConfig
+) -> Result:
+    """Do words tell more of an attribute than labels do?  Both that and telling anything at all are needed for a p.
+
+    Args:
+        words, labels: what probes of either say of p patients whom they did not see.
+        truth: (p, C) bool.
+    """
+    area = ngrams.areas(words.scores, truth, config.bootstrap, config.seed)
+    plain = ngrams.areas(labels.scores, truth, config.bootstrap, config.seed)
+    excess = ngrams.estimate(area - plain, len(truth))
+    beaten = (1 + int((area[1:] <= plain[1:]).sum())) / len(area)
+    chance = ngrams.estimate(np.concatenate([[words.permuted.mean()], words.permuted]), len(truth))
+    return QUESTIONS[1]._replace(
+        attack=f"{name} from captions",
+        tested=Tested(excess, max(words.p, beaten)),
+        also=(
+            ("AUC of captions", ngrams.estimate(area, len(truth))),
+            ("AUC of labels alone", ngrams.estimate(plain, len(truth))),
+            ("AUC of captions, permuted people", chance),
+        ),
+        notes=("what labels tell of an attribute is medicine; what words add to it is a slip of the pen",),
+        details={"p_permuted": words.p},
+    )
+
+
+# ---- rare combinations ----
+
+
+def combinations(people: People) -> list[tuple]:
+    """The label combination of each photograph."""
+    columns = people.table.select(list(LABELS)).to_pylist()
+    return [tuple(_plain(row[key]) for key in LABELS) for row in columns]
+
+
+def _plain(value: object) -> object:
+    return tuple(sorted(value)) if isinstance(value, list) else value
+
+
+def _rare(synthetic: People, members: People, nonmembers: People) -> Result:
+    released = combinations(synthetic)
+    own, others = combinations(members), combinations(nonmembers)
+    who = _patients(own, members.patient)
+    crowd = [len(who.get(each, ())) for each in released]
+    once, few = sum(k == 1 for k in crowd), sum(1 < k < RARE for k in crowd)
+    judged = judge_rare(*repeated(released, own, members.patient, others, nonmembers.patient))
+    return judged._replace(
+        also=(
+            *judged.also,
+            ("released records whose combination one member has", inference.share(once, len(released))),
+        ),
+        details={
+            "released": len(released),
+            "of_nobody": sum(k == 0 for k in crowd),
+            "of_one_member": once,
+            "of_a_few_members": few,
+            "rare_is_fewer_than": RARE,
+        },
+    )
+
+
+def repeated(
+    released: Sequence[tuple],
+    own: Sequence[tuple],
+    member: np.ndarray,
+    others: Sequence[tuple],
+    stranger: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each member and each stranger: has he or she a rare combination that was released?
+
+    A combination is rare where few of all of them share it: that does not depend on who is a member, so under no leak
+    membership could as well be dealt anew.
+
+    Returns:
+        (m,) and (n,) bool.
+    """
+    everybody = np.concatenate([member, stranger + member.max() + 1])
+    who = _patients([*own, *others], everybody)
+    hits = np.zeros(int(everybody.max()) + 1, bool)
+    for each in set(released) & who.keys():
+        if len(who[each]) < RARE:
+            hits[list(who[each])] = True
+    return hits[: int(member.max()) + 1], hits[int(member.max()) + 1 :]
+
+
+def judge_rare(members: np.ndarray, strangers: np.ndarray) -> Result:
+    """(m,) and (n,) bool; p is Fisher's: membership dealt anew over the patients, in closed form."""
+    table = [[int(members.sum()), int((~members).sum())], [int(strangers.sum()), int((~strangers).sum())]]
+    p = distributions.fisher_exact(table, alternative="greater")[1]
+    tested = inference.rate_difference(members, strangers)
+    return QUESTIONS[2]._replace(
+        tested=Tested(tested.estimate, float(p)),  # type: ignore[arg-type]
+        also=(
+            ("members with a rare combination that was released", inference.share(table[0][0], len(members))),
+            ("strangers with one", inference.share(table[1][0], len(strangers))),
+        ),
+        notes=(f"a combination that fewer than {RARE} patients share is what a generator learns by heart",),
+    )
+
+
+def _patients(labels: Sequence[tuple], patient: np.ndarray) -> dict[tuple, set[int]]:
+    who: dict[tuple, set[int]] = {}
+    for each, number in zip(labels, patient.tolist(), strict=True):
+        who.setdefault(each, set()).add(number)
+    return who

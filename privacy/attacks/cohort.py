@@ -1,0 +1,135 @@
+"""T9: is the case mix of a release nearer to that of its patients than to that of equal strangers?
+
+What is told here is the composition of a hospital's cohort, not any one patient: a property of the many.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from privacy import gates
+from privacy.attributes import ATTRIBUTES
+from privacy.config import AuditConfig
+from privacy.inference import CONFIDENCE, Tested
+from privacy.inputs import Inputs, People
+from privacy.results import Result, Scale
+from synth.base.stats import Estimate
+from synth.fundus.records import LABELS
+
+NEEDS = ("synthetic", "members", "nonmembers")
+NEARER = Scale("distance to strangers minus distance to members", 0.0, 0.0, 0.05)
+NOTE = "tells of the hospital's cohort as a whole, such as its share of a disease; it protects the hospital, not a patient"
+QUESTIONS = [Result("T9", "composition of the cohort", "anyone", NEARER, notes=(NOTE,))]
+_DECADE = 10.0
+
+
+class Mix(NamedTuple):
+    """Shares of the K values of all labels together."""
+
+    released: np.ndarray
+    """(K,) of the released records."""
+    patients: np.ndarray
+    """(P, K) of each patient's photographs."""
+    label: np.ndarray
+    """(K,) int: the label that each value is of."""
+
+
+def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
+    """The one question, of all labels that vary."""
+    assert inputs.synthetic and inputs.members and inputs.nonmembers
+    found = mix(inputs.synthetic, [inputs.members, inputs.nonmembers])
+    is_member = np.arange(len(found.patients)) < inputs.members.cohort.patients
+    result = judge(found, is_member, config.permutations, config.seed)
+    return [result._replace(gates=gates.arms(inputs, config).gates)]
+
+
+def mix(released: People, arms: Sequence[People]) -> Mix:
+    """The shares of every label that is not the same everywhere; age, sex and race where the release states them."""
+    everybody = [released, *arms]
+    names = [
+        *LABELS,
+        *(name for name in ATTRIBUTES if released.table[name].null_count < released.table.num_rows),
+    ]
+    columns, label = [], []
+    for number, (value, found) in enumerate(_values(everybody, names)):
+        shares = [people.per_patient(each) for people, each in zip(everybody, found, strict=True)]
+        columns.append(np.concatenate([[shares[0].mean()], *shares[1:]]))
+        label.append(names.index(value[0]) if value[0] != "findings" else len(names) + number)
+    if not columns:
+        return Mix(np.zeros(0), np.zeros((sum(arm.cohort.patients for arm in arms), 0)), np.zeros(0, int))
+    table = np.stack(columns, axis=1)
+    return Mix(table[0], table[1:], np.unique(label, return_inverse=True)[1])
+
+
+def distances(found: Mix, shares: np.ndarray) -> np.ndarray:
+    """(...,) mean over labels of the total variation between the release and (..., K) shares of an arm."""
+    labels = int(found.label.max()) + 1 if len(found.label) else 1
+    apart = np.abs(shares - found.released)
+    # A finding is one column, there or not, so its distance is the difference itself.
+    alone = np.bincount(found.label, minlength=labels)[found.label] == 1
+    return (apart * np.where(alone, 1.0, 0.5)).sum(axis=-1) / labels
+
+
+def judge(found: Mix, is_member: np.ndarray, permutations: int, seed: int) -> Result:
+    """How much nearer the release is to the members among (P,) patients than chance would have it.
+
+    Membership is dealt anew over the patients; arms of unequal size lie unequally far by that alone, so what deals give
+    on average is taken off, and what they spread is the interval.
+    """
+    rng = np.random.default_rng([seed, 9])
+    deals = np.stack([is_member, *(rng.permutation(is_member) for _ in range(permutations))])
+
+    def nearer(members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        own = members @ found.patients / members.sum(axis=1, keepdims=True)
+        others = ~members @ found.patients / (~members).sum(axis=1, keepdims=True)
+        return distances(found, own), distances(found, others)
+
+    own, others = nearer(deals)
+    values = others - own
+    excess, dealt = values[0] - values[1:].mean(), values[1:] - values[1:].mean()
+    low, high = np.quantile(dealt, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    p = (1 + int((dealt >= excess - 1e-12).sum())) / (1 + permutations)
+    patients, said = len(is_member), float(excess)
+    return QUESTIONS[0]._replace(
+        tested=Tested(Estimate(said, float(said - high), float(said - low), patients), p),
+        also=(
+            ("distance to members", _plain(own[0], int(is_member.sum()))),
+            ("distance to strangers", _plain(others[0], int((~is_member).sum()))),
+        ),
+        details={"labels": int(found.label.max()) + 1 if len(found.label) else 0},
+    )
+
+
+def _plain(value: float, patients: int) -> Estimate:
+    return Estimate(float(value), float("nan"), float("nan"), patients)
+
+
+def _values(
+    everybody: Sequence[People], names: Sequence[str]
+) -> list[tuple[tuple[str, object], list[np.ndarray]]]:
+    """((label, value), (N,) float 0 or 1 for the photographs of each) of every value that somebody has and somebody not."""
+    found = []
+    for name in names:
+        columns = [people.table[name].to_pylist() for people in everybody]
+        if name == "findings":
+            keys = sorted({key for column in columns for listed in column for key in listed or ()})
+            each = [
+                (key, [np.array([key in (listed or ()) for listed in column]) for column in columns])
+                for key in keys
+            ]
+        else:
+            plain = [[_binned(name, value) for value in column] for column in columns]
+            keys = sorted({value for column in plain for value in column}, key=str)
+            each = [(key, [np.array([value == key for value in column]) for column in plain]) for key in keys]
+        found += [
+            ((name, key), [column.astype(float) for column in columns])
+            for key, columns in each
+            if 0 < sum(column.sum() for column in columns) < sum(len(column) for column in columns)
+        ]
+    return found
+
+
+def _binned(name: str, value: object) -> object:
+    """A value as it is counted: ages in decades."""
+    return float(value) // _DECADE if name == "age" and isinstance(value, float) else value
