@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from privacy.commands import canary
+from privacy.commands import canary, trust
 from synth.base.command import Json, command, show
-from synth.base.errors import later
 
 app = command(
     "privacy",
@@ -17,6 +16,8 @@ app = command(
     "privacy audit --model runs/clip/ckpt.pt --attackers records/odir --out report",
 )
 app.add_typer(canary.app, name="canary")
+app.command()(trust.power)
+app.command()(trust.selftest)
 
 
 @app.command()
@@ -99,28 +100,6 @@ def audit(
     made = run(inputs, names, settings, shlex.join(["privacy", *sys.argv[1:]]))
     show(made, json, f"{report.summary(made)}\nreport: {out / 'report.html'}")
     raise typer.Exit(made["exit_status"])
-
-
-@app.command()
-def power() -> None:
-    """Say how many patients an audit needs to find a leak of a given size (visionclip 0.4).
-
-    \b
-    Examples:
-      privacy power --help
-    """
-    later("privacy power", "0.4")
-
-
-@app.command()
-def selftest() -> None:
-    """Plant leaks of known size and show that the audit finds them (visionclip 0.4).
-
-    \b
-    Examples:
-      privacy selftest --help
-    """
-    later("privacy selftest", "0.4")
 
 
 @app.command()

@@ -94,14 +94,7 @@ def limit(trial: Trial, rounds: int, seed: int, attacks: int = 1) -> Limit:
     """
 
     def found(size: float) -> float:
-        failed = 0
-        for number in range(rounds):
-            rng = np.random.default_rng([seed, number])
-            members, strangers = trial.draw(rng)
-            if size > trial.scale.chance:
-                members = trial.plant(members, size, rng)
-            failed += fails(trial.judge(members, strangers), trial.scale, attacks)
-        return failed / rounds
+        return share(trial, size, rounds, seed, attacks)
 
     false_alarms = found(trial.scale.chance)
     low, high = trial.scale.chance, trial.most
@@ -110,12 +103,24 @@ def limit(trial: Trial, rounds: int, seed: int, attacks: int = 1) -> Limit:
         return Limit(None, power, false_alarms, rounds)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        share = found(middle)
-        if share >= POWER:
-            high, power = middle, share
+        often = found(middle)
+        if often >= POWER:
+            high, power = middle, often
         else:
             low = middle
     return Limit(high, power, false_alarms, rounds)
+
+
+def share(trial: Trial, size: float, rounds: int, seed: int, attacks: int = 1) -> float:
+    """Of so many rounds with a leak of this size, those that FAIL."""
+    failed = 0
+    for number in range(rounds):
+        rng = np.random.default_rng([seed, number])
+        members, strangers = trial.draw(rng)
+        if size > trial.scale.chance:
+            members = trial.plant(members, size, rng)
+        failed += fails(trial.judge(members, strangers), trial.scale, attacks)
+    return failed / rounds
 
 
 def fails(tested: Tested, scale: Scale, attacks: int = 1) -> bool:

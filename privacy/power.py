@@ -122,7 +122,7 @@ def text(made: dict[str, Any]) -> str:
         "difference": (f"attributes, guessed right {made['rate']:.0%} of the time", "difference of rates"),
         "canary": ("a canary's coins", "accuracy"),
     }
-    asked = f"power {made['power']:.0%}, {made['attacks']} attacks asked"
+    asked = f"power {made['power']:.0%}, p adjusted for {made['attacks']} attacks"
     if made["patients"] is None:
         lines = [f"patients in each arm by whom a leak is found ({asked}):"]
         for kind, (what, statistic) in names.items():

@@ -61,7 +61,8 @@ def newcombe(hits: int, m: int, others: int, n: int) -> tuple[float, float]:
 
     (low, high), (less, more), gap = wilson(hits, m), wilson(others, n), hits / m - others / n
     a, b = hits / m, others / n
-    return gap - ((a - low) ** 2 + (more - b) ** 2) ** 0.5, gap + ((high - a) ** 2 + (b - less) ** 2) ** 0.5
+    down, up = np.hypot(a - low, more - b), np.hypot(high - a, b - less)
+    return gap - float(down), gap + float(up)
 
 
 @pytest.mark.parametrize(
