@@ -15,6 +15,7 @@ from privacy.inference import Tested, separation
 
 _FOLDS = 5
 _PENALTY = 1.0  # per feature: scores of photographs are well explained by what they show
+MEMBERS, STRANGERS = 5, 6  # what the draws of their folds are seeded with
 FEWEST = 20
 """Patients that each arm needs."""
 
@@ -46,7 +47,7 @@ def calibrated(scores: Scores, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """(P,) and (Q,) scores less what features let expect of strangers."""
     if not scores.members_features.shape[1]:
         return scores.members, scores.strangers
-    mine, theirs = folds(len(scores.members), seed, 5), folds(len(scores.strangers), seed, 6)
+    mine, theirs = folds(len(scores.members), seed, MEMBERS), folds(len(scores.strangers), seed, STRANGERS)
     members, strangers = np.empty(len(mine)), np.empty(len(theirs))
     for number in range(_FOLDS):
         others = theirs != number

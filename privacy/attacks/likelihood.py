@@ -1,0 +1,199 @@
+"""T6: which diagnosis makes a photograph most likely in the eyes of a generator, and does it know members' better?
+
+For each photograph and disease every candidate label is tried, with the same noise for all; the guess is the one with
+the least denoising error (Li et al. 2023, 2303.16203).  Of strangers it says what the generator has learnt of eyes;
+what it says better of members it learnt of them.  Arms are compared within strata of the true labels.
+"""
+
+from collections import Counter
+from typing import NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+
+from privacy import detection, gates, strata, verdict
+from privacy.config import AuditConfig
+from privacy.gates import EQUALS, Checked
+from privacy.inference import Tested, mean_difference, separation
+from privacy.inputs import Inputs, People
+from privacy.results import DIFFERENCE, Gate, Result
+from privacy.targets.generator import Generator
+from synth.base.stats import Estimate
+from synth.fundus.vocabulary import FLAGS
+
+NEEDS = ("members", "nonmembers", "generator")
+QUESTION = Result("T6", "diagnoses guessed by the likelihood of candidate labels", "members", DIFFERENCE)
+QUESTIONS = [QUESTION]
+SHUFFLED, INDEPENDENT = "labels of other patients", "an independent generator"
+LABELS = ("dr_grade", *FLAGS)
+_FEWEST = 10  # patients of each arm whom a label needs
+_SURE = 0.0005  # a gate that fires by chance would hide a leak
+
+
+class Guessed(NamedTuple):
+    """What was guessed of the P patients of one arm."""
+
+    right: np.ndarray
+    """(P,) share of guesses that were right, over photographs and diseases."""
+    shuffled: np.ndarray
+    """(P,) the same of the labels of another patient of the arm."""
+    margin: np.ndarray
+    """(P,) how much less error the true label leaves than the others: mean logarithm of the ratio."""
+    stratum: np.ndarray
+    """(P,) str: the true labels."""
+
+    def some(self, patients: np.ndarray) -> Self:
+        return type(self)(*(part[patients] for part in self))
+
+
+def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
+    """Guess members' and strangers' labels."""
+    arms = gates.both(inputs)
+    labels = choose(arms, config.likelihood_labels)
+    if not labels:
+        why = f"no label of a disease has two values with {_FEWEST} patients of each arm"
+        return [
+            QUESTION._replace(missing=f"{why}; needs more patients, or labels in --members and --nonmembers")
+        ]
+    assert inputs.generator
+    checked = Checked(gates.arms(inputs, config).gates, ())
+    members, strangers = (_guess(inputs, inputs.generator, people, labels, config) for people in arms)
+    gate, estimate = gates.equals(
+        lambda first, second: gap(strangers.some(first), strangers.some(second)),
+        len(strangers.right),
+        config.seed,
+    )
+    compared = [(EQUALS, estimate)]
+    if inputs.independent:
+        others = [_guess(inputs, inputs.independent, people, labels, config) for people in arms]
+        compared.append((INDEPENDENT, gap(*others).estimate))
+    result = judge(members, strangers, Checked((*checked.gates, gate), tuple(compared)))
+    if result.tested is None:
+        return [result]
+    note = f"guessed: {', '.join(f'{name} ({len(values)} candidates)' for name, values in labels.items())}"
+    result = result._replace(notes=(note,))
+    return [
+        detection.state(result, _trial(strangers, len(members.right)), config.detection_rounds, config.seed)
+    ]
+
+
+def judge(members: Guessed, strangers: Guessed, checked: Checked = Checked((), ())) -> Result:
+    """From guesses to a result, without any model."""
+    tested = gap(members, strangers)
+    if not tested.estimate.patients:
+        needed = 2 * verdict.patients_for_auc(0.6)
+        return QUESTION._replace(missing="no two patients of each arm have the same labels", needed=needed)
+    control = mean_difference(members.shuffled, strangers.shuffled)
+    odd = min(control.p, mean_difference(strangers.shuffled, members.shuffled).p) < _SURE
+    why = f"labels of other patients are guessed better in one arm than in the other ({control.estimate.value:+.3f})"
+    return QUESTION._replace(
+        tested=tested,
+        gates=(*checked.gates, Gate("shuffled", odd, why)),
+        compared=(*checked.compared, (SHUFFLED, control.estimate)),
+        also=(
+            ("members guessed", _mean(members.right)),
+            ("strangers guessed", _mean(strangers.right)),
+            ("AUC of how clearly", separation(members.margin, strangers.margin).estimate),
+        ),
+    )
+
+
+def gap(members: Guessed, strangers: Guessed) -> Tested:
+    """Share of right guesses of members less that of strangers of the same labels.
+
+    As of rates: shares of several guesses vary less than single ones do, so the interval is wide enough, and it does not
+    vanish where all guesses are right.
+    """
+    return strata.rate_difference(members.right, strangers.right, members.stratum, strangers.stratum)
+
+
+def choose(arms: tuple[People, People], most: int) -> dict[str, list[int]]:
+    """Label -> its candidate values, of the labels whose second commonest value has the most patients.
+
+    The choice looks at labels alone, before any model is asked.
+    """
+    found: dict[str, tuple[int, list[int]]] = {}
+    for name in LABELS:
+        counts = [_patients(people, name) for people in arms]
+        values = sorted(v for v in counts[0] if min(each[v] for each in counts) >= _FEWEST)
+        if len(values) > 1:
+            found[name] = sorted(counts[0][v] + counts[1][v] for v in values)[-2], values
+    order = sorted(found, key=lambda name: -found[name][0])
+    return {name: found[name][1] for name in order[:most]}
+
+
+def guessed(
+    errors: list[np.ndarray], truths: list[np.ndarray], people: People, rng: np.random.Generator
+) -> Guessed:
+    """What the arm's guesses come to.
+
+    Args:
+        errors: per label (N, V) denoising error of each photograph under each candidate.
+        truths: per label (N,) place of the true one, -1 where it is unknown or no candidate.
+    """
+    patients = people.cohort.patients
+    sums = np.zeros((4, patients))
+    first = np.searchsorted(people.patient, np.arange(patients))
+    other = first[rng.permutation(patients)][people.patient]  # a photograph of another patient of the arm
+    for error, truth in zip(errors, truths, strict=True):
+        guess, known = error.argmin(axis=1), truth >= 0
+        own = np.take_along_axis(error, np.maximum(truth, 0)[:, None], axis=1)[:, 0]
+        rest = (error.sum(axis=1) - own) / (error.shape[1] - 1)
+        margin = np.log(np.maximum(rest, 1e-12)) - np.log(np.maximum(own, 1e-12))
+        each = np.stack([guess == truth, guess == truth[other], margin, np.ones(len(truth))]) * known
+        for row, values in zip(sums, each, strict=True):
+            np.add.at(row, people.patient, values)
+    asked = np.maximum(sums[3], 1)
+    stratum = ["/".join(str(truth[at]) for truth in truths) for at in first]
+    seen = sums[3] > 0
+    right, shuffled, margin = sums[:3] / asked
+    return Guessed(right, shuffled, margin, np.array(stratum, str)).some(np.flatnonzero(seen))
+
+
+def _guess(
+    inputs: Inputs, generator: Generator, people: People, labels: dict[str, list[int]], config: AuditConfig
+) -> Guessed:
+    photographs = people.photographs(generator.preprocessing)
+    table = people.table.drop_columns(["canary"])
+    grid = config.likelihood_steps, config.likelihood_draws, config.seed
+    errors, truths = [], []
+    for name, values in labels.items():
+        columns = []
+        for value in values:
+            codes = generator.codes(_with(table, name, value))
+            key = [generator.fingerprint, people.fingerprint, "candidate", name, value, *grid]
+            columns.append(inputs.once(key, lambda codes=codes: generator.losses(photographs, codes, *grid)))
+        errors.append(np.stack([each.mean(axis=(1, 2)) for each in columns], axis=1))
+        place = {value: at for at, value in enumerate(values)}
+        truths.append(np.array([place.get(value, -1) for value in table[name].to_pylist()]))
+    return guessed(errors, truths, people, np.random.default_rng([config.seed, 9]))
+
+
+def _with(table: pa.Table, name: str, value: int) -> pa.Table:
+    at = table.column_names.index(name)
+    return table.set_column(at, table.field(name), pa.array([value] * len(table), table.field(name).type))
+
+
+def _patients(people: People, name: str) -> Counter[int]:
+    """Label value -> patients with a photograph of it."""
+    pairs = set(zip(people.patient.tolist(), people.table[name].to_pylist(), strict=True))
+    return Counter(value for _, value in pairs if value is not None)
+
+
+def _trial(strangers: Guessed, members: int) -> detection.Trial:
+    """A rehearsal in which each patient keeps his or her labels."""
+    _, stratum = np.unique(strangers.stratum, return_inverse=True)
+
+    def judged(first: np.ndarray, second: np.ndarray) -> Tested:
+        labels = [each[:, 1].astype(int).astype(str) for each in (first, second)]
+        return strata.rate_difference(first[:, 0], second[:, 0], *labels)
+
+    pool = np.column_stack([strangers.right, stratum])
+    return detection.rates(pool, members, judged, DIFFERENCE)
+
+
+def _mean(values: np.ndarray) -> Estimate:
+    """With a normal interval."""
+    reach = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5
+    value = float(values.mean())
+    return Estimate(value, value - reach, value + reach, len(values))

@@ -1,0 +1,162 @@
+"""T3: can it be told who was trained on?  From the generator, from the released pictures, from a CLIP.
+
+Each is one number per patient, the mean over his or her photographs, of which a high one speaks for membership; what
+difficulty explains is taken off (`privacy.difficulty`).  The generator's is fixed in advance as the mean of two:
+its denoising error on a grid of noise that all photographs share, and SimA; CLiD, PIA and SecMI stand beside it.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from privacy import agreement, detection, gates, nearness, verdict
+from privacy.config import AuditConfig
+from privacy.difficulty import FEWEST, Scores, calibrated
+from privacy.gates import EQUALS, Checked
+from privacy.inference import Tested, at_false_alarms, separation
+from privacy.inputs import Inputs
+from privacy.questions import ASIDE, HEADLINE, ask, units
+from privacy.results import AUC, Result, Scale
+from privacy.targets.generator import Generator
+from synth.base.stats import Estimate
+
+NEEDS = ("members", "nonmembers")
+FALSE_ALARMS = 0.01
+EXPOSED = Scale("hits less false alarms", 0.0, 0.01, 0.05)
+GENERATOR = Result("T3", "membership by what the generator makes of a photograph", "members", AUC)
+MOST = Result("T3", "the most exposed patients, at 1 % false alarms, by the generator", "members", EXPOSED)
+RELEASED = Result("T3", "membership by nearness to the released pictures", "members", AUC)
+ENCODER = Result("T3", "membership by how well photograph and caption agree", "members", AUC)
+QUESTIONS = [GENERATOR, MOST, RELEASED, ENCODER]
+
+UNTRAINED = "an untrained network"
+_PRIOR = 0.1
+
+
+def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
+    """Every question that the inputs allow."""
+    smallest = min(people.cohort.patients for people in gates.both(inputs))
+    if smallest < FEWEST:
+        why = f"an arm of {smallest} patients; {FEWEST} are the fewest, about {verdict.patients_for_auc(0.6):,} decide"
+        return [each._replace(missing=why, needed=2 * verdict.patients_for_auc(0.6)) for each in QUESTIONS]
+    checked, pixels = gates.arms(inputs, config), gates.pixel_features(inputs)
+    if inputs.generator:
+        found = _generator(inputs, inputs.generator, pixels, checked, config)
+    else:
+        missing = f"needs {inputs.missing(['generator'])}"
+        found = [each._replace(missing=missing) for each in (GENERATOR, MOST)]
+    return [*found, _released(inputs, pixels, checked, config), _encoder(inputs, pixels, checked, config)]
+
+
+def judge(
+    question: Result, scores: Scores, config: AuditConfig, checked: Checked = Checked((), ())
+) -> Result:
+    """From scores of patients to a result, without any model."""
+    return question._replace(
+        tested=scores.judged(config.seed), gates=checked.gates, compared=checked.compared
+    )
+
+
+def judge_most(scores: Scores, config: AuditConfig, checked: Checked = Checked((), ())) -> Result:
+    """How many members stand out above a threshold that 1 % of half of the strangers exceed; judged on the others.
+
+    An AUC says little of a few patients who are known by heart (Carlini et al. 2022, 2112.03570).
+    """
+    members, strangers = calibrated(scores, config.seed)
+    rng = np.random.default_rng([config.seed, 7])
+    found = at_false_alarms(members, strangers, FALSE_ALARMS, rng)
+    if found is None:
+        needed = 4 * round(1 / FALSE_ALARMS)
+        why = f"{len(strangers)} strangers; half of them find the threshold, so {needed // 2} are the fewest"
+        return MOST._replace(missing=why, needed=needed)
+    tested, hits, alarms = found
+    named = _PRIOR * hits.value + (1 - _PRIOR) * max(alarms.value, FALSE_ALARMS)
+    note = f"where one in ten was trained on, {_PRIOR * hits.value / named:.0%} of those whom this attack names were"
+    return MOST._replace(
+        tested=tested,
+        gates=checked.gates,
+        also=(("members named", hits), ("strangers named", alarms)),
+        notes=(note,),
+    )
+
+
+def roc(scores: Scores, seed: int) -> list[tuple[float, float]]:
+    """(false alarms, hits) at twenty false-alarm rates: a curve that tells of no single patient."""
+    members, strangers = calibrated(scores, seed)
+    rates = np.linspace(0, 1, 21)[1:]
+    thresholds = np.quantile(strangers, 1 - rates)
+    return [(float(rate), float((members > at).mean())) for rate, at in zip(rates, thresholds, strict=True)]
+
+
+def _generator(
+    inputs: Inputs, generator: Generator, pixels: Sequence[np.ndarray], checked: Checked, config: AuditConfig
+) -> list[Result]:
+    asked = ask(inputs, generator, (*HEADLINE, *ASIDE), config)
+    features = list(pixels)
+    if inputs.independent:  # what a generator that was trained on others finds difficult
+        other = ask(inputs, inputs.independent, HEADLINE, config)
+        features = [
+            np.column_stack([arm, *(units(each[name], other.strangers[name]) for name in HEADLINE)])
+            for arm, each in zip(pixels, other, strict=True)
+        ]
+    headline = Scores(*asked.headline(), features[0], features[1])
+    untrained = Scores(*ask(inputs, generator.untrained(config.seed), HEADLINE, config).headline(), *pixels)
+    control = (UNTRAINED, untrained.judged(config.seed).estimate)
+    singles = {
+        name: Scores(asked.members[name], asked.strangers[name], features[0], features[1])
+        for name in (*HEADLINE, *ASIDE)
+    }
+    also = [(name, scores.judged(config.seed).estimate) for name, scores in singles.items()]
+    also.append(("not freed of difficulty", separation(*asked.headline()).estimate))
+    result = _finished(GENERATOR, headline, checked, config, (control,))._replace(also=tuple(also))
+    return [result, judge_most(headline, config, checked)]
+
+
+def _finished(
+    question: Result,
+    scores: Scores,
+    checked: Checked,
+    config: AuditConfig,
+    controls: Sequence[tuple[str, Estimate]] = (),
+) -> Result:
+    """Judged, with halves of both arms as a gate, controls, and what could have been found."""
+    found = []
+    for of_members, arm in ((False, scores.strangers), (True, scores.members)):
+        found.append(gates.equals(partial(_halved, scores, of_members, config.seed), len(arm), config.seed))
+    whole = Checked(
+        (*checked.gates, *(gate for gate, _ in found)), (*checked.compared, (EQUALS, found[0][1]), *controls)
+    )
+    result = judge(question, scores, config, whole)
+    result = result._replace(details={"roc": roc(scores, config.seed)})
+    _, strangers = calibrated(scores, config.seed)
+    trial = detection.scores(strangers, len(scores.members), separation, question.scale)
+    return detection.state(result, trial, config.detection_rounds, config.seed)
+
+
+def _halved(scores: Scores, of_members: bool, seed: int, first: np.ndarray, second: np.ndarray) -> Tested:
+    return scores.halves(first, second, of_members).judged(seed)
+
+
+def _released(inputs: Inputs, pixels: Sequence[np.ndarray], checked: Checked, config: AuditConfig) -> Result:
+    if inputs.synthetic is None:
+        return RELEASED._replace(missing=f"needs {inputs.missing(['synthetic'])}")
+    near = nearness.nearness(inputs, inputs.synthetic, config)
+    features = [np.column_stack([arm, each.typical]) for arm, each in zip(pixels, near, strict=True)]
+    return _finished(RELEASED, Scores(near[0].score, near[1].score, *features), checked, config)
+
+
+def _encoder(inputs: Inputs, pixels: Sequence[np.ndarray], checked: Checked, config: AuditConfig) -> Result:
+    if inputs.encoder is None:
+        return ENCODER._replace(missing=f"needs {inputs.missing(['encoder'])}")
+    if missing := agreement.missing(inputs, inputs.encoder):
+        return ENCODER._replace(missing=missing)
+    gate, estimate = agreement.blind(inputs, config)
+    whole = Checked((*checked.gates, gate), (*checked.compared, (agreement.BLIND, estimate)))
+    scores = []
+    for seed in (None, config.seed):
+        found = agreement.agreement(inputs, inputs.encoder, seed)
+        features = [np.column_stack([arm, each.typical]) for arm, each in zip(pixels, found, strict=True)]
+        scores.append(Scores(found[0].score, found[1].score, *features))
+    control = (UNTRAINED, scores[1].judged(config.seed).estimate)
+    return _finished(ENCODER, scores[0], whole, config, (control,))
