@@ -48,7 +48,7 @@ class AuditConfig(Config):
     """Diseases at most whose label is guessed, those with the most patients in their second commonest class."""
     likelihood_steps: tuple[int, ...] = (100, 300, 500, 700)
     """Diffusion steps at which every candidate label is tried on every photograph."""
-    likelihood_draws: int = Field(default=2, ge=1)
+    likelihood_draws: int = Field(default=1, ge=1)
     """Of noise at each of these steps, the same for every candidate and photograph."""
     completion_patients: int = Field(default=100, ge=20)
     """Of each arm, one photograph each, whose hidden half is completed; the slowest attack, its cost grows with this."""
