@@ -16,7 +16,16 @@ from privacy.inputs import Inputs
 from privacy.results import Judged, Result
 from privacy.verdict import Answer
 
-ATTACKS: tuple[str, ...] = ("disclosure", "membership", "likelihood", "memorization", "linkage", "captions", "cohort")
+ATTACKS: tuple[str, ...] = (
+    "disclosure",
+    "membership",
+    "likelihood",
+    "memorization",
+    "completion",
+    "linkage",
+    "captions",
+    "cohort",
+)
 """Modules of `privacy.attacks` with `NEEDS`, `QUESTIONS` (what they answer, for a report that could not ask) and
 `attack(inputs, config) -> list[Result]`, in the order in which they are reported; all were chosen before any audit."""
 
