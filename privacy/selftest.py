@@ -18,15 +18,21 @@ from synth.fundus import phantom, records
 from synth.fundus.phantom import PhantomConfig
 from synth.fundus.records import Row
 
-PICTURES = 960
-"""Of some 480 phantoms: a quarter each for attackers, members and strangers, and one to be released."""
+PICTURES = 400
+"""Of some 170 phantoms: a quarter each for attackers, members and strangers, and one to be released."""
 ARMS = ("attackers", "members", "nonmembers", "synthetic")
 COPIED = 0.2
 """Share of the leaking release that is copies of members."""
 PLAIN, LEAKING = 1.0, 6.0
 """By how many standard deviations an encoder tells the sexes apart."""
 _QUICK = AuditConfig(
-    permutations=60, bootstrap=200, copies_permutations=999, copies_steps=20, detection_rounds=50
+    permutations=60,
+    bootstrap=200,
+    copies_permutations=999,
+    copies_patients=25,
+    copies_searched=60,
+    copies_steps=10,
+    detection_rounds=50,
 )
 _ROUNDS = 60
 _PATIENTS = 200
@@ -110,7 +116,7 @@ def _rates(members: np.ndarray, strangers: np.ndarray) -> inference.Tested:
 
 def _people(seed: int) -> dict[str, list[Row]]:
     """The rows of each arm: every fourth phantom."""
-    config = PhantomConfig(size=48, seed=seed + 2, unreadable=0.0)
+    config = PhantomConfig(size=32, seed=seed + 2, unreadable=0.0)
     arms: dict[str, list[Row]] = {arm: [] for arm in ARMS}
     for row in phantom.records(config, PICTURES):
         arms[ARMS[int(str(row["subject_id"]).rpartition("-")[2]) % len(ARMS)]].append(row)
