@@ -9,7 +9,7 @@ no clearance: sets that it calls private lose to other attacks (2505.01524).
 import numpy as np
 from scipy.stats import hypergeom
 
-from privacy import neighbours, sheet
+from privacy import gates, neighbours, sheet
 from privacy.config import AuditConfig
 from privacy.inference import Tested, halves, permuted, rate_difference, share
 from privacy.inputs import Inputs
@@ -35,6 +35,7 @@ QUESTIONS = [*map(_question, SPACES), Result("T4", "copies of photographs of mem
 
 def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
     """Nearness in both spaces, and copies."""
+    checked = gates.arms(inputs, config)
     arms, strangers = neighbours.draw(inputs, config)
     if arms.patients < FEWEST:
         why = f"{arms.patients} patients an arm have no twin in the other; at least {FEWEST} are needed"
@@ -42,7 +43,14 @@ def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
     near = neighbours.near(inputs, arms, strangers, config)
     if config.copies_shown and (pairs := neighbours.pairs(inputs, arms, near[SPACES[0]], config)):
         sheet.write(inputs.kept.parent, pairs)
-    return judge(near, arms, config)
+    return [
+        found._replace(
+            # Arms that differ make nothing of a nearness; a picture that is a photograph is one all the same.
+            gates=found.gates if found.certain else (*found.gates, *checked.gates),
+            compared=(*found.compared, *checked.compared),
+        )
+        for found in judge(near, arms, config)
+    ]
 
 
 def judge(near: dict[str, Near], arms: Arms, config: AuditConfig) -> list[Result]:
