@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from scipy.stats import binomtest
 
-from privacy import pixels, probes
+from privacy import measures, pixels, probes
 from privacy.config import AuditConfig
 from privacy.inference import Tested, separation
 from privacy.inputs import Inputs, People
@@ -29,7 +29,7 @@ BLIND, EQUALS = "pixels alone, without a model", "halves of one arm"
 RECORDS = "labels and files alone, without a model"
 _SHARED = 0.01  # of the strangers: more of them with a member's picture hide a leak
 _SURE = 1e-3  # a gate that fires by chance would hide a leak too
-_BLIND = 0.005  # folds share patients, so p is somewhat too small; and pixels and records are two questions
+_BLIND, _DEALS = 0.005, 499  # pixels, records and captions are asked, and chance must not hide a leak
 _PREPROCESSING = Preprocessing(size=64)
 _PENALTY = 10.0  # per feature, as in the permutation test of probes
 _ROUNDS = 100
@@ -100,26 +100,25 @@ def blind(
 ) -> tuple[Gate, Estimate]:
     """Fires where a ridge probe tells members from strangers by features that no model had a part in.
 
-    Folds are of patients, and each is scored by a probe that never saw it.
+    Folds are of patients, and each is scored by a probe that never saw it; p is that of membership dealt anew.
 
     Args:
         members: (P, k) features of patients; strangers: (Q, k).
     """
     features = np.concatenate([members, strangers])
     is_member = np.arange(len(features)) < len(members)
-    fold = probes.folds(is_member, config.folds, np.random.default_rng([config.seed, 3]))
-    # Both arms weigh the same, whatever their numbers.
-    weights = np.where(is_member, 0.5 / len(members), 0.5 / len(strangers)) * len(features)
-    scores = np.zeros(len(features))
-    for number in range(config.folds):
+    rng = np.random.default_rng([config.seed, 3])
+    fold = rng.permutation(len(features)) % config.folds
+    dealt = np.stack([is_member, *(rng.permutation(is_member) for _ in range(_DEALS))], axis=1).astype(float)
+    scores = np.zeros_like(dealt)
+    for number in range(config.folds):  # one factorisation serves all deals
         test = fold == number
-        wanted = is_member[~test].astype(float)[:, None]
-        scores[test] = probes.ridge(features[~test], wanted, weights[~test], _PENALTY).rank(features[test])[
-            :, 0
-        ]
-    tested = separation(scores[is_member], scores[~is_member])
-    estimate = tested.estimate
-    fired = estimate.low > AUC.bar and tested.p < _BLIND
+        probe = probes.ridge(features[~test], dealt[~test], np.ones(int((~test).sum())), _PENALTY)
+        scores[test] = probe.rank(features[test])
+    areas = measures.aucs(scores, dealt > 0.5)
+    p = (1 + int((areas[1:] >= areas[0] - 1e-12).sum())) / (1 + _DEALS)
+    estimate = separation(scores[is_member, 0], scores[~is_member, 0]).estimate
+    fired = estimate.low > AUC.bar and p < _BLIND
     why = (
         f"{name}, the arms differ (AUC {estimate.value:.3f}, {estimate.low:.3f} to {estimate.high:.3f}); "
         "draw both from the same source at random"
