@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format bench wheel clean
+.PHONY: help demo test check format bench calibrate wheel clean
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3 python,$(if $(shell $(name) -c 'import sys; print(sys.version_info[:2] == (3, 11))' 2>/dev/null | grep True),$(name))))
 VENV := .venv
@@ -47,6 +47,9 @@ format: $(STAMP) ## put the code into shape
 # copies.py wants records of real photographs.
 bench: $(STAMP) ## every benchmark that needs no photographs, short form
 	for script in $(filter-out benchmarks/copies.py,$(wildcard benchmarks/*.py)); do $(RUN)/python $$script --quick; done
+
+calibrate: $(STAMP) ## false alarms of the audit and the leaks it finds -> docs/results/calibration.md, some ten minutes of a core
+	OMP_NUM_THREADS=1 $(RUN)/python benchmarks/calibrate.py --out docs/results/calibration.md
 
 wheel: $(STAMP) ## build dist/visionclip-*.whl
 	rm -rf build

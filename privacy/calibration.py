@@ -14,6 +14,7 @@ from scipy.stats import norm
 from privacy import detection, guesses, hops, inference, verdict
 from privacy.attacks import memorization
 from privacy.config import AuditConfig
+from privacy.difficulty import Scores
 from privacy.guesses import Arms
 from privacy.hops import GUESSED
 from privacy.inference import Tested
@@ -164,6 +165,13 @@ def _coins(setting: Setting, rng: np.random.Generator) -> Tested:
     return _tested(hops.judge("calibration", margin, asked))
 
 
+def _membership(setting: Setting, rng: np.random.Generator) -> Tested:
+    """Half of a score is what five features of the pictures say too."""
+    arms = setting.scores(rng)
+    features = [0.5 * arm[:, None] + rng.normal(size=(len(arm), 5)) for arm in arms]
+    return Scores(*arms, *features).judged(0)
+
+
 def _nearness(setting: Setting, rng: np.random.Generator) -> Tested:
     return _tested(memorization.judge_nearness("calibration", *setting.counts(rng), _FEW))
 
@@ -181,6 +189,7 @@ JUDGEMENTS: Mapping[str, tuple[Judgement, Scale]] = {
     "hits at one false alarm in ten": (_alarms, DIFFERENCE),
     "T2 attributes, same make-up": (_attribute, DIFFERENCE),
     "T2c canary coins": (_coins, GUESSED),
+    "T3 membership, freed of difficulty": (_membership, AUC),
     "T4 nearest patients": (_nearness, memorization.NEARER),
     "T4 copied patients": (_copies, memorization.COPIED),
 }
