@@ -4,6 +4,7 @@ Velocity prediction (Salimans & Ho 2022, 2202.00512), cosine schedule (2102.0967
 SNR (Lin et al. 2023, 2305.08891), min-SNR weighting (Hang et al. 2023, 2303.09556), DPM-Solver++ (2211.01095).
 """
 
+import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler  # type: ignore[attr-defined]
 from diffusers.training_utils import compute_snr
 from torch import Tensor, nn
@@ -35,6 +36,20 @@ def solver() -> DPMSolverMultistepScheduler:
 def jumps() -> DDIMScheduler:
     """The sampler of a student of few steps: one DDIM jump (2010.02502) per step, by the same schedule."""
     return DDIMScheduler(clip_sample=False, **_SCHEDULE)
+
+
+def angles() -> Tensor:
+    """(1001,) the angle of each step, a_t = cos^2(angle_t); the last, at -1, is the clean picture's."""
+    steps = noising().alphas_cumprod.sqrt().clamp(0, 1).acos()
+    return torch.cat([steps, torch.zeros(1)])
+
+
+def jump(noisy: Tensor, velocity: Tensor, turn: Tensor) -> Tensor:
+    """DDIM's jump (2010.02502) by an angle, against the velocity (2202.00512, appendix D).
+
+    x_s = cos(angle_t - angle_s) x_t - sin(angle_t - angle_s) v
+    """
+    return turn.cos() * noisy - turn.sin() * velocity
 
 
 def loss(

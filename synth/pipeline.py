@@ -20,6 +20,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
 
+from synth import diffusion
 from synth.base.errors import UserError
 from synth.base.runs import disk_error, read_json, write_json
 from synth.conditioning import LabelConditioning, unconditional
@@ -50,7 +51,8 @@ class FundusPipeline(DiffusionPipeline):
         space: WaveletSpace | LatentSpace,
         student: dict[str, Any] | None = None,
     ) -> None:
-        """`student`: of a distilled generator, the `steps` that it was made for and the `guidance` that it holds."""
+        """`student`: of a distilled generator, the `steps` that it was made for, the `guidance` that it holds, and
+        the `times` of its steps where they are uneven."""
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler, conditioning=conditioning, space=space)
         self.register_to_config(student=student)
@@ -94,14 +96,19 @@ class FundusPipeline(DiffusionPipeline):
         told, untold = (self.conditioning(c).to(self.unet.dtype) for c in (codes, unconditional(codes)))
         self.scheduler.set_timesteps(steps, device=noise.device)
         last = self.scheduler.config["num_train_timesteps"]
+        uneven = (self.config["student"] or {}).get("times")
+        angles = diffusion.angles()
         sample = noise
-        for step in self.scheduler.timesteps:
+        for number, step in enumerate(torch.tensor(uneven) if uneven else self.scheduler.timesteps):
             noisy = placed(sample).to(self.unet.dtype)
             velocity = self.unet(noisy, step, class_labels=told).sample.float()
             if guidance != 1 and interval[0] <= float(step) / last <= interval[1]:
                 free = self.unet(noisy, step, class_labels=untold).sample.float()
                 velocity = free + guidance * (velocity - free)
-            sample = self.scheduler.step(velocity, step, sample, return_dict=False)[0]  # type: ignore[arg-type]
+            if uneven:  # the scheduler knows even steps alone
+                sample = diffusion.jump(sample, velocity, angles[step] - angles[[*uneven, -1][number + 1]])
+            else:
+                sample = self.scheduler.step(velocity, step, sample, return_dict=False)[0]  # type: ignore[arg-type]
         images = self.space.decode(sample)
         return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 

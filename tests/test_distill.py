@@ -20,7 +20,7 @@ from synth.distillation.student import DistillConfig, distill
 from synth.training.trainer import train
 
 TEACHER = tiny(images=96, save_every=96)
-TINY = DistillConfig(images=96, batch=16, micro_batch=8, save_every=32, warmup=0)
+TINY = DistillConfig(images=96, batch=16, micro_batch=8, save_every=32, warmup=0, cooldown=0)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,13 @@ def student(records, teacher, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "student"
     distill(TINY, teacher, [records], out)
     return out
+
+
+def test_the_rate_rises_holds_and_falls_to_nothing():
+    config = DistillConfig(images=3200, warmup=320, cooldown=0.25)
+    shares = {seen: config.share(seen, 32) for seen in (0, 160, 288, 1600, 2400, 2800, 3168)}
+    assert shares == pytest.approx({0: 0.1, 160: 0.6, 288: 1, 1600: 1, 2400: 1, 2800: 0.5, 3168: 0.04})
+    assert DistillConfig(images=3200, warmup=0, cooldown=0).share(3168, 32) == 1
 
 
 class Gaussian(torch.nn.Module):
@@ -275,3 +282,46 @@ def test_photographs_do_not_void_the_privacy_of_a_teacher(teacher, records, tmp_
     assert invoke(*line, "--out", tmp_path / "drawn").exit_code == 0
     made = distill(TINY.model_copy(update={"images": 32}), private, [tmp_path / "drawn"], tmp_path / "out")
     assert pipeline.facts(made)["differential_privacy"] == spent
+
+
+def test_a_student_may_begin_with_another_of_the_same_teacher(student, teacher, records, tmp_path):
+    config = TINY.model_copy(update={"images": 16, "save_every": 16, "guidance": 3.0, "lr": 1e-9})
+    run = tmp_path / "run"
+    distill(config, teacher, [records], run, student)
+    begun, _ = pipeline.load(student)
+    tuned, known = pipeline.load(run)
+    for name, value in begun.unet.state_dict().items():
+        assert torch.allclose(tuned.unet.state_dict()[name], value, atol=1e-6), name
+    assert tuned.config["student"] == {"steps": 4, "guidance": 3.0}
+    assert known["distilled"]["start"] == plan.weights_fingerprint(student / "model")
+    said = CliRunner().invoke(
+        app, ["distill", "--model", str(teacher), "--start", str(teacher), "--data", str(records),
+              "--out", str(tmp_path / "other")])  # fmt: skip
+    assert said.exit_code == 2 and "no student of this --model" in said.stderr
+    with pytest.raises(UserError, match="holds another run"):  # another beginning is another run
+        distill(config, teacher, [records], run)
+
+
+def test_uneven_steps_follow_a_teacher_to_the_end():
+    """Every step of a split is asked as often, and a network that is exact draws by them what it draws evenly."""
+    lesson = Lesson(Gaussian(0.5), None, 4, 40, 1, None, (4, 6, 12, 18))
+    place, hops, end = lesson._asked(torch.arange(1000))
+    asked = {each: int((place == each).sum()) for each in place.unique().tolist()}
+    assert asked == {0: 125, 2: 125, 4: 125, 7: 125, 10: 125, 16: 125, 22: 125, 31: 125}
+    assert (place + hops <= end).all() and sorted(set(end.tolist())) == [4, 10, 22, 40]
+    assert lesson.student["times"] == [999, 899, 749, 449]
+
+
+def test_a_student_of_uneven_steps_is_saved_and_drawn_as_such(student, teacher, records, tmp_path):
+    config = TINY.model_copy(update={"images": 16, "save_every": 16, "split": (4, 6, 12, 18)})
+    distill(config, teacher, [records], tmp_path / "run", student)
+    loaded, _ = pipeline.load(tmp_path / "run")
+    codes, noise = torch.from_numpy(UNKNOWN).repeat(2, 1), torch.randn(2, *loaded.shape)
+    asked = []
+    loaded.unet.register_forward_pre_hook(lambda _, given: asked.append(int(given[1])))
+    drawn = loaded(codes, noise)
+    assert asked == loaded.config["student"]["times"] == [999, 899, 749, 449]
+    opened = pipeline.FundusPipeline.from_pretrained(tmp_path / "run/model")
+    assert torch.equal(opened(codes, noise), drawn)
+    with pytest.raises(UserError, match="add up to teacher_steps=40"):
+        distill(config.model_copy(update={"split": (4, 6)}), teacher, [records], tmp_path / "other")

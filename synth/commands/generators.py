@@ -80,6 +80,9 @@ def distill(
         list[Path], typer.Option(metavar="<path>", help="records (their split 'train'); may repeat")
     ],
     out: Annotated[Path, typer.Option(help="run folder; repeat the command to resume")],
+    start: Annotated[
+        Path | None, typer.Option(help="another student of the same teacher, to begin with its weights")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="of the student; default 4")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML of what differs from the defaults")] = None,
     set: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="over the config; may repeat")] = [],
@@ -91,6 +94,7 @@ def distill(
     Examples:
       synth distill --model runs/odir --data records/odir --out runs/odir-4
       synth distill --model runs/odir-4 --data records/odir --out runs/odir-2 --steps 2
+      synth distill --model runs/odir --start runs/odir-4 --data records/odir --out runs/odir-4-bold --set guidance=3
       synth generate --model runs/odir-4 --n 10000 --out synthetic
     """
     from synth.base.config import load
@@ -101,6 +105,6 @@ def distill(
     if dry_run:
         typer.echo(settings.model_dump_json(indent=2))
         return
-    student = distill.distill(settings, model, data, out)
+    student = distill.distill(settings, model, data, out, start)
     if is_first_process():
         typer.echo(student)

@@ -1,11 +1,9 @@
 """What a student of few steps is taught: where on its teacher's way from noise to picture a jump should land.
 
-Multistep consistency distillation (Heek et al. 2024, 2403.06807), in angles: with a_t = cos^2(angle_t), a jump of DDIM
-from t to s turns the noisy picture against its velocity (2202.00512, appendix D),
-
-    x_s = cos(angle_t - angle_s) x_t - sin(angle_t - angle_s) v
+Multistep consistency distillation (Heek et al. 2024, 2403.06807), in angles (`diffusion.jump`).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,7 +18,7 @@ PLACES = 40
 
 
 class Lesson:
-    """The teacher's way in `total` jumps, place 0 being noise; `length` of them are one step of the student.
+    """The teacher's way in `total` jumps, place 0 being noise, some of which are one step of the student.
 
     Args:
         teacher:  the network.
@@ -29,6 +27,7 @@ class Lesson:
         total:    jumps of the teacher; None is 40, or the steps of a teacher that is a student itself.
         guidance: of the teacher; None is 2, or the 1 of a student.
         hops:     jumps of the teacher before the student itself finishes its step; None is half of them, or all if they are odd.
+        split:    jumps of the teacher in each step of the student; None is as many in each.
 
     Raises:
         UserError: the steps of teacher and student do not go together.
@@ -42,27 +41,43 @@ class Lesson:
         total: int | None,
         guidance: float | None,
         hops: int | None,
+        split: Sequence[int] | None = None,
     ) -> None:
         if made and (total not in (None, made["steps"]) or guidance not in (None, 1)):
             raise UserError(
                 f"teacher_steps={total}, guidance={guidance}: the teacher is a student of {made['steps']} steps with "
                 f"guidance {made['guidance']:g} in it; leave both null"
             )
+        if made and "times" in made:
+            raise UserError("the teacher is a student of uneven steps; take its own teacher")
         jumps: int = total or (made["steps"] if made else PLACES)
-        if diffusion.STEPS % jumps or jumps % steps or jumps == steps:
+        if split and (len(split) != steps or sum(split) != jumps):
+            raise UserError(
+                f"split={list(split)}: must be {steps} numbers that add up to teacher_steps={jumps}"
+            )
+        if diffusion.STEPS % jumps or jumps == steps or (not split and jumps % steps):
             raise UserError(
                 f"teacher_steps={jumps}: must divide {diffusion.STEPS} and be a multiple of the student's {steps}"
             )
-        length = jumps // steps
-        hops = hops or (length if length % 2 else length // 2)
-        if length % hops:
-            raise UserError(f"hops={hops}: must divide the {length} of the teacher's steps in one step")
         self._teacher, self._guidance = teacher, 1.0 if made else GUIDANCE if guidance is None else guidance
-        self._total, self._length, self._hops = jumps, length, hops
-        self.student = {"steps": steps, "guidance": made["guidance"] if made else self._guidance}
+        self._total, self._angles = jumps, diffusion.angles()
         self._schedule = diffusion.noising()
-        angles = self._schedule.alphas_cumprod.sqrt().clamp(0, 1).acos()
-        self._angles = torch.cat([angles, torch.zeros(1)])  # the last, at -1, is the clean picture's
+        self.student: dict[str, Any] = {
+            "steps": steps,
+            "guidance": made["guidance"] if made else self._guidance,
+        }
+        self._stops = []
+        """Of each step, its (place, jumps of the teacher from there, end): where the student is asked."""
+        start, times = 0, []
+        for length in split or [jumps // steps] * steps:
+            taken = hops or (length if length % 2 else length // 2)
+            if length % taken:
+                raise UserError(f"hops={hops}: must divide the {length} of the teacher's steps in one step")
+            self._stops.append([(start + k, taken, start + length) for k in range(0, length, taken)])
+            times.append(int(self._time(torch.tensor(start))))
+            start += length
+        if split:
+            self.student["times"] = times
 
     def loss(self, student: nn.Module, clean: Tensor, noise: Tensor, codes: Tensor, time: Tensor) -> Tensor:
         """Mean squared error of the velocity by which the student lands where the teacher would.
@@ -72,29 +87,37 @@ class Lesson:
         Args:
             clean: (B, C, H, W) standardised bands; noise: the same shape, standard normal.
             codes: (B, L) int64 label codes.
-            time:  (B,) int64 in [0, 1000): what is learnt is the place nearest above.
+            time:  (B,) int64 in [0, 1000), from which step and place follow: each step is learnt from as many pictures.
 
         Returns:
             A scalar.
         """
-        stops = self._total // self._hops
-        place = (diffusion.STEPS - 1 - time) * stops // diffusion.STEPS * self._hops
-        end = (place // self._length + 1) * self._length
+        place, hops, end = self._asked(time)
         noisy = self._schedule.add_noise(clean, noise, self._time(place))  # type: ignore[arg-type]
         with torch.no_grad():
-            goal = noisy
-            for near in range(self._hops):
-                goal = self._jump(
-                    goal, self._velocity(goal, place + near, codes), place + near, place + near + 1
-                )
-            near = place + self._hops
+            goal = noisy.clone()
+            for near in range(int(hops.max())):
+                on = hops > near
+                at = place[on] + near
+                goal[on] = self._jump(goal[on], self._velocity(goal[on], at, codes[on]), at, at + 1)
+            near = place + hops
             short = near < end
             if short.any():
                 landed = self._jump(goal, student(goal, self._time(near), codes).float(), near, end)
                 goal = torch.where(short[:, None, None, None], landed, goal)
-            cos, sin = self._turn(place, end)
-            velocity = (cos * noisy - goal) / sin
+            turn = self._turn(place, end)
+            velocity = (turn.cos() * noisy - goal) / turn.sin()
         return (student(noisy, self._time(place), codes).float() - velocity).square().mean()
+
+    def _asked(self, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Places, the teacher's jumps from there, and ends, of times that are spread evenly."""
+        done = diffusion.STEPS - 1 - time
+        found = []
+        for each in done.tolist():
+            step, rest = divmod(each * len(self._stops), diffusion.STEPS)
+            stops = self._stops[step]
+            found.append(stops[rest * len(stops) // diffusion.STEPS])
+        return tuple(torch.tensor(column, device=time.device) for column in zip(*found, strict=True))  # type: ignore[return-value]
 
     def _velocity(self, noisy: Tensor, place: Tensor, codes: Tensor) -> Tensor:
         """The teacher's, guided where the pipeline guides."""
@@ -113,10 +136,8 @@ class Lesson:
         return diffusion.STEPS - place * (diffusion.STEPS // self._total) - 1
 
     def _jump(self, noisy: Tensor, velocity: Tensor, place: Tensor, end: Tensor) -> Tensor:
-        cos, sin = self._turn(place, end)
-        return cos * noisy - sin * velocity
+        return diffusion.jump(noisy, velocity, self._turn(place, end))
 
-    def _turn(self, place: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
+    def _turn(self, place: Tensor, end: Tensor) -> Tensor:
         angles = self._angles.to(place.device)
-        turn = (angles[self._time(place)] - angles[self._time(end)])[:, None, None, None]
-        return turn.cos(), turn.sin()
+        return (angles[self._time(place)] - angles[self._time(end)])[:, None, None, None]

@@ -43,7 +43,7 @@ class DistillConfig(Config):
     steps: PositiveInt = 4
     """Of the student."""
     images: PositiveInt = 48_000
-    """Stop after this many; raise it and repeat the command to go on."""
+    """Stop after this many; raise it and repeat the command to go on, at a rate that rises again."""
     batch: PositiveInt = 32
     """Images per optimiser step, over all processes."""
     micro_batch: PositiveInt = 16
@@ -52,6 +52,8 @@ class DistillConfig(Config):
     """AdamW's, after warm-up; a fraction of the teacher's, since the student is nearly there."""
     warmup: NonNegativeInt = 640
     """Images over which the rate rises from 0."""
+    cooldown: float = Field(default=0.275, ge=0, le=1)
+    """Share of `images`, at the end, over which the rate falls to 0."""
     average: float = Field(default=0.15, gt=0, le=LONGEST)
     """Length of the weight average that is sampled from, as a share of tuning so far."""
     teacher_steps: PositiveInt | None = None
@@ -59,6 +61,9 @@ class DistillConfig(Config):
     hops: PositiveInt | None = None
     """Jumps of the teacher before the student itself finishes its step; null is half of them, or all if they
     are odd.  More cost time and are exacter, which pays (docs/log.md)."""
+    split: tuple[PositiveInt, ...] | None = None
+    """Jumps of the teacher in each step of the student, first to last; null is as many in each.  A short first step
+    keeps what is lost when a picture's outline is guessed from noise in one go."""
     guidance: float | None = Field(default=None, ge=1)
     """The teacher's guidance, which the student then holds; null is 2, or 1 of a teacher that is a student itself."""
     label_dropout: float = Field(default=0.1, ge=0, le=1)
@@ -83,11 +88,19 @@ class DistillConfig(Config):
             raise ValueError(f"steps={self.steps} must divide {diffusion.STEPS}")
         return self
 
+    def share(self, seen: int, chunk: int) -> float:
+        """Of the rate, for the next `chunk` images after `seen`."""
+        rising = (seen + chunk) / max(self.warmup, 1)
+        falling = (self.images - seen) / max(self.cooldown * self.images, 1)
+        return min(1.0, rising, falling)
 
-def distill(config: DistillConfig, model: Path, data: Sequence[Path], run: Path) -> Path:
+
+def distill(
+    config: DistillConfig, model: Path, data: Sequence[Path], run: Path, start: Path | None = None
+) -> Path:
     """Tune a student of the generator `model` until it has seen `config.images`; the same call again resumes.
 
-    Reads split `train` of the records in `data`.  Writes `run/config.json`, `run/metrics.jsonl`, `run/state.pt` (to
+    It begins with the weights of its teacher, or of `start`, another student of the same teacher.  Reads split `train` of the records in `data`.  Writes `run/config.json`, `run/metrics.jsonl`, `run/state.pt` (to
     resume) and `run/model/`, a generator as any other.  Returns that folder.
     """
     accelerator = _accelerator(config)
@@ -97,11 +110,15 @@ def distill(config: DistillConfig, model: Path, data: Sequence[Path], run: Path)
     _check_private(folder, known, data)
     student = _beginner(teacher, known)
     frozen = copy.deepcopy(student).eval().to(memory_format=torch.channels_last).to(accelerator.device)
-    way = (config.steps, config.teacher_steps, config.guidance, config.hops)
+    way = (config.steps, config.teacher_steps, config.guidance, config.hops, config.split)
     lesson = Lesson(frozen, teacher.config["student"], *way)
     behind = {"teacher": weights_fingerprint(folder), "data": data_fingerprint(*data)}
-    known |= {"distilled": behind | lesson.student}
     known["trained_on"] = with_more(known.get("trained_on", []), origins(data))
+    if start:
+        begun = _begin(student, start, behind["teacher"])
+        behind["start"] = weights_fingerprint(pipeline.locate(start))
+        known["trained_on"] = with_more(known["trained_on"], begun.get("trained_on", []))
+    known |= {"distilled": behind | lesson.student}
     mix = read_json(folder / "mix.json")
     with accelerator.main_process_first():
         examples = _examples(config, known, behind, data, run)
@@ -118,7 +135,7 @@ def distill(config: DistillConfig, model: Path, data: Sequence[Path], run: Path)
     with progress("distilling", config.images, seen) as bar:
         while seen < config.images:
             for group in optimizer.param_groups:
-                group["lr"] = config.lr * min(1.0, (seen + chunk) / max(config.warmup, 1))
+                group["lr"] = config.lr * config.share(seen, chunk)
             mine = np.arange(seen + accelerator.process_index, seen + chunk, processes)
             images, told, noise, time = (
                 part.to(accelerator.device)
@@ -186,6 +203,20 @@ def _beginner(teacher: FundusPipeline, known: dict[str, Any]) -> Denoiser:
     return student
 
 
+def _begin(student: Denoiser, start: Path, teacher: str) -> dict[str, Any]:
+    """Give the student the weights of `start`; returns what that says of itself.
+
+    Raises:
+        UserError: `start` is no student of this teacher.
+    """
+    begun, known = pipeline.load(start)
+    if known.get("distilled", {}).get("teacher") != teacher:
+        raise UserError(f"--start {start}: no student of this --model; leave it out, or name one that is")
+    student.unet.load_state_dict(begun.unet.state_dict())
+    student.conditioning.load_state_dict(begun.conditioning.state_dict())
+    return known
+
+
 def _check_private(teacher: Path, known: dict[str, Any], data: Sequence[Path]) -> None:
     """A teacher that learnt within a budget of privacy must not show its student patients whom nothing protects."""
     if "differential_privacy" not in known:
@@ -220,6 +251,6 @@ def _export(
         diffusion.jumps(),
         averaged.conditioning,
         copy.deepcopy(teacher.space).cpu(),
-        student={key: distilled[key] for key in ("steps", "guidance")},
+        student={key: distilled[key] for key in ("steps", "guidance", "times") if key in distilled},
     )
     pipeline.save(made, folder, known | {"libraries": checkpoint.versions(), "distilled": distilled}, mix)
