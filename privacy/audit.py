@@ -76,4 +76,7 @@ def _answer(result: Result, p: float | None) -> Answer:
             return Answer(verdict.INCONCLUSIVE, "", result.missing, result.needed)
         return Answer(verdict.NOT_TESTABLE, "", result.missing)
     scale = result.scale
-    return verdict.discloses(result.tested.estimate, p, scale.chance, scale.bar, scale.margin, scale.name)
+    answer = verdict.discloses(result.tested.estimate, p, scale.chance, scale.bar, scale.margin, scale.name)
+    if result.panel == "anyone" and answer.word == verdict.FAIL:  # of no patient in particular
+        return answer._replace(word=verdict.REVEALS)
+    return answer
