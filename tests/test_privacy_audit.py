@@ -180,13 +180,6 @@ def test_what_it_cannot_do_is_one_line(arguments, line, embeddings, tmp_path):
     assert result.exit_code == 2 and line in result.stderr and result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("verb", [["power"], ["selftest"]])
-def test_verbs_of_later_versions_say_so(verb):
-    result = CliRunner().invoke(app, verb)
-    assert result.exit_code == 2
-    assert f"privacy {' '.join(verb)} comes with visionclip 0.4" in result.stderr
-
-
 def test_a_pickled_npy_is_refused(attackers, tmp_path):
     np.save(tmp_path / "e.npy", np.array([{"a": 1}], object), allow_pickle=True)
     (tmp_path / "e.ids.txt").write_text("a")

@@ -103,7 +103,7 @@ def judged(slip: float, seed: int = 0, people: int = 160):
 def test_what_words_let_slip_is_found_and_more_of_it_more_clearly():
     values = [judged(slip).tested.estimate.value for slip in (0.0, 0.3, 1.0)]  # type: ignore[union-attr]
     assert values == sorted(values) and values[0] < 0.05 < 0.2 < values[-1]
-    assert judge([judged(1.0)])[0].answer.word == "FAIL"
+    assert judge([judged(1.0)])[0].answer.word == "REVEALS"  # of anyone, not of members
 
 
 def test_words_that_tell_what_labels_tell_are_no_finding():

@@ -39,7 +39,8 @@ def test_a_threshold_chosen_on_the_scores_it_is_judged_on_finds_leaks_in_noise()
         rates.append(best_accuracy(members, strangers))
         ours.append(inference.separation(members, strangers).p < verdict.ALPHA)
     naive = [
-        binomtest(round(200 * rate), 200, alternative="greater").pvalue < verdict.ALPHA for rate in rates
+        bool(binomtest(round(200 * rate), 200, alternative="greater").pvalue < verdict.ALPHA)
+        for rate in rates
     ]
     assert np.mean(rates) == pytest.approx(0.5416, abs=0.01)
     assert np.mean(naive) > LIMIT

@@ -53,7 +53,7 @@ def test_constant_scores_separate_nobody():
 
 def newcombe(hits: int, m: int, others: int, n: int) -> tuple[float, float]:
     """Method 10 of Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I."""
-    z = distributions.norm.ppf(0.975)
+    z = float(distributions.norm.ppf(0.975))
 
     def wilson(hit: int, of: int) -> tuple[float, float]:
         middle, reach = 2 * hit + z * z, z * (z * z + 4 * hit * (1 - hit / of)) ** 0.5
@@ -240,3 +240,14 @@ def test_halves_share_nobody_and_lose_nobody():
     first, second = inference.halves(np.arange(31), np.random.default_rng(0))
     assert sorted([*first, *second]) == list(range(31))
     assert (len(first), len(second)) == (15, 16)
+
+
+def test_equal_scores_are_equal_however_often_photographed():
+    """The mean of three 0.1 is not 0.1 to the last digit; that is no leak."""
+    members, strangers = np.full(30, np.mean([0.1, 0.1, 0.1])), np.full(30, 0.1)
+    assert members[0] != strangers[0]
+    assert (
+        inference.separation(members, strangers).p == 1
+        and inference.separation(members, strangers).estimate.value == 0.5
+    )
+    assert inference.mean_difference(members, strangers).p == 1
