@@ -62,12 +62,14 @@ def for_coins(accuracy: float, power: float = 0.8, attacks: int = 1) -> int:
 
 def to_pass_auc(power: float = 0.8) -> int:
     """Patients per arm by whom it is shown that scores tell nothing: the interval of the AUC ends below the margin."""
+    assert AUC.margin is not None
     distance = AUC.margin - AUC.chance
     return ceil(_of_area(AUC.chance) * ((z(1 - _BOUND) + z(power)) / distance) ** 2)
 
 
 def to_pass_difference(rate: float = 0.5, power: float = 0.8) -> int:
     """Patients per arm by whom it is shown that members are guessed right no more often: below the margin."""
+    assert DIFFERENCE.margin is not None
     return ceil(2 * rate * (1 - rate) * ((z(1 - _BOUND) + z(power)) / DIFFERENCE.margin) ** 2)
 
 

@@ -28,8 +28,8 @@ class Scale(NamedTuple):
     """Its value without an effect."""
     bar: float
     """A lower bound above this is a leak."""
-    margin: float
-    """An upper bound below this is too little to matter."""
+    margin: float | None
+    """An upper bound below this is too little to matter; None of an alarm, whose silence says nothing."""
 
 
 AUC = Scale("AUC", 0.5, 0.52, 0.55)

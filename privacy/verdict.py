@@ -135,7 +135,9 @@ def patients_for_auc(value: float, power: float = 0.8) -> int:
     return ceil(needed**2)
 
 
-def discloses(estimate: Estimate, p: float, chance: float, bar: float, margin: float, name: str) -> Answer:
+def discloses(
+    estimate: Estimate, p: float, chance: float, bar: float, margin: float | None, name: str
+) -> Answer:
     """Does a release tell more of members than of strangers?
 
     Args:
@@ -146,6 +148,8 @@ def discloses(estimate: Estimate, p: float, chance: float, bar: float, margin: f
     said = f"{name} {estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f}), p = {p:.3g}"
     if estimate.low > bar and p < ALPHA:
         return Answer(FAIL, "", f"{said}; {chance:g} is what strangers give")
+    if margin is None:
+        return Answer(INCONCLUSIVE, "", f"{said}; no alarm, which does not show that nothing leaks")
     if estimate.high < margin:
         return Answer(PASS, "", f"{said}; the upper bound is below {margin:g}")
     needed = patients_to_decide(estimate, bar, margin)

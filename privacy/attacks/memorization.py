@@ -19,8 +19,8 @@ from synth.base import stats
 from synth.base.stats import Estimate
 
 NEEDS = ("synthetic", "members", "nonmembers")
-NEARER = Scale("share nearest to a member", 0.5, 0.52, 0.55)
-COPIED = Scale("patients copied, members minus strangers", 0.0, 0.0, 0.01)
+NEARER = Scale("share nearest to a member", 0.5, 0.52, None)
+COPIED = Scale("patients copied, members minus strangers", 0.0, 0.0, None)
 FEWEST = 20
 """Patients of each arm without whom nothing is asked."""
 _TOO_MANY_TWINS = 0.01  # of patients

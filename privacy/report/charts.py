@@ -41,19 +41,19 @@ def forest(results: list[dict[str, Any]], scale: str, width: int = 330) -> dict[
     """All results on one scale as a chart, with the places of chance and margin."""
     shown = [each for each in results if each["estimate"] and each["statistic"]["name"] == scale]
     statistic = shown[0]["statistic"]
-    fixed = (statistic["chance"], statistic["margin"])
+    fixed = {key: statistic[key] for key in ("chance", "margin") if statistic[key] is not None}
     ends = [
         each["estimate"][key]
         for each in shown
         for key in ("low", "high")
         if each["estimate"][key] is not None
     ]
-    low, high = min(*fixed, *ends), max(*fixed, *ends)
+    low, high = min(*fixed.values(), *ends), max(*fixed.values(), *ends)
     room = (high - low) * width and width / (high - low)
     return {
         "low": low,
         "high": high,
-        "marks": {key: round((statistic[key] - low) * room, 1) for key in ("chance", "margin")},
+        "marks": {key: round((value - low) * room, 1) for key, value in fixed.items()},
         "rows": [
             (f"{each['threat']} {each['attack']}", _place(each["estimate"], low, high, width))
             for each in shown
