@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from synth.base import checkpoint, config, runs, stats
 from synth.base.command import command
 from synth.base.config import Config
-from synth.base.errors import UserError, later
+from synth.base.errors import UserError
 
 
 class Inner(Config):
@@ -108,7 +108,7 @@ def test_a_user_error_is_one_line_and_status_2(tmp_path):
 
     @app.command()
     def evaluate() -> None:
-        later("synth evaluate", "0.2")
+        raise UserError("nothing to judge; give --data")
 
     path = tmp_path / "bad.yaml"
     path.write_text("bach: 5\n")
@@ -117,7 +117,7 @@ def test_a_user_error_is_one_line_and_status_2(tmp_path):
     assert result.stderr == f"synth: {path}: unknown key 'bach'; did you mean 'batch'?\n"
     result = CliRunner().invoke(app, ["evaluate"])
     assert result.exit_code == 2
-    assert result.stderr.startswith("synth: synth evaluate comes with visionclip 0.2; this is ")
+    assert result.stderr == "synth: nothing to judge; give --data\n"
 
 
 def test_our_own_bug_keeps_its_traceback():
