@@ -119,6 +119,8 @@ def save(pipeline: FundusPipeline, folder: Path, facts: dict[str, Any], mix: lis
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         pipeline.save_pretrained(fresh, safe_serialization=True)
+        for config in fresh.glob("*/config.json"):  # diffusers notes where each part was read from
+            write_json(config, {k: v for k, v in read_json(config).items() if k != "_name_or_path"})
         write_json(fresh / "mix.json", mix)
         write_json(fresh / "visionclip.json", facts)
         if (folder / publication.FILE).exists():

@@ -155,6 +155,8 @@ def test_a_student_is_a_generator_of_its_own_steps(student, teacher):
     assert torch.equal(loaded(codes, noise), loaded(codes, noise, steps=4, guidance=1))
     opened = pipeline.FundusPipeline.from_pretrained(student / "model")
     assert torch.equal(opened(codes, noise), loaded(codes, noise))
+    configs = [path.read_text() for path in (student / "model").glob("*/*.json")]
+    assert configs and not any(str(teacher.parent) in text for text in configs)  # no folder of this machine
     assert [row["images"] for row in read_metrics(student / "metrics.jsonl")] == [32, 64, 96]
 
 
