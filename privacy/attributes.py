@@ -5,13 +5,11 @@ image only ever belongs to one.  Rows are sorted by patient and id, so that the 
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from synth.base.errors import UserError
-from synth.fundus import records
 
 Kind = Literal["years", "classes"]
 
@@ -78,12 +76,6 @@ def check_names(names: Sequence[str]) -> list[str]:
     if not names:
         raise UserError(f"--attributes: none given; known: {', '.join(ATTRIBUTES)}")
     return [name for name in ATTRIBUTES if name in names]
-
-
-def read_cohort(folder: Path, splits: Sequence[str] = records.SPLITS) -> Cohort:
-    """The patients of some splits of a folder of records."""
-    table = records.read_table(folder, splits, ["id", "subject_id", *ATTRIBUTES])
-    return cohort(table.to_pydict(), str(folder))
 
 
 def cohort(columns: Mapping[str, Sequence[Any]], where: str = "records") -> Cohort:

@@ -9,6 +9,7 @@ import typer
 
 from privacy.commands import canary, trust
 from synth.base.command import Json, command, show
+from synth.base.errors import UserError
 
 app = command(
     "privacy",
@@ -75,6 +76,8 @@ def audit(
     from synth.base.config import load
     from synth.fundus.records import parse_splits
 
+    if model is None and generator is None and synthetic is None:
+        raise UserError("nothing to audit; give --model ckpt.pt, --generator FOLDER or --synthetic FOLDER")
     assignments = [*set, *([f"seed={seed}"] if seed is not None else [])]
     settings = load(AuditConfig, config, assignments)
     names = check_names([name.strip() for name in attributes.split(",") if name.strip()])

@@ -139,6 +139,12 @@ def test_a_record_without_an_embedding_is_an_error(attackers, embeddings, tmp_pa
     assert "no embedding for 1 of 96 records, such as id" in result.stderr
 
 
+def test_nothing_to_audit_is_one_line(tmp_path):
+    result = run("--out", tmp_path / "report")
+    assert result.exit_code == 2 and result.stderr.startswith("privacy: nothing to audit; give --model")
+    assert not (tmp_path / "report").exists()
+
+
 def test_embeddings_alone_are_not_testable(embeddings, tmp_path):
     result = run("--model", embeddings / "e.npy", "--out", tmp_path)
     assert result.exit_code == 4
