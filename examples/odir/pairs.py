@@ -10,8 +10,8 @@ and `fewer` leaves out all but so many patients of the split 'train', the same o
 
 import argparse
 import sys
-from hashlib import sha256
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 from synth.base.errors import UserError
