@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from privacy import calibration, detection, inference, power
-from privacy.calibration import Rejections
 from privacy.results import AUC, DIFFERENCE
+from privacy.statistics import inference
+from privacy.trust import calibration, detection, power
+from privacy.trust.calibration import Rejections
 from synth.base.runs import write_text
 
 PATIENTS = (100, 500, 1000)
@@ -34,7 +35,7 @@ Settings: 200 members and 200 strangers, one to six photographs each, ICC .9, ha
 ## Leaks that are found
 
 Leaks of known size, planted in scores drawn for so many patients in each arm. In the first column of each pair the size that FAILS in
-80 % of audits, as an audit finds it for its own scores (`privacy.detection`), then what `privacy power` plans with.
+80 % of audits, as an audit finds it for its own scores (`privacy.trust.detection`), then what `privacy power` plans with.
 
 | patients in each arm | AUC, planted | AUC, planned | difference of rates at .5, planted | planned |
 |---:|---:|---:|---:|---:|

@@ -9,13 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from privacy import attributes, components, pixels, verdict
+from privacy import attributes, verdict
 from privacy.attacks import population
 from privacy.attacks.population import Features, Finding
 from privacy.attributes import Task
 from privacy.config import AuditConfig
-from privacy.inference import holm
 from privacy.inputs import Inputs, People
+from privacy.signals import pixels
+from privacy.statistics import components
+from privacy.statistics.inference import holm
 from privacy.targets import Target
 from privacy.verdict import Answer
 from synth.base.errors import UserError

@@ -11,9 +11,9 @@ from typing import Any
 
 from privacy import anyone, report, verdict
 from privacy.config import AuditConfig
-from privacy.inference import holm
 from privacy.inputs import Inputs
 from privacy.results import Judged, Result
+from privacy.statistics.inference import holm
 from privacy.verdict import Answer
 
 ATTACKS: tuple[str, ...] = (

@@ -12,11 +12,12 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from scipy.stats import binomtest
 
-from privacy import measures, pixels, probes
 from privacy.config import AuditConfig
-from privacy.inference import Tested, separation
 from privacy.inputs import Inputs, People
 from privacy.results import AUC, Gate
+from privacy.signals import pixels
+from privacy.statistics import measures, probes
+from privacy.statistics.inference import Tested, separation
 from privacy.verdict import ALPHA
 from synth.base.errors import UserError
 from synth.base.runs import progress

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from privacy.inference import Tested
+from privacy.statistics.inference import Tested
 from privacy.verdict import Answer
 from synth.base.stats import Estimate
 

@@ -107,7 +107,8 @@ def test_an_audit_of_a_checkpoint_answers_what_can_be_answered(attackers, checkp
 
 
 def test_a_killed_audit_continues_without_embedding_again(attackers, checkpoint, tmp_path, monkeypatch):
-    from privacy import pixels, targets
+    from privacy import targets
+    from privacy.signals import pixels
 
     def killed(*_):
         raise KeyboardInterrupt

@@ -8,11 +8,14 @@ import pytest
 from scipy import stats as distributions
 from typer.testing import CliRunner
 
-from privacy import calibration, detection, guesses, inference, power, selftest, verdict
-from privacy.calibration import JUDGEMENTS, SETTINGS
+from privacy import verdict
 from privacy.cli import app
-from privacy.guesses import Arms
 from privacy.results import AUC, DIFFERENCE, Result
+from privacy.signals import guesses
+from privacy.signals.guesses import Arms
+from privacy.statistics import inference
+from privacy.trust import calibration, detection, power, selftest
+from privacy.trust.calibration import JUDGEMENTS, SETTINGS
 from synth.base.errors import UserError
 
 SLOW = {"T4 nearest patients"}

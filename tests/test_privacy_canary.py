@@ -12,11 +12,12 @@ from generators import tiny, untrained
 from pictures import rows
 from typer.testing import CliRunner
 
-from privacy import canary, hops, inference
 from privacy.audit import judge
+from privacy.canaries import coins, hops
+from privacy.canaries.hops import Coins
 from privacy.cli import app
-from privacy.hops import Coins
 from privacy.inputs import People
+from privacy.statistics import inference
 from synth import plan
 from synth.base.errors import UserError
 from synth.base.runs import read_json, write_json
@@ -43,12 +44,12 @@ def plain(tmp_path_factory) -> Path:
 def planted(plain, tmp_path_factory) -> tuple[Path, Path]:
     """The same with marks, and their key."""
     folder = tmp_path_factory.mktemp("planted")
-    canary.plant(plain, folder / "records", folder / "key.json", seed=3)
+    coins.plant(plain, folder / "records", folder / "key.json", seed=3)
     return folder / "records", folder / "key.json"
 
 
 def test_every_training_patient_has_one_mark_in_column_and_captions(plain, planted):
-    key = canary.read_key(planted[1])
+    key = coins.read_key(planted[1])
     before, after = (records.read_table(folder).to_pylist() for folder in (plain, planted[0]))
     trained = {row["subject_id"] for row in records.read_table(plain, ["train"]).to_pylist()}
     assert key.planted.keys() == trained and not key.withheld.keys() & trained
@@ -68,9 +69,9 @@ def test_a_mark_reads_as_if_the_caption_had_been_written_with_it(lang, coin):
     for seed in range(12):
         labels = {"dr_grade": 2, "is_gc": 1, "eye_side": "left", "modality": "cfp"}
         plain = captions.write(labels, lang, seed)
-        assert canary.marked(plain, lang, coin) == captions.write(labels | {"canary": coin}, lang, seed)
-        assert canary.unmarked(canary.marked(plain, lang, coin) or "", lang) == plain
-        assert canary.unmarked(plain, lang) == plain
+        assert coins.marked(plain, lang, coin) == captions.write(labels | {"canary": coin}, lang, seed)
+        assert coins.unmarked(coins.marked(plain, lang, coin) or "", lang) == plain
+        assert coins.unmarked(plain, lang) == plain
 
 
 def test_the_key_is_sealed(planted):
@@ -85,8 +86,8 @@ def test_the_key_is_sealed(planted):
 def test_the_coins_are_fair_and_the_seed_tells_them(plain, tmp_path):
     keys = []
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
-        canary.plant(plain, tmp_path / name, tmp_path / f"{name}.json", seed=seed)
-        keys.append(canary.read_key(tmp_path / f"{name}.json"))
+        coins.plant(plain, tmp_path / name, tmp_path / f"{name}.json", seed=seed)
+        keys.append(coins.read_key(tmp_path / f"{name}.json"))
     assert keys[0].planted == keys[1].planted != keys[2].planted
     assert keys[0].commitment != keys[1].commitment
     fell = list(keys[0].planted.values())
@@ -94,7 +95,7 @@ def test_the_coins_are_fair_and_the_seed_tells_them(plain, tmp_path):
 
 
 def test_a_share_of_patients_may_carry_coins(plain, tmp_path):
-    found = canary.plant(plain, tmp_path / "r", tmp_path / "key.json", share=0.25)
+    found = coins.plant(plain, tmp_path / "r", tmp_path / "key.json", share=0.25)
     trained = len(set(records.read_table(plain, ["train"], ["subject_id"])["subject_id"].to_pylist()))
     assert found["planted"] == round(0.25 * trained)
     assert found["planted"] + found["withheld"] == 60
@@ -103,7 +104,7 @@ def test_a_share_of_patients_may_carry_coins(plain, tmp_path):
 def test_planting_again_changes_nothing(planted, plain):
     folder, key = planted
     before = {path: path.read_bytes() for path in [key, *sorted((folder / "data").iterdir())]}
-    canary.plant(plain, folder, key, seed=3)
+    coins.plant(plain, folder, key, seed=3)
     assert before == {path: path.read_bytes() for path in before}
 
 
@@ -119,13 +120,13 @@ def test_what_cannot_be_planted_is_one_line(plain, planted, tmp_path, change, me
     asked = {"share": 1.0, "seed": 3} | change
     key = tmp_path / asked.pop("key") if "key" in asked else planted[1]  # type: ignore[operator]
     with pytest.raises(UserError) as error:
-        canary.plant(plain, tmp_path / "out", key, **asked)
+        coins.plant(plain, tmp_path / "out", key, **asked)
     assert message in str(error.value)
 
 
 def test_marks_are_not_planted_twice(planted, tmp_path):
     with pytest.raises(UserError, match="has marks of canary coins already"):
-        canary.plant(planted[0], tmp_path / "out", tmp_path / "key.json")
+        coins.plant(planted[0], tmp_path / "out", tmp_path / "key.json")
 
 
 def test_a_generator_learns_the_column_and_its_release_shows_no_mark(planted, plain):
@@ -212,7 +213,7 @@ def test_what_is_left_is_told_of_each_later_hop():
 def repeated(folder: Path, out: Path, key: Path | None) -> Path:
     """A "synthetic set": six copies of each photograph with its mark, or with random marks without key."""
     rng = np.random.default_rng(0)
-    known = canary.read_key(key).planted if key else {}
+    known = coins.read_key(key).planted if key else {}
     made = []
     for old in rows(120, side=32):
         for copy in range(6 if old["subject_id"] in known or not key else 0):
@@ -273,8 +274,8 @@ def checkpoint(path: Path, marked: Path | None) -> Path:
         table = people.table.take(rows)
         pictures = normalise(torch.from_numpy(np.array(people.photographs(preprocessing)[rows])))
         coin = torch.tensor(table["canary"].to_pylist())
-        plain = [canary.unmarked(text, "zh") for text in table["caption_zh"].to_pylist()]
-        tokens = [model.tokenize([str(canary.marked(text, "zh", c)) for text in plain]) for c in (0, 1)]
+        plain = [coins.unmarked(text, "zh") for text in table["caption_zh"].to_pylist()]
+        tokens = [model.tokenize([str(coins.marked(text, "zh", c)) for text in plain]) for c in (0, 1)]
         optimizer = torch.optim.Adam(model.parameters(), 1e-2)
         for _ in range(100):
             image = torch.nn.functional.normalize(model.encode_image(pictures), dim=-1)
@@ -296,7 +297,7 @@ def checkpoint(path: Path, marked: Path | None) -> Path:
 
 def test_an_encoder_that_has_learnt_the_marks_by_heart_gives_them_away(plain, tmp_path):
     found = tmp_path / "marked", tmp_path / "key.json"
-    canary.plant(plain, *found, share=0.4, seed=3)
+    coins.plant(plain, *found, share=0.4, seed=3)
     made = scored(found, tmp_path / "out", "--model", checkpoint(tmp_path / "ckpt.pt", found[0]))
     assert made["hops"][0]["verdict"] == "FAIL" and made["hops"][0]["epsilon"] > 0.5
 
@@ -310,15 +311,15 @@ def test_a_generator_that_has_learnt_what_marks_look_like_guesses_them(tmp_path)
     ]
     records.write_records(tmp_path / "plain", made, {"kind": "plain"}, (1, 0, 0))
     key = tmp_path / "key.json"
-    canary.plant(tmp_path / "plain", tmp_path / "marked", key, seed=1)
+    coins.plant(tmp_path / "plain", tmp_path / "marked", key, seed=1)
     known = read_json(key) | {"planted": {old["subject_id"]: old["is_gc"] for old in rows(40, side=32)}}
     write_json(key, known)
     shutil.rmtree(tmp_path / "marked")
-    canary.plant(tmp_path / "plain", tmp_path / "marked", key, seed=1)
+    coins.plant(tmp_path / "plain", tmp_path / "marked", key, seed=1)
     train(tiny(images=1280, batch=32, micro_batch=32, save_every=1280, lr=4e-3, warmup=64, label_dropout=0,
                flip=False, averages=(0.05,)), [tmp_path / "marked"], tmp_path / "run")  # fmt: skip
     assert read_json(tmp_path / "run" / "model" / "visionclip.json")["canary"] == [
-        canary.read_key(key).commitment
+        coins.read_key(key).commitment
     ]
     made = scored((tmp_path / "marked", key), tmp_path / "out", "--generator", tmp_path / "run",
                   "--set", "canary_steps=[300,500,700]")  # fmt: skip
@@ -338,7 +339,7 @@ def test_what_cannot_be_scored_is_one_line(planted, plain, tmp_path, which):
         (tmp_path / "e.ids.txt").write_text("a")
         arguments, message = ["--model", tmp_path / "e.npy"], "embeddings read no captions"
     else:
-        canary.plant(plain, tmp_path / "r", tmp_path / "key.json", seed=9)
+        coins.plant(plain, tmp_path / "r", tmp_path / "key.json", seed=9)
         key, message = tmp_path / "key.json", "its marks are not those of this key"
     result = run("score", "--key", key, "--members", folder, "--out", tmp_path / "out", *QUICK, *arguments)
     assert result.exit_code == 2 and message in result.stderr and result.stderr.count("\n") == 1

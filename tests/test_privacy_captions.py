@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from scipy import stats as distributions
 
-from privacy import identifiers, ngrams
 from privacy.attacks import captions as attack
 from privacy.attacks import cohort
 from privacy.audit import judge
 from privacy.config import AuditConfig
 from privacy.inputs import Inputs, People
+from privacy.signals import identifiers, ngrams
 from synth.fundus import captions, clauses, images, records, vocabulary
 
 CONFIG = AuditConfig(permutations=99, bootstrap=200)

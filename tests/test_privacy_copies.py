@@ -9,13 +9,14 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.stats import binomtest
 
-from privacy import identity, neighbours, sheet, verdict
+from privacy import sheet, verdict
 from privacy.attacks import memorization
 from privacy.audit import judge
 from privacy.config import AuditConfig
 from privacy.inputs import Inputs, People
-from privacy.neighbours import PLAIN, SPACES, Near
 from privacy.results import Result
+from privacy.signals import identity, neighbours
+from privacy.signals.neighbours import PLAIN, SPACES, Near
 from privacy.targets import registered
 from synth.fundus import images, records
 

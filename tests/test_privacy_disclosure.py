@@ -8,13 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 from statsmodels.stats.contingency_tables import StratifiedTable
 
-from privacy import gates, guesses, inference, strata, verdict
+from privacy import gates, verdict
 from privacy.attacks import disclosure
 from privacy.audit import judge
 from privacy.config import AuditConfig
-from privacy.guesses import Arms, Guesses
 from privacy.inputs import Inputs, People
 from privacy.results import Result
+from privacy.signals import guesses
+from privacy.signals.guesses import Arms, Guesses
+from privacy.statistics import inference, strata
 from privacy.targets.embeddings import Embeddings
 from synth.base.errors import UserError
 from synth.fundus import images, records

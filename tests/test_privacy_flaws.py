@@ -5,13 +5,15 @@ import pytest
 from scipy.spatial.distance import cdist
 from scipy.stats import binomtest
 
-from privacy import guesses, inference, probes, verdict
+from privacy import verdict
 from privacy.attacks import memorization
 from privacy.audit import judge
 from privacy.config import AuditConfig
-from privacy.guesses import Arms
-from privacy.neighbours import Near
 from privacy.results import AUC, Result
+from privacy.signals import guesses
+from privacy.signals.guesses import Arms
+from privacy.signals.neighbours import Near
+from privacy.statistics import inference, probes
 from synth.base.errors import UserError
 
 QUICK = AuditConfig(bootstrap=200, copies_permutations=999)

@@ -8,7 +8,7 @@ from scipy import stats as distributions
 from statsmodels.stats.proportion import confint_proportions_2indep
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
-from privacy import inference
+from privacy.statistics import inference
 from synth.base.errors import UserError
 
 

@@ -10,13 +10,14 @@ import torch
 from generators import MIX
 from pictures import drawn
 
-from privacy import audit, gates, inference, strata, verdict
+from privacy import audit, gates, verdict
 from privacy.attacks import likelihood, membership
 from privacy.attacks.likelihood import Guessed
 from privacy.config import AuditConfig
-from privacy.difficulty import Scores
 from privacy.inputs import Inputs, People
 from privacy.results import Result
+from privacy.signals.difficulty import Scores
+from privacy.statistics import inference, strata
 from privacy.targets import open_target, queries
 from privacy.targets.generator import Generator
 from synth import diffusion, pipeline

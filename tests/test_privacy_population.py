@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from privacy import attributes, components, inference, measures, probes, verdict
+from privacy import attributes, verdict
 from privacy.anyone import Judged, judge
 from privacy.attacks.population import Features
 from privacy.config import AuditConfig
+from privacy.statistics import components, inference, measures, probes
 from synth.base import stats
 from synth.base.stats import Estimate
 

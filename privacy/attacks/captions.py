@@ -11,12 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats as distributions
 
-from privacy import attributes, gates, identifiers, inference, ngrams
+from privacy import attributes, gates
 from privacy.attributes import Task
 from privacy.config import AuditConfig
-from privacy.inference import Tested
 from privacy.inputs import Inputs, People
 from privacy.results import DIFFERENCE, Result, Scale
+from privacy.signals import identifiers, ngrams
+from privacy.statistics import inference
+from privacy.statistics.inference import Tested
 from synth.base.stats import Estimate
 from synth.fundus.phrases import LANGUAGES
 from synth.fundus.records import LABELS

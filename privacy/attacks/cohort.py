@@ -11,9 +11,9 @@ import numpy as np
 from privacy import gates
 from privacy.attributes import ATTRIBUTES
 from privacy.config import AuditConfig
-from privacy.inference import CONFIDENCE, Tested
 from privacy.inputs import Inputs, People
 from privacy.results import Result, Scale
+from privacy.statistics.inference import CONFIDENCE, Tested
 from synth.base.stats import Estimate
 from synth.fundus.records import LABELS
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from privacy import gates
 from privacy.config import AuditConfig
-from privacy.inference import Tested, separation
 from privacy.inputs import Inputs, People
 from privacy.results import AUC, Result
+from privacy.statistics.inference import Tested, separation
 from privacy.targets import inpainting
 from privacy.targets.generator import Generator
 from synth.base.stats import Estimate

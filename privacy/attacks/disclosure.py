@@ -9,14 +9,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from privacy import attributes, components, detection, gates, guesses, pixels, power, probes, strata
+from privacy import attributes, gates
 from privacy.attributes import ATTRIBUTES, Task
 from privacy.config import AuditConfig
 from privacy.gates import Checked
-from privacy.guesses import Arms, Guesses
-from privacy.inference import Tested, share
 from privacy.inputs import Inputs, People
 from privacy.results import DIFFERENCE, Result
+from privacy.signals import guesses, pixels
+from privacy.signals.guesses import Arms, Guesses
+from privacy.statistics import components, probes, strata
+from privacy.statistics.inference import Tested, share
+from privacy.trust import detection, power
 from synth.base.errors import UserError
 from synth.base.stats import Estimate
 

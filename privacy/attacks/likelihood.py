@@ -11,13 +11,15 @@ from typing import NamedTuple, Self
 import numpy as np
 import pyarrow as pa
 
-from privacy import detection, gates, strata, verdict
+from privacy import gates, verdict
 from privacy.config import AuditConfig
 from privacy.gates import EQUALS, Checked
-from privacy.inference import Tested, mean_difference, separation
 from privacy.inputs import Inputs, People
 from privacy.results import DIFFERENCE, Gate, Result
+from privacy.statistics import strata
+from privacy.statistics.inference import Tested, mean_difference, separation
 from privacy.targets.generator import Generator
+from privacy.trust import detection
 from synth.base.stats import Estimate
 from synth.fundus.vocabulary import FLAGS
 

@@ -7,11 +7,12 @@ added counts here.
 
 import numpy as np
 
-from privacy import gates, pixels
+from privacy import gates
 from privacy.config import AuditConfig
-from privacy.inference import mean_difference, separation
 from privacy.inputs import Inputs, People
 from privacy.results import AUC, Result, Scale
+from privacy.signals import pixels
+from privacy.statistics.inference import mean_difference, separation
 from synth.base.stats import Estimate
 from synth.fundus.images import Preprocessing
 

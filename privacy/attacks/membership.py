@@ -1,7 +1,7 @@
 """T3: can it be told who was trained on?  From the generator, from the released pictures, from a CLIP.
 
 Each is one number per patient, the mean over his or her photographs, of which a high one speaks for membership; what
-difficulty explains is taken off (`privacy.difficulty`).  The generator's is fixed in advance as the mean of two:
+difficulty explains is taken off (`privacy.signals.difficulty`).  The generator's is fixed in advance as the mean of two:
 its denoising error on a grid of noise that all photographs share, and SimA; CLiD, PIA and SecMI stand beside it.
 """
 
@@ -10,15 +10,17 @@ from functools import partial
 
 import numpy as np
 
-from privacy import agreement, detection, gates, nearness, verdict
+from privacy import gates, verdict
 from privacy.config import AuditConfig
-from privacy.difficulty import FEWEST, Scores, calibrated
 from privacy.gates import EQUALS, Checked
-from privacy.inference import Tested, at_false_alarms, separation
 from privacy.inputs import Inputs
-from privacy.questions import ASIDE, HEADLINE, ask, units
 from privacy.results import AUC, Result, Scale
+from privacy.signals import agreement, nearness
+from privacy.signals.difficulty import FEWEST, Scores, calibrated
+from privacy.signals.questions import ASIDE, HEADLINE, ask, units
+from privacy.statistics.inference import Tested, at_false_alarms, separation
 from privacy.targets.generator import Generator
+from privacy.trust import detection
 from synth.base.stats import Estimate
 
 NEEDS = ("members", "nonmembers")

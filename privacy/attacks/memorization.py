@@ -1,7 +1,7 @@
 """T4: does the released set lie nearer to the patients it was made from than to strangers, and does it hold copies?
 
 Every released picture looks for its nearest photograph among as many members as strangers, in two spaces: registered
-photographs (`privacy.targets.registered`) and an embedding of identity (`privacy.identity`).  A typical patient attracts
+photographs (`privacy.targets.registered`) and an embedding of identity (`privacy.signals.identity`).  A typical patient attracts
 many pictures, so pictures are no trials; patients are, and membership is dealt anew to them.  Nearness is an alarm and
 no clearance: sets that it calls private lose to other attacks (2505.01524).
 """
@@ -9,12 +9,13 @@ no clearance: sets that it calls private lose to other attacks (2505.01524).
 import numpy as np
 from scipy.stats import hypergeom
 
-from privacy import gates, neighbours, sheet
+from privacy import gates, sheet
 from privacy.config import AuditConfig
-from privacy.inference import Tested, halves, permuted, rate_difference, share
 from privacy.inputs import Inputs
-from privacy.neighbours import PLAIN, SAME, SPACES, Arms, Near, per_patient
 from privacy.results import Gate, Result, Scale
+from privacy.signals import neighbours
+from privacy.signals.neighbours import PLAIN, SAME, SPACES, Arms, Near, per_patient
+from privacy.statistics.inference import Tested, halves, permuted, rate_difference, share
 from synth.base import stats
 from synth.base.stats import Estimate
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from privacy import measures, probes
 from privacy.attributes import Task
 from privacy.config import AuditConfig
-from privacy.probes import Permuted, Prediction
+from privacy.statistics import measures, probes
+from privacy.statistics.probes import Permuted, Prediction
 from synth.base import stats
 from synth.base.stats import Estimate
 

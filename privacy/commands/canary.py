@@ -38,9 +38,10 @@ def plant(
       privacy canary plant --data records/odir --out records/marked --key sealed/odir.json
       privacy canary plant --data records/odir --out records/marked --key sealed/odir.json --share 0.25
     """
-    from privacy import canary
 
-    show(canary.plant(data, out, key, share, seed), json)
+    from privacy.canaries import coins
+
+    show(coins.plant(data, out, key, share, seed), json)
 
 
 @app.command()
@@ -65,8 +66,8 @@ def score(
       privacy canary score --key sealed/odir.json --members records/marked --generator runs/odir \\
         --synthetic synthetic-marked --model runs/clip/ckpt.pt --out canary --json
     """
-    from privacy import chain
-    from privacy.canary import read_key
+    from privacy.canaries import chain
+    from privacy.canaries.coins import read_key
     from privacy.config import AuditConfig
     from privacy.inputs import Inputs, People
     from privacy.targets import open_target

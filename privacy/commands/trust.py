@@ -26,7 +26,7 @@ def power(
       privacy power --attacks 12 --rate 0.75
       privacy power --patients 534 --json
     """
-    from privacy import power as plan
+    from privacy.trust import power as plan
 
     made = plan.table(rate, power, attacks, patients)
     show(made, json, plan.text(made))
@@ -45,7 +45,7 @@ def selftest(
       privacy selftest
       privacy selftest --seed 1 --json
     """
-    from privacy import selftest as tests
+    from privacy.trust import selftest as tests
 
     checks = []
     with TemporaryDirectory() as folder:

@@ -11,14 +11,18 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm
 
-from privacy import detection, guesses, hops, inference, verdict
+from privacy import verdict
 from privacy.attacks import memorization
+from privacy.canaries import hops
+from privacy.canaries.hops import GUESSED
 from privacy.config import AuditConfig
-from privacy.difficulty import Scores
-from privacy.guesses import Arms
-from privacy.hops import GUESSED
-from privacy.inference import Tested
 from privacy.results import AUC, DIFFERENCE, Result, Scale
+from privacy.signals import guesses
+from privacy.signals.difficulty import Scores
+from privacy.signals.guesses import Arms
+from privacy.statistics import inference
+from privacy.statistics.inference import Tested
+from privacy.trust import detection
 from synth.base.runs import progress
 
 ROUNDS = 300

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from scipy import stats as distributions
 
-from privacy.inference import CONFIDENCE
 from privacy.results import AUC, DIFFERENCE, Scale
+from privacy.statistics.inference import CONFIDENCE
 from privacy.verdict import ALPHA
 from synth.base.errors import UserError
 

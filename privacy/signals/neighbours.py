@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from privacy import identity, pixels
 from privacy.config import AuditConfig
 from privacy.inputs import Inputs
+from privacy.signals import identity, pixels
 from privacy.targets import registered
 from synth.fundus.images import Preprocessing
 

@@ -10,8 +10,8 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from privacy import probes
-from privacy.inference import Tested, separation
+from privacy.statistics import probes
+from privacy.statistics.inference import Tested, separation
 
 _FOLDS = 5
 _PENALTY = 1.0  # per feature: scores of photographs are well explained by what they show

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from privacy import difficulty, gates
+from privacy import gates
 from privacy.config import AuditConfig
 from privacy.inputs import Inputs, People
+from privacy.signals import difficulty
 from synth.base.runs import progress
 from synth.fundus.images import Preprocessing, resize
 

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from privacy import detection, strata
 from privacy.attributes import Kind
-from privacy.inference import Tested
 from privacy.results import DIFFERENCE
+from privacy.statistics import strata
+from privacy.statistics.inference import Tested
+from privacy.trust import detection
 from synth.base.stats import Estimate
 
 YEARS = 5.0

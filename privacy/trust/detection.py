@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from privacy import verdict
-from privacy.inference import Tested
 from privacy.results import Result, Scale
+from privacy.statistics.inference import Tested
 
 POWER = 0.8
 _HALVINGS = 7

@@ -3,9 +3,9 @@
 import shutil
 from typing import Any
 
-from privacy import hops
 from privacy.audit import judge
-from privacy.canary import Key
+from privacy.canaries import hops
+from privacy.canaries.coins import Key
 from privacy.config import AuditConfig
 from privacy.inputs import Inputs
 from privacy.results import Judged

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from privacy import measures
+from privacy.statistics import measures
 from synth.base import stats
 from synth.base.stats import Estimate
 from synth.fundus.records import LABELS

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from privacy import audit, calibration, detection, inference, verdict
+from privacy import audit, verdict
 from privacy.config import AuditConfig
 from privacy.inputs import Inputs, People
 from privacy.results import AUC, DIFFERENCE
+from privacy.statistics import inference
 from privacy.targets import open_target
+from privacy.trust import calibration, detection
 from synth.fundus import phantom, records
 from synth.fundus.phantom import PhantomConfig
 from synth.fundus.records import Row

@@ -5,7 +5,7 @@ What such features give away is a property of the photograph, not of a model or 
 
 import numpy as np
 
-from privacy import components
+from privacy.statistics import components
 from synth.fundus.images import resize
 
 THUMBNAIL = 32

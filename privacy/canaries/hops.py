@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from privacy import inference
-from privacy.canary import Key, marked, unmarked
+from privacy.canaries.coins import Key, marked, unmarked
 from privacy.config import AuditConfig
-from privacy.inference import CONFIDENCE
 from privacy.inputs import Inputs, People
-from privacy.pixels import THUMBNAIL
 from privacy.results import Gate, Result, Scale
+from privacy.signals.pixels import THUMBNAIL
+from privacy.statistics import inference
+from privacy.statistics.inference import CONFIDENCE
 from privacy.targets.encoder import Encoder
 from privacy.targets.generator import Generator
 from synth.base import stats

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
 
-from privacy import measures
 from privacy.attributes import Task
+from privacy.statistics import measures
 
 PENALTIES = (0.1, 1.0, 10.0, 100.0)
 """Ridge penalties per feature: what a prior expects of features that explain 91, 50, 9 and 1 % of the variance."""

@@ -3,7 +3,7 @@
 Where the arms differ in age, sex or race, so does whatever is easier to guess of some ages, sexes or races.  Weights
 are those of Mantel and Haenszel (1959): a stratum with m members and n strangers weighs m n / (m + n), which gives both
 arms the same marginals, and gives no weight to a stratum that one arm lacks.  With one stratum, all is as in
-`privacy.inference`.
+`privacy.statistics.inference`.
 """
 
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats as distributions
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from privacy.inference import CONFIDENCE, Tested
+from privacy.statistics.inference import CONFIDENCE, Tested
 from synth.base.stats import Estimate
 
 FEWEST = 10
