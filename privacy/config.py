@@ -34,8 +34,12 @@ class AuditConfig(Config):
     """Diffusion steps at which a generator is asked for planted marks."""
     canary_draws: int = Field(default=4, ge=1)
     """Of noise at each of these steps."""
+    membership_patients: int = Field(default=1000, ge=20)
+    """Of each arm, by whose photographs a generator is asked who was trained on."""
+    membership_controls: int = Field(default=300, ge=20)
+    """Of these, the patients by whom an untrained generator is asked too, and what stands beside the headline is."""
     membership_steps: tuple[int, ...] = (50, 100, 200, 300, 500)
-    """Diffusion steps of the denoising error by which members are told, one pass over the photographs each, twice."""
+    """Diffusion steps of the denoising error by which members are told, one pass over their photographs each."""
     membership_draws: int = Field(default=1, ge=1)
     """Of noise at each of these steps, the same for every photograph."""
     membership_queries: tuple[int, int, int] = (200, 400, 200)
@@ -44,6 +48,8 @@ class AuditConfig(Config):
     """Released pictures, drawn at random, among which a photograph's nearest is sought."""
     linkage_patients: int = Field(default=1000, ge=20)
     """Of each arm, with two photographs or more, whose photographs are to find each other."""
+    likelihood_patients: int = Field(default=300, ge=20)
+    """Of each arm whose diagnoses are guessed; every candidate is a pass over their photographs at each step."""
     likelihood_labels: int = Field(default=3, ge=1)
     """Diseases at most whose label is guessed, those with the most patients in their second commonest class."""
     likelihood_steps: tuple[int, ...] = (100, 300, 500, 700)

@@ -1,8 +1,9 @@
 """What an audit was given: arms of patients, the release, and where finished work is kept."""
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -53,6 +54,25 @@ class People:
         """(P,) str: who the patients are; never part of a report."""
         first = np.flatnonzero(np.diff(self.patient, prepend=-1))
         return np.asarray(self.table["subject_id"].to_pylist(), object)[first]
+
+    def choice(self, most: int, seed: int) -> np.ndarray:
+        """(p,) patients, rising: so many at random or all that there are; a smaller choice lies within a larger."""
+        order = np.random.default_rng([seed, 11]).permutation(self.cohort.patients)
+        return np.sort(order[:most])
+
+    def some(self, patients: np.ndarray) -> Self:
+        """The same arm with these (p,) patients alone, which rise."""
+        rows = np.isin(self.patient, patients)
+        part = copy.copy(self)
+        part.cohort = self.cohort._replace(
+            ids=self.ids[rows],
+            order=self.cohort.order[rows],
+            patient=np.searchsorted(patients, self.patient[rows]),
+            values={name: values[patients] for name, values in self.cohort.values.items()},
+        )
+        part.table = self.table.filter(pa.array(rows))
+        part.fingerprint = fingerprint([self.fingerprint, patients.tolist()])
+        return part
 
     def photographs(self, preprocessing: Preprocessing) -> np.ndarray:
         """(N, S, S, 3) uint8 as a model sees them."""

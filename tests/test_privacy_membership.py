@@ -318,3 +318,15 @@ def test_a_generator_guesses_what_it_was_told(root, snapshots):
     assert also["strangers guessed"].value > 0.6
     assert found.tested and not any(gate.fired for gate in found.gates)
     assert "is_gc (2 candidates)" in found.notes[0] and gates.EQUALS in dict(found.compared)
+
+
+def test_some_patients_of_an_arm_are_an_arm(tmp_path):
+    arm = People(people(tmp_path / "records", 60, seed=0))
+    chosen = arm.choice(20, seed=3)
+    assert np.isin(arm.choice(10, seed=3), chosen).all() and len(arm.choice(10**6, 3)) == arm.cohort.patients
+    part, kept = arm.some(chosen), np.isin(arm.patient, chosen)
+    assert part.cohort.patients == 20 and list(part.ids) == list(arm.ids[kept])
+    assert list(part.subjects) == list(arm.subjects[chosen]) and part.fingerprint != arm.fingerprint
+    assert np.array_equal(part.photographs(SMALL), arm.photographs(SMALL)[kept])
+    values = np.arange(len(arm.ids))
+    assert np.array_equal(part.per_patient(values[kept]), arm.per_patient(values)[chosen])

@@ -50,7 +50,10 @@ class Guessed(NamedTuple):
 
 def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
     """Guess members' and strangers' labels."""
-    arms = gates.both(inputs)
+    members, strangers = (
+        people.some(people.choice(config.likelihood_patients, config.seed)) for people in gates.both(inputs)
+    )
+    arms = members, strangers
     labels = choose(arms, config.likelihood_labels)
     if not labels:
         why = f"no label of a disease has two values with {_FEWEST} patients of each arm"

@@ -13,7 +13,7 @@ import numpy as np
 from privacy import gates, verdict
 from privacy.config import AuditConfig
 from privacy.gates import EQUALS, Checked
-from privacy.inputs import Inputs
+from privacy.inputs import Inputs, People
 from privacy.results import AUC, Result, Scale
 from privacy.signals import agreement, nearness
 from privacy.signals.difficulty import FEWEST, Scores, calibrated
@@ -94,25 +94,42 @@ def roc(scores: Scores, seed: int) -> list[tuple[float, float]]:
 def _generator(
     inputs: Inputs, generator: Generator, pixels: Sequence[np.ndarray], checked: Checked, config: AuditConfig
 ) -> list[Result]:
-    asked = ask(inputs, generator, (*HEADLINE, *ASIDE), config)
-    features = list(pixels)
+    arms, features = _some(inputs, pixels, config.membership_patients, config)
+    asked = ask(inputs, generator, HEADLINE, arms, config)
     if inputs.independent:  # what a generator that was trained on others finds difficult
-        other = ask(inputs, inputs.independent, HEADLINE, config)
+        other = ask(inputs, inputs.independent, HEADLINE, arms, config)
         features = [
             np.column_stack([arm, *(units(each[name], other.strangers[name]) for name in HEADLINE)])
-            for arm, each in zip(pixels, other, strict=True)
+            for arm, each in zip(features, other, strict=True)
         ]
     headline = Scores(*asked.headline(), features[0], features[1])
-    untrained = Scores(*ask(inputs, generator.untrained(config.seed), HEADLINE, config).headline(), *pixels)
+    fewer, plain = _some(inputs, pixels, config.membership_controls, config)
+    twin = generator.untrained(config.seed)
+    untrained = Scores(*ask(inputs, twin, HEADLINE, fewer, config).headline(), *plain)
     control = (UNTRAINED, untrained.judged(config.seed).estimate)
+    aside = ask(inputs, generator, ASIDE, fewer, config)
     singles = {
-        name: Scores(asked.members[name], asked.strangers[name], features[0], features[1])
-        for name in (*HEADLINE, *ASIDE)
+        name: (found, features)
+        for found, features in ((asked, features), (aside, plain))
+        for name in found.members
     }
-    also = [(name, scores.judged(config.seed).estimate) for name, scores in singles.items()]
+    also = [
+        (name, Scores(found.members[name], found.strangers[name], *of).judged(config.seed).estimate)
+        for name, (found, of) in singles.items()
+    ]
     also.append(("not freed of difficulty", separation(*asked.headline()).estimate))
     result = _finished(GENERATOR, headline, checked, config, (control,))._replace(also=tuple(also))
     return [result, judge_most(headline, config, checked)]
+
+
+def _some(
+    inputs: Inputs, pixels: Sequence[np.ndarray], most: int, config: AuditConfig
+) -> tuple[tuple[People, People], list[np.ndarray]]:
+    """At most so many patients of each arm, and their rows of `pixels`."""
+    both = gates.both(inputs)
+    chosen = [people.choice(most, config.seed) for people in both]
+    members, strangers = (people.some(each) for people, each in zip(both, chosen, strict=True))
+    return (members, strangers), [arm[each] for arm, each in zip(pixels, chosen, strict=True)]
 
 
 def _finished(

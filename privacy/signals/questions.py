@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from privacy import gates
 from privacy.config import AuditConfig
 from privacy.inputs import Inputs, People
 from privacy.targets import queries
@@ -32,11 +31,17 @@ class Asked(NamedTuple):
         return members, strangers
 
 
-def ask(inputs: Inputs, generator: Generator, names: Sequence[str], config: AuditConfig) -> Asked:
+def ask(
+    inputs: Inputs,
+    generator: Generator,
+    names: Sequence[str],
+    arms: tuple[People, People],
+    config: AuditConfig,
+) -> Asked:
     """Scores of the patients of both arms."""
     found = [
         {name: people.per_patient(_score(inputs, generator, people, name, config)) for name in names}
-        for people in gates.both(inputs)
+        for people in arms
     ]
     return Asked(*found)
 
