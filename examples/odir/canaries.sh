@@ -38,7 +38,7 @@ for patients in ${PATIENTS:-60 240 960 1916}; do
     score "$run/score-$at" --generator "$run/at-$at"
   done
   for at in ${CHAIN:-$images}; do # and on, through the set to an encoder of nothing else
-    step python -m synth generate --model "$run/at-$at" --n 4000 --marks --seed "$seed" --workers 1 --out "$run/synthetic-$at"
+    step python -m synth generate --model "$run/at-$at" --n 3000 --steps 10 --marks --seed "$seed" --workers 1 --out "$run/synthetic-$at"
     clip "$run/synthetic-$at" "$run/clip-$at"
     score "$run/chain-$at" --generator "$run/at-$at" --synthetic "$run/synthetic-$at" --model "$run/clip-$at/ckpt.pt"
   done
