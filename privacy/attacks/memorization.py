@@ -146,15 +146,8 @@ def judge_copies(
 
 def _share(members: np.ndarray, strangers: np.ndarray, config: AuditConfig) -> Tested:
     """`_estimate`, and p by membership dealt anew to the patients."""
-    whole = np.concatenate([members, strangers]).astype(float)
-    is_member = np.arange(len(whole)) < len(members)
-
-    def nearer(member: np.ndarray) -> float:
-        inside, outside = whole[member].mean(), whole[~member].mean()
-        return float(inside / (inside + outside)) if inside + outside else 0.5
-
     rng = np.random.default_rng([config.seed, 45])
-    p = permuted(nearer, is_member, config.copies_permutations, rng)
+    p = permuted(members, strangers, config.copies_permutations, rng)
     return Tested(_estimate(members, strangers, config), p)
 
 

@@ -4,11 +4,12 @@ Every p is one-sided: how likely so much or more would be if membership made no 
 become scores of patients by `by_patient` first, joined by id; intervals are for patients, never for photographs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats as distributions
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import (
     confint_proportions_2indep,
@@ -20,6 +21,8 @@ from synth.base.errors import UserError
 from synth.base.stats import Estimate
 
 CONFIDENCE = 0.95
+_REACH = float(ndtri((1 + CONFIDENCE) / 2))
+_EXACT = 8  # patients of an arm up to which all deals are counted
 
 
 class Tested(NamedTuple):
@@ -59,20 +62,15 @@ def separation(members: np.ndarray, strangers: np.ndarray) -> Tested:
     m, n = len(members), len(strangers)
     if m < 2 or n < 2:
         raise UserError(f"{m} members and {n} strangers: at least two of each are needed")
-    ranks = distributions.rankdata(np.concatenate([members, strangers]))
-    above = (ranks[:m] - distributions.rankdata(members)) / n  # share of strangers below each member
-    below = 1 - (ranks[m:] - distributions.rankdata(strangers)) / m
+    above, below = _won(members, np.sort(strangers)), 1 - _won(strangers, np.sort(members))
     area = float(above.mean())
     error = np.sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n)
-    reach = distributions.norm.ppf((1 + CONFIDENCE) / 2) * error
+    reach = _REACH * error
     low, high = max(0.0, area - reach), min(1.0, area + reach)
     if error == 0 and area in (0.0, 1.0):
         end = ((1 - CONFIDENCE) / 2) ** (1 / min(m, n))
         low, high = (end, 1.0) if area else (0.0, 1 - end)
-    p = 1.0
-    if len(np.unique(np.concatenate([members, strangers]))) > 1:
-        p = float(distributions.mannwhitneyu(members, strangers, alternative="greater")[1])
-    return Tested(Estimate(area, float(low), float(high), m + n), p)
+    return Tested(Estimate(area, float(low), float(high), m + n), _mann_whitney(members, strangers, area))
 
 
 def rate_difference(members: np.ndarray, strangers: np.ndarray) -> Tested:
@@ -104,18 +102,25 @@ def mean_difference(members: np.ndarray, strangers: np.ndarray) -> Tested:
     gap, patients = float(members.mean() - strangers.mean()), len(members) + len(strangers)
     if np.ptp(members) == np.ptp(strangers) == 0:
         return Tested(Estimate(gap, gap, gap, patients), 1.0 if gap <= 0 else 0.0)
-    found = distributions.ttest_ind(members, strangers, equal_var=False, alternative="greater")
-    both = distributions.ttest_ind(members, strangers, equal_var=False).confidence_interval(CONFIDENCE)  # type: ignore[attr-defined]
-    return Tested(Estimate(gap, float(both.low), float(both.high), patients), float(found.pvalue))  # type: ignore[attr-defined]
+    variances = [each.var(ddof=1) / len(each) for each in (members, strangers)]
+    error = sum(variances) ** 0.5
+    freedom = error**4 / sum(
+        variance**2 / (len(each) - 1) for variance, each in zip(variances, (members, strangers), strict=True)
+    )
+    reach = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
+    return Tested(Estimate(gap, gap - reach, gap + reach, patients), float(stdtr(freedom, -gap / error)))
 
 
-def permuted(
-    statistic: Callable[[np.ndarray], float], is_member: np.ndarray, rounds: int, rng: np.random.Generator
-) -> float:
-    """p of `statistic` of (P,) bool membership when membership is dealt anew to the patients: exact, whatever ties them."""
-    observed = statistic(is_member)
-    dealt = [statistic(rng.permutation(is_member)) for _ in range(rounds)]
-    return (1 + sum(value >= observed - 1e-12 for value in dealt)) / (1 + rounds)
+def permuted(members: np.ndarray, strangers: np.ndarray, rounds: int, rng: np.random.Generator) -> float:
+    """p of so high a mean of (m,) members when membership is dealt anew to the patients: exact, whatever ties them.
+
+    What is dealt is how many members have each value, which is all that a mean depends on.
+    """
+    values, counts = np.unique(np.concatenate([members, strangers]), return_counts=True)
+    dealt = rng.multivariate_hypergeometric(counts, len(members), rounds) @ values
+    observed = float(np.sum(members))
+    slack = 1e-12 * float(np.abs(values) @ counts)
+    return (1 + int((dealt >= observed - slack).sum())) / (1 + rounds)
 
 
 def at_false_alarms(
@@ -178,6 +183,26 @@ def halves(values: Sequence[float] | np.ndarray, rng: np.random.Generator) -> tu
     """One arm as two, at random: what a test of equals is given."""
     mixed = np.asarray(values)[rng.permutation(len(values))]
     return mixed[: len(mixed) // 2], mixed[len(mixed) // 2 :]
+
+
+def _won(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    """(n,) share of sorted others that lie below each of (n,) values, ties counted half."""
+    below, upto = np.searchsorted(ordered, values, "left"), np.searchsorted(ordered, values, "right")
+    return (below + upto) / 2 / len(ordered)
+
+
+def _mann_whitney(members: np.ndarray, strangers: np.ndarray, area: float) -> float:
+    """One-sided p of an AUC, as scipy has it, but in a tenth of the time where it is normal."""
+    m, n = len(members), len(strangers)
+    ties = np.unique(np.concatenate([members, strangers]), return_counts=True)[1].astype(float)
+    if len(ties) == 1:
+        return 1.0
+    if min(m, n) <= _EXACT:
+        return float(distributions.mannwhitneyu(members, strangers, alternative="greater")[1])
+    patients = m + n
+    tied = float((ties**3 - ties).sum()) / (patients * (patients - 1))
+    spread = (m * n / 12 * (patients + 1 - tied)) ** 0.5
+    return float(ndtr(-(m * n * (area - 0.5) - 0.5) / spread))
 
 
 def _levelled(*arms: np.ndarray) -> list[np.ndarray]:
