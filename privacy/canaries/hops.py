@@ -14,14 +14,13 @@ from privacy.canaries.coins import Key, marked, unmarked
 from privacy.config import AuditConfig
 from privacy.inputs import Inputs, People
 from privacy.results import Gate, Result, Scale
-from privacy.signals.pixels import THUMBNAIL
-from privacy.statistics import inference
+from privacy.signals import pixels
+from privacy.statistics import inference, probes
 from privacy.statistics.inference import CONFIDENCE
 from privacy.targets.encoder import Encoder
 from privacy.targets.generator import Generator
 from synth.base import stats
 from synth.base.errors import UserError
-from synth.base.runs import progress
 from synth.base.stats import Estimate
 from synth.fundus.images import Preprocessing
 from synth.fundus.phrases import LANGUAGES
@@ -29,7 +28,8 @@ from synth.fundus.phrases import LANGUAGES
 GUESSED = Scale("share of coins guessed", 0.5, 0.5, 0.55)
 NOBODY_COULD = "coins that nothing but the key shows"
 _IMPLAUSIBLE = 0.001  # two-sided p below which withheld coins were guessed too well, or too badly
-_NEIGHBOURS = 10  # pictures with each mark that a photograph is compared with
+_FEWEST = 10  # pictures with each mark that a probe needs
+_PENALTY = 10.0  # per feature, as elsewhere where nothing may be chosen
 
 
 class Coins(NamedTuple):
@@ -167,41 +167,26 @@ def _of_generator(inputs: Inputs, people: People, generator: Generator, config: 
 
 
 def _of_pictures(inputs: Inputs, people: People, synthetic: People) -> np.ndarray:
-    """How much farther the nearest synthetic pictures with mark 0 are than those with mark 1, as thumbnails."""
+    """What a ridge probe that learnt the marks from synthetic pictures says of photographs, both as `signals.pixels`.
+
+    As Mitchell audits synthetic data, by a model trained on it (2606.10481).
+    """
     marks = np.array([-1 if mark is None else mark for mark in synthetic.table["canary"].to_pylist()])
     fewest = min(int((marks == coin).sum()) for coin in (0, 1))
-    if fewest < _NEIGHBOURS:
+    if fewest < _FEWEST:
         raise UserError(
             f"{synthetic.folder}: {fewest} pictures with one of the marks; sample it with 'synth generate --marks'"
         )
 
-    def distances() -> np.ndarray:
-        small = Preprocessing(size=THUMBNAIL)
-        ours, theirs = (_flat(arm.photographs(small)) for arm in (people, synthetic))
-        each = [theirs[np.flatnonzero(marks == coin)[:fewest]] for coin in (0, 1)]
-        return np.stack([_nearest(ours, pictures) for pictures in each], axis=1)
+    def said() -> np.ndarray:
+        small = Preprocessing(size=pixels.THUMBNAIL)
+        theirs = synthetic.photographs(small)[marks >= 0]
+        axes = pixels.axes(theirs, np.arange(len(theirs)))
+        wanted = marks[marks >= 0].astype(float)[:, None]
+        probe = probes.ridge(axes.features(theirs), wanted, np.ones(len(theirs)), _PENALTY)
+        return probe.rank(axes.features(people.photographs(small)))[:, 0]
 
-    key = [people.fingerprint, synthetic.fingerprint, "canary", THUMBNAIL, _NEIGHBOURS]
-    found = people.per_patient(inputs.once(key, distances))
-    return found[:, 0] - found[:, 1]
-
-
-def _flat(photographs: np.ndarray) -> np.ndarray:
-    return photographs.reshape(len(photographs), -1).astype(np.float32) / 255
-
-
-def _nearest(ours: np.ndarray, theirs: np.ndarray, rows: int = 256) -> np.ndarray:
-    """(N,) mean distance of each of (N, D) to its nearest few of (G, D)."""
-    parts = []
-    squares = (theirs**2).sum(axis=1)
-    with progress("comparing", len(ours)) as bar:
-        for first in range(0, len(ours), rows):
-            part = ours[first : first + rows]
-            apart = (part**2).sum(axis=1)[:, None] + squares - 2 * part @ theirs.T
-            nearest = np.partition(apart, _NEIGHBOURS - 1, axis=1)[:, :_NEIGHBOURS]
-            parts.append(np.sqrt(nearest.clip(0)).mean(axis=1))
-            bar.update(len(part))
-    return np.concatenate(parts)
+    return people.per_patient(inputs.once([people.fingerprint, synthetic.fingerprint, "canary probe"], said))
 
 
 def _of_encoder(inputs: Inputs, people: People, encoder: Encoder) -> np.ndarray:
