@@ -3,7 +3,6 @@
 The attackers' patients were in nobody's training; what is read from their photographs could be read from yours.
 """
 
-import hashlib
 from collections import Counter
 from typing import NamedTuple
 
@@ -15,14 +14,13 @@ from privacy.attacks.population import Features, Finding
 from privacy.attributes import Task
 from privacy.config import AuditConfig
 from privacy.inputs import Inputs, People
-from privacy.signals import pixels
+from privacy.signals import metadata, pixels
 from privacy.statistics import components
 from privacy.statistics.inference import holm
 from privacy.targets import Target
 from privacy.verdict import Answer
 from synth.base.errors import UserError
 from synth.base.runs import progress
-from synth.fundus.pictures import Pictures
 
 
 class Judged(NamedTuple):
@@ -63,8 +61,9 @@ def answer(inputs: Inputs, names: list[str], config: AuditConfig) -> tuple[list[
         raise UserError(
             f"{people.folder}: states none of {', '.join(names)}; --attackers takes real records with these columns"
         )
-    data = _describe(people)
-    return judge(tasks, _features(inputs, encoder, people, config), config, data.twins), data
+    files = metadata.files(inputs, people)
+    data = _describe(people, files[:, 0])
+    return judge(tasks, _features(inputs, encoder, people, files, config), config, data.twins), data
 
 
 def judge(
@@ -113,13 +112,11 @@ def _too_few(task: Task) -> int | None:
     return needed if len(task.classes) < 2 else None
 
 
-def _describe(people: People) -> Data:
-    encoded = Pictures(people.folder, people.splits)
-    seen: dict[bytes, set[int]] = {}
-    with progress("looking for duplicates", len(encoded)) as bar:
-        for row, patient in zip(people.cohort.order, people.patient, strict=True):
-            seen.setdefault(hashlib.sha256(encoded[int(row)]).digest(), set()).add(int(patient))
-            bar.update()
+def _describe(people: People, hashes: np.ndarray) -> Data:
+    """`hashes` (N,) are of the encoded pictures."""
+    seen: dict[int, set[int]] = {}
+    for each, patient in zip(hashes.tolist(), people.patient.tolist(), strict=True):
+        seen.setdefault(each, set()).add(patient)
     shared = Counter(patient for patients in seen.values() if len(patients) > 1 for patient in patients)
     return Data(
         path=str(people.folder),
@@ -131,7 +128,9 @@ def _describe(people: People) -> Data:
     )
 
 
-def _features(inputs: Inputs, encoder: Target, people: People, config: AuditConfig) -> Features:
+def _features(
+    inputs: Inputs, encoder: Target, people: People, files: np.ndarray, config: AuditConfig
+) -> Features:
     """Embed the cohort by the target and its controls; each result is kept, so that a killed run continues."""
     photographs = people.photographs(encoder.preprocessing)
 
@@ -145,4 +144,8 @@ def _features(inputs: Inputs, encoder: Target, people: People, config: AuditConf
         encoder=embedded(None),
         untrained=[embedded(seed) for seed in seeds],
         pixels=pixels.features(photographs, people.patient),
+        metadata=metadata.features(
+            metadata.of_files(people, files) | metadata.of_records(people, metadata.PROVENANCE), people
+        ),
+        diagnoses=metadata.features(metadata.of_records(people, metadata.DIAGNOSES), people),
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from privacy import anyone, report, verdict
+from privacy import anyone, atrisk, report, verdict
 from privacy.config import AuditConfig
 from privacy.inputs import Inputs
 from privacy.results import Judged, Result
@@ -42,6 +42,8 @@ def audit(inputs: Inputs, names: Sequence[str], config: AuditConfig, command: st
     judged, data = anyone.answer(inputs, list(names), config)
     results = [result for name in ATTACKS for result in attack(name, inputs, config)]
     made = report.build(inputs, data, judged, judge(results), config, command)
+    if config.at_risk:
+        atrisk.write(inputs.kept.parent, results)
     report.write(inputs.kept.parent, made)
     shutil.rmtree(inputs.kept, ignore_errors=True)
     return made

@@ -64,3 +64,5 @@ class AuditConfig(Config):
     """Noise levels of a completion."""
     completion_repeats: int = Field(default=2, ge=1)
     """Times that each noise level is walked through, so that both halves come to fit."""
+    at_risk: bool = False
+    """Also write `private-at-risk.csv`: the members whom attacks name.  Personal data, readable by its owner alone."""

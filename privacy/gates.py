@@ -3,27 +3,22 @@
 A gate that fires makes a result INVALID.  None of them looks at a release, so they cannot be blamed on it.
 """
 
-import hashlib
-import io
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 from scipy.stats import binomtest
 
 from privacy.config import AuditConfig
 from privacy.inputs import Inputs, People
 from privacy.results import AUC, Gate
-from privacy.signals import pixels
+from privacy.signals import metadata, pixels
 from privacy.statistics import measures, probes
 from privacy.statistics.inference import Tested, separation
 from privacy.verdict import ALPHA
 from synth.base.errors import UserError
-from synth.base.runs import progress
 from synth.base.stats import Estimate
 from synth.fundus.images import Preprocessing
-from synth.fundus.pictures import Pictures
 from synth.fundus.records import LABELS
 
 BLIND, EQUALS = "pixels alone, without a model", "halves of one arm"
@@ -61,7 +56,7 @@ def arms(inputs: Inputs, config: AuditConfig) -> Checked:
             f"{strangers.folder}: {len(shared)} of its subjects are in --members ({members.folder}) too, such as "
             f"'{shared[0]}'; name other splits or records, since a patient in both arms hides a leak"
         )
-    files = [_files(inputs, people) for people in (members, strangers)]
+    files = [metadata.files(inputs, people) for people in (members, strangers)]
     drawn = pixel_features(inputs)
     tables = _standardised(
         [_stated(people, each) for people, each in zip((members, strangers), files, strict=True)]
@@ -165,48 +160,10 @@ def pixel_features(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
     return found[: members.cohort.patients], found[members.cohort.patients :]
 
 
-def _files(inputs: Inputs, people: People) -> np.ndarray:
-    """(N, 4) uint64 of each encoded picture: the head of its sha256, bytes, width, height."""
-
-    def make() -> np.ndarray:
-        encoded = Pictures(people.folder, people.splits)
-        found = np.zeros((len(encoded), 4), np.uint64)
-        with progress("reading files", len(encoded)) as bar:
-            for place, row in enumerate(people.cohort.order):
-                data = encoded[int(row)]
-                head = int.from_bytes(hashlib.sha256(data).digest()[:8], "big")
-                found[place] = head, len(data), *_size(data, encoded.where(int(row)))
-                bar.update()
-        return found
-
-    return inputs.once([people.fingerprint, "files"], make)
-
-
-def _size(data: bytes, where: str) -> tuple[int, int]:
-    try:
-        with Image.open(io.BytesIO(data)) as image:  # reads no more than the head
-            return image.size
-    except UnidentifiedImageError:
-        raise UserError(f"{where}: not a picture; replace or remove it") from None
-
-
 def _stated(people: People, files: np.ndarray) -> dict[str, np.ndarray]:
     """Name -> (P,) number: what records and files say of each patient, mean over photographs."""
-    count = len(people.ids)
-    found = {"photographs": np.bincount(people.patient)[people.patient].astype(float)}
-    found |= {
-        name: np.log(files[:, place].astype(float))
-        for place, name in enumerate(("bytes", "width", "height"), 1)
-    }
-    for column in (*LABELS, "age", "sex", "race", "source"):
-        for place, value in enumerate(people.table[column].to_pylist()):
-            # Years are a number; all else, and that nothing is stated, are words.
-            years = column == "age" and value is not None
-            words = [] if years else value if isinstance(value, list) else [value]
-            if years:
-                found.setdefault("age", np.zeros(count))[place] = value
-            for word in words:
-                found.setdefault(f"{column}={word}", np.zeros(count))[place] = 1
+    told = metadata.of_records(people, (*LABELS, "age", "sex", "race", "source"))
+    found = metadata.of_files(people, files) | told
     return {name: people.per_patient(values) for name, values in found.items()}
 
 

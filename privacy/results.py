@@ -61,6 +61,8 @@ class Result(NamedTuple):
     """Evidence that no interval is needed for, such as a verified copy; it fails the release by itself."""
     needed: int | None = None
     """Patients with whom it could be tested, where there are too few."""
+    named: tuple[str, ...] = ()
+    """Members whom the attack names, for `privacy.atrisk` alone: no report may hold them."""
 
 
 class Judged(NamedTuple):

@@ -99,7 +99,8 @@ def test_an_audit_of_a_checkpoint_answers_what_can_be_answered(attackers, checkp
     assert age["reveals"]["word"] == "INCONCLUSIVE"
     assert race["reveals"]["word"] == "NOT TESTABLE" and "no record states it" in race["reveals"]["why"]
     assert [row["name"] for row in sex["rows"]] == [
-        "the encoder", "untrained encoders", "pixels", "permuted labels", "the prior"]  # fmt: skip
+        "the encoder", "untrained encoders", "pixels", "metadata", "nearest neighbours",
+        "a small neural network", "permuted labels", "the prior"]  # fmt: skip
     assert [panel["verdict"] for panel in made["panels"]] == ["REVEALS", "NOT TESTABLE", "NOT TESTABLE"]
     assert made["model"]["sha256"] and made["attackers"]["fingerprint"] and made["model"]["preprocessing"]
     files = ["label.svg", "report.html", "report.json", "report.zh.html"]

@@ -9,7 +9,7 @@ from privacy import attributes, verdict
 from privacy.anyone import Judged, judge
 from privacy.attacks.population import Features
 from privacy.config import AuditConfig
-from privacy.statistics import components, inference, measures, probes
+from privacy.statistics import codelength, components, inference, measures, probes, sensitivity
 from synth.base import stats
 from synth.base.stats import Estimate
 
@@ -41,13 +41,22 @@ class World:
         }
         return {**columns, **changed}
 
-    def judged(self, name: str, encoder=None, untrained=None, pixels=None, columns=None) -> Judged:
+    def judged(
+        self,
+        name: str,
+        encoder=None,
+        untrained=None,
+        pixels=None,
+        columns=None,
+        metadata=None,
+        diagnoses=None,
+    ) -> Judged:
         cohort = attributes.cohort(columns or self.columns())
         noise = np.random.default_rng(99).normal(size=(3, *self.features.shape))
         sets = [noise[0] if encoder is None else encoder, noise[1] if untrained is None else untrained,
                 noise[2] if pixels is None else pixels]  # fmt: skip
         reduced = [components.reduce(each[cohort.order], cohort.patient) for each in sets]
-        features = Features(reduced[0], [reduced[1]], reduced[2])
+        features = Features(reduced[0], [reduced[1]], reduced[2], metadata, diagnoses)
         return judge({name: attributes.task(cohort, name)}, features, QUICK)[0]
 
     def with_planted(self, strength: float) -> np.ndarray:
@@ -83,6 +92,65 @@ def test_one_control_that_sees_it_is_enough():
     world = World(240)
     planted = world.with_planted(3.0)
     assert world.judged("age", encoder=planted, pixels=planted).adds.word != verdict.REVEALS
+
+
+def test_what_files_give_away_too_is_not_put_down_to_training():
+    """A camera that one sex sat before: metadata is a control, and a diagnosis stands beside it without being one."""
+    world = World(120)
+    planted = world.with_planted(3.0)
+    told = world.sex[world.patient][:, None] - 0.5
+    by_files = world.judged("sex", encoder=planted, metadata=told)
+    by_disease = world.judged("sex", encoder=planted, diagnoses=told)
+    assert by_files.reveals.word == by_disease.reveals.word == verdict.REVEALS
+    assert by_files.adds.word == verdict.PASS and by_disease.adds.word == verdict.REVEALS
+    assert by_files.finding and by_disease.finding
+    assert "metadata" in by_files.finding.excess and "diagnoses" not in by_disease.finding.excess
+    row = next(row for row in by_disease.finding.rows if row.name == "diagnoses")
+    assert row.person["auc"].low > 0.9 and row.person["bits"].high < 0.4
+
+
+def coded(world: World, name: str, features: np.ndarray) -> np.ndarray:
+    task = attributes.task(attributes.cohort(world.columns()), name)
+    assert isinstance(task, attributes.Task)
+    return codelength.bits(probes.mean_by(world.patient, features), task, 0)
+
+
+@pytest.mark.parametrize("name, uniform", [("sex", 1.0), ("race", np.log2(3)), ("age", 7.0)])
+def test_what_shows_plainly_is_told_in_few_bits(name, uniform):
+    """The plainer, the shorter; who sees noise or nothing pays what the labels are worth, and little more."""
+    world = World(240)
+    noise = np.random.default_rng(5).normal(size=world.features.shape)
+    told = [coded(world, name, each) for each in (world.with_planted(8.0), world.with_planted(3.0), noise)]
+    blind = coded(world, name, world.features[:, :0])
+    lengths = [each.mean() for each in (*told, blind)]
+    assert lengths[0] < lengths[1] < lengths[2] - 0.1
+    assert lengths[2] == pytest.approx(lengths[3], abs=0.12)
+    # Ages are uniform over 60 years, and the code takes them for normal.
+    normal = np.log2(60 / 12**0.5 * (2 * np.pi * np.e) ** 0.5)
+    assert lengths[3] == pytest.approx(normal if name == "age" else uniform, abs=0.12)
+    assert (told[0] >= 0).all() and (told[0] == uniform).sum() >= 240 // 32
+
+
+def test_the_code_of_who_sees_nothing_learns_how_rare_a_class_is():
+    world = World(400)
+    world.sex[:] = np.arange(400) % 10 == 0
+    blind = coded(world, "sex", world.features[:, :0])
+    assert blind.mean() == pytest.approx(-(0.1 * np.log2(0.1) + 0.9 * np.log2(0.9)), abs=0.08)
+
+
+def test_other_probes_read_what_no_linear_one_can():
+    """An attribute that shows in whether two features agree: beside the verdict, not in it."""
+    world = World(300, size=2, icc=1.0)
+    world.sex[:] = (world.features[::2, 0] > 0) == (world.features[::2, 1] > 0)
+    task = attributes.task(attributes.cohort(world.columns()), "sex")
+    assert isinstance(task, attributes.Task)
+    linear = probes.out_of_fold(world.features, task, 5, 0).scores[::2]
+    found = sensitivity.out_of_fold(world.features[::2], task, 5, 0)
+    areas = [
+        measures.aucs(each, task.labels[:, None] == 1)[0]
+        for each in (linear, *(f.scores for f in found.values()))
+    ]
+    assert areas[0] < 0.65 and min(areas[1:]) > 0.9
 
 
 def null_p(seed: int, by_image: bool) -> float:

@@ -2,7 +2,13 @@
 
 from typing import Any
 
-METRICS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "mae": "MAE (years)", "r2": "R²"}
+METRICS = {
+    "auc": "AUC",
+    "balanced_accuracy": "balanced accuracy",
+    "mae": "MAE (years)",
+    "r2": "R²",
+    "bits": "codelength (bits per patient)",
+}
 
 
 def number(value: float | None) -> str:

@@ -26,17 +26,12 @@ PROTOCOL = "visionclip-privacy/2"
 QUESTIONS = {key: WORDS["en"][key] for key in ("anyone", "members", "copies")}
 NOT_TESTED = (
     (
-        "stronger probes (neural network, nearest neighbours)",
-        "linear probes give a lower bound of what is revealed",
-    ),
-    (
         "an encoder of the same kind trained on real photographs",
         "the upper anchor; audit it with the same --attackers",
     ),
-    ("disease labels alone", "a disease may give the age away; the controls here do not hold it constant"),
     (
-        "camera, resolution and file metadata",
-        "the encoder sees none of them, an attacker with the files does",
+        "attributes with diagnoses held constant",
+        "a disease may give the age away; what diagnoses alone give away stands beside the encoder",
     ),
 )
 

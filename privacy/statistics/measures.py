@@ -1,4 +1,4 @@
-"""What only an audit measures: MAE and R² of weighted rows, and many AUCs at once."""
+"""What only an audit measures: means, MAE and R² of weighted rows, and many AUCs at once."""
 
 import numpy as np
 from scipy.stats import rankdata
@@ -14,9 +14,14 @@ def aucs(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
     return np.divide(won, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
 
 
+def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean of (n,) values, for each row of (B, n) weights."""
+    return weights @ values / weights.sum(axis=1)
+
+
 def mae(guess: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean absolute error, in years for age, for each row of (B, n) weights."""
-    return weights @ np.abs(guess - truth) / weights.sum(axis=1)
+    return mean(np.abs(guess - truth), weights)
 
 
 def r2(guess: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
