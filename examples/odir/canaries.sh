@@ -22,7 +22,7 @@ score() { # folder, flags
   local folder=$1
   shift
   [ -e "$folder/canary.json" ] || step python -m privacy canary score --key "$run/key.json" --members "$run/marked" \
-    --set canary_draws=1 --out "$folder" "$@" || [ $? -eq 3 ] # 3: coins were given away
+    --set canary_draws=1 --set canary_steps=[100,300,500,700] --out "$folder" "$@" || [ $? -eq 3 ] # 3: coins were given away
 }
 
 for patients in ${PATIENTS:-60 240 960 1916}; do
@@ -35,7 +35,7 @@ for patients in ${PATIENTS:-60 240 960 1916}; do
   for at in ${AT:-8000 24000 64000}; do
     [ "$at" -le "$images" ] || continue
     [ -e "$run/at-$at" ] || step python -m synth average "$run/generator" --at "$at" --out "$run/at-$at"
-    score "$run/score-$at" --generator "$run/at-$at"
+    [[ " ${CHAIN:-$images} " == *" $at "* ]] || score "$run/score-$at" --generator "$run/at-$at"
   done
   for at in ${CHAIN:-$images}; do # and on, through the set to an encoder of nothing else
     step python -m synth generate --model "$run/at-$at" --n 3000 --steps 10 --marks --seed "$seed" --workers 1 --out "$run/synthetic-$at"
