@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from privacy.commands import canary, trust
+from privacy.commands import canary, suggestions, trust
 from synth.base.command import Json, command, show
 from synth.base.errors import UserError
 
@@ -19,6 +19,7 @@ app = command(
 app.add_typer(canary.app, name="canary")
 app.command()(trust.power)
 app.command()(trust.selftest)
+app.command()(suggestions.suggest)
 
 
 @app.command()
@@ -103,21 +104,3 @@ def audit(
     made = run(inputs, names, settings, shlex.join(["privacy", *sys.argv[1:]]))
     show(made, json, f"{report.summary(made)}\nreport: {out / 'report.html'}")
     raise typer.Exit(made["exit_status"])
-
-
-@app.command()
-def suggest(
-    report: Annotated[Path, typer.Option(help="report.json of 'privacy audit', or its folder")],
-    json: Json = False,
-) -> None:
-    """Say what to change in a release whose audit found something, and what it costs.
-
-    \b
-    Examples:
-      privacy suggest --report audit
-      privacy suggest --report audit/report.json --json
-    """
-    from privacy import suggest as suggestions
-
-    found = suggestions.suggest(report)
-    show(found, json, suggestions.told(found))

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from privacy import gates, verdict
+from privacy import atrisk, gates, verdict
 from privacy.config import AuditConfig
 from privacy.gates import EQUALS, Checked
 from privacy.inputs import Inputs, People
@@ -21,6 +21,7 @@ from privacy.signals.questions import ASIDE, HEADLINE, ask, units
 from privacy.statistics.inference import Tested, at_false_alarms, separation
 from privacy.targets.generator import Generator
 from privacy.trust import detection
+from synth.base.errors import UserError
 from synth.base.stats import Estimate
 
 NEEDS = ("members", "nonmembers")
@@ -49,6 +50,25 @@ def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
         missing = f"needs {inputs.missing(['generator'])}"
         found = [each._replace(missing=missing) for each in (GENERATOR, MOST)]
     return [*found, _released(inputs, pixels, checked, config), _encoder(inputs, pixels, checked, config)]
+
+
+def by_generator(inputs: Inputs, generator: Generator, config: AuditConfig) -> Tested:
+    """The headline of a generator alone, for snapshots of one training.
+
+    Raises:
+        UserError: an arm is too small, or a gate says that the arms are no equals.
+    """
+    smallest = min(gates.both(inputs), key=lambda people: people.cohort.patients)
+    if smallest.cohort.patients < FEWEST:
+        raise UserError(
+            f"{smallest.folder}: {smallest.cohort.patients} patients; an arm needs {FEWEST} at least"
+        )
+    for gate in gates.arms(inputs, config).gates:
+        if gate.fired:
+            raise UserError(f"{gate.name}: {gate.why}")
+    arms, features = _some(inputs, gates.pixel_features(inputs), config.membership_patients, config)
+    headline = ask(inputs, generator, HEADLINE, arms, config).headline()
+    return Scores(*headline, *features).judged(config.seed)
 
 
 def judge(
@@ -118,7 +138,8 @@ def _generator(
         for name, (found, of) in singles.items()
     ]
     also.append(("not freed of difficulty", separation(*asked.headline()).estimate))
-    result = _finished(GENERATOR, headline, checked, config, (control,))._replace(also=tuple(also))
+    subjects = arms[0].subjects
+    result = _finished(GENERATOR, headline, subjects, checked, config, (control,))._replace(also=tuple(also))
     return [result, judge_most(headline, config, checked)]
 
 
@@ -135,11 +156,12 @@ def _some(
 def _finished(
     question: Result,
     scores: Scores,
+    subjects: np.ndarray,
     checked: Checked,
     config: AuditConfig,
     controls: Sequence[tuple[str, Estimate]] = (),
 ) -> Result:
-    """Judged, with halves of both arms as a gate, controls, and what could have been found."""
+    """Judged, with halves of both arms as a gate, controls, and what could have been found; `subjects` are the members."""
     found = []
     for of_members, arm in ((False, scores.strangers), (True, scores.members)):
         found.append(gates.equals(partial(_halved, scores, of_members, config.seed), len(arm), config.seed))
@@ -147,8 +169,9 @@ def _finished(
         (*checked.gates, *(gate for gate, _ in found)), (*checked.compared, (EQUALS, found[0][1]), *controls)
     )
     result = judge(question, scores, config, whole)
-    result = result._replace(details={"roc": roc(scores, config.seed)})
-    _, strangers = calibrated(scores, config.seed)
+    members, strangers = calibrated(scores, config.seed)
+    named = tuple(subjects[atrisk.beyond(members, strangers)])
+    result = result._replace(details={"roc": roc(scores, config.seed)}, named=named)
     trial = detection.scores(strangers, len(scores.members), separation, question.scale)
     return detection.state(result, trial, config.detection_rounds, config.seed)
 
@@ -162,7 +185,8 @@ def _released(inputs: Inputs, pixels: Sequence[np.ndarray], checked: Checked, co
         return RELEASED._replace(missing=f"needs {inputs.missing(['synthetic'])}")
     near = nearness.nearness(inputs, inputs.synthetic, config)
     features = [np.column_stack([arm, each.typical]) for arm, each in zip(pixels, near, strict=True)]
-    return _finished(RELEASED, Scores(near[0].score, near[1].score, *features), checked, config)
+    scores, subjects = Scores(near[0].score, near[1].score, *features), gates.both(inputs)[0].subjects
+    return _finished(RELEASED, scores, subjects, checked, config)
 
 
 def _encoder(inputs: Inputs, pixels: Sequence[np.ndarray], checked: Checked, config: AuditConfig) -> Result:
@@ -178,4 +202,4 @@ def _encoder(inputs: Inputs, pixels: Sequence[np.ndarray], checked: Checked, con
         features = [np.column_stack([arm, each.typical]) for arm, each in zip(pixels, found, strict=True)]
         scores.append(Scores(found[0].score, found[1].score, *features))
     control = (UNTRAINED, scores[1].judged(config.seed).estimate)
-    return _finished(ENCODER, scores[0], whole, config, (control,))
+    return _finished(ENCODER, scores[0], gates.both(inputs)[0].subjects, whole, config, (control,))

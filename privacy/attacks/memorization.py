@@ -42,6 +42,8 @@ def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
         why = f"{arms.patients} patients an arm have no twin in the other; at least {FEWEST} are needed"
         return [question._replace(missing=why, needed=2 * FEWEST) for question in QUESTIONS]
     near = neighbours.near(inputs, arms, strangers, config)
+    *nearness, copies = judge(near, arms, config)
+    copies = copies._replace(named=_copied_members(inputs, near[SPACES[0]], arms))
     if config.copies_shown and (pairs := neighbours.pairs(inputs, arms, near[SPACES[0]], config)):
         sheet.write(inputs.kept.parent, pairs)
     return [
@@ -50,7 +52,7 @@ def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
             gates=found.gates if found.certain else (*found.gates, *checked.gates),
             compared=(*found.compared, *checked.compared),
         )
-        for found in judge(near, arms, config)
+        for found in (*nearness, copies)
     ]
 
 
@@ -74,6 +76,13 @@ def judge(near: dict[str, Near], arms: Arms, config: AuditConfig) -> list[Result
         per_patient(near[PLAIN].copies(), near[PLAIN].index, arms),
     )
     return [*(judge_nearness(name, *counts[name], config, plain) for name in SPACES), copies]
+
+
+def _copied_members(inputs: Inputs, near: Near, arms: Arms) -> tuple[str, ...]:
+    """Who they are of whom a released picture is taken for a copy."""
+    members, _ = gates.both(inputs)
+    copied, _ = per_patient(near.copies(), near.index, arms)
+    return tuple(members.subjects[np.unique(members.patient[arms.members])][copied > 0])
 
 
 def judge_nearness(

@@ -1,0 +1,37 @@
+"""A generator at moments of its training, from the averages that `synth train` keeps along the way."""
+
+from pathlib import Path
+
+from privacy.targets.generator import Generator
+from synth.base.errors import UserError
+from synth.base.runs import read_json
+
+
+def places(run: Path) -> list[int]:
+    """Images seen at each snapshot of a run, first to last.
+
+    Raises:
+        UserError: it kept none.
+    """
+    found = sorted({int(path.stem.partition("-")[0]) for path in run.glob("averages/[0-9]*.safetensors")})
+    if not found:
+        raise UserError(
+            f"{run}: no snapshots of averages; --run takes a folder of 'synth train', which keeps one every "
+            "'snapshot_every' images"
+        )
+    return found
+
+
+def at(run: Path, images: int, kept: Path) -> Generator:
+    """The generator of a run when it had seen so many images, with the average that the run samples from.
+
+    It is written into `kept`, unless it is there already.
+    """
+    from synth import pipeline
+    from synth.training.averages import average
+
+    folder = kept / f"generator-{images:012d}"
+    if not (folder / "visionclip.json").exists():
+        said = read_json(pipeline.locate(run) / "visionclip.json")
+        average(run, said["average"], images, folder)
+    return Generator(folder)
