@@ -39,10 +39,12 @@ class Browser:
         self._buffer, self._number, self._session = b"", 0, None
         self.requests: list[str] = []
         """Every address that the page has asked for."""
+        self.complaints: list[str] = []
+        """Errors and warnings of the console, and exceptions that nobody caught."""
         targets = self.send("Target.getTargets")["targetInfos"]
         [page] = [target["targetId"] for target in targets if target["type"] == "page"]
         self._session = self.send("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
-        for domain in ("Network", "Page", "Runtime", "DOM"):
+        for domain in ("Network", "Page", "Runtime", "DOM", "Log"):
             self.send(f"{domain}.enable")
 
     def __enter__(self) -> "Browser":
@@ -65,9 +67,19 @@ class Browser:
             answer = self._receive()
             if answer.get("method") == "Network.requestWillBeSent":
                 self.requests.append(answer["params"]["request"]["url"])
+            self._complained(answer)
             if answer.get("id") == self._number:
                 assert "error" not in answer, answer
                 return answer["result"]
+
+    def _complained(self, event: dict[str, Any]) -> None:
+        said = event.get("params", {})
+        if event.get("method") == "Runtime.exceptionThrown":
+            self.complaints.append(said["exceptionDetails"]["text"])
+        elif event.get("method") == "Runtime.consoleAPICalled" and said["type"] in ("error", "warning"):
+            self.complaints.append(str(said["args"]))
+        elif event.get("method") == "Log.entryAdded" and said["entry"]["level"] in ("error", "warning"):
+            self.complaints.append(said["entry"]["text"])
 
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:

@@ -6,9 +6,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from privacy.report.charts import METRICS, chart, curve, forest, number
 from privacy.report.words import WORDS, naming, reading, regulations
+from privacy.verdict import NOT_TESTABLE, WORST
 
 LANGUAGES = {"en": "report.html", "zh": "report.zh.html"}
 """Language -> the file of its page."""
+SHOWN_FIRST = 6
+"""Answers of one panel that the summary has room for."""
 
 
 def html(report: dict[str, Any], language: str = "en") -> str:
@@ -56,10 +59,19 @@ def _shown(report: dict[str, Any], language: str) -> dict[str, Any]:
     }
 
 
+def worst_first(results: list[dict[str, Any]], panel: str) -> list[dict[str, Any]]:
+    """The results of a panel that could be tested, in the order in which one needs to know them."""
+    answered = [
+        each for each in results if each["panel"] == panel and each["verdict"]["word"] != NOT_TESTABLE
+    ]
+    return sorted(answered, key=lambda each: WORST.index(each["verdict"]["word"]))
+
+
 def _environment() -> Environment:
     made = Environment(
         loader=PackageLoader("privacy", "templates"), autoescape=True, undefined=StrictUndefined
     )
     made.filters["number"] = number
     made.globals.update(metrics=METRICS, chart=chart, curve=curve, forest=forest, languages=LANGUAGES)
+    made.globals.update(worst_first=worst_first, shown_first=SHOWN_FIRST)
     return made

@@ -1,0 +1,170 @@
+"""The report as a page in a browser: it asks for nothing, runs nothing, fits a screen and prints to two pages."""
+
+import base64
+import re
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from chromium import PROGRAM, Browser
+
+from privacy import anyone, attributes, audit, gates, report, verdict
+from privacy.attacks import captions, disclosure
+from privacy.attacks.population import Features
+from privacy.config import AuditConfig
+from privacy.gates import Checked
+from privacy.inputs import Inputs, People
+from privacy.report import page
+from privacy.results import Gate, Result
+from privacy.signals.guesses import Arms, Guesses
+from privacy.statistics.inference import Tested
+from synth.base.stats import Estimate
+from synth.fundus import images, records
+
+EVIL = (
+    "<script>document.title='taken'</script><img src=http://example.invalid/x onerror=document.title='taken'>"
+)
+CONFIG = AuditConfig(permutations=60, bootstrap=100, detection_rounds=50)
+PATIENTS = 60
+PAPER = {"A4": (8.27, 11.69), "Letter": (8.5, 11)}
+"""Inches."""
+
+
+def people(folder: Path) -> People:
+    """A few records of a folder, a patient, a race and captions whose names are scripts."""
+    rows = [
+        records.row(
+            id=f"{i:03d}{EVIL}",
+            subject_id=f"p{i:03d}{EVIL}",
+            image={"bytes": images.encode(np.full((8, 8, 3), i, np.uint8)), "path": None},
+            race=EVIL if i % 2 else "asian",
+            sex="FM"[i // 2 % 2],
+            age=30.0 + i % 7,
+            caption_en=f"{EVIL} of patient no 12345678",
+            caption_zh=f"{EVIL} 65岁男性",
+        )
+        for i in range(PATIENTS)
+    ]
+    records.write_records(folder, rows, {"kind": "test"}, (1, 0, 0))
+    return People(folder, kept=folder / ".cache")
+
+
+def asked(question: Result, place: int) -> Result:
+    """A question with an answer: each word has its turn, and every reason is a long one."""
+    low, high = (
+        (0.55, 0.75) if place % 4 == 0 else (-0.02, 0.09) if question.scale.chance == 0 else (0.44, 0.58)
+    )
+    tested = Tested(Estimate((low + high) / 2, low, high, 400), 1e-6 if place % 4 == 0 else 0.2)
+    gate = Gate("blind", place % 4 == 2, f"{gates.RECORDS}, the arms differ (AUC 0.612, 0.551 to 0.673); "
+                "draw both from the same source at random")  # fmt: skip
+    if place % 4 == 3:
+        return question._replace(missing=f"needs {Inputs.WHAT['independent']}; {Inputs.WHAT['attackers']}")
+    control = ("strangers against strangers", tested.estimate)
+    return question._replace(
+        tested=tested, gates=(gate,), compared=(control,), notes=("with these patients, a leak is found",)
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> dict[str, Any]:
+    """A report in which everything was asked, and all that comes from data is hostile."""
+    # No name of a folder holds a slash, but a path does.
+    folder = tmp_path_factory.mktemp("report") / "<script>document.title='taken'<" / "script>"
+    arms, rng = people(folder), np.random.default_rng(0)
+    sexes = rng.normal(size=(PATIENTS, 4)) + [[3.0 * (i // 2 % 2), 0, 0, 0] for i in range(PATIENTS)]
+    features = Features(sexes, [rng.normal(size=(PATIENTS, 4))], rng.normal(size=(PATIENTS, 4)))
+    tasks = {name: attributes.task(arms.cohort, name) for name in ("age", "sex", "race")}
+    judged = anyone.judge(tasks, features, CONFIG)
+    stratum = np.array([EVIL if i % 2 else "asian" for i in range(PATIENTS)], object)
+    guessed = [Guesses(rng.random(PATIENTS) < share, stratum, np.zeros(PATIENTS)) for share in (0.9, 0.5)]
+    inputs = Inputs(
+        folder / ".cache",
+        encoder=SimpleNamespace(facts={"path": EVIL, "sha256": EVIL, "kind": "test"}),  # type: ignore[arg-type]
+        synthetic=arms,
+        members=arms,
+        nonmembers=arms,
+    )
+    results = [disclosure.judge("race", {disclosure.ENCODER: Arms(*guessed)}, Checked((), ()))]
+    results += [captions.attack(Inputs(folder / ".cache", synthetic=arms), CONFIG)[0]]
+    questions = [
+        each for name in audit.ATTACKS for each in import_module(f"privacy.attacks.{name}").QUESTIONS
+    ]
+    done = {(each.threat, each.attack) for each in results}
+    left = [each for each in questions if (each.threat, each.attack) not in done]
+    results += [asked(question, place) for place, question in enumerate(left)]
+    return report.build(inputs, None, judged, audit.judge(results), CONFIG, f"privacy audit --members {EVIL}")
+
+
+@pytest.fixture(scope="module")
+def browser(made, tmp_path_factory):
+    if not PROGRAM:
+        pytest.skip("no Chromium on this machine")
+    folder = tmp_path_factory.mktemp("pages")
+    report.write(folder, made)
+    with Browser(folder / "profile") as opened:
+        opened.send(
+            "Emulation.setDeviceMetricsOverride", width=1280, height=800, deviceScaleFactor=1, mobile=False
+        )
+        yield opened, folder
+
+
+def show(opened: Browser, path: Path) -> None:
+    opened.requests.clear()
+    opened.complaints.clear()
+    opened.open(path.as_uri())
+    opened.wait(f"document.readyState == 'complete' && location.href.endsWith('/{path.name}')")
+
+
+@pytest.mark.parametrize("name", [*page.LANGUAGES.values(), "label.svg"])
+def test_the_report_opens_without_a_request_or_a_complaint(browser, name):
+    opened, folder = browser
+    show(opened, folder / name)
+    assert opened.requests == [(folder / name).as_uri()]
+    assert opened.complaints == []
+
+
+@pytest.mark.parametrize("name", page.LANGUAGES.values())
+def test_what_data_say_is_text(browser, name):
+    """Names of folders and patients' race; captions are in no report, but one that states who somebody is fails it."""
+    opened, folder = browser
+    show(opened, folder / name)
+    assert opened.run("document.title.startsWith('taken')") is False
+    assert (
+        opened.run("document.querySelectorAll('script, img, iframe, object, link, base, form').length") == 0
+    )
+    text = opened.run("document.body.textContent")
+    assert text.count(EVIL) >= 4  # encoder, race as a class and as a group, command
+    assert "<script>document.title='taken'</script>" in text.replace(EVIL, "")  # the folder
+    assert "12345678" not in text
+    attributes = "[...document.querySelectorAll('*')].flatMap(e => [...e.attributes]).map(a => a.name)"
+    assert not [each for each in opened.run(attributes) if each.startswith("on")]
+
+
+@pytest.mark.parametrize("name", page.LANGUAGES.values())
+def test_the_summary_fits_a_screen(browser, name):
+    opened, folder = browser
+    show(opened, folder / name)
+    assert 300 < opened.run("document.querySelector('main').getBoundingClientRect().bottom") <= 800
+    assert opened.run("document.documentElement.scrollWidth") <= 1280
+
+
+@pytest.mark.parametrize("paper", PAPER)
+@pytest.mark.parametrize("name", page.LANGUAGES.values())
+def test_it_prints_to_two_pages(browser, name, paper):
+    opened, folder = browser
+    show(opened, folder / name)
+    width, height = PAPER[paper]
+    printed = opened.send("Page.printToPDF", paperWidth=width, paperHeight=height)["data"]
+    assert len(re.findall(rb"/Type\s*/Page\b", base64.b64decode(printed))) == 2
+
+
+def test_the_worst_answers_are_on_the_first_page(made):
+    """However many attacks there are, what failed is not among those left out for want of room."""
+    first = report.html(made).partition("</main>")[0]
+    failed = [each for each in made["results"] if each["verdict"]["word"] == verdict.FAIL]
+    assert len(failed) >= 4
+    for each in failed:
+        assert f"{each['threat']} {each['attack']}" in first
