@@ -3,30 +3,41 @@
     python benchmarks/calibrate.py --out docs/results/calibration.md      # some ten minutes of one core
     python benchmarks/calibrate.py --quick                                # to the terminal, a tenth of the rounds
 
+Repeated after a kill it goes on: what is finished waits in a hidden file beside the page until the page is written.
 Nothing here needs a photograph or a model: what is judged is drawn.
 """
 
 import argparse
+import json
+import os
+import platform
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import scipy
 
 from privacy.results import AUC, DIFFERENCE
 from privacy.statistics import inference
 from privacy.trust import calibration, detection, power
 from privacy.trust.calibration import Rejections
-from synth.base.runs import write_text
+from privacy.trust.judgements import JUDGEMENTS
+from privacy.trust.settings import SETTINGS
+from synth.base.runs import progress, write_text
 
 PATIENTS = (100, 500, 1000)
 HEAD = """# What the audit finds, and how often it is wrong
 
-`make calibrate` writes this page; nothing on it needs a photograph or a model. Seed 0.
+`make calibrate` writes this page; nothing on it needs a photograph or a model. Seed 0; run on {date}, {machine}, {versions}.
 
 ## False alarms
 
 Each judgement of the audit, on patients of whom members and strangers are alike. Share of audits with p below 5 %, and after the stroke of
 those that a report would have called FAIL, for which the interval must clear its bar as well. Chance alone lets a true 5 % come to
-{most:.1%} in {rounds} rounds (three standard errors); what is above is in bold.
+{most:.1%} in {rounds} rounds (three standard errors); what is above is in bold. A dash: nothing to ask.
 
 """
 BETWEEN = """
@@ -50,39 +61,88 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the rounds")
     given = parser.parse_args()
     rounds = calibration.ROUNDS // 10 if given.quick else calibration.ROUNDS
-    page = written(list(calibration.run(rounds=rounds)), limits(rounds))
+    kept = Kept(given.out and given.out.with_name(f".{given.out.stem}.jsonl"))
+    cells = [(name, setting) for name in JUDGEMENTS for setting in SETTINGS]
+    rows = []
+    with progress("calibrating", len(cells) + len(PATIENTS), unit="cells") as bar:
+        for name, setting in cells:
+            made = partial(calibration.rejections, name, setting, rounds)
+            rows.append(Rejections(*kept.once([name, setting.name, rounds], made)))
+            bar.update()
+        found = []
+        for patients in PATIENTS:
+            found.append(kept.once(["leaks", patients, rounds], partial(limits, patients, rounds)))
+            bar.update()
+    page = written(rows, found, rounds)
     if given.out:
         write_text(given.out, page)
+        kept.delete()
     else:
         print(page)
 
 
-def written(rows: list[Rejections], found: list[str]) -> str:
-    """The page: judgements down, settings across."""
-    settings = [setting.name for setting in calibration.SETTINGS]
+class Kept:
+    """What is finished, one line each; of no page, nothing is kept."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._found: dict[str, Any] = {}
+        if path and path.exists():
+            whole = path.read_text(encoding="utf-8").rpartition("\n")[
+                0
+            ]  # a kill may have cut the last line short
+            path.write_text(whole + "\n" if whole else "", encoding="utf-8")
+            self._found = {json.dumps(key): value for key, value in map(json.loads, whole.splitlines())}
+
+    def once(self, key: list[Any], make: Callable[[], Any]) -> Any:
+        """What `make` gives, made once however often the command is repeated."""
+        name = json.dumps(key)
+        if name not in self._found:
+            self._found[name] = make()
+            if self._path:
+                with open(self._path, "a", encoding="utf-8") as file:
+                    print(json.dumps([key, self._found[name]]), file=file)
+        return self._found[name]
+
+    def delete(self) -> None:
+        """Begin anew the next time."""
+        if self._path:
+            self._path.unlink(missing_ok=True)
+
+
+def written(rows: list[Rejections], found: list[list[float | None]], rounds: int) -> str:
+    """The page: judgements down, settings across; then a row of leaks for each of `PATIENTS`."""
     cells = {(row.judgement, row.setting): row for row in rows}
-    names = list(dict.fromkeys(row.judgement for row in rows))
-    lines = [f"| | {' | '.join(settings)} |", f"|---|{'---:|' * len(settings)}"]
-    lines += [f"| {name} | {' | '.join(_cell(cells[name, each]) for each in settings)} |" for name in names]
-    head = HEAD.format(most=rows[0].most, rounds=rows[0].rounds)
-    return head + "\n".join(lines) + "\n" + BETWEEN + "\n".join(found) + "\n"
+    lines = [f"| | {' | '.join(each.name for each in SETTINGS)} |", f"|---|{'---:|' * len(SETTINGS)}"]
+    for name in JUDGEMENTS:
+        lines.append(f"| {name} | {' | '.join(_cell(cells[name, each.name]) for each in SETTINGS)} |")
+    leaks = [
+        f"| {patients:,} | {' | '.join(map(_number, row))} |"
+        for patients, row in zip(PATIENTS, found, strict=True)
+    ]
+    head = HEAD.format(
+        most=calibration.most(rounds),
+        rounds=rounds,
+        date=datetime.now(UTC).date(),
+        machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        versions=f"Python {platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}",
+    )
+    return head + "\n".join(lines) + "\n" + BETWEEN + "\n".join(leaks) + "\n"
 
 
-def limits(rounds: int) -> list[str]:
-    """Of each number of patients, the leaks that are found."""
-    rng, lines = np.random.default_rng(0), []
-    for patients in PATIENTS:
-        scores, success = rng.normal(size=patients), rng.permutation(np.arange(patients) % 2)
-        trials = (
-            (detection.scores(scores, patients, inference.separation, AUC), power.for_auc, 0.501, 0.99),
-            (detection.rates(success, patients, _rates, DIFFERENCE), power.for_difference, 0.001, 0.5),
-        )
-        cells = [f"{patients:,}"]
-        for trial, needed, chance, most in trials:
-            planned = power.least(needed, patients, chance, most)
-            cells += [_number(detection.limit(trial, rounds, 0).least), _number(planned)]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+def limits(patients: int, rounds: int) -> list[float | None]:
+    """Of so many patients in each arm, the leaks that are found: AUC, planted and planned, and difference of rates."""
+    rng = np.random.default_rng([0, patients])
+    scores, success = rng.normal(size=patients), rng.permutation(np.arange(patients) % 2)
+    trials = (
+        (detection.scores(scores, patients, inference.separation, AUC), power.for_auc, 0.501, 0.99),
+        (detection.rates(success, patients, _rates, DIFFERENCE), power.for_difference, 0.001, 0.5),
+    )
+    found: list[float | None] = []
+    for trial, needed, chance, most in trials:
+        planned = power.least(needed, patients, chance, most)
+        found += [detection.limit(trial, rounds, 0).least, planned]
+    return found
 
 
 def _rates(members: np.ndarray, strangers: np.ndarray) -> inference.Tested:
@@ -90,6 +150,8 @@ def _rates(members: np.ndarray, strangers: np.ndarray) -> inference.Tested:
 
 
 def _cell(row: Rejections) -> str:
+    if not row.rounds:
+        return "–"
     said = f"{row.significant:.1%} / {row.failed:.1%}"
     return f"**{said}**" if row.significant > row.most else said
 

@@ -1,37 +1,53 @@
 """The audit proves itself: no false alarms, leaks of the stated size found as often as stated, enough patients planned."""
 
 import json
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats as distributions
 from typer.testing import CliRunner
 
-from privacy import verdict
+from privacy import audit, verdict
+from privacy.attacks.memorization import NEARER
 from privacy.cli import app
 from privacy.results import AUC, DIFFERENCE, Result
 from privacy.signals import guesses
 from privacy.signals.guesses import Arms
 from privacy.statistics import inference
 from privacy.trust import calibration, detection, power, selftest
-from privacy.trust.calibration import JUDGEMENTS, SETTINGS
+from privacy.trust.calibration import Rejections
+from privacy.trust.judgements import JUDGEMENTS
+from privacy.trust.settings import SETTINGS
 from synth.base.errors import UserError
+from synth.base.stats import Estimate
 
-SLOW = {"T4 nearest patients"}
+# A package of the same name as that folder may be installed.
+spec = spec_from_file_location("calibrate", Path(__file__).parents[1] / "benchmarks/calibrate.py")
+assert spec and spec.loader
+calibrate = module_from_spec(spec)
+spec.loader.exec_module(calibrate)
+
+SLOW = {
+    "T1 attributes of anyone, permuted labels",
+    "T4 nearest patients",
+    "T5 completed halves",
+    "T7 words beyond labels",
+    "T8 photographs of one patient",
+}
 ROUNDS = 100
 
 
-@pytest.mark.parametrize("name", sorted(JUDGEMENTS.keys() - SLOW))
+@pytest.mark.parametrize("name", sorted(JUDGEMENTS.keys()))
 def test_without_a_leak_a_judgement_rejects_no_more_than_chance_lets_it(name):
     """Over ICC 0 and .9, one to six photographs, one in twenty, ties, constants and long tails."""
-    found = [calibration.rejections(name, setting, ROUNDS) for setting in SETTINGS]
+    rounds = ROUNDS // 4 if name in SLOW else ROUNDS
+    found = [calibration.rejections(name, setting, rounds) for setting in SETTINGS]
     assert [each for each in found if each.significant > each.most or each.failed > each.most] == []
-
-
-def test_patients_who_attract_many_pictures_raise_no_alarm():
-    found = calibration.rejections("T4 nearest patients", SETTINGS[2], 40)
-    assert found.significant <= found.most
+    assert sum(each.rounds > 0 for each in found) >= 6
 
 
 def test_a_setting_is_what_it_says():
@@ -48,8 +64,23 @@ def rates(members: np.ndarray, strangers: np.ndarray) -> inference.Tested:
     return inference.rate_difference(members > 0.5, strangers > 0.5)
 
 
+def counted(members: np.ndarray, strangers: np.ndarray) -> inference.Tested:
+    """Of the share that members have of all pictures."""
+    one, other = inference.mean_difference(members, strangers), members.mean() + strangers.mean()
+    value, low, high, patients = one.estimate
+    ends = (0.5 + each / 2 / max(other, 1e-12) for each in (value, low, high))
+    return inference.Tested(Estimate(*ends, patients), one.p)
+
+
+def alarms(members: np.ndarray, strangers: np.ndarray) -> inference.Tested:
+    found = inference.at_false_alarms(members, strangers, 0.05, np.random.default_rng(0))
+    assert found
+    return found[0]
+
+
 def trials() -> dict[str, detection.Trial]:
     rng = np.random.default_rng(3)
+    everybody = rng.poisson(2, 300)
     success = rng.random(150) < 0.7
     who = Arms(*(guesses.Guesses(success, np.repeat(["F", "M"], 75), np.zeros(150)) for _ in range(2)))
     return {
@@ -57,10 +88,12 @@ def trials() -> dict[str, detection.Trial]:
         "tied scores": detection.scores(rng.integers(0, 4, 150), 150, inference.separation, AUC),
         "rates": detection.rates(success, 150, rates, DIFFERENCE),
         "attributes": who.trial(),
+        "counts": detection.counts(everybody, 150, counted, NEARER),
+        "standing out": detection.standing_out(rng.normal(size=150), 150, alarms, DIFFERENCE),
     }
 
 
-@pytest.mark.parametrize("name", ["scores", "rates", "attributes"])
+@pytest.mark.parametrize("name", ["scores", "rates", "attributes", "counts", "standing out"])
 def test_a_leak_is_found_as_often_as_the_limit_says(name):
     """Judged on draws that had no part in finding the limit."""
     trial, rounds = trials()[name], 80
@@ -71,7 +104,7 @@ def test_a_leak_is_found_as_often_as_the_limit_says(name):
     assert found == pytest.approx(detection.POWER, abs=3 * 2**0.5 * error)
 
 
-@pytest.mark.parametrize("name", ["scores", "tied scores", "rates", "attributes"])
+@pytest.mark.parametrize("name", ["scores", "tied scores", "rates", "attributes", "counts", "standing out"])
 def test_a_larger_leak_is_found_no_less_often(name):
     trial = trials()[name]
     sizes = np.linspace(trial.scale.chance, min(trial.scale.chance + 0.25, trial.most), 5)
@@ -100,6 +133,31 @@ def test_too_few_patients_are_said_to_find_nothing():
     result = detection.state(Result("T2", "sex", "members", DIFFERENCE), trial, 50, seed=0)
     assert result.details["detection"]["least"] is None
     assert result.notes[-1].startswith("no leak up to difference of rates 0.125 is found")
+    assert result.notes[-1].endswith("p adjusted for 24 questions at most")
+
+
+def test_what_is_found_is_said_for_no_fewer_questions_than_an_audit_asks():
+    """Words are asked of age, sex and race; a release may hold all three."""
+    asked = [import_module(f"privacy.attacks.{name}").QUESTIONS for name in audit.ATTACKS]
+    assert sum(map(len, asked)) + 2 <= detection.ASKED
+
+
+@pytest.mark.parametrize("statistic", ["AUC", "difference of means"])
+def test_a_limit_by_width_is_near_that_of_planted_leaks(statistic):
+    rng = np.random.default_rng(0)
+    members, strangers = rng.normal(size=(2, 300))
+    if statistic == "AUC":
+        scale, judge = AUC, inference.separation
+        planted = detection.limit(detection.scores(strangers, 300, judge, scale), 60, 0, attacks=10).least
+    else:
+        scale, judge = DIFFERENCE, inference.mean_difference
+        pool = (strangers > 0).astype(float)
+        members = (members > 0).astype(float)
+        planted = detection.limit(detection.rates(pool, 300, judge, scale), 60, 0, attacks=10).least
+        strangers = pool
+    result = Result("T9", "", "anyone", scale, judge(members, strangers))
+    found = detection.state_by_width(result, attacks=10).details["detection"]["least"]
+    assert planted and found - scale.chance == pytest.approx(planted - scale.chance, rel=0.2)
 
 
 def test_more_attacks_ask_for_a_larger_leak():
@@ -170,6 +228,31 @@ def test_the_command_plans():
     assert result.exit_code == 0
     assert json.loads(result.stdout)["auc"] == pytest.approx(0.569, abs=1e-3)
     assert verdict.ALPHA == 0.05
+
+
+def test_a_killed_calibration_goes_on(tmp_path):
+    """What was finished is not made again; a line that the kill cut short is."""
+    path = tmp_path / ".page.jsonl"
+    first = calibrate.Kept(path)
+    assert first.once(["a", 300], lambda: [0.05, 0.01]) == [0.05, 0.01]
+    first.once(["b", 300], lambda: [0.06, 0.02])
+    path.write_text(path.read_text()[:-4])
+    again = calibrate.Kept(path)
+    assert again.once(["a", 300], list) == [0.05, 0.01]
+    assert again.once(["a", 30], lambda: [1.0]) == [1.0]
+    assert again.once(["b", 300], lambda: [0.07]) == [0.07]
+    assert calibrate.Kept(path).once(["b", 300], list) == [0.07]
+    again.delete()
+    assert not path.exists()
+
+
+def test_the_page_shows_what_is_above_chance_and_what_was_not_asked():
+    rows = [Rejections(name, each.name, 0.04, 0.01, 300) for name in JUDGEMENTS for each in SETTINGS]
+    rows[0] = rows[0]._replace(significant=0.09)
+    rows[1] = rows[1]._replace(rounds=0)
+    page = calibrate.written(rows, [[0.6, 0.61, None, 0.2]] * 3, 300)
+    assert "| AUC of scores | **9.0% / 1.0%** | – | 4.0% / 1.0% |" in page
+    assert "| 100 | 0.600 | 0.610 | none | 0.200 |" in page
 
 
 def test_the_selftest_says_what_it_checks(tmp_path):

@@ -15,7 +15,7 @@ from privacy.inputs import Inputs, People
 from privacy.signals import identifiers, ngrams
 from synth.fundus import captions, clauses, images, records, vocabulary
 
-CONFIG = AuditConfig(permutations=99, bootstrap=200)
+CONFIG = AuditConfig(permutations=99, bootstrap=200, detection_rounds=50)
 
 
 # ---- who somebody is ----

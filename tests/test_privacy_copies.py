@@ -21,7 +21,7 @@ from privacy.targets import registered
 from synth.fundus import images, records
 
 PATIENTS, PHOTOGRAPHS, SIDE = 30, 2, 64
-CONFIG = AuditConfig(bootstrap=300, copies_permutations=999, copies_steps=60)
+CONFIG = AuditConfig(bootstrap=300, copies_permutations=999, copies_steps=60, detection_rounds=50)
 
 
 def photographs(count: int, seed: int) -> np.ndarray:

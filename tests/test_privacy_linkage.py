@@ -18,7 +18,7 @@ from privacy.targets import open_target
 from synth.fundus import images, records
 
 PATIENTS, DIMENSIONS = 60, 16
-CONFIG = AuditConfig(bootstrap=200)
+CONFIG = AuditConfig(bootstrap=200, detection_rounds=50)
 
 
 def arm(folder: Path, each: int = 2) -> People:

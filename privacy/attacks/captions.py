@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats as distributions
 
 from privacy import attributes, gates
 from privacy.attributes import Task
@@ -19,6 +18,7 @@ from privacy.results import DIFFERENCE, Result, Scale
 from privacy.signals import identifiers, ngrams
 from privacy.statistics import inference
 from privacy.statistics.inference import Tested
+from privacy.trust import detection
 from synth.base.stats import Estimate
 from synth.fundus.phrases import LANGUAGES
 from synth.fundus.records import LABELS
@@ -52,7 +52,7 @@ def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
     if lacking := inputs.missing(["synthetic", "members", "nonmembers"]):
         found.append(rare._replace(missing=f"needs {lacking}"))
     else:
-        made = _rare(inputs.synthetic, inputs.members, inputs.nonmembers)  # type: ignore[arg-type]
+        made = _rare(inputs.synthetic, inputs.members, inputs.nonmembers, config)  # type: ignore[arg-type]
         found.append(made._replace(gates=gates.arms(inputs, config).gates))
     return found
 
@@ -81,6 +81,7 @@ def judge_stated(
     if hits:
         each = ", ".join(f"{kind} in {rows:,}" for kind, rows in kinds.most_common())
         certain = f"{hits:,} of {records:,} released records state what may identify somebody: {each}"
+    least = 1 - (1 - detection.POWER) ** (1 / records)  # with this share, 80 % of such releases show one
     also: tuple[tuple[str, Estimate], ...] = ()
     if learnt_from:
         also = (("the members' own captions", inference.share(learnt_from[1], learnt_from[0])),)
@@ -88,8 +89,16 @@ def judge_stated(
         tested=Tested(inference.share(hits, records), 0.0 if hits else 1.0),
         certain=certain,
         also=also,
-        details={"records": records, "stating": hits, "by_kind": dict(kinds)},
-        notes=("found by patterns for Chinese and English; no list holds every name",),
+        details={
+            "records": records,
+            "stating": hits,
+            "by_kind": dict(kinds),
+            "detection": {"least": least, "power": detection.POWER},
+        },
+        notes=(
+            "found by patterns for Chinese and English; no list holds every name",
+            f"one is enough: identifiers in {least:.2g} of all captions or more are found with 80 % power",
+        ),
     )
 
 
@@ -114,7 +123,7 @@ def _words(people: People, config: AuditConfig) -> list[Result]:
             ngrams.scores(matrix[who], truth, config.folds, config.permutations, config.seed)
             for matrix in (words, labels)
         ]
-        found.append(judge_words(name, read[0], read[1], truth, config))
+        found.append(detection.state_by_width(judge_words(name, read[0], read[1], truth, config)))
     return found
 
 
@@ -133,14 +142,19 @@ def judge_words(
 ) -> Result:
     """Do words tell more of an attribute than labels do?  Both that and telling anything at all are needed for a p.
 
+    Resampling those who are judged leaves out that probes that learnt from other patients would say something else;
+    so the interval is wider by √(1 + k / (k - 1)) in k folds (Nadeau & Bengio 2003, doi:10.1023/A:1024068626366).
+
     Args:
         words, labels: what probes of either say of p patients whom they did not see.
         truth: (p, C) bool.
     """
     area = ngrams.areas(words.scores, truth, config.bootstrap, config.seed)
     plain = ngrams.areas(labels.scores, truth, config.bootstrap, config.seed)
-    excess = ngrams.estimate(area - plain, len(truth))
-    beaten = (1 + int((area[1:] <= plain[1:]).sum())) / len(area)
+    gains = area - plain
+    gains[1:] = gains[0] + (1 + config.folds / (config.folds - 1)) ** 0.5 * (gains[1:] - gains[0])
+    excess = ngrams.estimate(gains, len(truth))
+    beaten = (1 + int((gains[1:] <= 0).sum())) / len(gains)
     chance = ngrams.estimate(np.concatenate([[words.permuted.mean()], words.permuted]), len(truth))
     return QUESTIONS[1]._replace(
         attack=f"{name} from captions",
@@ -168,13 +182,15 @@ def _plain(value: object) -> object:
     return tuple(sorted(value)) if isinstance(value, list) else value
 
 
-def _rare(synthetic: People, members: People, nonmembers: People) -> Result:
+def _rare(synthetic: People, members: People, nonmembers: People, config: AuditConfig) -> Result:
     released = combinations(synthetic)
     own, others = combinations(members), combinations(nonmembers)
     who = _patients(own, members.patient)
     crowd = [len(who.get(each, ())) for each in released]
     once, few = sum(k == 1 for k in crowd), sum(1 < k < RARE for k in crowd)
-    judged = judge_rare(*repeated(released, own, members.patient, others, nonmembers.patient))
+    hits, alarms = repeated(released, own, members.patient, others, nonmembers.patient)
+    trial = detection.rates(alarms, len(hits), _at_all, DIFFERENCE)
+    judged = detection.state(judge_rare(hits, alarms), trial, config.detection_rounds, config.seed)
     return judged._replace(
         also=(
             *judged.also,
@@ -186,6 +202,7 @@ def _rare(synthetic: People, members: People, nonmembers: People) -> Result:
             "of_one_member": once,
             "of_a_few_members": few,
             "rare_is_fewer_than": RARE,
+            **judged.details,
         },
     )
 
@@ -215,18 +232,23 @@ def repeated(
 
 
 def judge_rare(members: np.ndarray, strangers: np.ndarray) -> Result:
-    """(m,) and (n,) bool; p is Fisher's: membership dealt anew over the patients, in closed form."""
-    table = [[int(members.sum()), int((~members).sum())], [int(strangers.sum()), int((~strangers).sum())]]
-    p = distributions.fisher_exact(table, alternative="greater")[1]
-    tested = inference.rate_difference(members, strangers)
+    """(m,) and (n,) bool."""
     return QUESTIONS[2]._replace(
-        tested=Tested(tested.estimate, float(p)),  # type: ignore[arg-type]
+        tested=inference.exact_difference(members, strangers),
         also=(
-            ("members with a rare combination that was released", inference.share(table[0][0], len(members))),
-            ("strangers with one", inference.share(table[1][0], len(strangers))),
+            ("members with a rare combination that was released", _share(members)),
+            ("strangers with one", _share(strangers)),
         ),
         notes=(f"a combination that fewer than {RARE} patients share is what a generator learns by heart",),
     )
+
+
+def _at_all(members: np.ndarray, strangers: np.ndarray) -> Tested:
+    return inference.exact_difference(members > 0.5, strangers > 0.5)
+
+
+def _share(hits: np.ndarray) -> Estimate:
+    return inference.share(int(hits.sum()), len(hits))
 
 
 def _patients(labels: Sequence[tuple], patient: np.ndarray) -> dict[tuple, set[int]]:

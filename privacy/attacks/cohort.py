@@ -14,6 +14,7 @@ from privacy.config import AuditConfig
 from privacy.inputs import Inputs, People
 from privacy.results import Result, Scale
 from privacy.statistics.inference import CONFIDENCE, Tested
+from privacy.trust import detection
 from synth.base.stats import Estimate
 from synth.fundus.records import LABELS
 
@@ -41,7 +42,7 @@ def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
     found = mix(inputs.synthetic, [inputs.members, inputs.nonmembers])
     is_member = np.arange(len(found.patients)) < inputs.members.cohort.patients
     result = judge(found, is_member, config.permutations, config.seed)
-    return [result._replace(gates=gates.arms(inputs, config).gates)]
+    return [detection.state_by_width(result._replace(gates=gates.arms(inputs, config).gates))]
 
 
 def mix(released: People, arms: Sequence[People]) -> Mix:

@@ -5,6 +5,8 @@ which an attacker looks a photograph up.  That photographs of one person are ali
 added counts here.
 """
 
+from functools import partial
+
 import numpy as np
 
 from privacy import gates
@@ -12,7 +14,8 @@ from privacy.config import AuditConfig
 from privacy.inputs import Inputs, People
 from privacy.results import AUC, Result, Scale
 from privacy.signals import pixels
-from privacy.statistics.inference import mean_difference, separation
+from privacy.statistics.inference import deals, dealt_difference, mean_difference, separation
+from privacy.trust import detection
 from synth.base.stats import Estimate
 from synth.fundus.images import Preprocessing
 
@@ -27,6 +30,8 @@ FEWEST = 20
 _LOOK = Preprocessing(size=64)
 _BESIDE = 10  # pictures that a match is compared with
 _BATCH = 256
+_DEALS, _FEW_DEALS = 1999, 199  # of membership, and for each pair of halves
+_PAIRS = 64  # photographs whose pairs are compared with everybody at a time: tens of megabytes
 
 
 def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
@@ -52,17 +57,21 @@ def verification(embeddings: np.ndarray, patient: np.ndarray) -> tuple[np.ndarra
     unit = _unit(embeddings)
     counts = np.bincount(patient)
     above, first = np.zeros(len(counts)), np.zeros(len(counts))
-    for start in range(0, len(unit), _BATCH):
-        likeness = unit[start : start + _BATCH] @ unit.T
-        for row, line in enumerate(likeness, start):
-            same = patient == patient[row]
-            others = np.sort(line[~same])
-            same[row] = False
-            if same.any() and len(others):
-                below = np.searchsorted(others, line[same], "left")
-                tied = np.searchsorted(others, line[same], "right") - below
-                above[patient[row]] += float((below + tied / 2).mean() / len(others))
-                first[patient[row]] += float(line[same].max() > others[-1])
+    for start in range(0, len(unit), _PAIRS):
+        rows = np.arange(start, min(start + _PAIRS, len(unit)))
+        likeness = np.round(unit[rows] @ unit.T, 12)  # equal pictures are alike to the last digit
+        own = patient[rows][:, None] == patient
+        others = np.where(own, np.inf, likeness)
+        own[np.arange(len(rows)), rows] = False
+        row, column = np.nonzero(own)
+        value = likeness[row, column][:, None]
+        among = others[row]
+        beaten = np.count_nonzero(among < value, axis=1) + np.count_nonzero(among <= value, axis=1)
+        whose = patient[rows]
+        strange = np.maximum(len(unit) - counts[whose], 1)
+        np.add.at(above, whose[row], beaten / 2 / (strange * (counts[whose] - 1))[row])
+        best = np.where(own, likeness, -np.inf).max(axis=1)
+        np.add.at(first, whose, best > np.where(np.isinf(others), -np.inf, others).max(axis=1))
     several = np.where(counts > 1, counts, np.nan)
     return above / several, first / several
 
@@ -87,14 +96,18 @@ def judge_verification(
         members:  (P,) `verification` of each; strangers: (Q,).
         compared: baselines, on the same scale.
     """
+    half = len(strangers) // 2
+    halved = deals(half, len(strangers) - half, _FEW_DEALS, np.random.default_rng([config.seed, 83]))
     gate, noise = gates.equals(
-        lambda one, other: mean_difference(strangers[one], strangers[other]), len(strangers), config.seed
+        lambda one, other: dealt_difference(strangers[one], strangers[other], halved),
+        len(strangers),
+        config.seed,
     )
     spread = 1.96 * strangers.std(ddof=1) / len(strangers) ** 0.5
     level = float(strangers.mean())
     anyone = Estimate(level, level - spread, min(1.0, level + spread), len(strangers))
     return QUESTIONS[0]._replace(
-        tested=mean_difference(members, strangers),
+        tested=dealt_difference(members, strangers, _deals(len(members), len(strangers), config)),
         gates=(gate,),
         compared=(*compared, ("halves of the strangers", noise)),
         also=(("verification AUC of strangers", anyone),),
@@ -137,8 +150,15 @@ def _verify(inputs: Inputs, config: AuditConfig) -> Result:
         for name, space in spaces.items()
     ]
     result = judge_verification(scores[: sizes[0]], scores[sizes[0] :], config, tuple(compared))
+    anew = partial(dealt_difference, dealt=_deals(*sizes, config))
+    trial = detection.rates(scores[sizes[0] :], sizes[0], anew, LINKED)
+    result = detection.state(result, trial, config.detection_rounds, config.seed)
     rank = mean_difference(first[: sizes[0]], first[sizes[0] :]).estimate
     return result._replace(also=(*result.also, ("share found at rank 1, members minus strangers", rank)))
+
+
+def _deals(members: int, strangers: int, config: AuditConfig) -> np.ndarray:
+    return deals(members, strangers, _DEALS, np.random.default_rng([config.seed, 82]))
 
 
 def _look_up(inputs: Inputs, config: AuditConfig) -> Result:
@@ -155,7 +175,8 @@ def _look_up(inputs: Inputs, config: AuditConfig) -> Result:
     if fewest < FEWEST or len(gallery) < 2:
         why = f"{fewest} patients of an arm and {len(gallery)} released pictures; at least {FEWEST} and 2 are needed"
         return QUESTIONS[1]._replace(missing=why, needed=2 * FEWEST)
-    return judge_matches(scores[0], scores[1], config)
+    trial = detection.scores(scores[1], len(scores[0]), separation, AUC)
+    return detection.state(judge_matches(*scores, config), trial, config.detection_rounds, config.seed)
 
 
 def _drawn(people: People, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -94,13 +94,21 @@ def judge_most(scores: Scores, config: AuditConfig, checked: Checked = Checked((
         return MOST._replace(missing=why, needed=needed)
     tested, hits, alarms = found
     named = _PRIOR * hits.value + (1 - _PRIOR) * max(alarms.value, FALSE_ALARMS)
+    trial = detection.standing_out(strangers, len(members), _standing_out, EXPOSED)
     note = f"where one in ten was trained on, {_PRIOR * hits.value / named:.0%} of those whom this attack names were"
-    return MOST._replace(
+    result = MOST._replace(
         tested=tested,
         gates=checked.gates,
         also=(("members named", hits), ("strangers named", alarms)),
         notes=(note,),
     )
+    return detection.state(result, trial, config.detection_rounds, config.seed)
+
+
+def _standing_out(members: np.ndarray, strangers: np.ndarray) -> Tested:
+    found = at_false_alarms(members, strangers, FALSE_ALARMS, np.random.default_rng(0))
+    assert found  # as many strangers as were judged
+    return found[0]
 
 
 def roc(scores: Scores, seed: int) -> list[tuple[float, float]]:

@@ -7,7 +7,7 @@ no clearance: sets that it calls private lose to other attacks (2505.01524).
 """
 
 import numpy as np
-from scipy.stats import hypergeom
+from scipy.special import ndtr
 
 from privacy import gates, sheet
 from privacy.config import AuditConfig
@@ -15,7 +15,8 @@ from privacy.inputs import Inputs
 from privacy.results import Gate, Result, Scale
 from privacy.signals import neighbours
 from privacy.signals.neighbours import PLAIN, SAME, SPACES, Arms, Near, per_patient
-from privacy.statistics.inference import Tested, halves, permuted, rate_difference, share
+from privacy.statistics.inference import Tested, exact_difference, halves, permuted, rate_difference, share
+from privacy.trust import detection
 from synth.base import stats
 from synth.base.stats import Estimate
 
@@ -25,6 +26,7 @@ COPIED = Scale("patients copied, members minus strangers", 0.0, 0.0, None)
 FEWEST = 20
 """Patients of each arm without whom nothing is asked."""
 _TOO_MANY_TWINS = 0.01  # of patients
+_REHEARSED = 200  # resamples behind each interval of a rehearsal
 
 
 def _question(space: str) -> Result:
@@ -65,7 +67,7 @@ def judge(near: dict[str, Near], arms: Arms, config: AuditConfig) -> list[Result
     counts = {
         name: per_patient(np.ones(len(each.index), bool), each.index, arms) for name, each in near.items()
     }
-    plain = _estimate(*counts[PLAIN], config)
+    plain = _estimate(*counts[PLAIN], config.bootstrap, config.seed)
     verified = (first.closeness < SAME) & (first.index == second.index)
     copies = judge_copies(
         per_patient(first.copies(), first.index, arms),
@@ -75,7 +77,21 @@ def judge(near: dict[str, Near], arms: Arms, config: AuditConfig) -> list[Result
         config,
         per_patient(near[PLAIN].copies(), near[PLAIN].index, arms),
     )
-    return [*(judge_nearness(name, *counts[name], config, plain) for name in SPACES), copies]
+    rounds, seed = config.detection_rounds, config.seed
+    judged = [
+        detection.state(
+            judge_nearness(name, *counts[name], config, plain),
+            _nearness_trial(*counts[name], seed),
+            rounds,
+            seed,
+        )
+        for name in SPACES
+    ]
+    strangers = per_patient(first.copies(), first.index, arms)[1] > 0
+    return [
+        *judged,
+        detection.state(copies, detection.rates(strangers, arms.patients, _copied, COPIED), rounds, seed),
+    ]
 
 
 def _copied_members(inputs: Inputs, near: Near, arms: Arms) -> tuple[str, ...]:
@@ -95,7 +111,7 @@ def judge_nearness(
         plain:     the same share by thumbnails, the baseline.
     """
     rng = np.random.default_rng([config.seed, 40])
-    control = _estimate(*halves(members, rng), config)
+    control = _estimate(*halves(members, rng), config.bootstrap, config.seed)
     compared = (("one half of the members against the other", control),)
     if plain:
         compared = ((f"by {PLAIN}", plain), *compared)
@@ -135,11 +151,11 @@ def judge_copies(
     rate = share(int(members.sum()), searched)
     found = f"{proven} verified" if proven else "no verified copy"
     return QUESTIONS[-1]._replace(
-        tested=_exact(members > 0, strangers > 0),
+        tested=exact_difference(members > 0, strangers > 0),
         gates=(
             Gate("twins", twins > _TOO_MANY_TWINS,
                  f"{twins:.1%} of patients have the same picture in the other arm; remove duplicates"),
-            Gate("copies of strangers", impossible > 0 and _exact(*(each > 0 for each in verified)).p >= 0.05,
+            Gate("copies of strangers", impossible > 0 and exact_difference(*(each > 0 for each in verified)).p >= 0.05,
                  f"{impossible} pictures are copies of strangers; were they trained on?"),
         ),
         compared=tuple(compared),
@@ -157,22 +173,38 @@ def _share(members: np.ndarray, strangers: np.ndarray, config: AuditConfig) -> T
     """`_estimate`, and p by membership dealt anew to the patients."""
     rng = np.random.default_rng([config.seed, 45])
     p = permuted(members, strangers, config.copies_permutations, rng)
-    return Tested(_estimate(members, strangers, config), p)
+    return Tested(_estimate(members, strangers, config.bootstrap, config.seed), p)
 
 
-def _estimate(members: np.ndarray, strangers: np.ndarray, config: AuditConfig) -> Estimate:
+def _estimate(members: np.ndarray, strangers: np.ndarray, rounds: int, seed: int) -> Estimate:
+    """`_of_draws` of a bootstrap of so many rounds."""
+    return _of_draws(members, strangers, _draws(len(members), len(strangers), rounds, seed))
+
+
+def _draws(members: int, strangers: int, rounds: int, seed: int) -> list[np.ndarray]:
+    return [stats.draws(size, rounds, seed + place) for place, size in enumerate((members, strangers))]
+
+
+def _of_draws(members: np.ndarray, strangers: np.ndarray, drawn: list[np.ndarray]) -> Estimate:
     """Mean of members over the sum of both means, which is their share where arms are equal; bootstrap over patients."""
-    means = [
-        stats.draws(len(each), config.bootstrap, config.seed + place) @ each / len(each)
-        for place, each in enumerate((members, strangers))
-    ]
+    means = [each @ arm / len(arm) for each, arm in zip(drawn, (members, strangers), strict=True)]
     total = means[0] + means[1]
     values = np.divide(means[0], total, out=np.full(len(total), 0.5), where=total > 0)
     return stats.estimate(values, len(members) + len(strangers))
 
 
-def _exact(members: np.ndarray, strangers: np.ndarray) -> Tested:
-    """Share of (P,) bool members minus share of (Q,) strangers: Newcombe's interval, Fisher's p."""
-    hits = int(members.sum()), int(strangers.sum())
-    p = hypergeom.sf(hits[0] - 1, len(members) + len(strangers), sum(hits), len(members))
-    return Tested(rate_difference(members, strangers).estimate, float(p))
+def _nearness_trial(members: np.ndarray, strangers: np.ndarray, seed: int) -> detection.Trial:
+    """A rehearsal with pictures of both arms, whose p is that of a normal with the moments of all deals."""
+    drawn = _draws(len(members), len(strangers), _REHEARSED, seed)
+
+    def judge(first: np.ndarray, second: np.ndarray) -> Tested:
+        whole = np.concatenate([first, second])
+        spread = (whole.var(ddof=1) * len(first) * len(second) / len(whole)) ** 0.5
+        beyond = first.sum() - whole.mean() * len(first)
+        return Tested(_of_draws(first, second, drawn), float(ndtr(-beyond / spread)) if spread else 1.0)
+
+    return detection.counts(np.concatenate([members, strangers]), len(members), judge, NEARER)
+
+
+def _copied(members: np.ndarray, strangers: np.ndarray) -> Tested:
+    return exact_difference(members > 0.5, strangers > 0.5)

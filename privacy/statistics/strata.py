@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats as distributions
+from scipy.special import ndtr
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from privacy.statistics.inference import CONFIDENCE, Tested
@@ -19,6 +20,7 @@ FEWEST = 10
 """Patients of each arm without whom a stratum is not spoken of by itself: a smaller group names people."""
 
 
+_STEADIEST = 0.1  # shares of ten guesses; where all happen to be equal, they are no certainty
 NOTHING = Estimate(np.nan, np.nan, np.nan, 0)
 
 
@@ -55,6 +57,9 @@ def rate_difference(
     The interval is Newcombe's (1998), of arms as large as their weights leave them (Kish 1965: 1 / Σ w² / n); p is
     Cochran, Mantel and Haenszel's, without correction for continuity.  Where the arms have no stratum in common,
     there is no difference to state (nan), and p is 1.
+
+    A patient may also be a share of several guesses, in [0, 1]: it varies less than one guess does, so it counts for
+    more than one, and the moments of p are those of shares.
     """
     strata = table(of_members, of_strangers)
     if not strata.patients:
@@ -64,14 +69,19 @@ def rate_difference(
         float(strata.weights @ (hits / strata.members)),
         float(strata.weights @ (others / strata.strangers)),
     ]
+    arms = ((members, of_members, strata.members), (strangers, of_strangers, strata.strangers))
     ends = [
-        _wilson(value, 1 / float((strata.weights**2 / sizes).sum()))
-        for value, sizes in zip(rate, (strata.members, strata.strangers), strict=True)
+        _wilson(value, 1 / float((strata.weights**2 / sizes).sum()) / _steadier(arm, whose, strata))
+        for value, (arm, whose, sizes) in zip(rate, arms, strict=True)
     ]
     gap = rate[0] - rate[1]
     low = gap - np.hypot(rate[0] - ends[0][0], ends[1][1] - rate[1])
     high = gap + np.hypot(ends[0][1] - rate[0], rate[1] - ends[1][0])
-    return Tested(Estimate(gap, float(low), float(high), strata.patients), _cochran(hits, others, strata))
+    spread = _variances(
+        np.concatenate([members, strangers]), np.concatenate([of_members, of_strangers]), strata.names
+    )
+    p = _cochran(hits, others, spread, strata)
+    return Tested(Estimate(gap, float(low), float(high), strata.patients), p)
 
 
 def mean_difference(
@@ -127,13 +137,32 @@ def _wilson(rate: float, trials: float) -> tuple[float, float]:
     return float(low), float(high)  # type: ignore[arg-type]
 
 
-def _cochran(hits: np.ndarray, others: np.ndarray, strata: Table) -> float:
-    """One-sided p of more hits among members, given each stratum's hits: normal, of the hypergeometric's moments."""
-    total, both = strata.members + strata.strangers, hits + others
-    expected = strata.members * both / total
-    variance = (
-        strata.members * strata.strangers * both * (total - both) / (total**2 * np.maximum(total - 1, 1))
-    )
-    if variance.sum() == 0:
+def _variances(values: np.ndarray, whose: np.ndarray, names: np.ndarray) -> np.ndarray:
+    """(K,) variance within each stratum, 0 of a single patient."""
+    inside = (np.asarray(values[whose == name], float) for name in names)
+    return np.array([each.var(ddof=1) if len(each) > 1 else 0.0 for each in inside])
+
+
+def _steadier(shares: np.ndarray, whose: np.ndarray, strata: Table) -> float:
+    """Variance of shares within strata over that of single guesses that are right as often: 1 where they are such."""
+    sizes = np.array([(whose == name).sum() for name in strata.names], float)
+    rate = _sums(shares, whose, strata.names) / sizes
+    single = rate * (1 - rate) * sizes / np.maximum(sizes - 1, 1) * (sizes > 1)
+    alone = float((strata.weights**2 * single / sizes).sum())
+    if alone < 1e-12:
         return 1.0
-    return float(distributions.norm.sf((hits - expected).sum() / variance.sum() ** 0.5))
+    together = float((strata.weights**2 * _variances(shares, whose, strata.names) / sizes).sum())
+    return min(max(together / alone, _STEADIEST), 1.0)
+
+
+def _cochran(hits: np.ndarray, others: np.ndarray, spread: np.ndarray, strata: Table) -> float:
+    """One-sided p of more hits among members, given all values of each stratum: normal, of the moments of all deals.
+
+    Of guesses that are right or wrong, these are the hypergeometric's.
+    """
+    total = strata.members + strata.strangers
+    expected = strata.members * (hits + others) / total
+    variance = strata.members * strata.strangers * spread / total
+    if variance.sum() < 1e-12:
+        return 1.0
+    return float(ndtr(-(hits - expected).sum() / variance.sum() ** 0.5))

@@ -4,17 +4,23 @@ The strangers' scores are what no training has touched.  Both arms are drawn fro
 patients as the audit has; then a leak is planted in one arm and judged as the audit judges.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.stats import norm
 
 from privacy import verdict
 from privacy.results import Result, Scale
-from privacy.statistics.inference import Tested
+from privacy.statistics.inference import CONFIDENCE, Tested
 
 POWER = 0.8
+ASKED = 24
+"""Questions about a release for which p is adjusted at most; what an audit could have found is said for so many."""
 _HALVINGS = 7
+_MOST_OF_ALL = 0.95  # of counts, to members: nineteen times as many as to strangers
+_SOONER = float(norm.ppf(1 - (1 - CONFIDENCE) / 2))
+_POWERFUL = float(norm.ppf(POWER))
 
 
 class Trial(NamedTuple):
@@ -84,6 +90,30 @@ def rates(
     return Trial(_resampled(pool, members), plant, judge, scale, failures)
 
 
+def counts(
+    everybody: np.ndarray, members: int, judge: Callable[[np.ndarray, np.ndarray], Tested], scale: Scale
+) -> Trial:
+    """A trial of (P,) counts of both arms, of which members have a share; each member is given more, at random."""
+    pool = np.asarray(everybody, float)
+
+    def plant(arm: np.ndarray, wanted: float, rng: np.random.Generator) -> np.ndarray:
+        return arm + rng.poisson(pool.mean() * (wanted / (1 - wanted) - 1), len(arm))
+
+    return Trial(_resampled(pool, members, len(pool) - members), plant, judge, scale, _MOST_OF_ALL)
+
+
+def standing_out(
+    strangers: np.ndarray, members: int, judge: Callable[[np.ndarray, np.ndarray], Tested], scale: Scale
+) -> Trial:
+    """A trial of (n,) scores above a high threshold; so large a share of members is put above everybody."""
+    pool = np.asarray(strangers, float)
+
+    def plant(arm: np.ndarray, wanted: float, rng: np.random.Generator) -> np.ndarray:
+        return np.where(rng.random(len(arm)) < wanted, pool.max() + 1, arm)
+
+    return Trial(_resampled(pool, members), plant, judge, scale, 1.0)
+
+
 def limit(trial: Trial, rounds: int, seed: int, attacks: int = 1) -> Limit:
     """The least leak that FAILS in 80 % of `rounds`, found by halving.
 
@@ -130,23 +160,45 @@ def fails(tested: Tested, scale: Scale, attacks: int = 1) -> bool:
     return answer.word == verdict.FAIL
 
 
-def state(result: Result, trial: Trial, rounds: int, seed: int, attacks: int = 1) -> Result:
+def state(result: Result, trial: Trial, rounds: int, seed: int, attacks: int = ASKED) -> Result:
     """The same result, which says in `details["detection"]` what it could have found."""
     found = limit(trial, rounds, seed, attacks)
-    if found.least is None:
-        said = (
-            f"no leak up to {result.scale.name} {trial.most:.3f} is found with 80 % power by so few patients"
-        )
+    return _said(result, found._asdict(), trial.most, attacks)
+
+
+def state_by_width(result: Result, attacks: int = ASKED) -> Result:
+    """The same, from how wide the interval is, where an attack is too slow, or too much of one piece, to rehearse.
+
+    A leak is found where it lies so far above the bar that the interval about it mostly clears it, and so far above
+    chance that p, normal and adjusted, is mostly below 5 %.
+    """
+    assert result.tested
+    estimate, scale = result.tested.estimate, result.scale
+    error = (estimate.high - estimate.low) / 2 / _SOONER
+    by_interval = scale.bar + (_SOONER + _POWERFUL) * error
+    by_p = scale.chance + (float(norm.ppf(1 - verdict.ALPHA / attacks)) + _POWERFUL) * error
+    return _said(result, {"least": max(by_interval, by_p), "power": POWER}, None, attacks)
+
+
+def _said(result: Result, found: Mapping[str, Any], most: float | None, attacks: int) -> Result:
+    if found["least"] is None:
+        said = f"no leak up to {result.scale.name} {most:.3f} is found with 80 % power by so few patients"
     else:
-        said = f"with these patients, a leak of {result.scale.name} {found.least:.3f} or more is found with 80 % power"
-    details = {**result.details, "detection": {**found._asdict(), "attacks": attacks}}
-    return result._replace(details=details, notes=(*result.notes, said))
+        size = f"{result.scale.name} {found['least']:.3g}"
+        said = f"with these patients, a leak of {size} or more is found with 80 % power"
+    adjusted = f"p adjusted for {attacks} questions at most"
+    details = {**result.details, "detection": {**found, "attacks": attacks}}
+    return result._replace(details=details, notes=(*result.notes, f"{said}; {adjusted}"))
 
 
 def _resampled(
-    pool: np.ndarray, members: int
+    pool: np.ndarray, members: int, strangers: int = 0
 ) -> Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]:
+    """Both arms, drawn with replacement; as many strangers as in the pool where 0."""
+
     def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        return pool[rng.integers(0, len(pool), members)], pool[rng.integers(0, len(pool), len(pool))]
+        sizes = members, strangers or len(pool)
+        one, other = (pool[rng.integers(0, len(pool), size)] for size in sizes)
+        return one, other
 
     return draw

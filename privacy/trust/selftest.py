@@ -15,7 +15,7 @@ from privacy.inputs import Inputs, People
 from privacy.results import AUC, DIFFERENCE
 from privacy.statistics import inference
 from privacy.targets import open_target
-from privacy.trust import calibration, detection
+from privacy.trust import calibration, detection, settings
 from synth.fundus import phantom, records
 from synth.fundus.phantom import PhantomConfig
 from synth.fundus.records import Row
@@ -58,7 +58,7 @@ def run(kept: Path, seed: int = 0) -> Iterator[Check]:
 def false_alarms(seed: int) -> Iterator[Check]:
     """No judgement rejects more often than chance lets it, without a leak."""
     for name in calibration.JUDGEMENTS:
-        found = [calibration.rejections(name, each, _ROUNDS, seed) for each in calibration.SETTINGS[:4]]
+        found = [calibration.rejections(name, each, _ROUNDS, seed) for each in settings.SETTINGS[:4]]
         worst = max(found, key=lambda each: each.significant)
         said = f"{worst.significant:.1%} at p < 5 %, {worst.failed:.1%} FAIL, at worst ({worst.setting})"
         yield Check(f"no false alarms: {name}", worst.significant <= worst.most, said)
