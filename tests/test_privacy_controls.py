@@ -1,0 +1,77 @@
+"""Releases that are known to leak must FAIL."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import releases
+
+from privacy import audit, verdict
+from privacy.config import AuditConfig
+from privacy.inputs import Inputs, People
+from privacy.results import Judged
+from privacy.targets import open_target
+from privacy.targets.generator import Generator
+from synth.fundus.images import Preprocessing
+
+PATIENTS = {"attackers": 100, "members": 30, "nonmembers": 50}
+QUICK = AuditConfig(
+    permutations=60,
+    bootstrap=200,
+    detection_rounds=50,
+    copies_steps=20,
+    copies_permutations=999,
+)
+WHOLE = Preprocessing(size=releases.SIDE)
+GENERATOR = ("T3", "membership by what the generator makes")
+RELEASED = ("T3", "membership by nearness")
+ENCODER = ("T3", "membership by how well")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("controls")
+
+
+@pytest.fixture(scope="module")
+def people(root) -> dict[str, People]:
+    """Attackers' patients, members and strangers."""
+    return {
+        arm: releases.people(root / arm, count, seed) for seed, (arm, count) in enumerate(PATIENTS.items(), 1)
+    }
+
+
+def asked(root: Path, people: dict[str, People], attacks: tuple[str, ...], **given: Any) -> list[Judged]:
+    """Every answer of these attacks on a release."""
+    given |= {arm: people[arm] for arm in ("members", "nonmembers", "attackers")}
+    inputs = Inputs(root / "kept", **given)
+    return audit.judge([each for name in attacks for each in audit.attack(name, inputs, QUICK)])
+
+
+def word(judged: list[Judged], threat: str, attack: str) -> str:
+    [found] = [
+        each for each in judged if each.result.threat == threat and each.result.attack.startswith(attack)
+    ]
+    return found.answer.word
+
+
+@pytest.mark.parametrize("altered", [False, True])
+def test_a_copycat_fails_whatever_it_does_to_the_photographs(root, people, altered):
+    """Training photographs themselves; mirrored, re-coloured and saved as JPEG."""
+    pictures = np.array(people["members"].photographs(WHOLE))
+    name = "altered copies" if altered else "copies"
+    copies = releases.released(root / name, releases.altered(pictures, 1) if altered else pictures)
+    judged = asked(root, people, ("membership", "memorization"), synthetic=copies)
+    assert word(judged, *RELEASED) == verdict.FAIL
+    assert [each.answer.word for each in judged if each.result.threat == "T4"] == [verdict.FAIL] * 3
+
+
+def test_a_generator_that_knows_its_patients_by_heart_fails(root, people):
+    made = Generator(releases.generator(root / "by heart", people["members"], 300))
+    assert word(asked(root, people, ("membership",), generator=made), *GENERATOR) == verdict.FAIL
+
+
+def test_an_encoder_that_knows_its_pairs_by_heart_fails(root, people):
+    encoder = open_target(releases.encoder(root / "pairs.pt", people["members"], 80))
+    assert word(asked(root, people, ("membership",), encoder=encoder), *ENCODER) == verdict.FAIL
