@@ -1,4 +1,4 @@
-"""Leaks of growing size in the set, the encoder and the captions: found ever more, and as often as was said."""
+"""Leaks of growing size in the set, the encoder, the generator and the captions: found ever more, and as often as was said."""
 
 from pathlib import Path
 from statistics import NormalDist
@@ -14,13 +14,14 @@ from privacy.attributes import Task
 from privacy.config import AuditConfig
 from privacy.inputs import Inputs, People
 from privacy.results import AUC, DIFFERENCE, Result
-from privacy.signals import guesses, identity
+from privacy.signals import guesses, identity, questions
 from privacy.signals.difficulty import Scores
 from privacy.signals.guesses import Arms
 from privacy.signals.neighbours import PLAIN, SPACES, Near
 from privacy.signals.neighbours import Arms as Searched
 from privacy.statistics import probes
 from privacy.targets import open_target, registered
+from privacy.targets.generator import Generator
 from privacy.trust import detection
 from synth.fundus import images, records
 from synth.fundus.captions import write as caption
@@ -208,9 +209,21 @@ def test_attributes_are_found_as_often_as_the_audit_says(arms, rungs):
     assert as_often_as_said(failed / ROUNDS, said)
 
 
-# ---- who was trained on ----
+# ---- the generator ----
 
+GROUPS = {"once": 1, "five times": 5, "twenty-five times": 25}
 EACH = 24
+
+
+@pytest.fixture(scope="module")
+def groups(tmp_path_factory) -> dict[str, People]:
+    """Patients who are in a training set as often as the name of their group says, all of them, and strangers."""
+    folder = tmp_path_factory.mktemp("repeats")
+    rows = releases.patients("seen", EACH * len(GROUPS), 1, each=1)
+    found = {"seen": releases.write(folder / "seen", rows)}
+    for place, name in enumerate(GROUPS):
+        found[name] = releases.write(folder / name, rows[place * EACH : (place + 1) * EACH])
+    return found | {"strangers": releases.people(folder / "strangers", 60, 2, each=1)}
 
 
 def plain(members: np.ndarray, strangers: np.ndarray) -> Scores:
@@ -218,12 +231,26 @@ def plain(members: np.ndarray, strangers: np.ndarray) -> Scores:
     return Scores(members, strangers, np.zeros((len(members), 0)), np.zeros((len(strangers), 0)))
 
 
-def test_members_are_found_as_often_as_the_audit_says(tmp_path):
+def test_the_oftener_a_patient_was_seen_the_more_the_generator_tells(groups, tmp_path):
+    times = np.repeat(list(GROUPS.values()), EACH)
+    generator = Generator(releases.generator(tmp_path / "generator", groups["seen"], 300, times))
+    found = []
+    for name in GROUPS:
+        arms = (groups[name], groups["strangers"])
+        inputs = Inputs(tmp_path / "kept", generator=generator, members=arms[0], nonmembers=arms[1])
+        asked = questions.ask(inputs, generator, questions.HEADLINE, arms, CONFIG)
+        found.append(membership.judge(membership.GENERATOR, plain(*asked.headline()), CONFIG))
+    values = [each.tested.estimate.value for each in found if each.tested]
+    assert values == sorted(values) and values[-1] - values[0] > 0.2
+    assert word(found[-1]) == verdict.FAIL
+
+
+def test_members_are_found_as_often_as_the_audit_says(groups, tmp_path):
     """By nearness to a released set; then scores of new patients, shifted by as much as the audit names."""
-    members = releases.write(tmp_path / "once", releases.patients("seen", 3 * EACH, 1, each=1)[:EACH])
-    strangers = releases.people(tmp_path / "strangers", 60, 2, each=1)
     innocent = releases.released(tmp_path / "innocent", releases.eyes(40, 9))
-    inputs = Inputs(tmp_path / "kept", synthetic=innocent, members=members, nonmembers=strangers)
+    inputs = Inputs(
+        tmp_path / "kept", synthetic=innocent, members=groups["once"], nonmembers=groups["strangers"]
+    )
     said = membership.attack(inputs, CONFIG)[2].details["detection"]
     rng, failed = np.random.default_rng(10), 0
     shift = 2**0.5 * NormalDist().inv_cdf(said["least"])
