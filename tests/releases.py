@@ -4,7 +4,6 @@ import copy
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -112,16 +111,16 @@ def write(folder: Path, rows: Sequence[records.Row]) -> People:
     return People(folder, kept=folder.parent / "kept")
 
 
-def released(folder: Path, pictures: np.ndarray, labels: Sequence[dict[str, Any]] = ()) -> People:
+def released(folder: Path, pictures: np.ndarray) -> People:
     """A released set of (G, S, S, 3) pictures, each of nobody."""
-    told = labels or [{"is_gc": i % 2, "dr_grade": i // 2 % 2} for i in range(len(pictures))]
     rows = [
         records.row(
             id=f"{folder.name}-{i:04d}",
             subject_id=f"{folder.name}-{i:04d}",
             image={"bytes": images.encode(picture), "path": None},
             modality="cfp",
-            **told[i % len(told)],
+            is_gc=i % 2,
+            dr_grade=i // 2 % 2,
         )
         for i, picture in enumerate(pictures)
     ]
@@ -170,17 +169,13 @@ def _learn(
         optimizer.step()
 
 
-def encoder(path: Path, seen: People | None = None, steps: int = 0, sex: bool = False, seed: int = 3) -> Path:
-    """Write a CLIP that learnt the pairs of `seen` by heart, or with `sex` only who of them is a woman."""
+def encoder(path: Path, seen: People | None = None, steps: int = 0, seed: int = 3) -> Path:
+    """Write a CLIP that learnt the pairs of `seen` by heart, or as it was drawn."""
     model = build(CLIP_CONFIG, seed=seed)
     if seen is not None:
         torch.manual_seed(seed)
         pixels = normalise(torch.from_numpy(np.array(seen.photographs(SEEN))))
-        if sex:
-            women = torch.tensor([value == "F" for value in seen.table["sex"].to_pylist()]).float()
-            _tell(model, pixels, women, steps)
-        else:
-            _pair(model, pixels, model.tokenize(seen.table["caption_en"].to_pylist()), steps)
+        _pair(model, pixels, model.tokenize(seen.table["caption_en"].to_pylist()), steps)
     save(path, {**embed.header(model), "weights": model.state_dict()})
     return path
 
@@ -195,19 +190,6 @@ def _pair(model: CLIP, pixels: torch.Tensor, tokens: torch.Tensor, steps: int) -
             for each in (model.encode_image(pixels[rows]), model.encode_text(tokens[rows]))
         )
         loss = torch.nn.functional.cross_entropy(10 * image @ text.T, torch.arange(len(rows)))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-
-def _tell(model: CLIP, pixels: torch.Tensor, women: torch.Tensor, steps: int) -> None:
-    head = torch.nn.Linear(CLIP_CONFIG.embedding, 1)
-    optimizer = torch.optim.Adam([*model.parameters(), *head.parameters()], lr=2e-3)
-    model.train()
-    for _ in range(steps):
-        rows = torch.randperm(len(pixels))[:32]
-        said = head(torch.nn.functional.normalize(model.encode_image(pixels[rows]), dim=-1) * 10)[:, 0]
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(said, women[rows])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

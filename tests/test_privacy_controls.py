@@ -1,4 +1,4 @@
-"""Releases that are known to leak must FAIL."""
+"""Releases that are known to leak must FAIL, and models that learnt nothing must not."""
 
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ QUICK = AuditConfig(
     detection_rounds=50,
     copies_steps=20,
     copies_permutations=999,
+    likelihood_labels=1,
+    likelihood_steps=(100, 500),
 )
 WHOLE = Preprocessing(size=releases.SIDE)
 GENERATOR = ("T3", "membership by what the generator makes")
@@ -75,3 +77,22 @@ def test_a_generator_that_knows_its_patients_by_heart_fails(root, people):
 def test_an_encoder_that_knows_its_pairs_by_heart_fails(root, people):
     encoder = open_target(releases.encoder(root / "pairs.pt", people["members"], 80))
     assert word(asked(root, people, ("membership",), encoder=encoder), *ENCODER) == verdict.FAIL
+
+
+def test_untrained_models_leak_nothing_however_plain_a_picture_is(root, people):
+    """Race is in the pixels of anyone: to read it there is no disclosure about members."""
+    made = Generator(releases.generator(root / "untrained", None, 0))
+    codes = made.codes(people["members"].table.drop_columns(["canary"]))
+    judged = asked(
+        root,
+        people,
+        audit.ATTACKS,
+        encoder=open_target(releases.encoder(root / "new.pt")),
+        generator=made,
+        synthetic=releases.released(root / "noise", made.sample(codes)),
+    )
+    words = {each.result.attack: each.answer.word for each in judged if each.result.panel != "anyone"}
+    assert not {verdict.FAIL, verdict.INVALID} & set(words.values()), words
+    assert sum(each != verdict.NOT_TESTABLE for each in words.values()) >= 10, words
+    race = next(each.result for each in judged if each.result.attack.startswith("race read"))
+    assert dict(race.also)["strangers guessed right"].low > 0.7
