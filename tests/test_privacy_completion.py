@@ -10,10 +10,14 @@ from generators import MIX
 
 from privacy import verdict
 from privacy.attacks import completion
+from privacy.attributes import Task
 from privacy.audit import attack, judge
 from privacy.config import AuditConfig
 from privacy.inputs import Inputs, People
 from privacy.results import Result
+from privacy.signals import completions, guesses
+from privacy.signals.completions import hidden
+from privacy.signals.guesses import Guesses
 from privacy.targets.generator import Generator
 from privacy.targets.inpainting import blocks, complete
 from synth import diffusion, pipeline
@@ -25,16 +29,26 @@ from synth.network import Denoiser, NetworkConfig
 from synth.wavelet import WaveletSpace
 
 PATIENTS, SIDE = 24, 8
-CONFIG = AuditConfig(completion_draws=1, completion_steps=10, completion_repeats=2)
+CONFIG = AuditConfig(completion_draws=1, completion_steps=10, completion_repeats=2, detection_rounds=50)
 LOOK = images.Preprocessing(name="squash", size=SIDE)  # nothing is cropped: these are no eyes
-ARMS = ("members", "nonmembers", "others")
+ARMS = {"members": PATIENTS, "nonmembers": PATIENTS, "others": PATIENTS, "attackers": 120}
+LIT = 45.0
+"""Of 255: how plainly the sex of the attackers' patients shows in the half that is hidden."""
 
 
-def photographs(seed: int) -> np.ndarray:
-    """(24, 8, 8, 3) uint8: patches of light and dark, each half unlike the other."""
+def photographs(seed: int, count: int = PATIENTS, lit: float = 0) -> np.ndarray:
+    """(count, 8, 8, 3) uint8: patches of light and dark, each half unlike the other; `lit` sets the right ones apart."""
     rng = np.random.default_rng(seed)
-    coarse = rng.normal(128, 60, (PATIENTS, 4, 4, 1)).repeat(2, 1).repeat(2, 2)
-    return (coarse + rng.normal(0, 8, (PATIENTS, SIDE, SIDE, 3))).clip(0, 255).astype(np.uint8)
+    coarse = rng.normal(128, 60, (count, 4, 4, 1))
+    apart = lit * rng.choice([-1, 1], (count, 1, 1, 1)) if lit else 0
+    coarse[:, :, 2:] += apart
+    whole = coarse.repeat(2, 1).repeat(2, 2) + rng.normal(0, 8, (count, SIDE, SIDE, 3))
+    return whole.clip(0, 255).astype(np.uint8)
+
+
+def sex(picture: np.ndarray) -> str:
+    """Shows in the half that is hidden: light in those of women."""
+    return "F" if picture[:, SIDE // 2 :].mean() > 128 else "M"
 
 
 def taught(folder: Path, pictures: np.ndarray, steps: int) -> Generator:
@@ -63,12 +77,12 @@ def taught(folder: Path, pictures: np.ndarray, steps: int) -> Generator:
 @pytest.fixture(scope="module")
 def arms(tmp_path_factory) -> dict[str, People]:
     found = {}
-    for seed, name in enumerate(ARMS):
+    for seed, (name, count) in enumerate(ARMS.items()):
         folder = tmp_path_factory.mktemp(name)
         rows = (
-            records.row(id=f"{name}-{n}", subject_id=f"{name}-{n}",
+            records.row(id=f"{name}-{n}", subject_id=f"{name}-{n}", sex=sex(picture),
                         image={"bytes": images.encode(picture, 100), "path": None})
-            for n, picture in enumerate(photographs(seed))
+            for n, picture in enumerate(photographs(seed, count, LIT if name == "attackers" else 0))
         )  # fmt: skip
         records.write_records(folder / "records", rows, {"source": name}, shares=(1, 0, 0))
         found[name] = People(folder / "records", kept=folder / "kept")
@@ -94,9 +108,16 @@ def place(tmp_path_factory) -> Path:
 
 
 def audited(place: Path, arms: dict[str, People], audited: Generator, independent: Generator) -> Result:
+    return results(place, arms, audited, independent)["completion of the hidden half of a photograph"]
+
+
+def results(
+    place: Path, arms: dict[str, People], audited: Generator, independent: Generator, told: bool = False
+) -> dict[str, Result]:
+    """Every answer by its question; `told` gives the attackers their patients."""
     inputs = Inputs(place, generator=audited, independent=independent, members=arms["members"],
-                    nonmembers=arms["nonmembers"])  # fmt: skip
-    return completion.attack(inputs, CONFIG)[0]
+                    nonmembers=arms["nonmembers"], attackers=arms["attackers"] if told else None)  # fmt: skip
+    return {result.attack: result for result in completion.attack(inputs, CONFIG)}
 
 
 def test_a_generator_that_knows_members_by_heart_fails(arms, generators, place):
@@ -112,6 +133,87 @@ def test_a_generator_of_strangers_or_of_nobody_tells_nothing(arms, generators, p
         assert judge([result])[0].answer.word != verdict.FAIL
 
 
+def test_every_attribute_that_the_attackers_know_is_asked(arms, generators, place):
+    """Sex is known of all, age and race of nobody; so few patients decide nothing, and the result says so."""
+    found = results(place, arms, generators["memoriser"], generators["independent"], told=True)
+    result = found["sex read from the completed half"]
+    assert result.tested and result.tested.estimate.patients == 2 * PATIENTS
+    rates = dict(result.also)
+    assert {name.split()[0] for name in rates} == {"members", "strangers"} and len(rates) == 4
+    shown = dict(result.compared)["the same read from the half that was shown"]
+    assert shown.low < 0 < shown.high
+    assert "80 % power" in " ".join(result.notes)
+    assert "no record states it" in found["age read from the completed half"].missing
+
+
+def lesson(arms: dict[str, People], visible: bool = False) -> tuple[completions.Reader, Task]:
+    """What the attackers' photographs teach of a half."""
+    task = guesses.learnable(completion.question("sex"), arms["attackers"], "sex")
+    assert isinstance(task, Task)
+    return completions.reader(completions.lesson(arms["attackers"], LOOK, visible), task, CONFIG), task
+
+
+def test_the_probe_learns_from_the_half_that_is_asked_for(arms):
+    pictures = photographs(9, 40, LIT)
+    women = np.array([sex(picture) == "F" for picture in pictures])
+    right = []
+    for visible, half in ((False, pictures[:, :, SIDE // 2 :]), (True, pictures[:, :, : SIDE // 2])):
+        read, _ = lesson(arms, visible)
+        right.append(((read(half)[:, 0] < 0) == women).mean())  # of F and M, the second is M
+    assert right[0] > 0.9 and right[1] < 0.7
+
+
+@pytest.mark.parametrize("copied", ["members", "nobody", "everybody"])
+def test_only_what_is_copied_of_members_alone_is_a_disclosure(arms, copied):
+    """What copies completes a half as it is; what does not, as that of some other eye."""
+    read, task = lesson(arms)
+
+    def arm(seed: int, copies: bool) -> completion.Read:
+        eyes, others, unlike = (photographs(seed + place, 60, LIT) for place in range(3))
+        truth = np.array([sex(picture) for picture in eyes], object)
+        made = (eyes if copies else others, unlike)
+        said = [completions.read(read, each[:, None, :, SIDE // 2 :]) for each in made]
+        return completion.Read(*(guesses.asked(task, truth, each) for each in (*said, said[1])))
+
+    members, strangers = arm(20, copied != "nobody"), arm(30, copied == "everybody")
+    found = completion.judge_read("sex", members, strangers, CONFIG)
+    assert (judge([found])[0].answer.word == verdict.FAIL) == (copied == "members")
+
+
+def test_nobody_reads_a_half_without_patients_of_his_own(arms, generators, place):
+    found = results(place, arms, generators["independent"], generators["independent"])
+    assert "--attackers" in found["sex read from the completed half"].missing
+
+
+def arm(
+    rng: np.random.Generator, patients: int, audited: float, independent: float, easy: float
+) -> completion.Read:
+    """Patients of two strata; a share `easy` of them is read right from anything, others by the rates given."""
+    simple, stratum = rng.random(patients) < easy, np.array(["F", "M"])[rng.integers(0, 2, patients)]
+    return completion.Read(*(
+        Guesses(simple | (rng.random(patients) < rate), stratum, np.zeros(patients))
+        for rate in (audited, independent, 0.5)
+    ))  # fmt: skip
+
+
+def test_a_generator_that_reads_anyone_better_tells_nothing_of_members():
+    """By 40 % more often than the independent one, of members and of strangers."""
+    rng = np.random.default_rng(0)
+    found = completion.judge_read("sex", arm(rng, 200, 0.9, 0.5, 0), arm(rng, 200, 0.9, 0.5, 0), CONFIG)
+    assert judge([found])[0].answer.word != verdict.FAIL
+    found = completion.judge_read("sex", arm(rng, 200, 0.9, 0.5, 0), arm(rng, 200, 0.5, 0.5, 0), CONFIG)
+    assert judge([found])[0].answer.word == verdict.FAIL
+    assert found.tested and found.tested.estimate.low < 0.4 < found.tested.estimate.high
+
+
+@pytest.mark.parametrize("easy", [0.0, 0.9])
+def test_without_an_effect_one_reading_in_twenty_fires(easy):
+    """At 60 patients an arm, and where nearly all are read right by both generators."""
+    rng = np.random.default_rng(1)
+    p = [completion.excess(arm(rng, 60, 0.5, 0.5, easy), arm(rng, 60, 0.5, 0.5, easy)).p for _ in range(300)]
+    assert np.mean(np.array(p) < 0.05) <= 0.05 + 3 * (0.05 * 0.95 / 300) ** 0.5
+
+
 def test_without_an_independent_generator_it_is_not_testable(arms, generators, place):
     inputs = Inputs(place, generator=generators["memoriser"], members=arms["members"],
                     nonmembers=arms["nonmembers"])  # fmt: skip
@@ -121,7 +223,7 @@ def test_without_an_independent_generator_it_is_not_testable(arms, generators, p
 
 def test_what_was_shown_stays_and_every_draw_is_another(arms, generators):
     shown = arms["members"].photographs(generators["memoriser"].preprocessing)[:3]
-    mask = completion.hidden(SIDE)
+    mask = hidden(SIDE)
     made = complete(generators["memoriser"], shown, mask, draws=2, steps=4, repeats=1)
     assert made.shape == (3, 2, SIDE, SIDE, 3)
     assert np.abs(made[:, :, ~mask].astype(int) - shown[:, None, ~mask].astype(int)).max() <= 1

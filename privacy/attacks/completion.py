@@ -4,42 +4,101 @@ Any good generator completes half an eye well.  So each photograph is also compl
 knows neither arm, from the same half and the same noise; the score is by how much the audited one is nearer to the
 truth, and members are compared with strangers: a difference in differences (inpainting attack: Carlini et al. 2023,
 2301.13188, section 5.3).  What is compared is the hidden half alone.
+
+Age, sex and race are read from completed halves too, by a probe that learnt from that half of the attackers' own
+photographs; what counts is again by how much more often the audited generator's completions give them away, and how
+much of that is for members alone.  What the half that was shown gives away of either arm stands beside it.
 """
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from privacy import gates
+from privacy import atrisk, gates
+from privacy.attributes import ATTRIBUTES
 from privacy.config import AuditConfig
-from privacy.inputs import Inputs, People
-from privacy.results import AUC, Result
-from privacy.statistics.inference import Tested, separation
-from privacy.targets import inpainting
+from privacy.inputs import Inputs
+from privacy.results import AUC, DIFFERENCE, Result
+from privacy.signals import completions, guesses
+from privacy.signals.guesses import Guesses
+from privacy.statistics import strata
+from privacy.statistics.inference import Tested, separation, share
 from privacy.targets.generator import Generator
+from privacy.trust import detection
 from synth.base.stats import Estimate
 
 NEEDS = ("generator", "independent", "members", "nonmembers")
-QUESTIONS = [Result("T5", "completion of the hidden half of a photograph", "members", AUC)]
+COMPLETION = Result("T5", "completion of the hidden half of a photograph", "members", AUC)
+
+
+def question(name: str) -> Result:
+    """What is asked about one attribute."""
+    return Result("T5", f"{name} read from the completed half", "members", DIFFERENCE)
+
+
+QUESTIONS = [COMPLETION, *map(question, ATTRIBUTES)]
 FEWEST = 20
 """Patients of each arm without whom nothing is asked."""
+VISIBLE, EQUALS = "the same read from the half that was shown", "strangers against strangers"
+AUDITED, INDEPENDENT = "the audited generator", "the independent generator"
+
+
+class Read(NamedTuple):
+    """What was guessed of the same patients of one arm."""
+
+    audited: Guesses
+    """From what the audited generator completed."""
+    independent: Guesses
+    visible: Guesses
+    """From the half that was shown."""
+
+    def gain(self) -> np.ndarray:
+        """(p,) 1 where only the audited generator gave a patient away, -1 where only the independent one did, else 0."""
+        return self.audited.right.astype(float) - self.independent.right
+
+    def some(self, rows: np.ndarray) -> "Read":
+        """These patients of them."""
+        return Read(*(each.some(rows) for each in self))
 
 
 def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
-    """One result."""
+    """Completion, and one result for each attribute."""
     smallest = min(people.cohort.patients for people in gates.both(inputs))
     if smallest < FEWEST:
         why = f"an arm of {smallest} patients; at least {FEWEST} are needed"
-        return [QUESTIONS[0]._replace(missing=why, needed=2 * FEWEST)]
+        return [each._replace(missing=why, needed=2 * FEWEST) for each in QUESTIONS]
     generator, independent = inputs.generator, inputs.independent
     assert generator and independent
     checked = gates.arms(inputs, config)
+    models = {AUDITED: generator, INDEPENDENT: independent}
+    made = {
+        name: [completions.completed(inputs, model, people, config) for people in gates.both(inputs)]
+        for name, model in models.items()
+    }
     ours, theirs = (
-        [_errors(inputs, each, people, config) for people in gates.both(inputs)]
-        for each in (generator, independent)
+        [
+            completions.errors(each, models[name], people, config)
+            for each, people in zip(made[name], gates.both(inputs), strict=True)
+        ]
+        for name in models
     )
-    result = judge((ours[0], ours[1]), (theirs[0], theirs[1]), config)
+    members = gates.both(inputs)[0]
+    gains = [advantage(*both) for both in zip(ours, theirs, strict=True)]
+    named = members.subjects[members.patient[completions.chosen(members, config)]][atrisk.beyond(*gains)]
+    trial = detection.scores(gains[1], len(gains[0]), separation, AUC)
+    result = judge((ours[0], ours[1]), (theirs[0], theirs[1]), config)._replace(named=tuple(named))
+    result = detection.state(result, trial, config.detection_rounds, config.seed)
+    found = [result, *_readings(inputs, models, made, config)]
     return [
-        result._replace(gates=(*checked.gates, *result.gates), compared=(*result.compared, *checked.compared))
+        each._replace(gates=(*checked.gates, *each.gates), compared=(*each.compared, *checked.compared))
+        for each in found
     ]
+
+
+def advantage(audited: np.ndarray, independent: np.ndarray) -> np.ndarray:
+    """(P,) by how much the audited generator is nearer to the truth: the logarithm of the ratio of errors."""
+    return np.log(np.maximum(independent, 1e-9)) - np.log(np.maximum(audited, 1e-9))
 
 
 def judge(
@@ -51,13 +110,12 @@ def judge(
         audited:     (P,) mean error of completions of each member's photograph; (Q,) of each stranger's.
         independent: the same by the independent generator.
     """
-    members, strangers = (
-        np.log(np.maximum(theirs, 1e-9)) - np.log(np.maximum(ours, 1e-9))
-        for ours, theirs in zip(audited, independent, strict=True)
+    members, strangers = (advantage(*both) for both in zip(audited, independent, strict=True))
+    gate, noise = gates.equals(
+        lambda one, other: separation(strangers[one], strangers[other]), len(strangers), config.seed
     )
-    gate, noise = gates.equals(lambda one, other: _apart(strangers, one, other), len(strangers), config.seed)
     alone = separation(-audited[0], -audited[1]).estimate
-    return QUESTIONS[0]._replace(
+    return COMPLETION._replace(
         tested=separation(members, strangers),
         gates=(gate,),
         compared=(
@@ -73,35 +131,98 @@ def judge(
     )
 
 
-def hidden(side: int) -> np.ndarray:
-    """(side, side) bool: the right half, in which the disc of a right eye lies, the macula's half of a left."""
-    return np.broadcast_to(np.arange(side) >= side // 2, (side, side)).copy()
+def judge_read(name: str, members: Read, strangers: Read, config: AuditConfig) -> Result:
+    """Does the audited generator give away an attribute of members more often than the independent one, beyond strangers?
+
+    The difference of the differences is taken over patients of the same age, sex or race.
+    """
+    gate, noise = gates.equals(
+        lambda one, other: excess(strangers.some(one), strangers.some(other)),
+        len(strangers.visible.right),
+        config.seed,
+    )
+    rates = [
+        (f"{arm} guessed right by {what}", share(int(each.right.sum()), len(each.right)))
+        for arm, found in (("members", members), ("strangers", strangers))
+        for what, each in ((AUDITED, found.audited), (INDEPENDENT, found.independent))
+    ]
+    result = question(name)._replace(
+        tested=excess(members, strangers),
+        gates=(gate,),
+        compared=(
+            (VISIBLE, guesses.Arms(members.visible, strangers.visible).gap().estimate),
+            (EQUALS, noise),
+        ),
+        also=tuple(rates),
+    )
+    return detection.state(result, _trial(members, strangers), config.detection_rounds, config.seed)
 
 
-def _errors(inputs: Inputs, generator: Generator, people: People, config: AuditConfig) -> np.ndarray:
-    """(P',) mean squared error of the hidden half, one photograph of at most `completion_patients` patients."""
-    rng = np.random.default_rng([config.seed, 50])
-    first = np.flatnonzero(np.diff(people.patient, prepend=-1))
-    rows = np.sort(rng.permutation(first)[: config.completion_patients])
-    settings = [config.completion_draws, config.completion_steps, config.completion_repeats, config.seed]
+def _readings(
+    inputs: Inputs,
+    models: Mapping[str, Generator],
+    made: Mapping[str, Sequence[np.ndarray]],
+    config: AuditConfig,
+) -> list[Result]:
+    """One result for each attribute."""
+    attackers, both = inputs.attackers, gates.both(inputs)
+    if attackers is None:
+        return [
+            question(name)._replace(missing=f"needs {inputs.missing(['attackers'])}") for name in ATTRIBUTES
+        ]
+    if guesses.drawn(attackers) and not guesses.drawn(both[0]):
+        why = "needs --attackers RECORDS of real patients; drawn phantoms teach nobody to read real eyes"
+        return [question(name)._replace(missing=why) for name in ATTRIBUTES]
+    guesses.nobody_twice(attackers, *both)
+    fit = models[AUDITED].preprocessing
+    hidden = {
+        each: completions.lesson(attackers, each, False)
+        for each in {m.preprocessing for m in models.values()}
+    }
+    shown = completions.lesson(attackers, fit, True)
+    found = []
+    for name in ATTRIBUTES:
+        task = guesses.learnable(question(name), attackers, name)
+        if isinstance(task, Result):
+            found.append(task)
+            continue
+        readers = [completions.reader(hidden[model.preprocessing], task, config) for model in models.values()]
+        sight = completions.reader(shown, task, config)
+        arms = []
+        for place, people in enumerate(both):
+            rows = completions.chosen(people, config)
+            truth = people.cohort.values[name][people.patient[rows]]
+            said = [
+                completions.read(each, made[what][place]) for what, each in zip(models, readers, strict=True)
+            ]
+            said.append(sight(people.photographs(fit)[rows][:, :, : fit.size // 2]))
+            arms.append(Read(*(guesses.asked(task, truth, each) for each in said)))
+        refused = guesses.incomparable(question(name), arms[0].visible, arms[1].visible, name)
+        found.append(refused or judge_read(name, arms[0], arms[1], config))
+    return found
 
-    def make() -> np.ndarray:
-        photographs = people.photographs(generator.preprocessing)[rows]
-        mask = hidden(generator.preprocessing.size)
-        made = inpainting.complete(generator, photographs, mask, *settings)
-        error = (made[:, :, mask].astype(float) - photographs[:, None, mask].astype(float)) / 127.5
-        return (error**2).mean(axis=(1, 2, 3))
 
-    key = ["completion", generator.fingerprint, people.fingerprint, config.completion_patients, *settings]
-    return inputs.once(key, make)
+def excess(members: Read, strangers: Read) -> Tested:
+    """The difference in differences, over patients of the same age, sex or race."""
+    return strata.mean_difference(
+        members.gain(), strangers.gain(), members.visible.stratum, strangers.visible.stratum
+    )
 
 
-def _apart(scores: np.ndarray, one: np.ndarray, other: np.ndarray) -> Tested:
-    return separation(scores[one], scores[other])
+def _trial(members: Read, strangers: Read) -> detection.Trial:
+    """This comparison of arms drawn from the strangers; members are given away by the audited generator alone."""
+    names, number = np.unique(strangers.visible.stratum.astype(str), return_inverse=True)
+
+    def compare(one: np.ndarray, other: np.ndarray) -> Tested:
+        strata_of = (names[arm[:, 1].astype(int)] for arm in (one, other))
+        return strata.mean_difference(one[:, 0], other[:, 0], *strata_of)
+
+    rows = np.column_stack([strangers.gain(), number])
+    return detection.rates(rows, len(members.visible.right), compare, DIFFERENCE)
 
 
-def _ratio(advantage: np.ndarray) -> Estimate:
+def _ratio(advantages: np.ndarray) -> Estimate:
     """Geometric mean of the ratio of errors, audited to independent, with its interval."""
-    middle, reach = -advantage.mean(), 1.96 * advantage.std(ddof=1) / len(advantage) ** 0.5
+    middle, reach = -advantages.mean(), 1.96 * advantages.std(ddof=1) / len(advantages) ** 0.5
     value, low, high = np.exp([middle, middle - reach, middle + reach])
-    return Estimate(float(value), float(low), float(high), len(advantage))
+    return Estimate(float(value), float(low), float(high), len(advantages))

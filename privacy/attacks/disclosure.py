@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from privacy import attributes, gates
+from privacy import gates
 from privacy.attributes import ATTRIBUTES, Task
 from privacy.config import AuditConfig
 from privacy.gates import Checked
@@ -17,10 +17,9 @@ from privacy.inputs import Inputs, People
 from privacy.results import DIFFERENCE, Result
 from privacy.signals import guesses, pixels
 from privacy.signals.guesses import Arms, Guesses
-from privacy.statistics import components, probes, strata
+from privacy.statistics import components, probes
 from privacy.statistics.inference import Tested, share
-from privacy.trust import detection, power
-from synth.base.errors import UserError
+from privacy.trust import detection
 from synth.base.stats import Estimate
 
 NEEDS = ("encoder", "attackers", "members", "nonmembers")
@@ -45,11 +44,11 @@ def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
     """
     assert inputs.attackers
     people = [inputs.attackers, *gates.both(inputs)]
-    if _drawn(people[0]) and not _drawn(people[1]):
+    if guesses.drawn(people[0]) and not guesses.drawn(people[1]):
         why = "needs --attackers RECORDS of real patients; drawn phantoms teach nobody to read real eyes"
         return [each._replace(missing=why) for each in QUESTIONS]
     checked = gates.arms(inputs, config)
-    _nobody_twice(people)
+    guesses.nobody_twice(people[0], people[1], people[2])
     features = _features(inputs, people, config)
     return [_answer(name, people, features, checked, config) for name in ATTRIBUTES]
 
@@ -87,26 +86,13 @@ def _answer(
     checked: Checked,
     config: AuditConfig,
 ) -> Result:
-    task = attributes.task(people[0].cohort, name)
-    if isinstance(task, str):
-        return question(name)._replace(missing=f"{task}; add the column '{name}' to --attackers")
-    if len(task.labels) < attributes.FEWEST_YEARS or len(task.classes) == 1:
-        why = f"the attackers know the {name} of too few patients to learn from"
-        return question(name)._replace(missing=why, needed=attributes.FEWEST_YEARS)
+    task = guesses.learnable(question(name), people[0], name)
+    if isinstance(task, Result):
+        return task
     attacks = {what: _attacked(task, people, each, config) for what, each in features.items()}
     members, strangers = attacks[ENCODER]
-    for option, each in (("members", members), ("nonmembers", strangers)):
-        if not len(each.right):
-            return question(name)._replace(
-                missing=f"no record states it; add the column '{name}' to --{option}"
-            )
-    common = np.intersect1d(members.stratum.astype(str), strangers.stratum.astype(str))
-    if (
-        min(int(np.isin(each.stratum.astype(str), common).sum()) for each in (members, strangers))
-        < strata.FEWEST
-    ):
-        why = f"too few patients of the same {name} in both arms"
-        return question(name)._replace(missing=why, needed=2 * power.for_difference(0.1))
+    if refused := guesses.incomparable(question(name), members, strangers, name):
+        return refused
     checked = _equals(strangers, checked, config)
     result = judge(name, attacks, checked)._replace(notes=task.notes)
     return detection.state(result, attacks[ENCODER].trial(), config.detection_rounds, config.seed)
@@ -127,22 +113,10 @@ def _attacked(task: Task, people: Sequence[People], features: list[np.ndarray], 
     rng = np.random.default_rng([config.seed, 5])
     probe = probes.tuned(features[0][task.rows], task.patient, probes.targets(task), task, rng)
     members, strangers = (
-        _guesses(task, each, probe.predict(found))
+        guesses.asked(task, each.cohort.values[task.name], each.per_patient(probe.predict(found)))
         for each, found in zip(people[1:], features[1:], strict=True)
     )
     return Arms(members, strangers)
-
-
-def _guesses(task: Task, people: People, decisions: np.ndarray) -> Guesses:
-    """Of the patients of one arm whose attribute is known, and is among the classes that the attackers know."""
-    said, values = people.per_patient(decisions), people.cohort.values[task.name]
-    if task.kind == "years":
-        known = np.array([value is not None for value in values])
-        return guesses.of("years", values[known].astype(float), said[known, 0])
-    known = np.array([value in task.classes for value in values])
-    guess = said.argmax(axis=1) if said.shape[1] > 1 else (said[:, 0] > 0).astype(int)
-    truth = np.array([task.classes.index(value) for value in values[known]], int)
-    return guesses.of("classes", truth, guess[known], task.classes)
 
 
 def _features(inputs: Inputs, people: Sequence[People], config: AuditConfig) -> dict[str, list[np.ndarray]]:
@@ -169,20 +143,6 @@ def _features(inputs: Inputs, people: Sequence[People], config: AuditConfig) -> 
         features[UNTRAINED] = embedded(config.seed)
     features[PIXELS] = np.split(pixels.features(np.concatenate(photographs), patient), ends)
     return features
-
-
-def _drawn(people: People) -> bool:
-    return set(people.table["source"].to_pylist()) == {"phantom"}
-
-
-def _nobody_twice(people: Sequence[People]) -> None:
-    """An attacker who trained on a member would prove nothing but that he can remember."""
-    for option, each in zip(("members", "nonmembers"), people[1:], strict=True):
-        if shared := set(people[0].subjects) & set(each.subjects):
-            raise UserError(
-                f"{people[0].folder}: {len(shared)} of the attackers' patients are in --{option} too; "
-                "give the attackers patients of their own, such as another split"
-            )
 
 
 def _residual(gap: Tested, strangers: Guesses) -> Estimate:

@@ -5,11 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from privacy.attributes import Kind
-from privacy.results import DIFFERENCE
+from privacy import attributes
+from privacy.attributes import Kind, Task
+from privacy.inputs import People
+from privacy.results import DIFFERENCE, Result
 from privacy.statistics import strata
 from privacy.statistics.inference import Tested
-from privacy.trust import detection
+from privacy.trust import detection, power
+from synth.base.errors import UserError
 from synth.base.stats import Estimate
 
 YEARS = 5.0
@@ -84,3 +87,62 @@ def of(kind: Kind, truth: np.ndarray, guess: np.ndarray, classes: Sequence[str] 
         return Guesses(off <= YEARS, np.array(decades, object), off)
     names = np.array([classes[int(number)] for number in truth], object)
     return Guesses(truth == guess, names, np.zeros(len(truth)))
+
+
+def asked(task: Task, values: np.ndarray, said: np.ndarray) -> Guesses:
+    """Of the patients whose attribute is known, and is among the classes that the attackers know.
+
+    Args:
+        values: (P,) object, what the records say of the attribute.
+        said:   (P, C) decisions of a probe (`privacy.statistics.probes.Prediction`), mean over photographs.
+    """
+    if task.kind == "years":
+        known = np.array([value is not None for value in values])
+        return of("years", values[known].astype(float), said[known, 0])
+    known = np.array([value in task.classes for value in values])
+    guess = said.argmax(axis=1) if said.shape[1] > 1 else (said[:, 0] > 0).astype(int)
+    truth = np.array([task.classes.index(value) for value in values[known]], int)
+    return of("classes", truth, guess[known], task.classes)
+
+
+def learnable(question: Result, attackers: People, name: str) -> Task | Result:
+    """What the attackers learn an attribute from, or the result that says why they cannot."""
+    task = attributes.task(attackers.cohort, name)
+    if isinstance(task, str):
+        return question._replace(missing=f"{task}; add the column '{name}' to --attackers")
+    if len(task.labels) < attributes.FEWEST_YEARS or len(task.classes) == 1:
+        why = f"the attackers know the {name} of too few patients to learn from"
+        return question._replace(missing=why, needed=attributes.FEWEST_YEARS)
+    return task
+
+
+def incomparable(question: Result, members: Guesses, strangers: Guesses, name: str) -> Result | None:
+    """The result that says why arms cannot be compared; None where they can."""
+    for option, each in (("members", members), ("nonmembers", strangers)):
+        if not len(each.right):
+            return question._replace(missing=f"no record states it; add the column '{name}' to --{option}")
+    common = np.intersect1d(members.stratum.astype(str), strangers.stratum.astype(str))
+    fewest = min(int(np.isin(each.stratum.astype(str), common).sum()) for each in (members, strangers))
+    if fewest < strata.FEWEST:
+        why = f"too few patients of the same {name} in both arms"
+        return question._replace(missing=why, needed=2 * power.for_difference(0.1))
+    return None
+
+
+def drawn(people: People) -> bool:
+    """Whether they are phantoms, who teach nobody to read real eyes."""
+    return set(people.table["source"].to_pylist()) == {"phantom"}
+
+
+def nobody_twice(attackers: People, members: People, strangers: People) -> None:
+    """An attacker who trained on a member would prove nothing but that he can remember.
+
+    Raises:
+        UserError: a patient of the attackers is in another arm.
+    """
+    for option, each in (("members", members), ("nonmembers", strangers)):
+        if shared := set(attackers.subjects) & set(each.subjects):
+            raise UserError(
+                f"{attackers.folder}: {len(shared)} of the attackers' patients are in --{option} too; "
+                "give the attackers patients of their own, such as another split"
+            )
