@@ -79,20 +79,35 @@ def test_an_encoder_that_knows_its_pairs_by_heart_fails(root, people):
     assert word(asked(root, people, ("membership",), encoder=encoder), *ENCODER) == verdict.FAIL
 
 
-def test_untrained_models_leak_nothing_however_plain_a_picture_is(root, people):
-    """Race is in the pixels of anyone: to read it there is no disclosure about members."""
-    made = Generator(releases.generator(root / "untrained", None, 0))
-    codes = made.codes(people["members"].table.drop_columns(["canary"]))
-    judged = asked(
-        root,
-        people,
-        audit.ATTACKS,
-        encoder=open_target(releases.encoder(root / "new.pt")),
-        generator=made,
-        synthetic=releases.released(root / "noise", made.sample(codes)),
-    )
+def nothing_leaks(judged: list[Judged]) -> None:
+    """No FAIL in anything that was asked about members and copies, which was at least ten questions."""
     words = {each.result.attack: each.answer.word for each in judged if each.result.panel != "anyone"}
     assert not {verdict.FAIL, verdict.INVALID} & set(words.values()), words
     assert sum(each != verdict.NOT_TESTABLE for each in words.values()) >= 10, words
+
+
+def whole(root: Path, people: dict[str, People], name: str, encoder: Path, generator: Path) -> list[Judged]:
+    """Every answer about an encoder, a generator and pictures that it draws of the members' labels."""
+    made = Generator(generator)
+    drawn = made.sample(made.codes(people["members"].table.drop_columns(["canary"])))
+    given = {"encoder": open_target(encoder), "synthetic": releases.released(root / f"drawn {name}", drawn)}
+    return asked(root, people, audit.ATTACKS, generator=made, **given)
+
+
+def test_untrained_models_leak_nothing_however_plain_a_picture_is(root, people):
+    """Race is in the pixels of anyone: to read it there is no disclosure about members."""
+    models = releases.encoder(root / "new.pt"), releases.generator(root / "untrained", None, 0)
+    judged = whole(root, people, "untrained", *models)
+    nothing_leaks(judged)
     race = next(each.result for each in judged if each.result.attack.startswith("race read"))
     assert dict(race.also)["strangers guessed right"].low > 0.7
+
+
+def test_models_that_know_others_by_heart_leak_nothing(root, people):
+    """A third group of patients of the same source, who are in neither arm."""
+    others = releases.people(root / "others", 30, 9)
+    models = (
+        releases.encoder(root / "others.pt", others, 40),
+        releases.generator(root / "of others", others, 100),
+    )
+    nothing_leaks(whole(root, people, "of others", *models))
