@@ -48,7 +48,7 @@ format: $(STAMP) ## put the code into shape
 bench: $(STAMP) ## every benchmark that needs no photographs, short form
 	for script in $(filter-out benchmarks/copies.py,$(wildcard benchmarks/*.py)); do $(RUN)/python $$script --quick; done
 
-calibrate: $(STAMP) ## false alarms of the audit and the leaks it finds -> docs/results/calibration.md, some ten minutes of a core
+calibrate: $(STAMP) ## false alarms of the audit and the leaks it finds -> docs/results/calibration.md, some five minutes of a core; repeat to continue
 	OMP_NUM_THREADS=1 $(RUN)/python benchmarks/calibrate.py --out docs/results/calibration.md
 
 wheel: $(STAMP) ## build dist/visionclip-*.whl

@@ -1,6 +1,6 @@
 """False alarms of every judgement of the audit, and the leaks that it finds: docs/results/calibration.md.
 
-    python benchmarks/calibrate.py --out docs/results/calibration.md      # some ten minutes of one core
+    python benchmarks/calibrate.py --out docs/results/calibration.md      # some five minutes of one core
     python benchmarks/calibrate.py --quick                                # to the terminal, a tenth of the rounds
 
 Repeated after a kill it goes on: what is finished waits in a hidden file beside the page until the page is written.
