@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import releases
+from generators import tiny
 
 from privacy import audit, verdict
 from privacy.config import AuditConfig
@@ -13,7 +14,11 @@ from privacy.inputs import Inputs, People
 from privacy.results import Judged
 from privacy.targets import open_target
 from privacy.targets.generator import Generator
+from synth.base.runs import read_json
 from synth.fundus.images import Preprocessing
+from synth.network import NetworkConfig
+from synth.private.budget import DpConfig
+from synth.training.trainer import train
 
 PATIENTS = {"attackers": 100, "members": 30, "nonmembers": 50}
 QUICK = AuditConfig(
@@ -24,6 +29,10 @@ QUICK = AuditConfig(
     copies_permutations=999,
     likelihood_labels=1,
     likelihood_steps=(100, 500),
+    completion_patients=20,
+    completion_draws=1,
+    completion_steps=5,
+    completion_repeats=1,
 )
 WHOLE = Preprocessing(size=releases.SIDE)
 GENERATOR = ("T3", "membership by what the generator makes")
@@ -91,7 +100,8 @@ def whole(root: Path, people: dict[str, People], name: str, encoder: Path, gener
     made = Generator(generator)
     drawn = made.sample(made.codes(people["members"].table.drop_columns(["canary"])))
     given = {"encoder": open_target(encoder), "synthetic": releases.released(root / f"drawn {name}", drawn)}
-    return asked(root, people, audit.ATTACKS, generator=made, **given)
+    independent = Generator(releases.generator(root / f"independent {name}", None, 0, seed=3))
+    return asked(root, people, audit.ATTACKS, generator=made, independent=independent, **given)
 
 
 def test_untrained_models_leak_nothing_however_plain_a_picture_is(root, people):
@@ -111,3 +121,19 @@ def test_models_that_know_others_by_heart_leak_nothing(root, people):
         releases.generator(root / "of others", others, 100),
     )
     nothing_leaks(whole(root, people, "of others", *models))
+
+
+def test_a_generator_trained_with_differential_privacy_leaks_nothing(root, people, monkeypatch):
+    """At epsilon 1; its secret randomness is fixed, so that this test cannot fail by chance."""
+    monkeypatch.setattr("secrets.randbits", lambda bits: 7)
+    config = tiny(
+        images=96,
+        batch=8,
+        micro_batch=8,
+        dp=DpConfig(epsilon=1, draws=2),
+        preprocessing=releases.SMALL,
+        network=NetworkConfig(channels=(16, 32), attention_from=2),
+    )
+    folder = train(config, [people["members"].folder], root / "private")
+    assert read_json(folder / "visionclip.json")["differential_privacy"]["epsilon"] <= 1
+    nothing_leaks(whole(root, people, "private", releases.encoder(root / "private.pt"), folder))
