@@ -64,16 +64,17 @@ def arm(folder: Path, pictures: np.ndarray) -> People:
 def test_who_was_copied_is_on_the_list_and_in_no_report(tmp_path):
     rng = np.random.default_rng(1)
     pictures = rng.normal(120, 40, (60, 8, 8, 3)).repeat(4, 1).repeat(4, 2).clip(0, 255).astype(np.uint8)
-    people = {
-        "synthetic": arm(tmp_path / "synthetic", np.concatenate([pictures[:4], pictures[48:]])),
-        "members": arm(tmp_path / "members", pictures[:24]),
-        "nonmembers": arm(tmp_path / "nonmembers", pictures[24:48]),
-    }
     config = AuditConfig(
         at_risk=True, bootstrap=100, detection_rounds=50, copies_permutations=999, copies_steps=20
     )
     out = tmp_path / "report"
-    audit(Inputs(out / ".cache", **people), ["sex"], config, "privacy audit")
+    given = Inputs(
+        out / ".cache",
+        synthetic=arm(tmp_path / "synthetic", np.concatenate([pictures[:4], pictures[48:]])),
+        members=arm(tmp_path / "members", pictures[:24]),
+        nonmembers=arm(tmp_path / "nonmembers", pictures[24:48]),
+    )
+    audit(given, ["sex"], config, "privacy audit")
     named = {row["subject_id"]: row["named_by"] for row in listed(out)}
     copied = [f"members-{n:03d}" for n in range(4)]
     assert set(copied) <= named.keys() and all("T4 copies" in named[subject] for subject in copied)

@@ -67,9 +67,8 @@ def rates(members: np.ndarray, strangers: np.ndarray) -> inference.Tested:
 def counted(members: np.ndarray, strangers: np.ndarray) -> inference.Tested:
     """Of the share that members have of all pictures."""
     one, other = inference.mean_difference(members, strangers), members.mean() + strangers.mean()
-    value, low, high, patients = one.estimate
-    ends = (0.5 + each / 2 / max(other, 1e-12) for each in (value, low, high))
-    return inference.Tested(Estimate(*ends, patients), one.p)
+    value, low, high = (0.5 + each / 2 / max(other, 1e-12) for each in one.estimate[:3])
+    return inference.Tested(Estimate(value, low, high, one.estimate.patients), one.p)
 
 
 def alarms(members: np.ndarray, strangers: np.ndarray) -> inference.Tested:

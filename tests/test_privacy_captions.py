@@ -12,7 +12,7 @@ from privacy.attacks import cohort
 from privacy.audit import judge
 from privacy.config import AuditConfig
 from privacy.inputs import Inputs, People
-from privacy.signals import identifiers, ngrams
+from privacy.signals import combinations, identifiers, ngrams
 from synth.fundus import captions, clauses, images, records, vocabulary
 
 CONFIG = AuditConfig(permutations=99, bootstrap=200, detection_rounds=50)
@@ -144,21 +144,21 @@ def test_a_release_that_repeats_rare_combinations_of_members_fails():
     shares = []
     for copied in (0, 100, 400):
         released = own[:copied] + [(0,) * 8] * 100
-        members, strangers = attack.repeated(released, own, patient, others, patient)
+        members, strangers = combinations.repeated(released, own, patient, others, patient)
         result = attack.judge_rare(members, strangers)
         assert result.tested
         shares.append(result.tested.estimate.value)
     assert shares == sorted(shares) and shares[0] == 0
     assert judge([result])[0].answer.word == "FAIL"
-    turned = attack.judge_rare(*attack.repeated(released, others, patient, own, patient))
+    turned = attack.judge_rare(*combinations.repeated(released, others, patient, own, patient))
     assert turned.tested and turned.tested.estimate.value == pytest.approx(-shares[-1])
 
 
 def test_a_release_of_combinations_that_many_share_repeats_none():
     rng = np.random.default_rng(2)
     own, others = some_labels(300, rng), some_labels(300, rng)
-    common = [each for each, n in Counter(own).items() if n >= attack.RARE]
-    members, strangers = attack.repeated(common, own, np.arange(300), others, np.arange(300))
+    common = [each for each, n in Counter(own).items() if n >= combinations.RARE]
+    members, strangers = combinations.repeated(common, own, np.arange(300), others, np.arange(300))
     assert not members.any() and not strangers.any()
 
 
@@ -169,7 +169,7 @@ def test_a_release_of_strangers_to_both_arms_is_no_finding():
         rng = np.random.default_rng(seed)
         patient = np.repeat(np.arange(60), 2)
         arms = [some_labels(120, rng) for _ in range(3)]
-        result = attack.judge_rare(*attack.repeated(arms[2], arms[0], patient, arms[1], patient))
+        result = attack.judge_rare(*combinations.repeated(arms[2], arms[0], patient, arms[1], patient))
         assert result.tested
         found.append(result.tested.p < 0.05)
     assert np.mean(found) <= 0.05

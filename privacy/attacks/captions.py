@@ -6,7 +6,6 @@ patients more than those of strangers.
 """
 
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,18 +14,17 @@ from privacy.attributes import Task
 from privacy.config import AuditConfig
 from privacy.inputs import Inputs, People
 from privacy.results import DIFFERENCE, Result, Scale
-from privacy.signals import identifiers, ngrams
+from privacy.signals import combinations, identifiers, ngrams
+from privacy.signals.combinations import RARE
 from privacy.statistics import inference
 from privacy.statistics.inference import Tested
 from privacy.trust import detection
 from synth.base.stats import Estimate
 from synth.fundus.phrases import LANGUAGES
-from synth.fundus.records import LABELS
 
 NEEDS: tuple[str, ...] = ()
 STATED = Scale("share of records that state it", 0.0, 0.0, 0.01)
 BEYOND = Scale("AUC beyond what labels tell", 0.0, 0.02, 0.05)
-RARE = 5
 """Patients who share a label combination; fewer make it rare."""
 QUESTIONS = [
     Result("T7", "direct identifiers in captions", "members", STATED),
@@ -172,23 +170,13 @@ def judge_words(
 # ---- rare combinations ----
 
 
-def combinations(people: People) -> list[tuple]:
-    """The label combination of each photograph."""
-    columns = people.table.select(list(LABELS)).to_pylist()
-    return [tuple(_plain(row[key]) for key in LABELS) for row in columns]
-
-
-def _plain(value: object) -> object:
-    return tuple(sorted(value)) if isinstance(value, list) else value
-
-
 def _rare(synthetic: People, members: People, nonmembers: People, config: AuditConfig) -> Result:
-    released = combinations(synthetic)
-    own, others = combinations(members), combinations(nonmembers)
-    who = _patients(own, members.patient)
+    released = combinations.stated(synthetic)
+    own, others = combinations.stated(members), combinations.stated(nonmembers)
+    who = combinations.holders(own, members.patient)
     crowd = [len(who.get(each, ())) for each in released]
     once, few = sum(k == 1 for k in crowd), sum(1 < k < RARE for k in crowd)
-    hits, alarms = repeated(released, own, members.patient, others, nonmembers.patient)
+    hits, alarms = combinations.repeated(released, own, members.patient, others, nonmembers.patient)
     trial = detection.rates(alarms, len(hits), _at_all, DIFFERENCE)
     judged = detection.state(judge_rare(hits, alarms), trial, config.detection_rounds, config.seed)
     return judged._replace(
@@ -205,30 +193,6 @@ def _rare(synthetic: People, members: People, nonmembers: People, config: AuditC
             **judged.details,
         },
     )
-
-
-def repeated(
-    released: Sequence[tuple],
-    own: Sequence[tuple],
-    member: np.ndarray,
-    others: Sequence[tuple],
-    stranger: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Of each member and each stranger: has he or she a rare combination that was released?
-
-    A combination is rare where few of all of them share it: that does not depend on who is a member, so under no leak
-    membership could as well be dealt anew.
-
-    Returns:
-        (m,) and (n,) bool.
-    """
-    everybody = np.concatenate([member, stranger + member.max() + 1])
-    who = _patients([*own, *others], everybody)
-    hits = np.zeros(int(everybody.max()) + 1, bool)
-    for each in set(released) & who.keys():
-        if len(who[each]) < RARE:
-            hits[list(who[each])] = True
-    return hits[: int(member.max()) + 1], hits[int(member.max()) + 1 :]
 
 
 def judge_rare(members: np.ndarray, strangers: np.ndarray) -> Result:
@@ -249,10 +213,3 @@ def _at_all(members: np.ndarray, strangers: np.ndarray) -> Tested:
 
 def _share(hits: np.ndarray) -> Estimate:
     return inference.share(int(hits.sum()), len(hits))
-
-
-def _patients(labels: Sequence[tuple], patient: np.ndarray) -> dict[tuple, set[int]]:
-    who: dict[tuple, set[int]] = {}
-    for each, number in zip(labels, patient.tolist(), strict=True):
-        who.setdefault(each, set()).add(number)
-    return who

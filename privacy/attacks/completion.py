@@ -175,10 +175,7 @@ def _readings(
         return [question(name)._replace(missing=why) for name in ATTRIBUTES]
     guesses.nobody_twice(attackers, *both)
     fit = models[AUDITED].preprocessing
-    hidden = {
-        each: completions.lesson(attackers, each, False)
-        for each in {m.preprocessing for m in models.values()}
-    }
+    hidden = {name: completions.lesson(attackers, m.preprocessing, False) for name, m in models.items()}
     shown = completions.lesson(attackers, fit, True)
     found = []
     for name in ATTRIBUTES:
@@ -186,7 +183,7 @@ def _readings(
         if isinstance(task, Result):
             found.append(task)
             continue
-        readers = [completions.reader(hidden[model.preprocessing], task, config) for model in models.values()]
+        readers = [completions.reader(hidden[which], task, config) for which in models]
         sight = completions.reader(shown, task, config)
         arms = []
         for place, people in enumerate(both):

@@ -150,7 +150,7 @@ def _verify(inputs: Inputs, config: AuditConfig) -> Result:
         for name, space in spaces.items()
     ]
     result = judge_verification(scores[: sizes[0]], scores[sizes[0] :], config, tuple(compared))
-    anew = partial(dealt_difference, dealt=_deals(*sizes, config))
+    anew = partial(dealt_difference, dealt=_deals(sizes[0], sizes[1], config))
     trial = detection.rates(scores[sizes[0] :], sizes[0], anew, LINKED)
     result = detection.state(result, trial, config.detection_rounds, config.seed)
     rank = mean_difference(first[: sizes[0]], first[sizes[0] :]).estimate
@@ -176,7 +176,9 @@ def _look_up(inputs: Inputs, config: AuditConfig) -> Result:
         why = f"{fewest} patients of an arm and {len(gallery)} released pictures; at least {FEWEST} and 2 are needed"
         return QUESTIONS[1]._replace(missing=why, needed=2 * FEWEST)
     trial = detection.scores(scores[1], len(scores[0]), separation, AUC)
-    return detection.state(judge_matches(*scores, config), trial, config.detection_rounds, config.seed)
+    return detection.state(
+        judge_matches(scores[0], scores[1], config), trial, config.detection_rounds, config.seed
+    )
 
 
 def _drawn(people: People, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

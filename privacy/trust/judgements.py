@@ -14,7 +14,7 @@ from privacy.canaries import hops
 from privacy.canaries.hops import GUESSED
 from privacy.config import AuditConfig
 from privacy.results import AUC, DIFFERENCE, Result, Scale
-from privacy.signals import guesses, ngrams
+from privacy.signals import combinations, guesses, ngrams
 from privacy.signals.difficulty import Scores
 from privacy.signals.guesses import Arms
 from privacy.statistics import inference, probes
@@ -156,7 +156,7 @@ def _rare(setting: Setting, rng: np.random.Generator) -> Tested:
         [(int(value),) for value in np.floor(15 * setting.shape(each)[:, 0])] for each in (own, others)
     )
     cut = int(np.searchsorted(whose, setting.members))
-    arms = captions.repeated(released, held[:cut], whose[:cut], held[cut:], whose[cut:] - setting.members)
+    arms = combinations.repeated(released, held[:cut], whose[:cut], held[cut:], whose[cut:] - setting.members)
     return _tested(captions.judge_rare(*arms))
 
 
