@@ -12,6 +12,7 @@ import jinja2
 import matplotlib.pyplot as plt
 import pyarrow as pa
 
+from privacy.report import charts
 from synth.base.runs import read_json, read_metrics, write_text
 from synth.fundus import records
 from synth.fundus.pictures import Pictures
@@ -114,6 +115,7 @@ def build(out: Path, commands: Sequence[dict[str, Any]]) -> None:
         curves=curves({"CLIP": out / "clip" / "metrics.jsonl"}),
         evaluation=read_json(out / "eval" / "report.json"),
         audit=read_json(out / "audit" / "report.json"),
+        names=charts.METRICS,
         commands=commands,
         seconds=int(sum(command["seconds"] for command in commands)),
         made_with=f"visionclip {version('visionclip')}, torch {version('torch')}, Python {platform.python_version()}",
