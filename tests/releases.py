@@ -169,13 +169,17 @@ def _learn(
         optimizer.step()
 
 
-def encoder(path: Path, seen: People | None = None, steps: int = 0, seed: int = 3) -> Path:
-    """Write a CLIP that learnt the pairs of `seen` by heart, or as it was drawn."""
+def encoder(path: Path, seen: People | None = None, steps: int = 0, sex: bool = False, seed: int = 3) -> Path:
+    """Write a CLIP that learnt the pairs of `seen` by heart, or with `sex` only who of them is a woman."""
     model = build(CLIP_CONFIG, seed=seed)
     if seen is not None:
         torch.manual_seed(seed)
         pixels = normalise(torch.from_numpy(np.array(seen.photographs(SEEN))))
-        _pair(model, pixels, model.tokenize(seen.table["caption_en"].to_pylist()), steps)
+        if sex:
+            women = torch.tensor([value == "F" for value in seen.table["sex"].to_pylist()]).float()
+            _tell(model, pixels, women, steps)
+        else:
+            _pair(model, pixels, model.tokenize(seen.table["caption_en"].to_pylist()), steps)
     save(path, {**embed.header(model), "weights": model.state_dict()})
     return path
 
@@ -190,6 +194,19 @@ def _pair(model: CLIP, pixels: torch.Tensor, tokens: torch.Tensor, steps: int) -
             for each in (model.encode_image(pixels[rows]), model.encode_text(tokens[rows]))
         )
         loss = torch.nn.functional.cross_entropy(10 * image @ text.T, torch.arange(len(rows)))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def _tell(model: CLIP, pixels: torch.Tensor, women: torch.Tensor, steps: int) -> None:
+    head = torch.nn.Linear(CLIP_CONFIG.embedding, 1)
+    optimizer = torch.optim.Adam([*model.parameters(), *head.parameters()], lr=2e-3)
+    model.train()
+    for _ in range(steps):
+        rows = torch.randperm(len(pixels))[:32]
+        said = head(torch.nn.functional.normalize(model.encode_image(pixels[rows]), dim=-1) * 10)[:, 0]
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(said, women[rows])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -88,6 +88,20 @@ def test_an_encoder_that_knows_its_pairs_by_heart_fails(root, people):
     assert word(asked(root, people, ("membership",), encoder=encoder), *ENCODER) == verdict.FAIL
 
 
+def test_an_encoder_that_learnt_the_sex_of_members_by_heart_fails(tmp_path, monkeypatch):
+    """Sex is a hint in the pictures: enough for a probe of others to find where the encoder keeps it."""
+    monkeypatch.setattr(releases, "SEX", 0.3)
+    counts = {"attackers": 150, "members": 60, "nonmembers": 60}
+    arms = {
+        arm: releases.people(tmp_path / arm, count, seed)
+        for seed, (arm, count) in enumerate(counts.items(), 1)
+    }
+    encoder = open_target(releases.encoder(tmp_path / "sex.pt", arms["members"], 100, sex=True))
+    judged = asked(tmp_path, arms, ("disclosure",), encoder=encoder)
+    assert word(judged, "T2", "sex") == verdict.FAIL
+    assert word(judged, "T2", "age") != verdict.FAIL
+
+
 def nothing_leaks(judged: list[Judged]) -> None:
     """No FAIL in anything that was asked about members and copies, which was at least ten questions."""
     words = {each.result.attack: each.answer.word for each in judged if each.result.panel != "anyone"}
