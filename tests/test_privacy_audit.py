@@ -273,4 +273,4 @@ def test_no_report_says_that_anything_is_safe(attackers, checkpoint, tmp_path):
     ]
     room = Path(attributes.__file__).parent
     sources = [path.read_text() for path in [*room.rglob("*.py"), *room.glob("templates/*")]]
-    assert not any(re.search(r"(?i)safe", text) for text in words + sources)
+    assert [found for text in words + sources for found in re.findall(r"(?i).{0,40}safe.{0,40}", text)] == []

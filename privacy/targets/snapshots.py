@@ -13,7 +13,9 @@ def places(run: Path) -> list[int]:
     Raises:
         UserError: it kept none.
     """
-    found = sorted({int(path.stem.partition("-")[0]) for path in run.glob("averages/[0-9]*.safetensors")})
+    from synth.training import averages
+
+    found = averages.places(run / "averages")
     if not found:
         raise UserError(
             f"{run}: no snapshots of averages; --run takes a folder of 'synth train', which keeps one every "

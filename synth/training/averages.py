@@ -90,14 +90,18 @@ def combine(folder: Path, length: float, seen: int | None = None) -> tuple[dict[
     seen = last if seen is None else seen
     kept = [k for k in kept if k[1] <= seen]
     if not kept or kept[-1][1] != seen:
-        places = sorted({_place(path)[0] for path in folder.glob("[0-9]*.safetensors")})
-        raise UserError(f"--at {seen}: no snapshot there; there are {', '.join(map(str, places))}")
+        raise UserError(f"--at {seen}: no snapshot there; there are {', '.join(map(str, places(folder)))}")
     shares = _shares([(images, exponent(known)) for _, images, known in kept], (seen, exponent(length)))
     total: dict[str, Tensor] = {}
     for (path, _, _), share in zip(kept, shares, strict=True):
         for name, mean in load_file(path).items():
             total[name] = total.get(name, 0) + float(share) * mean.float()
     return total, seen
+
+
+def places(folder: Path) -> list[int]:
+    """Images at which averages were kept in `folder`, rising."""
+    return sorted({_place(path)[0] for path in folder.glob("[0-9]*.safetensors")})
 
 
 def _place(path: Path) -> tuple[int, float]:
