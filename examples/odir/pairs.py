@@ -38,8 +38,8 @@ def stored(folder: Path, split: str) -> list[Row]:
 def fewer(rows: list[Row], patients: int) -> list[Row]:
     """The rows of so many patients, in an order that has nothing to do with them."""
     everyone = sorted({row["subject_id"] for row in rows}, key=lambda name: sha256(name.encode()).digest())
-    if patients > len(everyone):
-        raise UserError(f"--patients {patients}: there are {len(everyone)} in split 'train'")
+    if not 0 < patients <= len(everyone):
+        raise UserError(f"--patients {patients}: must be 1 to {len(everyone)}, those of split 'train'")
     chosen = set(everyone[:patients])
     return [row for row in rows if row["subject_id"] in chosen]
 
