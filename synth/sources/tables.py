@@ -1,34 +1,62 @@
 """The tables that sets come with: CSV (and plain Excel) files whose columns and numbers are checked on reading."""
 
-import csv
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 from synth.base.errors import UserError
-
-Line = dict[str, str]
-"""One line of a table: column -> text, both stripped."""
+from synth.sources import separated
+from synth.sources.separated import Record
 
 _SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+
+
+class Header(NamedTuple):
+    """The columns of a table."""
+
+    path: Path
+    places: dict[str, int]
+    """Name -> number of its cell; of a name that several columns have, the first."""
+    repeated: frozenset[str]
+    """Names that several columns have, so that nobody knows which is meant."""
+
+
+class Line(Mapping[str, str]):
+    """One line of a table: column -> text, both stripped.  To ask for a column whose name is repeated is a `UserError`."""
+
+    __slots__ = ("_header", "cells", "number")
+
+    def __init__(self, header: Header, cells: Sequence[str], number: int) -> None:
+        self._header, self.cells, self.number = header, cells, number
+
+    @property
+    def where(self) -> str:
+        """The file, and the line in it on which this one begins, for errors."""
+        return f"{self._header.path} line {self.number}"
+
+    def __getitem__(self, column: str) -> str:
+        if column in self._header.repeated:
+            raise _repeated(self._header.path, column)
+        return self.cells[self._header.places[column]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._header.places)
+
+    def __len__(self) -> int:
+        return len(self._header.places)
 
 
 def read_csv(path: Path, needed: Iterable[str] = ()) -> list[Line]:
     """The lines of a comma-, semicolon- or tab-separated file.
 
     Raises:
-        UserError: no such file, no line in it, not text, or a needed column is missing.
+        UserError: no such file, no line in it, not text, a needed column is missing or repeated, or a row does not fit
+            the header.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; is --root the folder of this set?") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text; export it as a CSV file in UTF-8") from None
-    header = text.split("\n", 1)[0]
-    separator = max(",;\t", key=header.count)
-    return _lines(path, list(csv.reader(text.splitlines(), delimiter=separator)), needed)
+    needed = list(needed)
+    return _lines(path, separated.records(path, needed), needed)
 
 
 def read_xlsx(path: Path, needed: Iterable[str] = ()) -> list[Line]:
@@ -49,13 +77,14 @@ def read_xlsx(path: Path, needed: Iterable[str] = ()) -> list[Line]:
     except (zipfile.BadZipFile, KeyError, ElementTree.ParseError):
         raise UserError(f"{path}: not an Excel file; export its sheet as CSV beside it") from None
     rows = []
-    for row in sheet.iter(f"{_SHEET}row"):
+    for place, row in enumerate(sheet.iter(f"{_SHEET}row"), start=1):
         cells: dict[int, str] = {}
         for cell in row.findall(f"{_SHEET}c"):
             text = "".join(cell.itertext())
             shared_text = cell.get("t") == "s" and text
             cells[_column(cell.get("r", "A"))] = texts[int(text)] if shared_text else text
-        rows.append([cells.get(i, "") for i in range(max(cells, default=-1) + 1)])
+        listed = [cells.get(i, "") for i in range(max(cells, default=-1) + 1)]
+        rows.append(Record(int(row.get("r", place)), listed))
     return _lines(path, rows, needed)
 
 
@@ -67,16 +96,49 @@ def _column(reference: str) -> int:
     return place - 1
 
 
-def _lines(path: Path, rows: list[list[str]], needed: Iterable[str]) -> list[Line]:
-    names, *cells = rows or [[]]
-    names = [name.strip() for name in names]
+def _lines(path: Path, rows: list[Record], needed: Iterable[str]) -> list[Line]:
+    names = [name.strip() for name in rows[0].cells] if rows else []
+    places = {name: place for place, name in reversed(list(enumerate(names)))}
+    repeated = frozenset(name for name in names if name and names.count(name) > 1)
+    header = Header(path, {name: places[name] for name in names}, repeated)
     for column in needed:
         if column not in names:
-            raise UserError(f"{path}: column '{column}' is missing; it has {', '.join(filter(None, names))}")
-    lines = [dict(zip(names, map(str.strip, line), strict=False)) for line in cells if any(line)]
+            has = ", ".join(filter(None, names)) or "none"
+            raise UserError(f"{path}: column '{column}' is missing; it has {has}")
+        if column in repeated:
+            raise _repeated(path, column)
+    lines = []
+    for number, row in rows[1:]:
+        if any(row):
+            cells = [cell.strip() for cell in row[: len(names)]]
+            lines.append(Line(header, cells + [""] * (len(names) - len(cells)), number))
     if not lines:
         raise UserError(f"{path}: no line below its header; is the file whole?")
-    return [dict.fromkeys(names, "") | line for line in lines]
+    return lines
+
+
+def _repeated(path: Path, column: str) -> UserError:
+    return UserError(
+        f"{path}: several columns are called '{column}'; give the one that is meant a name of its own"
+    )
+
+
+def keyed(lines: Iterable[tuple[str, Line]], columns: Sequence[str]) -> dict[str, Line]:
+    """Key -> its line, the first of several that agree in `columns`.
+
+    Raises:
+        UserError: two lines of one key differ in one of them.
+    """
+    found: dict[str, Line] = {}
+    for key, line in lines:
+        first = found.setdefault(key, line)
+        for column in columns:
+            if line[column] != first[column]:
+                raise UserError(
+                    f"{line.where}: {column}='{line[column]}' of '{key}', but '{first[column]}' in line {first.number}; "
+                    "mend the one or take it out"
+                )
+    return found
 
 
 def number(text: str, where: str) -> float | None:

@@ -66,8 +66,9 @@ def read(data: Path) -> Found:
             f"{table}: column 'subject_id' is missing; without it one patient's photographs could be on both sides of "
             "the split; add it, or a column 'split'"
         )
-    where = [f"{table} line {number}" for number in range(2, len(lines) + 2)]
+    where = [line.where for line in lines]
     rows = [_row(line, place) for line, place in zip(lines, where, strict=True)]
+    _check_ids(lines, rows)
     paths = [table.parent / line["image"] for line in lines]
     sizes = [_size(path, place) for path, place in zip(paths, where, strict=True)]
     return Found(rows, Files(paths, where), np.array(sizes), where)
@@ -91,6 +92,17 @@ def _row(line: Line, where: str) -> dict[str, Any]:
         )
     check_labels(row, where)
     return {"id": line["image"], "subject_id": line["image"]} | row
+
+
+def _check_ids(lines: Sequence[Line], rows: Sequence[dict[str, Any]]) -> None:
+    """Every id that the file gives is that of one line; without ids, a picture may have several captions."""
+    first: dict[str, Line] = {}
+    for line, row in zip(lines, rows, strict=True):
+        if line.get("id") and first.setdefault(row["id"], line) is not line:
+            raise UserError(
+                f"{line.where}: id '{row['id']}' is that of line {first[row['id']].number} too; give every line its own, or "
+                "leave the column out"
+            )
 
 
 def _value(name: str, text: str, where: str) -> Any:
