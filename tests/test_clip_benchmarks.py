@@ -21,6 +21,7 @@ from synth.base import checkpoint
 from synth.base.config import check
 from synth.base.errors import UserError
 from synth.fundus.images import encode
+from synth.fundus.pictures import Pictures
 from synth.fundus.records import SPLITS, read_table
 from synth.sources.report import Report
 
@@ -196,6 +197,35 @@ def test_lists_as_flair_has_them_are_found_below_another_folder_and_tell_the_pat
     rows = sorted(read("odir200x3", tmp_path), key=lambda row: row["id"])
     assert [row["class"] for row in rows] == ["normal", "pathologic_myopia", "cataract", "normal"]
     assert len({row["subject_id"] for row in rows}) == 2
+
+
+def test_a_list_gets_the_pictures_of_its_own_folders_and_names_its_lines(tmp_path):
+    for i, name in enumerate(("a/1", "b/1", "1")):
+        picture(tmp_path / f"{name}.jpg", i)
+    lines = [("set/b/1.jpg", 0), ("set/c/1.jpg", 0), ("../1.jpg", 0), ("a/1", 0), ("", "")]
+    listed = table(tmp_path / "list.csv", ("impath", "class"), lines)
+    with opened("octid", listed, partial=True) as it:
+        ids = read_table(it.records)["id"].to_pylist()
+        kept = dict(zip(ids, Pictures(it.records), strict=True))
+    assert kept == {
+        f"octid-{id_}": (tmp_path / name).read_bytes()
+        for id_, name in (("a-1", "a/1.jpg"), ("set-b-1", "b/1.jpg"))
+    }
+    table(listed, ("impath", "class"), [*lines, ("1.jpg", "no class")])
+    with pytest.raises(UserError, match=r"list.csv line 7: class='no class'"):
+        read("octid", listed)
+    table(listed, ("impath", "class"), [("x/1", 0)])
+    (tmp_path / "x").mkdir()
+    (tmp_path / "a" / "1.jpg").rename(tmp_path / "x" / "1.jpg")
+    picture(tmp_path / "x" / "1.png", 4)
+    with pytest.raises(UserError, match=r"list.csv line 2: 'x/1' could be x/1.jpg or x/1.png"):
+        read("octid", listed)
+
+
+def test_pictures_of_one_stem_in_the_folder_of_a_class_have_ids_of_their_own(tmp_path):
+    for i, suffix in enumerate(("jpg", "png")):
+        picture(tmp_path / f"NORMAL/1.{suffix}", i)
+    assert {row["id"] for row in read("octid", tmp_path)} == {"octid-NORMAL-1.jpg", "octid-NORMAL-1.png"}
 
 
 def test_folders_of_classes_are_read_with_the_splits_above_them(tmp_path):

@@ -291,9 +291,10 @@ def refused(result: Any) -> str:
         (lambda f: Image.new("RGB", (64, 48)).save(f / "p03_L.png"), "p03_L.png: a colour picture (RGB)"),
         (lambda f: (f / "p03_L.png").write_text("no picture"), "p03_L.png: no mask that can be read"),
         (lambda f: (f / "p03_L.png").unlink(), "no mask of 'p03_L'; add p03_L.png"),
+        (lambda f: Image.new("L", (64, 48)).save(f / "p03_L.bmp"), "two masks of 'p03_L', p03_L.bmp and p03_L.png; take one out"),
         (lambda f: f.rename(f.with_name("other")), "masks: no such folder of masks"),
     ],
-    ids=["size", "number", "colour", "text", "missing", "folder"],
+    ids=["size", "number", "colour", "text", "missing", "two", "folder"],
 )  # fmt: skip
 def test_a_mask_that_does_not_fit_is_refused_in_one_line(spoil, told, plain, folder, tmp_path):
     spoil(folder / "masks")

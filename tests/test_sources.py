@@ -236,7 +236,7 @@ def test_synfundus_annotations_bring_findings(root):
     more = ["is_md", "is_mh", "has_lesion", "is_tessellated", "diagnosticAdvice"]
     values = [0, *[0] * 10, 1, 1, 1, 1, 1, 1, 0, 1, "疑似黄斑区域病变。"]
     table(root / "annotation.tsv", ["file_name", "eyes_side", *SYNTHETIC, *more], ["a/b.png", "right", *values], separator="\t")  # fmt: skip
-    draw(root / "images", "b.png")
+    draw(root / "images" / "a", "b.png")
     _, rows = load("synfundus", root)
     assert labels(rows["synfundus-b"], "eye_side", "findings") == (
         "right",

@@ -6,12 +6,15 @@ A list is a CSV file given as --root, or the only one in it that has these colum
     image,...,categories                       FLAIR's, whose cells are lists such as ['normal']
     impath,question,answer[,...]               a set of questions, see clip.evaluation.questions
 
-Its paths are taken from the file's folder; leading folders that are not there are left out.  Splits are train, val or
-test.  Folders may stand in others called train, val or test (RETFound's layout).
+Its paths are taken from the file's folder; leading folders that are not there are left out, but the one that
+holds the picture counts.
+Splits are train, val or test.  Folders may stand in others called train, val or test (RETFound's layout).
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,9 +22,11 @@ from clip.benchmarks import Benchmark
 from clip.prompts import Task
 from synth.base.errors import UserError
 from synth.sources import source_of
-from synth.sources.pictures import SUFFIXES, Photo
+from synth.sources.paths import SUFFIXES, is_absolute, parts_of, without_suffix
+from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
-from synth.sources.tables import Line, read_csv
+from synth.sources.separated import header
+from synth.sources.tables import Line, keyed, read_csv
 
 _SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "validation",
            "validation": "validation", "test": "test", "testing": "test"}  # fmt: skip
@@ -75,17 +80,12 @@ def listed(root: Path, questions: bool = False) -> Path | None:
     """The list of pictures, or of questions, that `root` is, or holds; None where there is none."""
     paths = [root] if root.is_file() else sorted(root.glob("*.csv"))
     wanted = (_QUESTIONS,) if questions else _COLUMNS
-    found = [path for path in paths if any(set(columns) <= set(_header(path)) for columns in wanted)]
+    found = [path for path in paths if any(set(columns) <= set(header(path)) for columns in wanted)]
     if len(found) > 1:
         raise UserError(
             f"{root}: {found[0].name} and {found[1].name} are lists of pictures; give one as --root"
         )
     return found[0] if found else None
-
-
-def _header(path: Path) -> list[str]:
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        return [column.strip() for column in re.split("[,;\t]", file.readline())]
 
 
 def _task(name: str, task: Task | None) -> Task:
@@ -100,33 +100,34 @@ def _from_list(name: str, benchmark: Benchmark, table: Path, task: Task, report:
     lines, classes = read_csv(table), _classes(benchmark, task)
     image, column = next(columns for columns in _COLUMNS if set(columns) <= set(lines[0]))
     report.total = len(lines)
-    for place, line in enumerate(lines, start=2):
-        path = _found(table.parent, line[image])
+    listed = _Listed(table.parent)
+    for line in lines:
+        path = listed.find(line[image], line.where, report)
         if path is None:
-            report.drop("picture absent", line[image])
             continue
         text = line[column].strip("[]'\" ")
         if text.casefold() not in classes:
             raise UserError(
-                f"{table} line {place}: {column}='{text}' is no class of '{name}'; known: {', '.join(task.classes)}"
+                f"{line.where}: {column}='{text}' is no class of '{name}'; known: {', '.join(task.classes)}"
             )
         labels = _labels(name, benchmark, task, classes[text.casefold()], path)
-        split = _split(line.get("split", ""), f"{table} line {place}")
-        yield Placed(_photo(path, Path(line[image]).with_suffix(""), labels | _person(line)), split)
+        split = _split(line.get("split", ""), line.where)
+        yield Placed(_photo(path, line[image], labels | _person(line), line.where), split)
 
 
 def _asked_about(name: str, benchmark: Benchmark, table: Path, report: Report) -> Iterator[Placed]:
     """Each picture that a table of questions names, once."""
-    lines = {line["impath"]: line for line in read_csv(table, _QUESTIONS)}
+    questions = read_csv(table, _QUESTIONS)
+    person = [column for column in ("subject_id",) if column in questions[0]]
+    lines = keyed(((line["impath"], line) for line in questions), person)
     report.total = len(lines)
+    listed = _Listed(table.parent)
     for written, line in lines.items():
-        path = _found(table.parent, written)
-        if path is None:
-            report.drop("picture absent", written)
-        else:
+        path = listed.find(written, line.where, report)
+        if path:
             known = {"source": name} | _person(line)
             known |= {"modality": benchmark.modality} if benchmark.modality else {}
-            yield Placed(_photo(path, Path(written).with_suffix(""), known), None)
+            yield Placed(_photo(path, written, known, line.where), None)
 
 
 def _person(line: Line) -> dict[str, str]:
@@ -139,10 +140,21 @@ def _split(text: str, where: str) -> str | None:
     return _SPLITS[text.lower()] if text else None
 
 
-def _found(folder: Path, name: str) -> Path | None:
-    parts = Path(name.replace("\\", "/")).parts
-    paths = (folder.joinpath(*parts[start:]) for start in range(len(parts)))
-    return next((path for path in paths if path.is_file()), None)
+class _Listed:
+    """The pictures in the folder of a list; those of a format that imports do not look for, where the list tells their path."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def find(self, written: str, where: str, report: Report) -> Path | None:
+        parts = [] if is_absolute(written) else parts_of(written)
+        if parts and without_suffix(written) == written and self._root.joinpath(*parts).is_file():
+            return self._root.joinpath(*parts)
+        return self._folder.find([(written, where)], report)[0]
+
+    @cached_property
+    def _folder(self) -> Folder:
+        return Folder(self._root, elsewhere=True)
 
 
 def _from_folders(
@@ -157,13 +169,17 @@ def _from_folders(
             f"{root}: neither a list (impath,class) nor a folder called as a class of '{name}': {', '.join(task.classes)}; "
             f"{where(name, benchmark)}"
         )
+    taken = Counter(identity(without_suffix(short.as_posix())) for short in inside)
     for path, short in zip(paths, inside, strict=True):
         if short.parent.name.casefold() not in classes:
             report.drop("picture in a folder of no class", str(short))
             continue
         split = next((_SPLITS[part.lower()] for part in short.parts[:-2] if part.lower() in _SPLITS), None)
         labels = _labels(name, benchmark, task, classes[short.parent.name.casefold()], path)
-        yield Placed(_photo(path, short.with_suffix(""), labels), split)
+        photo = _photo(path, short.as_posix(), labels)
+        if taken[photo.labels["id"]] > 1:
+            photo.labels["id"] = identity(short.as_posix())
+        yield Placed(photo, split)
 
 
 def _classes(benchmark: Benchmark, task: Task) -> dict[str, str]:
@@ -190,10 +206,11 @@ def _labels(name: str, benchmark: Benchmark, task: Task, key: str, path: Path) -
     return labels | ({"subject_id": person[1]} if person else {})
 
 
-def _photo(path: Path, short: Path, labels: dict[str, Any]) -> Photo:
-    return Photo(str(short), path.read_bytes, {"id": identity(short)} | labels)
+def _photo(path: Path, written: str, labels: dict[str, Any], where: str = "") -> Photo:
+    short = without_suffix(written)
+    return Photo(short, path.read_bytes, {"id": identity(short)} | labels, where, path)
 
 
-def identity(short: Path) -> str:
+def identity(short: str) -> str:
     """The id of a picture from its path without suffix, as a list gives it."""
-    return "-".join(part for part in short.parts if part not in ("/", "..", "."))
+    return "-".join(part for part in Path(short).parts if part not in ("/", "..", "."))

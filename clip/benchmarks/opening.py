@@ -16,6 +16,7 @@ from synth.fundus import records
 from synth.fundus.records import SPLITS
 from synth.fundus.shards import shard_name
 from synth.sources import importing
+from synth.sources.people import distinct, same_people
 from synth.sources.report import Report
 from synth.sources.tables import read_csv
 
@@ -103,7 +104,7 @@ def _write(name: str, benchmark: Benchmark, root: Path, task: Task | None, out: 
     """Records of all pictures, in the set's own splits where it has any; what is of no split is for training."""
     source = benchmark.importer if benchmark.importer and layouts.listed(root) is None else name
     placed = list(layouts.pictures(name, benchmark, root, task, report))
-    people = importing.same_people(each.photo for each in placed)
+    people = same_people(distinct(each.photo for each in placed), report)
     plan = {"kind": "benchmark", "source": name, "root": str(root.resolve())}
     known = {each.split for each in placed}
     if known == {None} or (known == {"train"} and set(benchmark.judged) == set(SPLITS)):

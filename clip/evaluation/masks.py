@@ -29,7 +29,8 @@ from synth.fundus.images import Preprocessing, decode, field_of_view, window
 from synth.fundus.pictures import Pictures
 from synth.fundus.records import read_table, write_records
 from synth.sources import importing
-from synth.sources.pictures import Folder, photo
+from synth.sources.people import distinct, same_people
+from synth.sources.pictures import Folder
 from synth.sources.report import Report
 
 SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
@@ -78,12 +79,13 @@ def opened(data: Path, subject: str | None, shares: Sequence[int]) -> Iterator[t
         return
     report = Report("images")
     photos = []
-    for path in Folder(data / "images").paths:
+    folder = Folder(data / "images")
+    for path in folder.paths:
         person = re.search(subject, path.stem) if subject else None
         if subject and person is None:
             raise UserError(f"{path}: --set subject='{subject}' finds no patient in its name")
-        photos.append(photo(path, **({"subject_id": person[1]} if person else {})))
-    people = importing.same_people(iter(photos))
+        photos.append(folder.photo(path, **({"subject_id": person[1]} if person else {})))
+    people = same_people(distinct(iter(photos)), report)
     rows = importing.rows("images", iter(photos), report, None, people)
     with TemporaryDirectory() as folder:
         first = next(rows, None)
@@ -106,7 +108,7 @@ def read(
         UserError: a photograph has no mask, or one that does not fit it.
     """
     table, pictures = read_table(records, split, ["id", "subject_id", "source"]), Pictures(records, split)
-    there = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
+    there = _masks(folder)
     side, count = preprocessing.size, len(table)
     found = Masked(np.zeros((count, side, side, 3), np.uint8), np.zeros((count, side, side), np.uint8), [])
     with progress("reading masks", count) as bar:
@@ -127,6 +129,18 @@ def read(
             found.photographs.append(Photograph(row["id"], row["subject_id"], path, shape, box))
             bar.update()
     return found
+
+
+def _masks(folder: Path) -> dict[str, Path]:
+    """Id of a photograph -> its mask."""
+    there: dict[str, Path] = {}
+    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):
+        short = path.relative_to(folder).with_suffix("").as_posix()
+        if there.setdefault(short, path) is not path:
+            raise UserError(
+                f"{folder}: two masks of '{short}', {there[short].name} and {path.name}; take one out"
+            )
+    return there
 
 
 def shown(preprocessing: Preprocessing | ForeignPreprocessing, picture: np.ndarray) -> Box:

@@ -23,6 +23,7 @@ from synth.base.errors import UserError
 from synth.fundus import captions
 from synth.fundus.phrases import Lang
 from synth.fundus.vocabulary import DISEASES, DR, DR_GRADES, FINDINGS, MODALITIES, SIDES, Term
+from synth.sources.paths import without_suffix
 from synth.sources.tables import read_csv
 
 Kind = Literal["disease", "grade", "finding", "side", "modality"]
@@ -117,25 +118,24 @@ def from_table(path: Path, table: pa.Table) -> dict[Lang, list[Question]]:
     """
     lines = read_csv(path, COLUMNS)
     rows = _rows(table)
-    asked = [(place, line, rows[_identity(line["impath"])]) for place, line in enumerate(lines, start=2)
-             if _identity(line["impath"]) in rows]  # fmt: skip
+    asked = [(line, rows[_identity(line["impath"])]) for line in lines if _identity(line["impath"]) in rows]
     if not asked:
         raise UserError(
             f"{path}: no question is about a picture of the records, such as {lines[0]['impath']}"
         )
     answers: dict[tuple[Lang, str], set[str]] = {}
-    for _, line, _ in asked:
+    for line, _ in asked:
         answers.setdefault((language(line["question"]), line.get("type", "")), set()).add(
             plain(line["answer"])
         )
     found: dict[Lang, list[Question]] = {}
-    for place, line, row in asked:
+    for line, row in asked:
         lang, kind = language(line["question"]), line.get("type", "")
         given = [plain(choice) for choice in line.get("choices", "").split("|") if choice.strip()]
         choices = tuple(given or sorted(answers[lang, kind]))
         if plain(line["answer"]) not in choices:
             raise UserError(
-                f"{path} line {place}: answer='{line['answer']}' is none of its choices {line['choices']}"
+                f"{line.where}: answer='{line['answer']}' is none of its choices {line['choices']}"
             )
         said = tuple((f"{line['question']} {choice}",) for choice in choices)
         question = Asked(line["question"], kind or "question", choices, said)
@@ -154,7 +154,8 @@ def _rows(table: pa.Table) -> dict[str, int]:
 
 
 def _identity(impath: str) -> str:
-    return layouts.identity(Path(impath).with_suffix("")) if Path(impath).suffix else impath
+    short = without_suffix(impath)
+    return impath if short == impath else layouts.identity(short)
 
 
 def plain(answer: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from synth.sources.pictures import Folder, Photo, photo
+from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 from synth.sources.tables import read_csv, whole
 
@@ -14,9 +14,9 @@ def photos(root: Path, report: Report) -> Iterator[Photo]:
     lines = read_csv(table, ["id_code", "diagnosis"])
     report.total = len(lines)
     folder = Folder(root / "train_images")
-    for line in lines:
-        path = folder.find(line["id_code"], report)
+    found = folder.find(((line["id_code"], line.where) for line in lines), report)
+    for line, path in zip(lines, found, strict=True):
         if path:
             grade = whole(line["diagnosis"], range(5), f"{table}: {line['id_code']}: diagnosis")
-            yield photo(path, dr_grade=grade)
+            yield folder.photo(path, line.where, dr_grade=grade)
     folder.drop_unused(report)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from synth.sources.pictures import Folder, Photo, photo
+from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 from synth.sources.tables import Line, number, read_csv, whole
 
@@ -32,11 +32,11 @@ def photos(root: Path, report: Report) -> Iterator[Photo]:
     lines = read_csv(table, [*_ABOUT, *_DISEASES, *_FINDINGS])
     report.total = len(lines)
     folder = Folder(root)
-    for line in lines:
-        path = folder.find(line["image_id"], report)
+    found = folder.find(((line["image_id"], line.where) for line in lines), report)
+    for line, path in zip(lines, found, strict=True):
         if path:
             where = f"{table}: {line['image_id']}"
-            yield photo(path, **_person(line, where), **_labels(line, where))
+            yield folder.photo(path, line.where, **_person(line, where), **_labels(line, where))
     folder.drop_unused(report)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.fundus.vocabulary import FLAGS
-from synth.sources.pictures import Folder, Photo, photo
+from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 
 _LABELS: dict[str, dict[str, Any]] = {
@@ -34,4 +34,4 @@ def photos(root: Path, report: Report) -> Iterator[Photo]:
             continue
         if name[2] == "D":
             report.note("retinopathy without a grade (D)")
-        yield photo(path, id=f"{part}-{path.stem}", **_LABELS[name[2]])
+        yield folder.photo(path, id=f"{part}-{path.stem}", **_LABELS[name[2]])

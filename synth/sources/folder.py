@@ -3,7 +3,7 @@
     table: visits.csv            # below --root
     images: photos               # below --root, searched with its subfolders; default: --root itself
     columns:
-      image: file                # column with the file's name, the only one that is needed
+      image: file                # column with the file's name or path, the only one that is needed
       subject_id: patient        # without it every picture is a subject of its own
       age: age_years
       eye_side: {column: eye, values: {OD: right, OS: left}}
@@ -26,7 +26,7 @@ from pydantic import Field, model_validator
 from synth.base.config import Config, load
 from synth.base.errors import UserError
 from synth.fundus.records import LABELS, check_labels
-from synth.sources.pictures import Folder, Photo, photo
+from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 from synth.sources.tables import Line, read_csv
 
@@ -79,14 +79,25 @@ def photos(root: Path, report: Report, mapping: Path) -> Iterator[Photo]:
     table = root / settings.table
     lines = read_csv(table, [column.column for column in columns.values()])
     report.total = len(lines)
-    folder = Folder(root / settings.images)
+    folder = Folder(root / settings.images, above=root)
     image = columns.pop("image")
-    for place, line in enumerate(lines, start=2):
-        labels = _labels(line, columns, f"{table} line {place}") | settings.constants
-        path = folder.find(line[image.column], report)
+    ids: dict[str, Line] = {}
+    found = folder.find(((line[image.column], line.where) for line in lines), report)
+    for line, path in zip(lines, found, strict=True):
+        labels = _labels(line, columns, line.where) | settings.constants
         if path:
-            yield photo(path, **labels)
+            _refuse_repeated(ids, line, labels)
+            yield folder.photo(path, line.where, **labels)
     folder.drop_unused(report)
+
+
+def _refuse_repeated(ids: dict[str, Line], line: Line, labels: dict[str, Any]) -> None:
+    """Every id that the mapping gives is that of one line."""
+    identity = str(labels.get("id"))
+    if "id" in labels and ids.setdefault(identity, line) is not line:
+        raise UserError(
+            f"{line.where}: id '{identity}' is that of line {ids[identity].number} too; give every line its own, or leave id out"
+        )
 
 
 def _labels(line: Line, columns: dict[str, Column], where: str) -> dict[str, Any]:

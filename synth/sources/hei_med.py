@@ -11,7 +11,7 @@ from typing import Any
 
 from synth.base.errors import UserError
 from synth.fundus.vocabulary import RACES
-from synth.sources.pictures import Folder, Photo, photo
+from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 
 _LAST_YEAR = 2010
@@ -28,7 +28,7 @@ def photos(root: Path, report: Report) -> Iterator[Photo]:
         if not described.exists():
             report.drop("picture without a .meta file", path.name)
             continue
-        yield photo(path, id=path.stem.strip("()"), **_person(read_meta(described), described, report))
+        yield folder.photo(path, id=path.stem.strip("()"), **_person(read_meta(described), described, report))
 
 
 def read_meta(path: Path) -> dict[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from synth.base.errors import UserError
-from synth.sources.pictures import Folder, Photo, photo
+from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 from synth.sources.tables import read_csv
 
@@ -17,13 +17,13 @@ def photos(root: Path, report: Report) -> Iterator[Photo]:
     lines = read_csv(table, ["Image Name", "Patient", "Label"])
     report.total = len(lines)
     folder = Folder(root / "Images")
-    for line in lines:
+    found = folder.find(((line["Image Name"], line.where) for line in lines), report)
+    for line, path in zip(lines, found, strict=True):
         if line["Label"] not in _LABELS:
             raise UserError(
                 f"{table}: {line['Image Name']}: Label='{line['Label']}' is outside the vocabulary; "
                 f"known: {', '.join(_LABELS)}"
             )
-        path = folder.find(line["Image Name"], report)
         if path:
-            yield photo(path, subject_id=line["Patient"], is_gc=_LABELS[line["Label"]])
+            yield folder.photo(path, line.where, subject_id=line["Patient"], is_gc=_LABELS[line["Label"]])
     folder.drop_unused(report)

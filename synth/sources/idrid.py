@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from synth.sources.pictures import Folder, Photo, photo
+from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 from synth.sources.tables import Line, read_csv, whole
 
@@ -23,7 +23,10 @@ def photos(root: Path, report: Report) -> Iterator[Photo]:
     if own:
         for table in own:
             test = "Testing" in table.name
-            pictures = Folder(root, within="testing set" if test else "training set")
+            part = (
+                table.parent.parent if root in table.parent.parents else root
+            )  # other parts hold the same names
+            pictures = Folder(part, within="testing set" if test else "training set")
             yield from graded(table, pictures, report, "test" if test else "")
         return
     yield from graded(root / "labels.csv", Folder(root / "images"), report)
@@ -35,12 +38,12 @@ def graded(table: Path, pictures: Folder, report: Report, suffix: str = "") -> I
     image, grade = ("id_code", "diagnosis") if "id_code" in lines[0] else (IMAGE, GRADE)
     lines = read_csv(table, [image, grade, RISK])
     report.total = (report.total or 0) + len(lines)
-    for line in lines:
-        path = pictures.find(line[image], report)
+    found = pictures.find(((line[image], line.where) for line in lines), report)
+    for line, path in zip(lines, found, strict=True):
         if path:
             where = f"{table}: {line[image]}"
             labels = {"dr_grade": whole(line[grade], range(5), f"{where}: {grade}"), **edema(line, where)}
-            yield photo(path, id=path.stem + suffix, **labels)
+            yield pictures.photo(path, line.where, id=pictures.identity(path) + suffix, **labels)
     pictures.drop_unused(report)
 
 

@@ -14,6 +14,7 @@ from synth.base.runs import progress, read_json, sha256, write_json
 from synth.fundus.records import Row, claim, row, write_records
 from synth.fundus.vocabulary import FINDING_KEYS
 from synth.sources import SOURCES, source_of
+from synth.sources.people import distinct, same_people
 from synth.sources.pictures import Photo, checked, digest
 from synth.sources.report import Report
 
@@ -50,9 +51,7 @@ def import_source(
     if summary.exists():
         return read_json(summary)
     report = Report(name)
-    people = same_people(photos(root, Report(name)))
-    if people:
-        report.notes["subjects who share a file with another, taken for one person"] = len(people)
+    people = same_people(distinct(photos(root, Report(name))), report)
     stream = rows(name, photos(root, report), report, size, people)
     first = next(stream, None)  # a set that cannot be read leaves no folder behind
     if first is None:
@@ -104,29 +103,6 @@ def _photos(name: str, mapping: Path | None) -> Photos:
     if mapping is not None:
         raise UserError(f"{name}: --mapping is only for the source 'folder'; leave it out")
     return photos
-
-
-def same_people(photos: Iterator[Photo]) -> dict[str, str]:
-    """Subject -> the subject it is taken for, where the same file stands under two names.
-
-    A person under two names could otherwise be on both sides of a split.  Pictures of unknown subjects are
-    not read.
-    """
-    owners: dict[bytes, str] = {}
-    same: dict[str, str] = {}
-
-    def first(subject: str) -> str:
-        while subject in same:
-            subject = same[subject]
-        return subject
-
-    for photograph in photos:
-        subject = photograph.labels.get("subject_id")
-        if subject is not None:
-            owner, subject = first(owners.setdefault(digest(photograph.read()), subject)), first(subject)
-            if owner != subject:
-                same[subject] = owner
-    return {subject: first(subject) for subject in same}
 
 
 def rows(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from synth.base.errors import UserError
 from synth.sources.idrid import GRADE, IMAGE, RISK, edema
-from synth.sources.pictures import Folder, Photo, photo
+from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 from synth.sources.tables import read_csv, whole
 
@@ -25,14 +25,14 @@ def photos(root: Path, report: Report) -> Iterator[Photo]:
     read = {table: read_csv(table, [IMAGE, GRADE, RISK]) for table in tables}
     report.total = sum(map(len, read.values()))
     folder = Folder(root)
-    for table, lines in read.items():
-        for line in lines:
-            path = folder.find(line[IMAGE], report)
-            if path is None:
-                continue
-            where = f"{table}: {line[IMAGE]}"
-            grade = whole(line[GRADE], range(4), f"{where}: {GRADE}")
-            if grade == 3:
-                report.note("grade 3, severe or proliferative, kept as dr_grade 3")
-            yield photo(path, dr_grade=grade, **edema(line, where))
+    lines = [(table, line) for table, lines in read.items() for line in lines]
+    found = folder.find(((line[IMAGE], line.where) for _, line in lines), report)
+    for (table, line), path in zip(lines, found, strict=True):
+        if path is None:
+            continue
+        where = f"{table}: {line[IMAGE]}"
+        grade = whole(line[GRADE], range(4), f"{where}: {GRADE}")
+        if grade == 3:
+            report.note("grade 3, severe or proliferative, kept as dr_grade 3")
+        yield folder.photo(path, line.where, dr_grade=grade, **edema(line, where))
     folder.drop_unused(report)

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from synth.sources.pictures import Folder, Photo, photo
+from synth.base.errors import UserError
+from synth.sources.paths import without_suffix
+from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 from synth.sources.tables import read_csv, whole
 
@@ -22,8 +24,8 @@ def photos(root: Path, report: Report) -> Iterator[Photo]:
     lines = read_csv(table, [image, grade, "adjudicated_dme", "adjudicated_gradable"])
     report.total = len(lines)
     folder, eyes = Folder(root), _eyes(root / "messidor-2.csv")
-    for line in lines:
-        path = folder.find(line[image], report)
+    found = folder.find(((line[image], line.where) for line in lines), report)
+    for line, path in zip(lines, found, strict=True):
         if path is None:
             continue
         where = f"{table}: {line[image]}"
@@ -34,14 +36,16 @@ def photos(root: Path, report: Report) -> Iterator[Photo]:
             "dr_grade": whole(line[grade], range(5), f"{where}: {grade}"),
             "is_dme": whole(line["adjudicated_dme"], (0, 1), f"{where}: adjudicated_dme"),
         }
-        yield photo(path, **labels, **eyes.get(path.stem.lower(), {}))
+        yield folder.photo(path, line.where, **labels, **eyes.get(without_suffix(path.name).lower(), {}))
     folder.drop_unused(report)
 
 
 def _eyes(pairs: Path) -> dict[str, dict[str, Any]]:
     """Stem of a picture -> its person and side."""
-    eyes = {}
+    eyes: dict[str, dict[str, Any]] = {}
     for line in read_csv(pairs, ["left", "right"]) if pairs.exists() else []:
         for side in ("left", "right"):
-            eyes[Path(line[side]).stem.lower()] = {"subject_id": Path(line["left"]).stem, "eye_side": side}
+            name, known = line[side], {"subject_id": without_suffix(line["left"]), "eye_side": side}
+            if name and eyes.setdefault(without_suffix(name).lower(), known) != known:
+                raise UserError(f"{line.where}: {side}='{name}' is in another pair too; take one out")
     return eyes

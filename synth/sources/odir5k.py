@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from synth.fundus.vocabulary import FLAGS
-from synth.sources.pictures import Folder, Photo, photo
+from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
-from synth.sources.tables import Line, number, read_csv
+from synth.sources.tables import Line, keyed, number, read_csv
 
 _DISEASES = ("dr_grade", *FLAGS)
 
@@ -145,17 +145,21 @@ def photos(root: Path, report: Report) -> Iterator[Photo]:
     table = root / "full_df.csv"
     sides = ("left", "right")
     needed = [f"{side.title()}-{what}" for side in sides for what in ("Fundus", "Diagnostic Keywords")]
-    lines = read_csv(table, ["ID", "Patient Age", "Patient Sex", *needed])
-    patients = {line["ID"]: line for line in lines}  # the table repeats a patient's line for each eye
+    needed += ["Patient Age", "Patient Sex"]
+    lines = read_csv(table, ["ID", *needed])
+    patients = keyed(
+        ((line["ID"], line) for line in lines), needed
+    )  # the table repeats a patient's line for each eye
     report.total = 2 * len(patients)
     folder = Folder(root / "preprocessed_images")
+    names = ((line[f"{side.title()}-Fundus"], line.where) for line in patients.values() for side in sides)
+    found = iter(folder.find(names, report))
     for patient, line in patients.items():
         known = _person(line, f"{table}: ID {patient}", report)
-        for side in sides:
-            path = folder.find(line[f"{side.title()}-Fundus"], report)
+        for side, path in zip(sides, found, strict=False):
             if path:
                 labels = read_keywords(line[f"{side.title()}-Diagnostic Keywords"], report)
-                yield photo(path, subject_id=patient, eye_side=side, **known, **labels)
+                yield folder.photo(path, line.where, subject_id=patient, eye_side=side, **known, **labels)
     folder.drop_unused(report)
 
 

@@ -4,17 +4,18 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from synth.sources.pictures import Folder, Photo, photo
+from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 
 
 def photos(root: Path, report: Report) -> Iterator[Photo]:
     """Every labelled photograph; masks are left alone, and parts without labels are counted as dropped."""
-    pictures = [p for p in Folder(root).paths if not re.search("mask|annotation|-gt", str(p.parent), re.I)]
+    folder = Folder(root)
+    pictures = [p for p in folder.paths if not re.search("mask|annotation|-gt", str(p.parent), re.I)]
     pictures = [p for p in pictures if p.suffix.lower() != ".bmp"]
     report.total = len(pictures)
     for path in pictures:
         if re.fullmatch(r"[gn]\d{4}", path.stem, re.I):
-            yield photo(path, is_gc=int(path.stem[0].lower() == "g"))
+            yield folder.photo(path, id=path.stem, is_gc=int(path.stem[0].lower() == "g"))
         else:
             report.drop("no label in the name", path.name)

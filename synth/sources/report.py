@@ -8,6 +8,7 @@ from synth.fundus.records import Row
 from synth.fundus.vocabulary import FLAGS, READABILITY_KEYS
 
 _NAMED = 20  # file names kept per reason; the rest are only counted
+_GROUPS = 1000  # of subjects who share pictures that are named; the rest are only counted
 
 
 @dataclass
@@ -22,6 +23,8 @@ class Report:
     names: dict[str, list[str]] = field(default_factory=dict)
     notes: Counter[str] = field(default_factory=Counter)
     labels: dict[str, Counter[str]] = field(default_factory=dict)
+    shared: list[dict[str, Any]] = field(default_factory=list)
+    """Subjects who share pictures, which pictures, and whether they are taken for one person."""
 
     def drop(self, reason: str, name: str) -> None:
         """Count a picture that is left out; the first few of each reason are named."""
@@ -33,6 +36,21 @@ class Report:
     def note(self, what: str) -> None:
         """Count something that a reader of the records should know, such as a keyword nobody mapped."""
         self.notes[what] += 1
+
+    def join(self, subjects: list[str], pictures: list[str]) -> None:
+        """Count subjects who are taken for the first of them, since they share pictures."""
+        self.notes["subjects who share a file with another, taken for one person"] += len(subjects) - 1
+        self._share(subjects, pictures, True)
+
+    def keep_apart(self, subjects: list[str], pictures: list[str]) -> None:
+        """Count a picture that more subjects share than can be one person."""
+        self.notes["pictures shared by more than three subjects, who are not joined"] += 1
+        self._share(subjects, pictures, False)
+
+    def _share(self, subjects: list[str], pictures: list[str], joined: bool) -> None:
+        if len(self.shared) < _GROUPS:
+            told = {"subjects": subjects, "pictures": pictures[:_NAMED], "one_person": joined}
+            self.shared.append(told)
 
     def keep(self, row: Row) -> None:
         """Count a record and its labels."""
@@ -47,7 +65,7 @@ class Report:
             findings[finding] += 1
 
     def summary(self) -> dict[str, Any]:
-        """Plain values for JSON: kept, dropped by reason with the first names, notes, counts per label."""
+        """Plain values for JSON: kept, dropped by reason with the first names, notes, who shares pictures, counts per label."""
         return {
             "source": self.source,
             "listed": self.total,
@@ -58,5 +76,6 @@ class Report:
                 for reason, count in self.dropped.most_common()
             },
             "notes": dict(self.notes.most_common()),
+            "shared": self.shared,
             "labels": {key: dict(sorted(counts.items())) for key, counts in self.labels.items()},
         }

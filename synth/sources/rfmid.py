@@ -13,7 +13,7 @@ from typing import Any
 
 from synth.base.errors import UserError
 from synth.fundus.vocabulary import FLAGS
-from synth.sources.pictures import Folder, Photo, photo
+from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 from synth.sources.tables import Line, read_csv, whole
 
@@ -46,11 +46,11 @@ def photos(root: Path, report: Report) -> Iterator[Photo]:
         lines = read_csv(table, ["ID", "Disease_Risk", "DR", "ARMD", "MYA", "BRVO"])
         report.total = (report.total or 0) + len(lines)
         folder = Folder(root, within=_FOLDERS.get(part, part))
-        for line in lines:
-            path = folder.find(line["ID"], report)
+        found = folder.find(((line["ID"], line.where) for line in lines), report)
+        for line, path in zip(lines, found, strict=True):
             if path:
                 labels = _labels(line, f"{table}: {line['ID']}", report)
-                yield photo(path, id=f"{part}-{path.stem}", **labels)
+                yield folder.photo(path, line.where, id=f"{part}-{folder.identity(path)}", **labels)
         folder.drop_unused(report)
 
 

@@ -9,15 +9,16 @@ beside it; parquet files that hold the labels too need no annotation file.  `is_
 `is_treated` mean different things to different users and are left out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from synth.base.errors import UserError
 from synth.fundus.vocabulary import FLAGS, READABILITY_KEYS
-from synth.sources.pictures import Folder, Photo, photo
+from synth.sources.paths import parts_of, without_suffix
+from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
-from synth.sources.tables import Line, read_csv, whole
+from synth.sources.tables import Line, keyed, read_csv, whole
 
 _FINDINGS = {"is_md": "macular_disease", "has_lesion": "lesion", "is_tessellated": "tessellation"}
 _SIDES = {"left": "left", "right": "right", "l": "left", "r": "right", "os": "left", "od": "right", "": None}
@@ -34,32 +35,53 @@ def photos(root: Path, report: Report) -> Iterator[Photo]:
         yield from _from_parquet(stored, {}, report)
         return
     lines = [line for table in tables for line in read_csv(table, _NEEDED)]
-    key = next((key for key in ("idx", "file_name") if key in lines[0]), None)
-    if key is None:
-        raise UserError(f"{tables[0]}: column 'idx' or 'file_name' is missing; it has {', '.join(lines[0])}")
     report.total = len(lines)
     if stored:
-        yield from _from_parquet(stored, {_stem(line[key]): line for line in lines}, report)
+        known = keyed(((_stem(_named(line)), line) for line in lines), _NEEDED)
+        yield from _from_parquet(stored, known, report)
     else:
-        yield from _from_files(root, lines, key, report)
+        yield from _from_files(root, lines, report)
+
+
+def _named(line: Line) -> str:
+    """What a line of either annotation file calls its picture."""
+    for key in ("idx", "file_name"):
+        if key in line:
+            return line[key]
+    raise UserError(f"{line.where}: column 'idx' or 'file_name' is missing; it has {', '.join(line)}")
 
 
 def _stem(name: str) -> str:
-    return Path(name.replace("\\", "/")).stem
+    return without_suffix(name.replace("\\", "/").rsplit("/", 1)[-1])
 
 
-def _from_files(root: Path, lines: list[Line], key: str, report: Report) -> Iterator[Photo]:
-    folder: Folder | None = None
-    for line in lines:
-        name = line[key]
-        path = None
-        if key == "idx" and name.isdecimal():
-            path = root / f"Part{min(19, int(name) // 50_000)}" / f"{name}.png"
-        if path is None or not path.exists():
-            folder = folder or Folder(root)  # a million names: read only where the usual place is empty
-            path = folder.find(name, report)
+def _agree(name: str, other: str) -> bool:
+    """Whether two paths may be those of one picture: the folders of the one are the last of the other."""
+    one, two = (parts_of(without_suffix(path)) or [] for path in (name, other))
+    common = min(len(one), len(two))
+    return one[-common:] == two[-common:]
+
+
+def _from_files(root: Path, lines: list[Line], report: Report) -> Iterator[Photo]:
+    usual = [_usual(root, line) for line in lines]
+    if not all(usual):  # a million names are read only where a usual place is empty
+        folder = Folder(root)
+        others = [(_named(line), line.where) for line, path in zip(lines, usual, strict=True) if path is None]
+        found = iter(folder.find(others, report))
+        usual = [path or next(found) for path in usual]
+    for line, path in zip(lines, usual, strict=True):
         if path:
-            yield photo(path, **labels(line, name))
+            known = {"id": without_suffix(path.name)} | labels(line, _named(line))
+            yield Photo(path.name, path.read_bytes, known, line.where, path)
+
+
+def _usual(root: Path, line: Line) -> Path | None:
+    """Where the picture of a number lies, if it is there."""
+    number = _named(line)
+    if "idx" not in line or not number.isdecimal():
+        return None
+    path = root / f"Part{min(19, int(number) // 50_000)}" / f"{number}.png"
+    return path if path.is_file() else None
 
 
 def _from_parquet(stored: list[Path], known: dict[str, Line], report: Report) -> Iterator[Photo]:
@@ -80,7 +102,7 @@ def _from_parquet(stored: list[Path], known: dict[str, Line], report: Report) ->
                 name = _name(stored_row) or f"{path.stem}-{number}"
                 number += 1
                 line = known.get(_stem(name)) if known else _texts(stored_row)
-                if line is None:
+                if line is None or (isinstance(line, Line) and not _agree(_named(line), name)):
                     report.drop("picture without a line in the table", name)
                 else:
                     data: bytes = stored_row["image"]["bytes"]
@@ -92,11 +114,11 @@ def _name(stored: dict[str, Any]) -> str:
     return next((str(name) for name in names if name is not None), "")
 
 
-def _texts(stored: dict[str, Any]) -> Line:
+def _texts(stored: dict[str, Any]) -> dict[str, str]:
     return {k: "" if v is None else str(v) for k, v in stored.items() if not isinstance(v, dict)}
 
 
-def labels(line: Line, where: str) -> dict[str, Any]:
+def labels(line: Mapping[str, str], where: str) -> dict[str, Any]:
     """The labels of one line of either file; -1 and an empty cell are unknown."""
 
     def flag(key: str, allowed: range = range(2)) -> int | None:

@@ -1,0 +1,120 @@
+"""Who is who in a set: ids that name one picture each, and people who stand in it under several names."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from synth.base.errors import UserError
+from synth.fundus.images import decode
+from synth.sources.pictures import Photo, digest
+from synth.sources.report import Report
+
+_MANY = 3  # subjects; a picture that more of them share is a placeholder or a slip, and tells nothing of who they are
+_BLANK = 8  # of 255: a picture whose brightness spans less, but for a hundredth at either end, shows nothing
+
+
+class _Shared(NamedTuple):
+    """A picture that stands under several subjects."""
+
+    subjects: list[str]
+    names: list[str]
+
+
+def distinct(photos: Iterator[Photo]) -> Iterator[Photo]:
+    """The same pictures, as long as no two have one id.
+
+    Raises:
+        UserError: two have; the message names both.
+    """
+    first: dict[str, tuple[Path | None, str]] = {}
+    for photograph in photos:
+        identity, where = str(photograph.labels["id"]), photograph.where or photograph.name
+        if identity in first and (photograph.path is None or photograph.path != first[identity][0]):
+            raise UserError(
+                f"{where}: id '{identity}' is that of another picture too ({first[identity][1]}); give each an id of its own"
+            )
+        first[identity] = photograph.path, where
+        yield photograph
+
+
+def same_people(photos: Iterator[Photo], report: Report) -> dict[str, str]:
+    """Subject -> the subject it is taken for, where the same picture stands under two names; all are told in `report`.
+
+    A person under two names could otherwise be on both sides of a split.  Only a file that can be decoded and shows
+    something tells that two are one, and only where no more than three share it.  Pictures of unknown subjects are not read.
+    """
+    first: dict[bytes, tuple[str, str]] = {}
+    shared: dict[bytes, _Shared | None] = {}
+    pairs: list[tuple[bytes, str]] = []
+    for photograph in photos:
+        subject = photograph.labels.get("subject_id")
+        if subject is None or not (data := _content(photograph)):
+            continue
+        content = digest(data)
+        owner, name = first.setdefault(content, (subject, photograph.name))
+        if owner == subject:
+            continue
+        if content not in shared:
+            shared[content] = _Shared([owner], [name]) if _shows_something(data) else None
+        found = shared[content]
+        if found is not None:
+            found.names.append(photograph.name)
+            if subject not in found.subjects:
+                found.subjects.append(subject)
+            pairs.append((content, subject))
+    pictures = {content: found for content, found in shared.items() if found is not None}
+    joining = {content: found for content, found in pictures.items() if len(found.subjects) <= _MANY}
+    people = _joined(
+        [(joining[content].subjects[0], subject) for content, subject in pairs if content in joining]
+    )
+    _tell(people, list(pictures.values()), report)
+    return people
+
+
+def _content(photograph: Photo) -> bytes:
+    try:
+        return photograph.read()
+    except OSError:  # counted as damaged when its record is to be made
+        return b""
+
+
+def _shows_something(data: bytes) -> bool:
+    try:
+        picture = decode(data)
+    except UserError:
+        return False
+    low, high = np.percentile(picture, (1, 99), axis=(0, 1))
+    return bool((high - low).max() >= _BLANK)
+
+
+def _joined(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """Subject -> the first of those that pairs join it with."""
+    same: dict[str, str] = {}
+
+    def first(subject: str) -> str:
+        while subject in same:
+            subject = same[subject]
+        return subject
+
+    for owner, subject in pairs:
+        one, other = first(owner), first(subject)
+        if one != other:
+            same[other] = one
+    return {subject: first(subject) for subject in same}
+
+
+def _tell(people: dict[str, str], pictures: list[_Shared], report: Report) -> None:
+    groups: dict[str, list[str]] = {}
+    for subject, owner in people.items():
+        groups.setdefault(owner, [owner]).append(subject)
+    names: dict[str, list[str]] = {owner: [] for owner in groups}
+    for found in pictures:
+        owner = people.get(found.subjects[0], found.subjects[0])
+        if len(found.subjects) > _MANY:
+            report.keep_apart(found.subjects, found.names)
+        else:
+            names[owner] += found.names
+    for owner, subjects in groups.items():
+        report.join(subjects, names[owner])
