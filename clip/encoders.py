@@ -11,9 +11,10 @@ from math import log
 from typing import Any, Self
 
 import torch
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 from torch import Tensor, nn
 
+from synth.base import arguments, pretrained
 from synth.base.config import Config
 from synth.base.errors import UserError
 from synth.fundus.images import Preprocessing
@@ -42,7 +43,21 @@ class ImageTower(Config):
     width: PositiveInt = 64
     """Channels after the stem of a `*_clip` network whose `layers` are given; a multiple of 2."""
     kwargs: dict[str, Any] = Field(default={})
-    """What else `timm.create_model` takes."""
+    """What else gives the network its shape (`synth.base.arguments.TIMM`): numbers, booleans and short names."""
+
+    @field_validator("name")
+    @classmethod
+    def name_is_of_a_network(cls, name: str) -> str:
+        arguments.check_network_name(name)
+        return name
+
+    @field_validator("kwargs")
+    @classmethod
+    def kwargs_are_a_shape(cls, kwargs: dict[str, Any]) -> dict[str, Any]:
+        arguments.check_arguments(
+            kwargs, arguments.TIMM, "leave it out; weights to start from are initial.image=FILE"
+        )
+        return kwargs
 
     @model_validator(mode="after")
     def layers_are_for_clip(self) -> Self:
@@ -197,9 +212,10 @@ def _image_tower(config: ClipConfig) -> nn.Module:
         kwargs |= _modified_resnet(tower.layers, tower.width)
     try:
         return timm.create_model(tower.name, num_classes=config.embedding, **kwargs)
-    except (TypeError, AssertionError) as error:
+    except pretrained.errors() as error:
         raise UserError(
-            f"model.image.kwargs={tower.kwargs}: '{tower.name}' does not take them ({error})"
+            f"model.image.kwargs={tower.kwargs}: '{tower.name}' does not take them ({pretrained.reason(error)}); "
+            "leave out what it does not know, and give sizes that divide"
         ) from None
 
 

@@ -28,7 +28,8 @@ class NetworkConfig(Config):
     attention_from: NonNegativeInt = 2
     """Self-attention from this resolution down, 0 being the finest."""
     captions: str | None = None
-    """A text encoder of `transformers`, its folder or its name on the hub: captions are a condition beside labels."""
+    """A text encoder of `transformers`, its folder, or its name on the hub if `hf download` has fetched it: captions are a
+    condition beside labels."""
     latent: LatentConfig | None = None
     """Denoise the latents of an autoencoder, which is trained first (`autoencoder`): for 256 px and more."""
 

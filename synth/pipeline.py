@@ -6,6 +6,7 @@ folder/mix.json                                                       label comb
 """
 
 import shutil
+from inspect import signature
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,6 +22,7 @@ from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
 
 from synth import diffusion
+from synth.base import arguments, pretrained
 from synth.base.errors import UserError
 from synth.base.runs import disk_error, read_json, write_json
 from synth.conditioning import LabelConditioning, unconditional
@@ -33,6 +35,9 @@ from synth.network import placed
 from synth.publishing import publication
 from synth.publishing.modelcard import write_model_card
 from synth.wavelet import WaveletSpace
+
+_NOTES = ("_class_name", "_diffusers_version", "_name_or_path", "_use_default_values")
+"""What diffusers notes in a configuration beside the arguments of the class, and nothing is built from."""
 
 
 class FundusPipeline(DiffusionPipeline):
@@ -143,20 +148,25 @@ def load(model: Path) -> tuple[FundusPipeline, dict[str, Any]]:
     found = facts(folder)
     diffusers_logging.set_verbosity_error()
     diffusers_logging.disable_progress_bar()
-    index = read_json(folder / "model_index.json")
+    index = arguments.read_mapping(folder / "model_index.json")
+    _check_index(folder / "model_index.json", index)
     kinds = {part: _kind(folder, part, index.get(part)) for part in FundusPipeline.__annotations__}
+    for part, kind in kinds.items():
+        _check_part(folder / part / kind.config_name, kind)
     weights = {"use_safetensors": True, "torch_dtype": torch.float32}
     try:
         pipeline = FundusPipeline(
             **{
-                part: kind.from_pretrained(folder / part, **(weights if issubclass(kind, ModelMixin) else {}))
+                part: kind.from_pretrained(
+                    folder / part, local_files_only=True, **(weights if issubclass(kind, ModelMixin) else {})
+                )
                 for part, kind in kinds.items()
             },
             student=index.get("student"),
         )
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except pretrained.errors() as error:
         raise UserError(
-            f"{folder}: damaged generator ({str(error).splitlines()[0]}); copy or train it again"
+            f"{folder}: damaged generator ({pretrained.reason(error)}); copy or train it again"
         ) from None
     bands = pipeline.space.channels
     if (pipeline.unet.config["in_channels"], pipeline.unet.config["out_channels"]) != (bands + 2, bands):
@@ -170,6 +180,37 @@ def _kind(folder: Path, part: str, found: Any) -> Any:
     """The class of one part of a generator, among those that the pipeline takes; no other is opened."""
     taken = FundusPipeline.__annotations__[part]
     known = {kind.__name__: kind for kind in get_args(taken) or (taken,)}
-    if not found or found[1] not in known:
-        raise UserError(f"{folder}/model_index.json: '{part}' is {found}, not a {' or '.join(known)}")
-    return known[found[1]]
+    library, name = found if isinstance(found, list) and len(found) == 2 else (None, None)
+    kind = known.get(str(name))
+    if kind is None or library not in (kind.__module__, kind.__module__.partition(".")[0]):
+        raise UserError(
+            f"{folder}/model_index.json: '{part}' is {found}, not a {' or '.join(known)}; "
+            "copy or train the generator again"
+        )
+    return kind
+
+
+def _check_index(path: Path, index: dict[str, Any]) -> None:
+    """Refuse parts that a generator of ours does not have: diffusers would import what they name."""
+    known = (*FundusPipeline.__annotations__, "student", *_NOTES)
+    other = next((name for name in index if name not in known), None)
+    if index.get("_class_name", "FundusPipeline") != "FundusPipeline":
+        other = "_class_name"
+    if other:
+        raise UserError(
+            f"{path}: '{other}' is {index[other]!r}, which no generator of 'synth train' says; "
+            "copy or train the generator again"
+        )
+
+
+def _check_part(path: Path, kind: Any) -> None:
+    """Refuse a configuration that says more than its class's own constructor takes."""
+    known = {name for name in signature(kind.__init__).parameters if name not in ("self", "kwargs")}
+    try:
+        arguments.check_arguments(
+            {name: value for name, value in arguments.read_mapping(path).items() if name not in _NOTES},
+            known,
+            "copy or train the generator again",
+        )
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None

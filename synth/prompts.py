@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from synth.base import pretrained
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import atomic, progress
@@ -20,16 +21,17 @@ from synth.fundus.records import read_table
 
 _BATCH = 32
 _LONGEST = 128  # tokens; what follows is cut
+_DATA_ALONE: Any = {"trust_remote_code": False, "local_files_only": True}
 
 
 @contextmanager
 def _named(name: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (UserError, *pretrained.errors()) as error:
         raise UserError(
-            f"network.captions: no text encoder '{name}' ({str(error).splitlines()[0]}); "
-            "give its folder or its name on the hub"
+            f"network.captions: no text encoder '{name}' ({pretrained.reason(error, 300)}); "
+            "give the folder of a BERT or the like"
         ) from None
 
 
@@ -37,18 +39,20 @@ class TextEncoder:
     """A frozen text encoder of `transformers`: RoBERTa-wwm, BERT or the like.
 
     Args:
-        name: its folder, or its name on the hub.
+        name: its folder, or its name on the hub if it was fetched already: configs and generators name it, and no
+              file sends us to a hub.
 
     Raises:
-        UserError: there is none, or it is damaged.
+        UserError: there is none, it is damaged, or it needs code of its own.
     """
 
     def __init__(self, name: str) -> None:
         from transformers import AutoModel, AutoTokenizer
 
         with _named(name):
-            self._tokenizer = AutoTokenizer.from_pretrained(name)
-            self._model = AutoModel.from_pretrained(name).float().eval()
+            folder = pretrained.local(name)
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, **_DATA_ALONE)
+            self._model = AutoModel.from_pretrained(folder, **_DATA_ALONE).float().eval()
         self.sha256 = _sha256(self._model)
 
     @torch.inference_mode()
@@ -75,7 +79,7 @@ def width(name: str | None) -> int:
     from transformers import AutoConfig
 
     with _named(name):
-        return int(AutoConfig.from_pretrained(name).hidden_size)
+        return int(AutoConfig.from_pretrained(pretrained.local(name), **_DATA_ALONE).hidden_size)
 
 
 class Captions(NamedTuple):

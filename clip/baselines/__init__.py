@@ -17,6 +17,15 @@ def split(spec: str | Path) -> tuple[str, str, str] | None:
     return kind, source, more
 
 
+def is_elsewhere(spec: str) -> bool:
+    """Whether loading would fetch: a hub's repository, or a tag of open_clip in place of a file of weights."""
+    if Path(spec).exists() or spec.startswith("hub:"):
+        return not Path(spec).exists()
+    kind, source, more = split(spec) or ("", spec, "")
+    here = kind in ("", "open_clip") or (Path(source).exists() and (kind != "flair" or bool(more)))
+    return kind == "hf-hub" or not here or bool(more and not Path(more).exists())
+
+
 def load(spec: str | Path) -> Foreign:
     """Somebody else's model in evaluation mode, on the CPU.
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from clip import weights
 from clip.baselines.foreign import Foreign, ForeignConfig, fetch
 from clip.baselines.preprocessing import ForeignPreprocessing
+from synth.base import pretrained
 from synth.base.errors import UserError
 
 TEMPLATE = "A fundus photograph of [CLS]"
@@ -146,8 +147,11 @@ def _tokenizer(source: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        told = " ".join(str(error).split())[:160]
-        folder = "" if Path(source).is_dir() else "; give a local folder: flair:FILE=FOLDER"
-        raise UserError(f"{source}: no tokenizer to be had ({told}){folder}") from None
+        folder = Path(source)
+        folder = pretrained.check_folder(folder) if folder.is_dir() else pretrained.fetched(source)
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (UserError, *pretrained.errors()) as error:
+        raise UserError(
+            f"{source}: no tokenizer to be had ({pretrained.reason(error)}); "
+            "give the folder of one: flair:FILE=FOLDER"
+        ) from None

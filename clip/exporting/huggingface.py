@@ -147,10 +147,12 @@ def _whole(model: CLIP, shape: vit.Shape, weights: dict[str, Tensor], out: Path)
     made.load_state_dict(chinese_clip_weights(model, weights))
     made.save_pretrained(out)
     tokenizer.write(out, model.config.context)
-    texts = BertTokenizer.from_pretrained(out)(
+    data_alone: Any = {"trust_remote_code": False, "local_files_only": True}
+    texts = BertTokenizer.from_pretrained(out, **data_alone)(
         facts.TEXTS, padding=True, truncation=True, return_tensors="pt"
     )
-    found: Any = ChineseCLIPModel.from_pretrained(out).eval()(pixel_values=facts.pictures(model), **texts)
+    again: Any = ChineseCLIPModel.from_pretrained(out, **data_alone).eval()
+    found = again(pixel_values=facts.pictures(model), **texts)
     return found.image_embeds, found.text_embeds
 
 

@@ -2,7 +2,15 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from clip.encoders import ClipConfig
 from clip.training import batches
@@ -102,6 +110,13 @@ class TrainConfig(Config):
     """Where else the metrics go; `pip install 'visionclip[track]'`."""
     seed: int = Field(default=0, ge=0)
     """Of the first weights, the order and everything drawn."""
+
+    @field_validator("teacher")
+    @classmethod
+    def a_teacher_is_a_file(cls, teacher: str | None) -> str | None:
+        if teacher and teacher.startswith(("hub:", "hf-hub:")):
+            raise ValueError(f"'{teacher}' would be fetched; fetch it with 'hf download' and name its file")
+        return teacher
 
     @model_validator(mode="after")
     def one_right_text_has_no_degrees(self) -> Self:

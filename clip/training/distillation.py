@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate, normalize
 
-from clip import embed
+from clip import baselines, embed
 from clip.baselines.foreign import Foreign
 from clip.encoders import CLIP, standardise
 from clip.training import batches
@@ -26,11 +26,16 @@ class Teacher:
     """A CLIP that learns nothing, ours or another's, and what it has read."""
 
     def __init__(self, spec: str, place: torch.device) -> None:
-        """Load what `clip.embed.load` takes.
+        """Load what `clip.embed.load` takes, from files of this machine alone.
 
         Raises:
-            UserError: it cannot be loaded, or has no text tower.
+            UserError: it is not here, cannot be loaded, or has no text tower.
         """
+        if baselines.is_elsewhere(spec):
+            raise UserError(
+                f"teacher={spec}: not on this machine, and a config sends nobody to a hub; fetch it with "
+                "'hf download' and name its file"
+            )
         model, head = embed.load(spec)
         if isinstance(model, Foreign) and model.reader is None:
             raise UserError(

@@ -23,8 +23,8 @@ from pydantic import (
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from synth.base import checkpoint
-from synth.base.config import Config
+from synth.base import arguments, checkpoint, pretrained
+from synth.base.config import Config, check
 from synth.base.errors import UserError
 from synth.base.order import step_seed, visited
 from synth.base.runs import claim, progress
@@ -69,6 +69,7 @@ class ClassifierConfig(Config):
     @field_validator("architecture")
     @classmethod
     def architecture_is_known(cls, name: str) -> str:
+        arguments.check_network_name(name)
         if not timm.is_model(name):
             near = difflib.get_close_matches(name, timm.list_models(), 1)
             remedy = f"did you mean '{near[0]}'?" if near else "for example 'resnet18'"
@@ -219,8 +220,11 @@ def load(path: Path) -> tuple[Classifier, dict[str, Any]]:
     """
     path = path / "classifier.pt" if path.is_dir() else path
     head = checkpoint.check_header(path, checkpoint.load(path), FORMAT, VERSION)
-    model = Classifier(ClassifierConfig.model_validate(head["config"]), head["labels"])
-    model.load_state_dict(head.pop("weights"))
+    try:
+        model = Classifier(check(ClassifierConfig, head["config"], str(path)), head["labels"])
+        model.load_state_dict(head.pop("weights"))
+    except pretrained.errors() as error:
+        raise UserError(f"{path}: damaged classifier ({pretrained.reason(error)}); train it again") from None
     return model.eval().to(memory_format=torch.channels_last), head  # type: ignore[call-overload]
 
 

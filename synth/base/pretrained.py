@@ -1,0 +1,95 @@
+"""Folders of `transformers` and its like that others made: read as data, never as code, and fetched only when told to."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+from synth.base import arguments
+from synth.base.errors import UserError
+
+_TEXTS = ["*.json", "*.txt", "*.model"]
+"""What a folder holds beside weights: configurations, and the vocabulary of a tokenizer."""
+_CONFIGURATIONS = (
+    "config.json", "tokenizer_config.json", "special_tokens_map.json", "processor_config.json",
+    "preprocessor_config.json", "generation_config.json", "video_preprocessor_config.json",
+)  # fmt: skip
+_NOTES = ("_name_or_path", "name_or_path", "id2label", "label2id", "task_specific_params", "finetuning_task")
+"""What a model's configuration keeps for people; nothing is opened by it."""
+
+
+def errors() -> tuple[type[BaseException], ...]:
+    """What these libraries raise on a file that is damaged, foreign or absent, or a hub that cannot be reached."""
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    return (
+        StrictDataclassError, SafetensorError, pickle.UnpicklingError, OSError, ValueError, TypeError, LookupError,
+        AttributeError, RuntimeError, AssertionError, ArithmeticError, ImportError, EOFError,
+    )  # fmt: skip
+
+
+def reason(error: BaseException, length: int = 200) -> str:
+    """An error of a library in at most `length` characters of one line; its kind, where it says nothing."""
+    return " ".join(str(error).split())[:length] or type(error).__name__
+
+
+def local(name: str) -> Path:
+    """The checked folder of that name, or what the hub's cache holds of a repository; nothing is fetched.
+
+    For names that files say: no file sends us to a hub.
+
+    Raises:
+        UserError: neither, or the folder sends a library to code.
+    """
+    if Path(name).is_dir():
+        return check_folder(Path(name))
+    return _repository(name, None, True, f"fetch it with 'hf download {name}', or give its folder")
+
+
+def fetched(name: str) -> Path:
+    """The checked configurations and vocabularies of a hub's repository, which a person named.
+
+    Raises:
+        UserError: the hub has none, cannot be reached, or it sends a library to code.
+    """
+    return _repository(name, _TEXTS, False, "give a folder")
+
+
+def _repository(name: str, patterns: list[str] | None, local: bool, remedy: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return check_folder(Path(snapshot_download(name, allow_patterns=patterns, local_files_only=local)))
+    except errors() as error:
+        raise UserError(f"{name}: not on this machine ({reason(error, 120)}); {remedy}") from None
+
+
+def check_folder(folder: Path) -> Path:
+    """The folder again; refuse one whose configuration would have a library run code, or open what lies elsewhere.
+
+    Raises:
+        UserError: names the file, the key and its value.
+    """
+    adapter = folder / "adapter_config.json"
+    if adapter.exists():
+        raise UserError(
+            f"{adapter}: sends the library to another model, which it names; merge the adapter, or remove the file"
+        )
+    for name in _CONFIGURATIONS:
+        if (folder / name).exists():
+            found = arguments.read_mapping(folder / name)
+            try:
+                arguments.check_no_code(found)
+                if name == "config.json":
+                    _check_plain(found)
+            except ValueError as error:
+                raise UserError(f"{folder / name}: {error}") from None
+    return folder
+
+
+def _check_plain(config: dict[str, Any]) -> None:
+    for name, value in config.items():
+        if isinstance(value, dict) and name not in _NOTES:
+            _check_plain(value)
+        elif name not in _NOTES:
+            arguments.check_plain(value, name)
