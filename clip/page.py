@@ -5,13 +5,17 @@ from elsewhere.
 """
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from clip import saliency
+from clip import saliency, serving
 from clip.prediction import Reader
 from synth.base.errors import UserError
 
@@ -20,15 +24,6 @@ NOTICE = (
     "For research only, not for diagnosis. The photograph does not leave this machine.",
 )
 _PROMPTS = {"zh": "中文提示", "en": "English prompts"}
-_POLICY = "; ".join(
-    (
-        "default-src 'self' data: blob:",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
-        "style-src 'self' 'unsafe-inline'",
-        "connect-src 'self' data: blob:",
-    )
-)
-"""Content-Security-Policy: what the browser may load, this server's own files and nothing else."""
 _STYLE = """
 .gradio-container { max-width: 1080px !important; margin: 0 auto !important; }
 #title h1 { margin: 0.2em 0 0; font-weight: 650; }
@@ -65,8 +60,8 @@ def choices(reader: Reader) -> list[tuple[str, str]]:
     return [(f"{term.zh} {term.en}", term.key) for term in reader.terms]
 
 
-def build(reader: Reader) -> Any:
-    """The page, as a `gradio.Blocks`."""
+def build(reader: Reader, folder: Path) -> Any:
+    """The page, as a `gradio.Blocks`, over a `serving.private_folder` for what is uploaded and drawn."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio as gr
 
@@ -76,7 +71,7 @@ def build(reader: Reader) -> Any:
             yield "", None, None, gr.update(interactive=False)
             return
         try:
-            photograph = reader.see(Path(path))
+            photograph = reader.see(serving.uploaded(path, folder))
         except UserError as error:
             line = escape(str(error).replace(path, Path(path).name))
             yield f'<div id="refused">{line}</div>', None, None, gr.update(interactive=False)
@@ -85,13 +80,19 @@ def build(reader: Reader) -> Any:
         top = max(found, key=lambda row: row["probability"])["key"]
         yield table(found), None, None, gr.update(value=top, interactive=True)
         drops = saliency.occlusion(reader.model, photograph.square, reader.axes["both"])
-        shown = saliency.overlay(photograph.shown, drops[reader.number(top)])
+        shown = keep(saliency.overlay(photograph.shown, drops[reader.number(top)]))
         yield table(found), (photograph.shown, drops), shown, gr.update(value=top, interactive=True)
 
     def choose(kept: tuple[np.ndarray, np.ndarray] | None, key: str):
-        return saliency.overlay(kept[0], kept[1][reader.number(key)]) if kept else gr.skip()
+        return keep(saliency.overlay(kept[0], kept[1][reader.number(key)])) if kept else gr.skip()
 
-    with gr.Blocks(title="visionclip", analytics_enabled=False) as page:
+    def keep(overlay: np.ndarray) -> str:
+        descriptor, path = tempfile.mkstemp(".webp", "evidence-", folder)  # mode 0600
+        with open(descriptor, "wb") as file:
+            Image.fromarray(overlay).save(file, "WEBP")
+        return path
+
+    with gr.Blocks(title="visionclip", analytics_enabled=False, delete_cache=serving.KEPT) as page:
         gr.Markdown("# 眼底照片 · fundus photograph", elem_id="title")
         gr.HTML("<br>".join(NOTICE), elem_id="notice")
         kept = gr.State()
@@ -117,54 +118,36 @@ def build(reader: Reader) -> Any:
                 )
         # The file is handed on unopened: what is no picture, `intake.read` refuses in words.
         photo.preprocess = lambda payload: payload and payload.path  # type: ignore[method-assign]
+        photo.async_move_resource_to_block_cache = _stay  # type: ignore[method-assign]
         photo.change(read, photo, [answer, kept, shown, finding], api_name="read")
         finding.input(choose, [kept, finding], shown, api_name="choose")
     return page
 
 
-def serve(reader: Reader, port: int | None = None, open_browser: bool = False, block: bool = True) -> str:
-    """Serve the page to this machine alone; returns its address, unless it `block`s until interrupted.
+async def _stay(path: str | Path | None) -> str:
+    """Where a photograph lies; what has an address instead of a path, Gradio would fetch."""
+    return str(path or "")
+
+
+@contextmanager
+def running(reader: Reader, port: int | None = None, open_browser: bool = False) -> Iterator[str]:
+    """Serve the page to this machine alone, at the address that is given; nothing is left of it afterwards.
 
     Raises:
         UserError: the port is taken.
     """
-    page = build(reader)
-    from gradio.themes import Base
-    from starlette.middleware import Middleware
-
-    theme = Base(
-        primary_hue="orange",
-        neutral_hue="slate",
-        font=["system-ui", "Noto Sans CJK SC", "Microsoft YaHei", "sans-serif"],
-        font_mono=["ui-monospace", "monospace"],
-    )
-    try:
-        _, address, _ = page.queue().launch(
-            server_name="127.0.0.1", server_port=port, share=False, inbrowser=open_browser, quiet=True,
-            prevent_thread_lock=True, theme=theme, css=_STYLE, footer_links=[], max_file_size="200mb",
-            enable_monitoring=False, ssr_mode=False,
-            app_kwargs={"middleware": [Middleware(Enclosed)]},
-        )  # fmt: skip
-    except OSError:
-        raise UserError(f"--port {port}: taken; choose another") from None
-    if block:
-        page.block_thread()
-    return address
+    with (
+        serving.private_folder() as folder,
+        serving.launched(build(reader, folder), folder, port, open_browser, _STYLE) as address,
+    ):
+        yield address
 
 
-class Enclosed:
-    """ASGI middleware: every answer carries `_POLICY`."""
+def serve(reader: Reader, port: int | None = None, open_browser: bool = False) -> None:
+    """Serve the page until Ctrl-C, `kill`, or the end of the terminal.
 
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def enclose(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message.get("headers", []),
-                    (b"content-security-policy", _POLICY.encode()),
-                ]
-            await send(message)
-
-        await self.app(scope, receive, enclose)
+    Raises:
+        UserError: the port is taken.
+    """
+    with serving.until_stopped() as stop, running(reader, port, open_browser):
+        stop.wait()

@@ -330,8 +330,9 @@ def test_search_refuses_what_it_cannot_compare(trained, embedded, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def address(trained) -> str:
-    return page.serve(prediction.Reader(embed.load_model(trained)), block=False)
+def address(trained):
+    with page.running(prediction.Reader(embed.load_model(trained))) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

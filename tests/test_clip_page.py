@@ -1,0 +1,287 @@
+"""The page as others on the machine, and pages of other sites, meet it: by requests that no browser of ours makes."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pictures import drawn
+from PIL import Image
+
+from clip import embed, page, serving
+from clip.encoders import ClipConfig, ImageTower, TextTower, build
+from clip.prediction import Reader
+from synth.base import checkpoint
+from synth.base.errors import UserError
+from synth.fundus.images import Preprocessing, encode
+
+MODEL = ClipConfig(
+    image=ImageTower(layers=(1, 1, 1, 1), width=8),
+    text=TextTower(layers=1, width=32, heads=2, feedforward=64, positions=64),
+    embedding=32,
+    preprocessing=Preprocessing(size=32),
+)
+FILE_DATA = {"meta": {"_type": "gradio.FileData"}}
+
+
+class Answer:
+    """Status, headers and body of an answer."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self.status, self.headers, self.body = response.status, response.headers, response.read()
+
+
+def ask(address: str, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+    """One request, with a Host and an Origin of our own making."""
+    asked = http.client.HTTPConnection(address.removeprefix("http://").strip("/"), timeout=300)
+    asked.request(
+        method, path, body or None, {name.replace("_", "-"): value for name, value in headers.items()}
+    )
+    answer = Answer(asked.getresponse())
+    asked.close()
+    return answer
+
+
+def call(address: str, name: str, *data: Any) -> str:
+    """What a function of the page answers, as Gradio sends it."""
+    body = json.dumps({"data": data}).encode()
+    begun = ask(address, "POST", f"/gradio_api/call/{name}", body, Content_Type="application/json")
+    if begun.status != 200:
+        return begun.body.decode()
+    return ask(address, "GET", f"/gradio_api/call/{name}/{json.loads(begun.body)['event_id']}").body.decode()
+
+
+def upload(address: str, name: str, content: bytes, **headers: str) -> Answer:
+    head = f'--cut\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'.encode()
+    kind = "multipart/form-data; boundary=cut"
+    return ask(
+        address,
+        "POST",
+        "/gradio_api/upload",
+        head + content + b"\r\n--cut--\r\n",
+        Content_Type=kind,
+        **headers,
+    )
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "ckpt.pt"
+    made = build(MODEL)
+    checkpoint.save(path, embed.header(made, images=0, data=None) | {"weights": made.state_dict()})
+    return path
+
+
+@pytest.fixture(scope="module")
+def address(model):
+    with page.running(Reader(embed.load_model(model))) as found:
+        yield found
+
+
+@pytest.fixture
+def kept(address) -> Path:
+    """Where the page keeps what it is given."""
+    return Path(os.environ["GRADIO_TEMP_DIR"])
+
+
+@pytest.fixture
+def patient(tmp_path) -> Path:
+    """A photograph that nobody uploaded, in a folder that nobody else may read."""
+    folder = tmp_path / "private"
+    folder.mkdir(mode=0o700)
+    Image.fromarray(drawn(3, 1)).save(folder / "patient.png")
+    return folder / "patient.png"
+
+
+def test_an_uploaded_photograph_is_read_and_shown(address, kept):
+    [path] = json.loads(upload(address, "patient 4711.png", encode(drawn(3, 1))).body)
+    said = call(address, "read", {"path": path} | FILE_DATA)
+    found, _, overlay, _ = json.loads(said.rstrip().rpartition("data: ")[2])
+    assert found.count("data-key") == 11
+    shown = ask(address, "GET", overlay["url"].removeprefix(address.rstrip("/")))
+    assert shown.status == 200 and shown.body == Path(overlay["path"]).read_bytes()
+    for file in (Path(path), Path(overlay["path"])):
+        assert file.is_relative_to(kept) and file.stat().st_mode & 0o777 == 0o600
+    assert kept.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("meta", [{}, FILE_DATA], ids=["plain", "FileData"])
+def test_no_picture_is_read_that_nobody_uploaded(meta, address, kept, patient, tmp_path, monkeypatch):
+    monkeypatch.chdir(patient.parent)
+    (kept / "link.png").symlink_to(patient)
+    try:
+        places = (patient, "patient.png", "./patient.png", kept / "link.png", kept / ".." / patient.relative_to("/"),
+                  f"{kept}/../../../../../../../..{patient}", f"file://{patient}", f"{kept}x/patient.png")  # fmt: skip
+        for place in places:
+            said = call(address, "read", {"path": str(place)} | meta)
+            assert "data-key" not in said and ".webp" not in said, place
+            assert ("was not uploaded to this page" in said) == (not meta) or "error" in said
+    finally:
+        (kept / "link.png").unlink()
+
+
+def test_what_is_there_and_what_is_not_is_refused_in_the_same_words(address, patient):
+    said = {call(address, "read", {"path": str(patient.with_name(name))}).replace(name, "NAME")
+            for name in ("patient.png", "absent.png")}  # fmt: skip
+    assert len(said) == 1
+
+
+def test_an_address_in_place_of_a_picture_is_not_fetched(address):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.5)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/x.png"
+        for place in (
+            {"path": url},
+            {"path": url} | FILE_DATA,
+            {"path": "", "url": url},
+            {"url": url} | FILE_DATA,
+        ):
+            assert "data-key" not in call(address, "read", place)
+        assert ask(address, "GET", f"/gradio_api/file={url}").status == 403
+        assert ask(address, "GET", f"/gradio_api/proxy={url}").status == 404
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+def test_no_file_is_served_but_what_the_page_was_given(address, kept, patient, tmp_path, monkeypatch):
+    monkeypatch.chdir(patient.parent)
+    (kept / "link.png").symlink_to(patient)
+    try:
+        for place in (
+            patient,
+            "patient.png",
+            f"{kept}/link.png",
+            f"{kept}/../private/patient.png",
+            "/etc/passwd",
+            "%00",
+        ):
+            for way in (f"file={place}", f"file/{place}"):
+                assert ask(address, "GET", f"/gradio_api/{way}").status in (403, 404), way
+    finally:
+        (kept / "link.png").unlink()
+
+
+def test_another_name_is_not_answered(address):
+    """A site that rebinds its own name to this machine asks under that name."""
+    port = address.rstrip("/").rpartition(":")[2]
+    for host in (
+        "evil.example",
+        f"evil.example:{port}",
+        "127.0.0.1.evil.example",
+        f"10.0.0.1:{port}",
+        "0.0.0.0",
+    ):
+        for method, path in (
+            ("GET", "/"),
+            ("GET", "/config"),
+            ("POST", "/gradio_api/call/read"),
+            ("OPTIONS", "/"),
+        ):
+            answer = ask(address, method, path, Host=host, Origin=f"http://{host}")
+            assert answer.status == 400
+            assert "access-control-allow-origin" not in answer.headers
+    for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}"):
+        assert ask(address, "GET", "/config", Host=host, Origin=f"http://{host}").status == 200
+
+
+def test_another_sites_page_is_not_answered(address):
+    port = address.rstrip("/").rpartition(":")[2]
+    for origin in (
+        "http://evil.example",
+        "null",
+        "http://127.0.0.1:1",
+        "http://localhost",
+        f"https://127.0.0.1:{port}",
+    ):
+        for method, path in (
+            ("GET", "/config"),
+            ("POST", "/gradio_api/queue/join"),
+            ("OPTIONS", "/gradio_api/upload"),
+        ):
+            answer = ask(address, method, path, Origin=origin, Access_Control_Request_Method="POST")
+            assert answer.status == 403
+            assert "access-control-allow-origin" not in answer.headers
+
+
+def test_too_much_is_refused_before_it_is_taken(address, kept, monkeypatch):
+    before = sorted(kept.rglob("*"))
+    assert ask(address, "POST", "/gradio_api/upload", Content_Length=str(10**9)).status == 413
+    assert ask(address, "POST", "/gradio_api/queue/join", Content_Length=str(10**7)).status == 413
+    assert ask(address, "POST", "/gradio_api/upload", Transfer_Encoding="chunked").status == 411
+    (kept / "much").write_bytes(b"0" * 1000)
+    monkeypatch.setattr(serving, "TOGETHER", 1000)
+    answer = upload(address, "a.png", encode(drawn(3, 1)))
+    (kept / "much").unlink()
+    assert answer.status == 507 and sorted(kept.rglob("*")) == before
+
+
+def wait(condition: Any, seconds: float = 400) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_what_is_kept_goes_with_time(model, monkeypatch):
+    assert serving.KEPT == (60, 600)
+    monkeypatch.setattr(serving, "KEPT", (1, 1))
+    with page.running(Reader(embed.load_model(model))) as address:
+        [path] = json.loads(upload(address, "old.png", encode(drawn(4, 1))).body)
+        assert call(address, "read", {"path": path}).count(".webp") > 0
+        folder = Path(os.environ["GRADIO_TEMP_DIR"])
+        wait(lambda: not [each for each in folder.rglob("*") if each.is_file()])
+    assert not folder.exists()
+
+
+def test_nothing_is_left_when_the_page_is_ended(model, tmp_path):
+    """`kill`, with a photograph uploaded and answered."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    program = "import sys; from clip.cli import app; sys.argv[0] = 'clip'; app()"
+    line = [sys.executable, "-c", program, "demo", "--model", model, "--port", port, "--no-browser"]
+    run = subprocess.Popen([str(word) for word in line], env=os.environ | {"TMPDIR": str(tmp_path)})
+    address = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        try:
+            return ask(address, "GET", "/config").status == 200
+        except OSError:
+            assert run.poll() is None
+            return False
+
+    wait(answers)
+    [path] = json.loads(upload(address, "patient 4711.png", encode(drawn(3, 1))).body)
+    assert call(address, "read", {"path": path}).count(".webp") > 0
+    assert Path(path).is_relative_to(tmp_path)
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(400) == 0
+    left = [each for each in tmp_path.rglob("*") if each.is_file() or each.name.startswith("visionclip")]
+    assert left == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_kill_and_a_closed_terminal_end_the_page(number):
+    before = signal.getsignal(number)
+    with serving.until_stopped() as stop:
+        assert not stop.is_set()
+        signal.raise_signal(number)
+        assert stop.wait(10)
+    assert signal.getsignal(number) == before
+
+
+def test_a_port_that_is_taken_leaves_nothing(model, tmp_path, monkeypatch):
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        reader = Reader(embed.load_model(model))
+        with pytest.raises(UserError, match="taken"), page.running(reader, taken.getsockname()[1]):
+            pass
+    assert list(tmp_path.glob("visionclip*")) == []
