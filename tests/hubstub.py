@@ -1,6 +1,6 @@
 """A small Hugging Face Hub on loopback: the endpoints that uploads and downloads need, with files kept in memory.
 
-Creating, describing, `preupload`, `commit`, Git LFS for the heavy files, and `resolve`, as `huggingface_hub` 2.4 asks for them.
+Creating, describing, listing, `preupload`, `commit`, Git LFS for the heavy files, and `resolve`, as `huggingface_hub` 2.4 asks for them.
 """
 
 import base64
@@ -64,7 +64,7 @@ class Request(BaseHTTPRequestHandler):
 
     def _resolve(self, whole: bool) -> bool:
         """Answer for a file of a model, or say that it is none."""
-        found = re.fullmatch(r"/([^/]+/[^/]+)/resolve/main/(.+)", self.path)
+        found = re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", self.path)
         if found is None:
             return False
         files = self.server.repos.get(f"models/{found[1]}", {"files": {}})["files"]
@@ -84,10 +84,18 @@ class Request(BaseHTTPRequestHandler):
         self._body()
         if self._resolve(True):
             return
-        found = re.fullmatch(r"/api/((?:datasets|models)/[^/]+/[^/]+)(/revision/main)?", self.path)
+        path = self.path.partition("?")[0]
+        found = re.fullmatch(r"/api/((?:datasets|models)/[^/]+/[^/]+)(/revision/main|/tree/[^/]+|)", path)
         repo = self.server.repos.get(found[1]) if found else None
         if found is None or repo is None:
             self._answer({"error": "Repository not found"}, 404)
+            return
+        if found[2].startswith("/tree/"):
+            listed = [
+                {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+                for name, content in repo["files"].items()
+            ]
+            self._answer(listed)
             return
         siblings = [{"rfilename": name} for name in repo["files"]]
         named = {"id": found[1].partition("/")[2], "sha": "0" * 40}

@@ -3,6 +3,8 @@
 import json
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import timm
 import torch
 from fence import watching
 from generators import untrained
+from hubstub import environment, serving
 from pictures import drawn, folder
 from PIL import Image
 from typer.testing import CliRunner
@@ -433,6 +436,54 @@ def test_code_beside_a_folder_of_open_clip_is_not_run(records, online, tmp_path)
     say(stranger / "tokenizer_config.json", EVIL | {"tokenizer_class": "Evil"})
     for line in opening(Path(f"open_clip:{stranger}"), records, out).values():
         assert "tokenizer_config.json: auto_map=" in refused(stranger, tmp_path, *line)
+    assert not (tmp_path / "ran").exists()
+
+
+_FETCHED = """
+import sys
+from clip import embed
+from synth.base.errors import UserError
+try:
+    print(embed.texts(embed.load_model(sys.argv[1]), ["an eye"]).shape)
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("evil", [False, True])
+def test_a_repository_that_a_person_names_is_fetched_and_checked(evil, tmp_path):
+    """As BiomedCLIP's: its text tower's configuration stands in another repository, its tokenizer in its own."""
+    from open_clip.model import CustomTextCLIP
+
+    said = openclip(tmp_path / "open_clip")["model_cfg"]
+    text = {"hf_model_name": "some/bert", "hf_tokenizer_name": "some/bert", "context_length": 8}
+    tower: Any = text | {"hf_model_name": str(bert(tmp_path / "bert")), "hf_model_pretrained": False}
+    made = CustomTextCLIP(16, said["vision_cfg"], tower)
+    (tmp_path / "bert/tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
+    if evil:
+        say(tmp_path / "bert/tokenizer_config.json", EVIL)
+        (tmp_path / "bert/evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    torch.save(made.state_dict(), tmp_path / "open_clip_pytorch_model.bin")
+    config = {"model_cfg": said | {"text_cfg": text}, "preprocess_cfg": {}}
+    files = {
+        name: (tmp_path / "bert" / name).read_bytes() for name in ("vocab.txt", "tokenizer_config.json")
+    } | {
+        "open_clip_config.json": json.dumps(config).encode(),
+        "open_clip_pytorch_model.bin": (tmp_path / "open_clip_pytorch_model.bin").read_bytes(),
+    }
+    with serving() as hub:
+        hub.repos["models/me/clip"] = {"private": False, "files": files}
+        named = {"config.json": (tmp_path / "bert/config.json").read_bytes()}
+        hub.repos["models/some/bert"] = {"private": False, "files": named}
+        line = [sys.executable, "-c", _FETCHED, "hf-hub:me/clip"]
+        run = subprocess.run(
+            line, env=environment(hub.url, tmp_path / "home"), capture_output=True, text=True
+        )
+    assert run.returncode == 0, run.stderr
+    if evil:
+        assert "tokenizer_config.json: auto_map=" in run.stdout
+    else:
+        assert run.stdout == "(1, 16)\n"
     assert not (tmp_path / "ran").exists()
 
 

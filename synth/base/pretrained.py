@@ -43,7 +43,13 @@ def local(name: str) -> Path:
     """
     if Path(name).is_dir():
         return check_folder(Path(name))
-    return _repository(name, None, True, f"fetch it with 'hf download {name}', or give its folder")
+    try:
+        return check_folder(_snapshot(name, None, local=True))
+    except errors() as error:
+        raise UserError(
+            f"{name}: not on this machine ({reason(error, 120)}); "
+            f"fetch it with 'hf download {name}', or give its folder"
+        ) from None
 
 
 def fetched(name: str) -> Path:
@@ -52,16 +58,18 @@ def fetched(name: str) -> Path:
     Raises:
         UserError: the hub has none, cannot be reached, or it sends a library to code.
     """
-    return _repository(name, _TEXTS, False, "give a folder")
+    try:
+        return check_folder(_snapshot(name, _TEXTS, local=False))
+    except errors() as error:
+        raise UserError(
+            f"{name}: not to be had from the hub ({reason(error, 120)}); give a local folder"
+        ) from None
 
 
-def _repository(name: str, patterns: list[str] | None, local: bool, remedy: str) -> Path:
+def _snapshot(name: str, patterns: list[str] | None, local: bool) -> Path:
     from huggingface_hub import snapshot_download
 
-    try:
-        return check_folder(Path(snapshot_download(name, allow_patterns=patterns, local_files_only=local)))
-    except errors() as error:
-        raise UserError(f"{name}: not on this machine ({reason(error, 120)}); {remedy}") from None
+    return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=local))
 
 
 def check_folder(folder: Path) -> Path:
