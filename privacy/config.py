@@ -1,5 +1,7 @@
 """How thoroughly an audit is done."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from synth.base.config import Config
@@ -7,6 +9,8 @@ from synth.base.config import Config
 
 class AuditConfig(Config):
     """How thoroughly an audit is done; the thresholds of its verdicts are no options."""
+
+    RECIPES: ClassVar = "privacy"
 
     folds: int = Field(default=5, ge=2, le=20)
     """Groups of patients that take turns as the unseen ones."""

@@ -1,6 +1,6 @@
 """What there is to choose when a CLIP is trained."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import (
     Field,
@@ -43,6 +43,8 @@ class Weights(Config):
 
 class TrainConfig(Config):
     """How one CLIP is trained; durations count images.  The defaults are those of Chinese-CLIP for RN50."""
+
+    RECIPES: ClassVar = "clip"
 
     model: ClipConfig = ClipConfig()
     """Architecture and input."""

@@ -3,32 +3,65 @@
 import difflib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from synth.base import recipes
 from synth.base.errors import UserError
 
 
 class Config(BaseModel):
-    """A frozen set of settings; the line under each field says what it is and when to change it."""
+    """A frozen set of settings; the line under each field says what it is and when to change it.
+
+    A section that is given in part, as a mapping, keeps the rest of the field's own default: with
+    `preprocessing: Preprocessing = Preprocessing(size=224)`, `{"preprocessing": {"name": "squash"}}` is of 224 pixels.
+    Lists, and mappings that are no section, are replaced whole.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    RECIPES: ClassVar[str | None] = None
+    """The package whose recipes are files of these settings (`synth.base.recipes`); None where none are."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_the_rest_of_a_default(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {key: _over(cls._default(key), value) for key, value in values.items()}
+
+    @classmethod
+    def _default(cls, key: str) -> Any:
+        """The default of a field; None for what is no field."""
+        field = cls.model_fields.get(key)
+        return field and field.get_default(call_default_factory=True, validated_data={})
+
+
+def _over(default: Any, value: Any) -> Any:
+    """`value`, or where it is a part of a section whose default sets keys of its own, both."""
+    if not isinstance(default, Config) or not isinstance(value, Mapping):
+        return value
+    rest = {key: getattr(default, key) for key in default.model_fields_set}
+    return rest | {key: _over(rest.get(key), each) for key, each in value.items()}
 
 
 C = TypeVar("C", bound=Config)
 
 
 def load(kind: type[C], path: Path | None = None, assignments: Sequence[str] = ()) -> C:
-    """Build a config from its defaults, a YAML file, and `key=value` assignments (dots reach into sections).
+    """Build a config from its defaults, a recipe or YAML file, and `key=value` assignments (dots reach into sections).
+
+    Args:
+        path: a YAML file, or the bare name of a recipe that ships for `kind`, such as "tiny".
 
     Raises:
         UserError: a file, key or value is wrong; one line that names it, with a suggestion where there is one.
     """
-    values = read_yaml(path) if path else {}
+    values = read_yaml(recipes.find(path, kind.RECIPES)) if path else {}
     for assignment in assignments:
         _assign(values, assignment)
     return check(kind, values, str(path) if path else "--set")
@@ -102,8 +135,11 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> str:
 
 def _fields(kind: type[BaseModel], sections: list[str]) -> list[str]:
     for section in sections:
-        inner = kind.model_fields[section].annotation if section in kind.model_fields else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        told = kind.model_fields[section].annotation if section in kind.model_fields else None
+        inner = [
+            each for each in (told, *get_args(told)) if isinstance(each, type) and issubclass(each, BaseModel)
+        ]
+        if not inner:
             return []
-        kind = inner
+        kind = inner[0]
     return list(kind.model_fields)

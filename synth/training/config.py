@@ -1,6 +1,6 @@
 """What there is to choose when a generator is trained."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -14,6 +14,8 @@ from synth.training.averages import LONGEST
 
 class TrainConfig(Config):
     """How one DDPM is trained.  Durations count images, so a run means the same on 1 GPU and on 8."""
+
+    RECIPES: ClassVar = "synth"
 
     images: PositiveInt = 20_000_000
     """Stop after this many; raise it and repeat the command to train longer."""
