@@ -6,7 +6,7 @@ from synth.base.command import command
 app = command(
     "clip",
     "Train a Chinese-English CLIP on fundus photographs, and measure it.",
-    "clip train --data synthetic --out runs/clip --config configs/clip/tiny.yaml",
+    "clip train --data synthetic --config tiny",
     "clip eval --model runs/clip/ckpt.pt --data records/odir --split test --out report",
     "clip predict photo.jpg --model runs/clip/ckpt.pt",
 )

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from privacy.commands import canary, suggestions, trust
-from synth.base.command import Json, command, show
+from synth.base.command import Json, Set, command, config_option, say, show
 from synth.base.errors import UserError
 
 app = command(
     "privacy",
     "Show what a release reveals about the patients behind it.",
-    "privacy audit --model runs/clip/ckpt.pt --attackers records/odir --out report",
+    "privacy audit --model runs/clip/ckpt.pt --attackers records/odir",
 )
 app.add_typer(canary.app, name="canary")
 app.command()(trust.power)
@@ -24,7 +24,9 @@ app.command()(suggestions.suggest)
 
 @app.command()
 def audit(
-    out: Annotated[Path, typer.Option(help="folder for report.html and report.json; repeat to continue")],
+    out: Annotated[
+        Path, typer.Option(help="folder for report.html and report.json; repeat to continue")
+    ] = Path("audit"),
     model: Annotated[
         Path | None, typer.Option(help="a ckpt.pt of 'clip train', or embeddings (.npy, .parquet)")
     ] = None,
@@ -50,8 +52,8 @@ def audit(
     split: Annotated[str, typer.Option(help="of --attackers: train, validation, test or all")] = "all",
     attributes: Annotated[str, typer.Option(help="what to infer, separated by commas")] = "age,sex,race",
     seed: Annotated[int | None, typer.Option(help="of folds, permutations and resamples; 0")] = None,
-    config: Annotated[Path | None, typer.Option(help="for example configs/privacy/quick.yaml")] = None,
-    set: Annotated[list[str], typer.Option(help="KEY=VALUE over the config; may repeat")] = [],
+    config: Annotated[Path | None, config_option("privacy")] = None,
+    set: Set = [],
     json: Json = False,
 ) -> None:
     """Attack a release and say what it reveals: about anyone, about the patients behind it, and whether it copies them.
@@ -61,13 +63,13 @@ def audit(
 
     \b
     Examples:
-      privacy audit --model runs/clip/ckpt.pt --out report
+      privacy audit --model runs/clip/ckpt.pt
       privacy audit --model runs/clip/ckpt.pt --attackers records/odir --split test --out report
       privacy audit --model ckpt.pt --attackers records --attributes age,sex --out report --json
       privacy audit --generator runs/odir --synthetic synthetic --members records/odir --nonmembers records/odir --out report
-      privacy audit --model ckpt.pt --attackers records --out report --config configs/privacy/quick.yaml
+      privacy audit --model ckpt.pt --attackers records --out report --config quick
     """
-    from privacy import phantoms, report
+    from privacy import phantoms, report, scope
     from privacy.attributes import check_names
     from privacy.audit import audit as run
     from privacy.config import AuditConfig
@@ -88,9 +90,6 @@ def audit(
         return People(folder, parse_splits(splits), kept) if folder else None
 
     encoder = open_target(model) if model else None
-    told = people(attackers, split)
-    if told is None and encoder is not None and encoder.has_untrained:
-        told = phantoms.attackers(kept, encoder.preprocessing.size, settings.seed)
     inputs = Inputs(
         kept,
         encoder=encoder,
@@ -98,9 +97,13 @@ def audit(
         synthetic=people(synthetic, "all"),
         members=people(members, members_split),
         nonmembers=people(nonmembers, nonmembers_split),
-        attackers=told,
+        attackers=people(attackers, split),
         independent=Generator(independent) if independent else None,
     )
-    made = run(inputs, names, settings, shlex.join(["privacy", *sys.argv[1:]]))
+    with scope.claimed(inputs, names, settings, say) as made:
+        if made is None:
+            if encoder is not None and encoder.has_untrained and inputs.attackers is None:
+                inputs.attackers = phantoms.attackers(kept, encoder.preprocessing.size, settings.seed)
+            made = run(inputs, names, settings, shlex.join(["privacy", *sys.argv[1:]]))
     show(made, json, f"{report.summary(made)}\nreport: {out / 'report.html'}")
     raise typer.Exit(made["exit_status"])

@@ -9,19 +9,19 @@ from privacy.inputs import People
 from synth.fundus import phantom
 from synth.fundus.phantom import PhantomConfig
 
-PICTURES = 1200
-"""Of some 515 patients: enough to tell an AUC of .65 from chance in each of two classes."""
+PICTURES, PATIENTS = 1200, 515
+"""So many, of about so many patients: enough to tell an AUC of .65 from chance in each of two classes."""
 STRENGTH = 1.0
 """How far a trait decides what it shows in, from 0 to 1."""
 
 
-def attackers(kept: Path, size: int, seed: int) -> People:
-    """Draw the phantoms into `kept`, unless they are there already.
+def population(size: int, seed: int) -> PhantomConfig:
+    """The phantoms of an audit.
 
     Args:
         size: pixels a side, as the encoder wants photographs.
     """
-    config = PhantomConfig(
+    return PhantomConfig(
         size=max(size, 32),
         seed=seed + 1,  # not the population that `synth phantom` draws by default
         age_strength=STRENGTH,
@@ -29,6 +29,11 @@ def attackers(kept: Path, size: int, seed: int) -> People:
         race_strength=STRENGTH,
         unreadable=0.0,
     )
+
+
+def attackers(kept: Path, size: int, seed: int) -> People:
+    """Draw the phantoms into `kept`, unless they are there already."""
+    config = population(size, seed)
     folder = kept / f"phantoms-{config.size}-{config.seed}"
     phantom.write(config, PICTURES, folder)
     return People(folder, kept=kept)

@@ -42,7 +42,7 @@ CHANGES = (
         "train with differential privacy",
         "the only change that bounds what any attack can learn of one patient",
         "much of the quality, with few patients; begin with ε = 8 and lower it while the pictures bear it",
-        "synth train … --config configs/synth/private64.yaml --dp-epsilon 8",
+        "synth train … --config private64 --dp-epsilon 8",
     ),
     Change(
         ("T7", "T9"),

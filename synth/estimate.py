@@ -2,15 +2,14 @@
 
 import json
 import math
-import os
-import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from synth.base import speed
 from synth.base.runs import read_json
-from synth.location import INTERVAL
+from synth.location import INTERVAL, SHIPPED, WEIGHTS, facts, manner
 from synth.plan import Plan
 
 _SIZES = (64, 128, 256, 512)
@@ -24,33 +23,48 @@ _JPEG = (
 """Mean bytes of a JPEG of `synth phantom` pictures of each size (rows) and quality (columns), n = 48, 32, 24, 16."""
 _ROW = {"parquet": 700, "webdataset": 4700}
 """Bytes of a row beside its picture: captions, labels, headers."""
-_REACHED = 0.65
-"""Share of the speed of matrix products that a pass reaches on a CPU; measured on one core, 64 pixels, batches of 16."""
-_PROBE, _PRODUCTS = (
-    96,
-    50,
-)  # rows of the matrices, so few that a product stays on one core; products a measurement
+_LONG = 1  # hours from which on the smaller alternatives are named
+_STUDENT = "fundus64-4"
 
 
-def estimate(plan: Plan, model: Path, size: int) -> dict[str, Any]:
+def estimate(plan: Plan, model: Path, size: int, n: int | None = None) -> speed.Cost:
     """Bytes and hours of a plan on this machine.
 
     Args:
         model: the generator's folder.
         size:  pixels a side of its pictures.
-
-    Returns:
-        {bytes, hours, basis}: of all shards; of all cores of this machine; what the hours were estimated from.
+        n:     images that are left to draw; None is all.
     """
+    left = plan["n"] if n is None else n
     gflop = forward(model / "unet") / 1e9
     passes = evaluations(plan["steps"], plan["guidance"])
-    cores, reached = len(os.sched_getaffinity(0)), _probe() * _REACHED
-    return {
-        "bytes": round(plan["n"] * (_picture(size, plan["jpeg_quality"]) + _ROW[plan["format"]])),
-        "hours": plan["n"] * gflop * passes / (cores * reached) / 3600,
-        "basis": f"{passes} passes of {gflop:.2f} GFLOP an image, {reached:.0f} GFLOP/s a core by a probe just now, "
-        f"{cores} cores with nothing else to do; no GPU, decoder or filter counted",
-    }
+    machine = speed.measured()
+    return speed.Cost(
+        hours=machine.hours(left * passes * gflop * 1e9),
+        bytes=round(left * (_picture(size, plan["jpeg_quality"]) + _ROW[plan["format"]])),
+        basis=f"{passes} passes of {gflop:.2f} GFLOP an image, {machine.basis}; no decoder or filter counted",
+    )
+
+
+def lines(plan: Plan, model: Path, out: Path, left: int, asked: int) -> Iterator[str]:
+    """What is said before images are drawn: where they go, what they will take, and what takes less.
+
+    Args:
+        left: images to draw, of the `asked` ones that this machine is to draw.
+    """
+    size = facts(model)["preprocessing"]["size"]
+    told, done = estimate(plan, model, size, left), asked - left
+    yield f"{out}: images of {size} px are written there, shard by shard; the same command goes on from there"
+    yield f"{left:,} images{f' more, after {done:,}' if done else ''}: {told.words()} ({told.basis})"
+    if told.hours > _LONG:
+        few = 10 ** max(0, math.floor(math.log10(left / told.hours)))
+        small = f"--n {few}, {estimate(plan, model, size, few).words()}"
+        if model == SHIPPED:
+            student = WEIGHTS / _STUDENT
+            steps, guidance = manner(read_json(student / "model_index.json")["student"], None, None)
+            quick = estimate(plan | {"steps": steps, "guidance": guidance}, student, size, left)
+            small += f"; --model {_STUDENT}, a student of {steps} steps, {quick.words()}"
+        yield f"smaller, with an --out of its own: {small}"
 
 
 def forward(unet: Path) -> float:
@@ -106,15 +120,3 @@ def _picture(size: int, quality: int) -> float:
     if _SIZES[0] <= size <= _SIZES[-1]:
         return float(np.exp(np.interp(np.log(size), np.log(_SIZES), np.log(measured))))
     return float(np.exp(np.polyval(slope, np.log(size))))
-
-
-def _probe() -> float:
-    """GFLOP per second of one core with matrix products: the best of a fifth of a second, in time of the processor."""
-    matrix, product = (np.ones((_PROBE, _PROBE), np.float32) for _ in range(2))
-    best, end = math.inf, time.perf_counter() + 0.2
-    while time.perf_counter() < end or best == math.inf:
-        start = time.process_time()
-        for _ in range(_PRODUCTS):
-            np.matmul(matrix, matrix, out=product)
-        best = min(best, (time.process_time() - start) / _PRODUCTS)
-    return 2 * _PROBE**3 / best / 1e9

@@ -5,8 +5,9 @@ import os
 from pathlib import Path
 
 from synth.base.errors import UserError
-from synth.base.runs import progress
+from synth.base.runs import Tell, progress, quiet
 from synth.engines import Events, cluster, local
+from synth.estimate import lines
 from synth.fundus.records import claim
 from synth.plan import Plan, Shard, shards
 from synth.verify import ailing
@@ -23,6 +24,7 @@ def generate(
     share: tuple[int, int] = (0, 1),
     engine: str = "local",
     address: str | None = None,
+    tell: Tell = quiet,
 ) -> int:
     """Write the missing shards of `plan` to `out`, and those that are damaged; returns how many were written.
 
@@ -31,6 +33,7 @@ def generate(
         share:   (i, n): only every n-th shard, from the i-th; several machines fill one folder.
         engine:  one of `ENGINES`.
         address: of the Ray cluster.
+        tell:    is given the lines that say what this will take, before it begins.
 
     Raises:
         UserError: `out` belongs to another plan, workers die again and again, or the disk is full.
@@ -42,17 +45,19 @@ def generate(
     digest = claim(out, plan)
     every = shards(plan)[share[0] :: share[1]]
     missing = _missing(out, every, digest)
+    asked, left = (sum(shard.rows for shard in some) for some in (every, missing))
     if not missing:
+        tell([f"{out}: finished, its {asked:,} images are there; nothing to do"])
         return 0
+    tell(lines(plan, model, out, left, asked))
     from synth.preview import LiveSheet  # reads pictures, which a dry run can do without
 
-    done = sum(shard.rows for shard in every) - sum(shard.rows for shard in missing)
     if engine == "ray":
         events = cluster.cluster(plan, model, out, missing, workers, address)
     else:
         events = _local(plan, model, out, missing, workers)
     sheet = LiveSheet(out, plan)
-    with progress("generating", sum(shard.rows for shard in every), done) as bar:
+    with progress("generating", asked, asked - left) as bar:
         for event in events:
             if not isinstance(event, Shard):
                 bar.update(event)

@@ -13,6 +13,7 @@ from synth.base.checkpoint import versions
 from synth.base.config import fingerprint, read_yaml
 from synth.base.errors import UserError
 from synth.base.runs import read_json, sha256
+from synth.base.speed import Cost
 from synth.distributions import DISTRIBUTIONS, distribution
 from synth.fundus.records import LABELS, SPLITS, check_labels
 from synth.fundus.shards import SUFFIXES, shard_name
@@ -208,18 +209,15 @@ def draws(plan: Plan, indices: range, shape: tuple[int, int, int], attempt: int 
         yield Draw(entry["labels"], seed, rng.standard_normal(shape, np.float32), entry.get("prompt"))
 
 
-def describe(plan: Plan, cost: dict[str, Any]) -> str:
-    """A few lines for people: what a dry run prints; `cost` is from `estimate.estimate`."""
+def describe(plan: Plan, cost: Cost) -> list[str]:
+    """A few lines for people: what a dry run says; `cost` is from `estimate.estimate`."""
     total = sum(entry["weight"] for entry in plan["mix"])
     lines = [
         f"{plan['n']} images in {len(shards(plan))} shards of up to {plan['rows_per_shard']}, seed {plan['seed']}, "
         f"{plan['steps']} steps, guidance {plan['guidance']:g}",
         f"plan {fingerprint(plan)[:16]}, model {plan['model'][:16]}",
     ]
-    lines.append(
-        f"about {cost['bytes'] / 1e9:.2g} GB (pictures of phantoms were measured) and {cost['hours']:.2g} hours of this "
-        f"machine (estimated: {cost['basis']})"
-    )
+    lines.append(f"{cost.words()}, pictures of phantoms were measured ({cost.basis})")
     if "filters" in plan:
         lines.append(_filters(plan["filters"]))
     for entry in plan["mix"][:12]:
@@ -228,7 +226,7 @@ def describe(plan: Plan, cost: dict[str, Any]) -> str:
         lines.append(f"{entry['weight'] / total:7.2%}  {json.dumps(shown, ensure_ascii=False)}")
     if len(plan["mix"]) > 12:
         lines.append(f"        and {len(plan['mix']) - 12} more label combinations")
-    return "\n".join(lines)
+    return lines
 
 
 def _filters(asked: dict[str, Any]) -> str:

@@ -338,5 +338,6 @@ def test_a_dry_run_prints_a_config_that_can_be_used_and_the_cost_beside_it(recor
     assert result.exit_code == 0, result.output
     (tmp_path / "resolved.yaml").write_text(result.stdout)
     assert load(TrainConfig, tmp_path / "resolved.yaml") == load(TrainConfig, None, SET)
-    assert result.stderr.splitlines() == cost(load(TrainConfig, None, SET).network, 32).lines()
+    lines = cost(load(TrainConfig, None, SET).network, 32).lines()
+    assert result.stderr.splitlines()[: len(lines)] == lines
     assert not (tmp_path / "out").exists()

@@ -367,7 +367,7 @@ def test_passes_are_those_that_the_pipeline_makes(model, steps, guidance):
 
 def test_bytes_follow_the_size_between_and_beyond_what_was_measured(model):
     sizes = (32, 64, 100, 128, 512, 1024)
-    found = [estimate.estimate(asked(model), model, size)["bytes"] for size in sizes]
+    found = [estimate.estimate(asked(model), model, size).bytes for size in sizes]
     assert found == sorted(found) and found[-1] > 10 * found[1]
 
 

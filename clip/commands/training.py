@@ -5,36 +5,39 @@ from typing import Annotated
 
 import typer
 
-from synth.base.command import Json
+from synth.base.command import DryRun, Json, Set, config_option, say, show_dry
 from synth.base.runs import is_first_process
 
 
 def train(
     data: Annotated[Path, typer.Option(help="records to learn from: splits train and validation")],
-    out: Annotated[Path, typer.Option(help="run folder; repeat the command to resume")],
-    config: Annotated[Path | None, typer.Option(help="for example configs/clip/tiny.yaml")] = None,
-    set: Annotated[list[str], typer.Option(help="KEY=VALUE over the config; may repeat")] = [],
-    dry_run: Annotated[bool, typer.Option(help="print the resolved config and stop")] = False,
+    out: Annotated[Path, typer.Option(help="run folder; repeat the command to resume")] = Path("runs/clip"),
+    config: Annotated[Path | None, config_option("clip")] = None,
+    set: Set = [],
+    dry_run: DryRun = False,
 ) -> None:
     """Train a CLIP on captioned photographs; writes OUT/ckpt.pt.
 
+    Without --config it is the recipe of VisionCLIP's towers, which two cores train for months; 'tiny' is for them.
+
     \b
     Examples:
-      clip train --data synthetic/ --out runs/clip --config configs/clip/tiny.yaml
-      clip train --data synthetic/ --out runs/zh --config configs/clip/tiny.yaml --set caption=zh --set images=50000
-      clip train --data synthetic/ --out runs/clip --config configs/clip/visionclip.yaml --dry-run
+      clip train --data synthetic/ --config tiny
+      clip train --data synthetic/ --out runs/zh --config tiny --set caption=zh --set images=50000
+      clip train --data synthetic/ --out runs/clip --config visionclip --dry-run
     """
+    from clip.training import cost
     from clip.training.config import TrainConfig
     from clip.training.trainer import train as run
     from synth.base.config import load
 
     settings = load(TrainConfig, config, set)
     if dry_run:
-        typer.echo(settings.model_dump_json(indent=2))
-    else:
-        checkpoint = run(settings, data, out)
-        if is_first_process():
-            typer.echo(checkpoint)
+        show_dry(settings.model_dump(mode="json"), cost.dry_lines(settings, data))
+        return
+    checkpoint = run(settings, data, out, tell=say)
+    if is_first_process():
+        typer.echo(checkpoint)
 
 
 def doctor(

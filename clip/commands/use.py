@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from synth.base.command import Json, show
+from synth.base.command import Json, show, show_pushed
 from synth.base.errors import UserError
 
 Lang = Literal["zh", "en", "both"]
@@ -133,7 +133,10 @@ def export(
     to: Annotated[Form, typer.Option(help="form of the weights")] = "cn_clip",
     config: Annotated[
         Path | None,
-        typer.Option(help="for --to visionclip from a Chinese-CLIP .pt: the model's training config"),
+        typer.Option(
+            metavar="NAME|FILE",
+            help="for --to visionclip from a Chinese-CLIP .pt: the model's training config, as of 'clip train'",
+        ),
     ] = None,
 ) -> None:
     """Rewrite a checkpoint for other libraries, or one of theirs for us.
@@ -150,7 +153,7 @@ def export(
       clip export runs/clip/ckpt.pt --to onnx --out onnx
       clip export runs/clip/ckpt.pt --to hf --out hf
       clip export runs/clip/ckpt.pt --to cn_clip --out cn_clip.pt
-      clip export cn_clip_rn50.pt --to visionclip --config configs/clip/visionclip.yaml --out ckpt.pt
+      clip export cn_clip_rn50.pt --to visionclip --config visionclip --out ckpt.pt
     """
     from clip import exporting
 
@@ -180,4 +183,4 @@ def push(
     """
     from clip.publishing import push
 
-    show(push(model, repo, licence, private, dry_run), json)
+    show_pushed(push(model, repo, licence, private, dry_run), dry_run, json)

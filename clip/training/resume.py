@@ -1,10 +1,13 @@
 """The folder of a training run: what resumes it, what is left when it is done."""
 
 import shutil
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from clip import embed
 from clip.training.objective import Learner
@@ -13,32 +16,83 @@ from synth.base import checkpoint
 STATE_FORMAT, STATE_VERSION = "visionclip-clip-training", 2
 
 
-def save(run: Path, learner: Learner, optimizer: Any, told: dict[str, Any], images: int) -> None:
+class Progress:
+    """How far a run has come, and what it takes to go on from there."""
+
+    def __init__(
+        self, run: Path, learner: Learner, optimizer: torch.optim.Optimizer, told: dict[str, Any]
+    ) -> None:
+        """Take up what `run` holds; `told` is what its checkpoint says of its training."""
+        self.images, self.history = load(run, learner, optimizer)
+        """Images seen, and the losses of each step since the last line of metrics."""
+        self.kept = time.monotonic()
+        self._run, self._learner, self._optimizer, self._told = run, learner, optimizer, told
+        self._norms = self._copied()
+
+    def step(self, losses: dict[str, Tensor], count: int) -> None:
+        """Note a finished step of so many images."""
+        self.history.append(losses)
+        self.images += count
+        self._norms = self._copied()
+
+    def save(self) -> None:
+        """Write the last finished step, whatever has been begun since."""
+        self._learner.load_state_dict(self._norms, strict=False)
+        save(self._run, self._learner, self._optimizer, self._told, self.images, self.history)
+        self.kept = time.monotonic()
+
+    def _copied(self) -> dict[str, Tensor]:
+        """All that a forward pass changes: the running means of batch norms."""
+        return {name: buffer.clone() for name, buffer in self._learner.named_buffers()}
+
+
+def save(
+    run: Path,
+    learner: Learner,
+    optimizer: Any,
+    told: dict[str, Any],
+    images: int,
+    history: Sequence[dict[str, Tensor]] = (),
+) -> None:
     """Write the checkpoint for everyone, the CLIP alone with what is `told` of its training, then what resumes the run.
 
     In this order a kill between the two costs nothing: at the end of a run the checkpoint is all that counts,
     and before, it is written again.
+
+    Args:
+        history: the losses of each step since the last line of metrics.
     """
     weights, everything = (
         {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
         for module in (learner.clip, learner)
     )
-    state = checkpoint.header(
-        STATE_FORMAT, STATE_VERSION, images=images, weights=everything, optimizer=optimizer.state_dict()
-    )
+    lost = {
+        name: torch.stack([step[name] for step in history]).cpu() for name in (history[0] if history else ())
+    }
+    parts = {"weights": everything, "optimizer": optimizer.state_dict(), "history": lost}
+    state = checkpoint.header(STATE_FORMAT, STATE_VERSION, images=images, **parts)
     checkpoint.save(run / "ckpt.pt", embed.header(learner.clip, **told, images=images) | {"weights": weights})
     checkpoint.save(run / "state.pt", state)
 
 
-def load(run: Path, learner: Learner, optimizer: torch.optim.Optimizer) -> int:
-    """Load what `save` wrote, if it did; returns the images seen."""
+def seen(run: Path) -> int:
+    """Images that the checkpoint of a run has seen; 0 without one."""
+    path = run / "ckpt.pt"
+    return checkpoint.load(path, mapped=True)["images"] if path.exists() else 0
+
+
+def load(
+    run: Path, learner: Learner, optimizer: torch.optim.Optimizer
+) -> tuple[int, list[dict[str, Tensor]]]:
+    """Load what `save` wrote, if it did; returns the images seen and the history."""
     path = run / "state.pt"
     if not path.exists():
-        return 0
+        return 0, []
     state = checkpoint.check_header(path, checkpoint.load(path), STATE_FORMAT, STATE_VERSION)
     learner.load_state_dict(state["weights"])
     optimizer.load_state_dict(state["optimizer"])
-    return state["images"]
+    lost = state.get("history", {})
+    return state["images"], [dict(zip(lost, step, strict=True)) for step in zip(*lost.values(), strict=True)]
 
 
 def clear(run: Path) -> None:

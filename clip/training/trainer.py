@@ -1,7 +1,8 @@
 """One loop that trains a CLIP; repeated, it goes on from where it was, to the same weights."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from math import cos, isfinite, pi
 from pathlib import Path
@@ -13,24 +14,40 @@ from torch import Tensor, nn
 
 from clip import embed
 from clip.encoders import LOG_SCALE_LIMITS
-from clip.training import batches, caching, hardware, initial, inputs, objective, resume, validation, walk
+from clip.training import (
+    batches,
+    caching,
+    cost,
+    hardware,
+    initial,
+    inputs,
+    objective,
+    resume,
+    validation,
+    walk,
+)
 from clip.training.augment import augment
 from clip.training.config import TrainConfig
 from clip.training.distillation import Teacher
-from synth.base import runs
+from synth.base import runs, stopping
 from synth.base.errors import UserError
 from synth.base.order import step_seed
 
 _FREE = tuple(
     f"config.{key}" for key in ("decode", "workers", "gradient_checkpointing", "compile", "trackers")
 )
+_KEPT_EVERY = 900  # seconds after which a run is kept between two checkpoints, which may lie hours apart
 
 
-def train(config: TrainConfig, data: Path, run: Path) -> Path:
+def train(config: TrainConfig, data: Path, run: Path, tell: runs.Tell = runs.quiet) -> Path:
     """Train until `config.images` are seen; the same call again resumes, or does nothing if that is done.
 
     Writes `run/ckpt.pt`, `run/metrics.jsonl` (one line per checkpoint) and `run/config.json`; `run/state.pt`
-    and `run/cache/` stand only while training is under way.  Returns the path of the checkpoint.
+    and `run/cache/` stand only while training is under way.  Stopped by Ctrl-C or SIGTERM, it keeps all finished steps
+    in the same files.  Returns the path of the checkpoint.
+
+    Args:
+        tell: is given the lines that say what the training will take, before it begins.
     """
     accelerator = hardware.accelerator(config, run)
     teacher = Teacher(config.teacher, accelerator.device) if config.teacher else None
@@ -40,7 +57,9 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
     if path.exists() and embed.load_checkpoint(path)[1]["images"] >= config.images:
         if accelerator.is_main_process:
             resume.clear(run)
+        tell([f"{run}: finished, its {config.images:,} images are seen; nothing to do"])
         return path
+    tell(cost.lines(config, data, run))
     with accelerator.main_process_first():
         pairs, held_out = walk.pairs(config, data, run), validation.held_out(config, data, run)
     pairs = teacher.read(data, config.caption, pairs) if teacher else pairs
@@ -49,46 +68,59 @@ def train(config: TrainConfig, data: Path, run: Path) -> Path:
         hardware.checkpoint_towers(learner.clip)
     groups = initial.groups(config.initial, learner, learner.clip, config.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)
-    images = resume.load(run, learner, optimizer)
+    progress = resume.Progress(run, learner, optimizer, wanted)
     model, optimizer = accelerator.prepare(learner, optimizer)
     accelerator.init_trackers("visionclip")
     if accelerator.is_main_process:
-        runs.rewind_metrics(run / "metrics.jsonl", images)
+        runs.rewind_metrics(run / "metrics.jsonl", progress.images)
     total = -(-config.images // config.batch) * config.batch
     share = config.batch // accelerator.num_processes
-    mine = range(images + accelerator.process_index * share, total, config.batch)
+    mine = range(progress.images + accelerator.process_index * share, total, config.batch)
     steps = walk.steps(config, pairs, mine, share)
-    history: list[dict[str, Tensor]] = []
     since = time.monotonic()
-    bar = runs.progress("clip train", total, images)
+    bar = runs.progress("clip train", total, progress.images)
 
-    while images < total:
-        for group in optimizer.param_groups:
-            group["lr"] = group["scale"] * rate(config, images + config.batch)
+    with _stoppable(config, accelerator, progress, run):
+        while progress.images < total:
+            for group in optimizer.param_groups:
+                group["lr"] = group["scale"] * rate(config, progress.images + config.batch)
 
-        step = next(steps)
-        targets = _targets(config, teacher, step, accelerator)
-        forwards = [partial(_forward, config, model, part, at) for at, part in step]
-        history.append(caching.backward(accelerator, model, forwards, partial(_loss, config, targets)))
-        optimizer.step()
-        optimizer.zero_grad()
-        with torch.no_grad():
-            learner.clip.logit_scale.clamp_(*LOG_SCALE_LIMITS)
+            step = next(steps)
+            targets = _targets(config, teacher, step, accelerator)
+            forwards = [partial(_forward, config, model, part, at) for at, part in step]
+            losses = caching.backward(accelerator, model, forwards, partial(_loss, config, targets))
+            with stopping.put_off():
+                optimizer.step()
+                optimizer.zero_grad()
+                with torch.no_grad():
+                    learner.clip.logit_scale.clamp_(*LOG_SCALE_LIMITS)
+                progress.step(losses, config.batch)
 
-        before, images = images, images + config.batch
-        bar.update(config.batch)
-        if images // config.save_every > before // config.save_every or images == total:
-            line = {"images": images, **_means(config, history, run, images), "lr": rate(config, images)}
-            history.clear()
-            if accelerator.is_main_process:
-                line |= {"scale": learner.clip.logit_scale.exp().item()}
-                line |= validation.validate(config, learner, held_out, images)
-                runs.append_metrics(run / "metrics.jsonl", **line, seconds=round(time.monotonic() - since, 2))
-                resume.save(run, learner, optimizer, wanted, images)
-                accelerator.log(hardware.flat(line), step=images)
-                bar.set_postfix(loss=f"{line['loss']:.3f}")
-            accelerator.wait_for_everyone()
-            since = time.monotonic()
+            bar.update(config.batch)
+            images = progress.images
+            if images % config.save_every < config.batch or images == total:
+                line = {
+                    "images": images,
+                    **_means(config, progress.history, run, images),
+                    "lr": rate(config, images),
+                }
+                if accelerator.is_main_process:
+                    line |= {"scale": learner.clip.logit_scale.exp().item()}
+                    line |= validation.validate(config, learner, held_out, images)
+                with stopping.put_off():
+                    progress.history.clear()
+                    if accelerator.is_main_process:
+                        runs.append_metrics(
+                            run / "metrics.jsonl", **line, seconds=round(time.monotonic() - since, 2)
+                        )
+                        progress.save()
+                        accelerator.log(hardware.flat(line), step=images)
+                        bar.set_postfix(loss=f"{line['loss']:.3f}")
+                accelerator.wait_for_everyone()
+                since = time.monotonic()
+            elif accelerator.is_main_process and time.monotonic() - progress.kept > _KEPT_EVERY:
+                _means(config, progress.history, run, images)
+                progress.save()
 
     bar.close()
     accelerator.end_training()
@@ -105,6 +137,31 @@ def _provenance(config: TrainConfig, data: Path, teacher: Teacher | None) -> dic
         "initial": initial.provenance(config.initial),
         "teacher": teacher and teacher.fingerprint,
     }
+
+
+@contextmanager
+def _stoppable(
+    config: TrainConfig, accelerator: Accelerator, progress: resume.Progress, run: Path
+) -> Iterator[None]:
+    """Keep every finished step when Ctrl-C or SIGTERM comes, in `run/ckpt.pt` and in what resumes it."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        with stopping.put_off():
+            if progress.history:
+                _means(config, progress.history, run, progress.images)
+            if accelerator.is_main_process:
+                progress.save()
+        holds = (
+            "what they taught"
+            if progress.images
+            else "the weights that it began with, which know nothing yet"
+        )
+        raise stopping.Stopped(
+            f"{run}: stopped after {progress.images:,} of {config.images:,} images; ckpt.pt holds {holds}, and the same command "
+            "goes on from there",
+            stopping.number(stop),
+        ) from None
 
 
 def _means(

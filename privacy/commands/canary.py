@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from synth.base.command import Json, show
+from synth.base.command import App, Json, Set, config_option, show
 
-app = typer.Typer(
+app = App(
     help="Plant random marks before training and look for them afterwards.\n\n\b\n"
     "Examples:\n"
     "  privacy canary plant --data records/odir --out records/marked --key sealed/odir.json\n"
@@ -52,8 +52,8 @@ def score(
     generator: Annotated[Path | None, typer.Option(help="trained on the marked records")] = None,
     synthetic: Annotated[Path | None, typer.Option(help="records of 'synth generate --marks'")] = None,
     model: Annotated[Path | None, typer.Option(help="a ckpt.pt of 'clip train' on any of these")] = None,
-    config: Annotated[Path | None, typer.Option(help="for example configs/privacy/quick.yaml")] = None,
-    set: Annotated[list[str], typer.Option(help="KEY=VALUE over the config; may repeat")] = [],
+    config: Annotated[Path | None, config_option("privacy")] = None,
+    set: Set = [],
     json: Json = False,
 ) -> None:
     """Count how many planted coins each hop of a release gives away.

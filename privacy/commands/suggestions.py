@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from synth.base.command import Json, show
+from synth.base.command import Json, Set, config_option, show
 from synth.base.errors import UserError
 
 
@@ -36,8 +36,8 @@ def suggest(
             metavar="IMAGES=REPORT", help="of 'synth evaluate' on pictures of that snapshot; may repeat"
         ),
     ] = [],
-    config: Annotated[Path | None, typer.Option(help="for example configs/privacy/quick.yaml")] = None,
-    set: Annotated[list[str], typer.Option(help="KEY=VALUE over the config; may repeat")] = [],
+    config: Annotated[Path | None, config_option("privacy")] = None,
+    set: Set = [],
     json: Json = False,
 ) -> None:
     """Say what to change in a release whose audit found something, or where its training should have stopped.

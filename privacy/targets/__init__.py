@@ -28,6 +28,11 @@ class Target(Protocol):
     reads_captions: bool
     """Whether it embeds captions beside photographs."""
 
+    @property
+    def operations(self) -> int:
+        """Of embedding one photograph, as `synth.base.speed` counts them."""
+        ...
+
     def embed(self, photographs: np.ndarray, ids: np.ndarray, seed: int | None = None) -> np.ndarray:
         """(N, D) float32 of (N, S, S, 3) uint8; with a `seed`, by its untrained twin of that seed."""
         ...

@@ -20,6 +20,7 @@ class Embeddings:
     has_untrained = False
     reads_captions = False
     preprocessing = Preprocessing(size=64)
+    operations = 0
 
     def __init__(self, path: Path) -> None:
         self._path = path

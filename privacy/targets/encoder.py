@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from synth.base import speed
 from synth.base.errors import UserError
 from synth.base.runs import progress, sha256
 
@@ -33,6 +34,14 @@ class Encoder:
             "architecture": self._model.config.image.name,
             "dimensions": self._model.config.embedding,
         }
+
+    @property
+    def operations(self) -> int:
+        """Of embedding one photograph."""
+        import torch
+
+        side = self.preprocessing.size
+        return speed.operations(self._model.encode_image, torch.zeros(1, 3, side, side))
 
     def embed(self, photographs: np.ndarray, ids: np.ndarray, seed: int | None = None) -> np.ndarray:
         from clip import embed

@@ -30,7 +30,7 @@ class Generator:
         """
         import torch
 
-        from synth import diffusion, pipeline
+        from synth import diffusion, estimate, pipeline
         from synth.plan import weights_fingerprint
 
         place = pipeline.locate(folder)
@@ -41,6 +41,8 @@ class Generator:
         self._schedule = diffusion.noising()
         self.preprocessing = Preprocessing(**self.known["preprocessing"])
         self.fingerprint = weights_fingerprint(place)
+        self.operations = estimate.forward(place / "unet")
+        """Of one pass of the network over one photograph, as `synth.base.speed` counts them."""
         self.facts: dict[str, Any] = {
             "path": str(folder),
             "kind": f"{self.known['format']} {self.known['version']}",

@@ -52,8 +52,10 @@ def save(path: Path, content: dict[str, Any], secret: bool = False) -> None:
         torch.save(content, file)  # given a path, torch would put its name into the file
 
 
-def load(path: Path) -> Any:
+def load(path: Path, mapped: bool = False) -> Any:
     """Read a file of tensors and plain values; anything else in it is refused, never run.
+
+    Of a `mapped` one tensors are read when they are looked at: at once, for what else it holds.
 
     Raises:
         UserError: the file is absent, damaged, or holds objects.
@@ -65,7 +67,7 @@ def load(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError:
         if zipfile.is_zipfile(path):
             raise UserError(

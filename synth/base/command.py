@@ -1,27 +1,79 @@
-"""What the three commands share: errors as one line, `--version`, logging."""
+"""What the three commands share: errors as one line, options given once, `--version`, logging, what is printed where."""
 
 import json
 import logging
 import sys
+from collections import Counter
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from synth.base import recipes, stopping
 from synth.base.errors import UserError
-from synth.base.runs import disk_error
+from synth.base.runs import disk_error, is_first_process
 
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
+Set = Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="over the config; may repeat")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="print the resolved config as JSON, say what it would cost, and stop"),
+]
+
+
+def config_option(package: str) -> Any:
+    """The option `--config` of a verb whose settings have recipes in `package`."""
+    return typer.Option(
+        metavar="NAME|FILE",
+        help=f"a recipe ({', '.join(recipes.names(package))}), or a YAML file of what differs",
+    )
+
+
+class Verb(TyperCommand):
+    """A verb that refuses an option which is given twice, unless it is a list: the first would be lost without a word."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = self.make_parser(ctx).parse_args([*args])[2]
+        if not any(parameter.is_eager for parameter in given):  # --help answers whatever stands beside it
+            for option, times in Counter(given).items():
+                if isinstance(option, TyperOption) and times > 1 and not (option.multiple or option.count):
+                    raise UserError(self._twice(ctx, args, option, times))
+        return super().parse_args(ctx, args)
+
+    def _twice(self, ctx: Any, args: list[str], option: TyperOption, times: int) -> str:
+        name = "/".join(max(names, key=len) for names in (option.opts, option.secondary_opts) if names)
+        values = ""
+        if not option.is_flag:
+            parser = self.make_parser(ctx)
+            parser.add_option(
+                obj=option, opts=option.opts, dest=option.name, action="append", nargs=option.nargs
+            )
+            values = f" ({' and '.join(map(repr, parser.parse_args([*args])[0][option.name]))})"
+        return f"{name} is given {'twice' if times == 2 else f'{times} times'}{values}; give it once"
+
+
+class App(typer.Typer):
+    """A Typer app whose verbs are each a `Verb`."""
+
+    def command(
+        self, name: str | None = None, *, cls: type[TyperCommand] | None = Verb, **settings: Any
+    ) -> Any:
+        return super().command(name, cls=cls, **settings)
 
 
 class Command(TyperGroup):
-    """A command whose user errors are one line on stderr and exit status 2."""
+    """A command whose user errors are one line on stderr and exit status 2; stopped, it says so and ends with 130 or 143."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with stopping.by_signal():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            typer.echo(f"{self.name}: {str(stop) or stopping.WORDS}", err=True)
+            raise typer.Exit(stopping.status(stop)) from None
         except UserError as error:
             line = str(error)
         except OSError as error:
@@ -33,10 +85,10 @@ class Command(TyperGroup):
         raise typer.Exit(2)
 
 
-def command(name: str, help: str, *examples: str) -> typer.Typer:
+def command(name: str, help: str, *examples: str) -> App:
     """A Typer app for one of our commands, with `--version`; its help ends with `examples`."""
     help = "\n".join([help, "", "\b", "Examples:", *(f"  {example}" for example in examples)])
-    app = typer.Typer(
+    app = App(
         name=name,
         help=help,
         cls=Command,
@@ -74,7 +126,31 @@ def show(result: dict, as_json: bool, text: str | None = None) -> None:
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
         return
-    lines = (
+    typer.echo("\n".join(_lines(result)) if text is None else text)
+
+
+def say(lines: Iterable[str]) -> None:
+    """Say something to people: on stderr, so that stdout holds results alone, and from the first of several processes."""
+    if is_first_process():
+        for line in lines:
+            typer.echo(line, err=True)
+
+
+def show_dry(settings: dict, lines: Iterable[str]) -> None:
+    """What `--dry-run` prints: JSON alone on stdout, and words for people on stderr."""
+    typer.echo(json.dumps(settings, indent=2, ensure_ascii=False))
+    say(lines)
+
+
+def show_pushed(result: dict, dry_run: bool, as_json: bool) -> None:
+    """What a push did, or what it would do."""
+    if dry_run:
+        show_dry(result, () if as_json else _lines(result))
+    else:
+        show(result, as_json)
+
+
+def _lines(result: dict) -> list[str]:
+    return [
         f"{k}: {json.dumps(v, ensure_ascii=False) if isinstance(v, dict) else v}" for k, v in result.items()
-    )
-    typer.echo("\n".join(lines) if text is None else text)
+    ]

@@ -9,7 +9,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ from typing import Any
 from tqdm import tqdm
 
 from synth.base.errors import UserError
+
+Tell = Callable[[Iterable[str]], None]
+"""Takes the lines that say what some work will take, before it begins; nothing is reckoned where nobody listens."""
 
 _HOST = socket.gethostname()
 _ASLEEP = 3600  # seconds without a write after which a writer on another machine is taken for dead
@@ -194,6 +197,10 @@ def rewind_metrics(path: Path, until: int) -> None:
     """Forget metrics later than `until` images: a killed run is resumed from before them."""
     rows = read_metrics(path, until)
     write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def quiet(_: Iterable[str]) -> None:
+    """Tell nobody."""
 
 
 def is_first_process() -> bool:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from synth.base.command import Json, show
+from synth.base.command import DryRun, Json, Set, config_option, say, show, show_dry
 from synth.base.errors import UserError
 from synth.base.runs import is_first_process
 
@@ -15,22 +15,22 @@ def train(
         list[Path],
         typer.Option(metavar="<path>", help="records to learn from (their split 'train'); may repeat"),
     ],
-    out: Annotated[Path, typer.Option(help="run folder; repeat the command to resume")],
-    config: Annotated[Path | None, typer.Option(help="for example configs/synth/odir64.yaml")] = None,
-    set: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="over the config; may repeat")] = [],
+    out: Annotated[Path, typer.Option(help="run folder; repeat the command to resume")] = Path(
+        "runs/generator"
+    ),
+    config: Annotated[Path | None, config_option("synth")] = None,
+    set: Set = [],
     dp_epsilon: Annotated[float | None, typer.Option(help="differential privacy for each patient")] = None,
     dp_delta: Annotated[float | None, typer.Option(help="its delta; else 1 / (10 x patients)")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="print the resolved config and its cost, and stop")
-    ] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Train a generator on records.
 
     \b
     Examples:
-      synth train --data records/odir --out runs/odir --config configs/synth/odir64.yaml
+      synth train --data records/odir --out runs/odir --config odir64
       synth train --data phantoms --out runs/tiny --set images=6400 --set batch=16 --set micro_batch=16
-      synth train --data records/odir --out runs/private --config configs/synth/private64.yaml --dp-epsilon 8
+      synth train --data records/odir --out runs/private --config private64 --dp-epsilon 8
       torchrun --nproc_per_node 2 -m synth train --data records/odir --out runs/odir
     """
     if dp_delta is not None and dp_epsilon is None:
@@ -43,15 +43,13 @@ def train(
 
     settings = load(TrainConfig, config, set)
     if dry_run:
-        from synth.training.cost import cost
+        from synth.training import cost
 
-        typer.echo(settings.model_dump_json(indent=2))
-        for line in cost(settings.network, settings.preprocessing.size).lines():
-            typer.echo(line, err=True)  # what is on stdout can be used as a config
-    else:
-        model = trainer.train(settings, data, out)
-        if is_first_process():
-            typer.echo(model)
+        show_dry(settings.model_dump(mode="json"), cost.dry_lines(settings))  # stdout can be used as a config
+        return
+    model = trainer.train(settings, data, out, tell=say)
+    if is_first_process():
+        typer.echo(model)
 
 
 def average(
@@ -79,14 +77,16 @@ def distill(
     data: Annotated[
         list[Path], typer.Option(metavar="<path>", help="records (their split 'train'); may repeat")
     ],
-    out: Annotated[Path, typer.Option(help="run folder; repeat the command to resume")],
+    out: Annotated[Path, typer.Option(help="run folder; repeat the command to resume")] = Path(
+        "runs/student"
+    ),
     start: Annotated[
         Path | None, typer.Option(help="another student of the same teacher, to begin with its weights")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="of the student; default 4")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML of what differs from the defaults")] = None,
-    set: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="over the config; may repeat")] = [],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved config and stop")] = False,
+    set: Set = [],
+    dry_run: DryRun = False,
 ) -> None:
     """Tune a student that draws in 4 steps, or 2, what its teacher draws in 20.
 
@@ -103,7 +103,7 @@ def distill(
     set = [*([] if steps is None else [f"steps={steps}"]), *set]
     settings = load(distill.DistillConfig, config, set)
     if dry_run:
-        typer.echo(settings.model_dump_json(indent=2))
+        show_dry(settings.model_dump(mode="json"), [])
         return
     student = distill.distill(settings, model, data, out, start)
     if is_first_process():

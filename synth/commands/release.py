@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from synth.base.command import Json, show
+from synth.base.command import DryRun, Json, Set, say, show, show_dry, show_pushed
 from synth.base.errors import UserError
 
 Out = Annotated[Path, typer.Option(help="folder to write; repeat the command to continue")]
@@ -71,7 +71,9 @@ def generate(
     licence: Licence = None,
     push_to_hub: Annotated[str | None, typer.Option(help="NAME/REPO to push to once all is there")] = None,
     private: Private = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan and stop")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print the plan as JSON, say what it would cost, and stop")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Sample captioned synthetic photographs.
@@ -111,14 +113,12 @@ def generate(
         asked |= filters.prepare(out, size, reject_copies, reject_mislabelled, label_classifier)
     if dry_run:
         cost = estimate.estimate(asked, folder, known["preprocessing"]["size"])
-        if json:
-            show({"n": n, "shards": len(plan.shards(asked)), **cost, "plan": asked}, json)
-        else:
-            typer.echo(plan.describe(asked, cost))
+        told = {"n": n, "shards": len(plan.shards(asked)), **cost._asdict(), "plan": asked}
+        show_dry(told, plan.describe(asked, cost))
         return
     if push_to_hub:
         hub.ready(out, push_to_hub, licence, known)  # before hours of sampling
-    written = generate(asked, folder, out, workers, _share(shards), engine, ray_address)
+    written = generate(asked, folder, out, workers, _share(shards), engine, ray_address, say)
     if licence is not None:
         publication.update(out, licence=licence)
     complete = publish(out, asked, known)
@@ -131,7 +131,9 @@ def generate(
 def evaluate(
     data: Annotated[Path, typer.Option(help="synthetic records (their split 'train')")],
     real: Annotated[Path, typer.Option(help="real records: 'train' teaches, 'test' tests")],
-    out: Annotated[Path, typer.Option(help="folder of the report; repeat the command to continue")],
+    out: Annotated[Path, typer.Option(help="folder of the report; repeat the command to continue")] = Path(
+        "evaluation"
+    ),
     size: Annotated[int | None, typer.Option(help="pixels a side at which photographs are compared")] = None,
     features: Annotated[
         str | None,
@@ -141,7 +143,7 @@ def evaluate(
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML of what differs from the defaults")] = None,
-    set: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="over the config; may repeat")] = [],
+    set: Set = [],
     workers: Annotated[int, typer.Option(help="processes that train classifiers; 0 is one per core")] = 0,
     show_training_photographs: Annotated[
         bool,
@@ -150,7 +152,7 @@ def evaluate(
             help="write the nearest ones to OUT/private: patients, not to be sent around",
         ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved config and stop")] = False,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Judge synthetic records against real ones: what they teach, how far they are, whether they copy.
@@ -168,7 +170,7 @@ def evaluate(
     chosen += [f"features={features}"] * (features is not None)
     settings = load(evaluation.JudgeConfig, config, [*chosen, *set])
     if dry_run:
-        typer.echo(settings.model_dump_json(indent=2))
+        show_dry(settings.model_dump(mode="json"), [])
         return
     line = shlex.join(["synth", *sys.argv[1:]])
     made = evaluation.evaluate(settings, data, real, out, line, workers, show=show_training_photographs)
@@ -205,7 +207,7 @@ def push(
     """
     from synth.publishing.hub import push
 
-    show(push(folder, repo, private, licence, real, dry_run), json)
+    show_pushed(push(folder, repo, private, licence, real, dry_run), dry_run, json)
 
 
 def _share(text: str) -> tuple[int, int]:

@@ -23,7 +23,7 @@ from torch import Tensor
 from synth import diffusion
 from synth.base import checkpoint
 from synth.base.errors import UserError
-from synth.base.runs import append_metrics, claim, progress, read_json, rewind_metrics
+from synth.base.runs import Tell, append_metrics, claim, progress, quiet, read_json, rewind_metrics
 from synth.fundus import phantom
 from synth.fundus.records import data_fingerprint, read_table
 from synth.fundus.vocabulary import FLAGS, SIDE_KEYS
@@ -51,7 +51,7 @@ MIX = [{"weight": 1, "labels": {**labels, "eye_side": side}} for labels in _SHOW
 """Healthy eyes and each disease equally often: what real patients have is not told."""
 
 
-def train(config: "TrainConfig", data: Sequence[Path], run: Path) -> Path:
+def train(config: "TrainConfig", data: Sequence[Path], run: Path, tell: Tell = quiet) -> Path:
     """Train within the budget `config.dp`; the same call again resumes.  Returns the model's folder.
 
     Reads and writes what `synth.training.trainer.train` does; `run/config.json` holds the mechanism too, and
@@ -60,10 +60,11 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path) -> Path:
     Raises:
         UserError: a setting would break the guarantee, or would go beyond the budget.
     """
-    from synth.training.trainer import export
+    from synth.training import cost, trainer
 
     rows_of = _patients(data)
     mechanism = _claim(config, data, run, len(rows_of))
+    tell(cost.lines(config, run))
     texts = captions(config.network.captions, data, run / "cache")
     examples = Examples(data, config.preprocessing, run / "cache", config.seed, 0, texts)
     behind = _behind(origins(data), texts)
@@ -114,10 +115,10 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path) -> Path:
             if seen % config.save_every == 0 or seen == config.images:
                 told = _told(accountant, mechanism, behind)
                 _save(run, seen, secret, parts, losses, told)
-                export(run, seen, config, denoiser, averages, space, told, MIX)
+                trainer.export(run, seen, config, denoiser, averages, space, told, MIX)
                 losses.clear()
 
-    export(run, seen, config, denoiser, averages, space, _told(accountant, mechanism, behind), MIX)
+    trainer.export(run, seen, config, denoiser, averages, space, _told(accountant, mechanism, behind), MIX)
     return run / "model"
 
 

@@ -4,22 +4,29 @@ One multiplication with its addition counts as two operations, as is usual; what
 convolutions, matrix products and attention, by torch's FlopCounterMode, without any memory for weights.
 """
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from synth import diffusion
+from synth.base import speed
+from synth.base.config import load
+from synth.base.runs import read_metrics
 from synth.conditioning import CONDITIONS
 from synth.latent import LatentSpace
 from synth.location import STEPS
 from synth.network import Denoiser, NetworkConfig
 from synth.pipeline import INTERVAL
+from synth.training.config import TrainConfig
 
 _H200 = 790e12  # dense bf16 operations per second that the data sheet promises, sparsity aside
 _SHARE = 0.25  # of them that convolutional denoisers of this size are assumed to reach
 _MILLION = 1_000_000
+_LONG = 6  # hours from which on the smaller alternative is named
+_KEPT = 24  # bytes per parameter that a run keeps: state.pt, and the generator
 _STATE = 24  # bytes per parameter: weight, gradient, two moments of Adam, two averages
 
 
@@ -88,10 +95,49 @@ def cost(config: NetworkConfig, size: int) -> Cost:
     )
 
 
+def lines(config: TrainConfig, run: Path) -> Iterator[str]:
+    """What is said before a training begins, or goes on: where it writes, what it will take, and what takes less."""
+    seen = max((row["images"] for row in read_metrics(run / "metrics.jsonl")), default=0)
+    if seen >= config.images:
+        yield f"{run}: finished, its {config.images:,} images are seen; nothing to do"
+        return
+    yield f"{run}: the generator is written there, every {config.save_every:,} images; the same command goes on from there"
+    yield from _here(config, seen)
+
+
+def dry_lines(config: TrainConfig) -> Iterator[str]:
+    """What a training will take here, and the network on a large GPU."""
+    yield from cost(config.network, config.preprocessing.size).lines()
+    yield from _here(config)
+
+
+def _here(config: TrainConfig, seen: int = 0) -> Iterator[str]:
+    """The hours of a training on this machine, and what takes less."""
+    told, left = training(config, seen), config.images - seen
+    gone = f" more, after {seen:,}" if seen else ""
+    yield f"{left:,} images{gone}, of {config.preprocessing.size} px: {told.words()} ({told.basis})"
+    if told.hours > _LONG:
+        small = load(TrainConfig, Path("odir64"))
+        yield (
+            f"smaller: --config odir64, {small.images:,} images of {small.preprocessing.size} px, "
+            f"{training(small).words()}, with an --out of its own; or --set images=N"
+        )
+
+
+def training(config: TrainConfig, seen: int = 0) -> speed.Cost:
+    """What training takes on this machine after `seen` images; an autoencoder's own training is not counted."""
+    found, machine = cost(config.network, config.preprocessing.size), speed.measured(torch.get_num_threads())
+    draws = config.dp.draws if config.dp else 1
+    image = speed.BACKWARD * draws * found.forward + found.encode
+    return speed.Cost(
+        hours=machine.hours((config.images - seen) * image * 1e9, speed.STEP),
+        bytes=round(_KEPT * (found.parameters + found.autoencoder)),
+        basis=f"{image:.2g} GFLOP an image, {machine.basis}",
+    )
+
+
 def _gflop(call, *arguments: Tensor) -> float:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        call(*arguments)
-    return counter.get_total_flops() / 1e9
+    return speed.operations(call, *arguments) / 1e9
 
 
 def _kept(module: nn.Module, *arguments: Tensor) -> float:

@@ -13,14 +13,14 @@ from accelerate import Accelerator
 from synth import diffusion, pipeline
 from synth.base import checkpoint
 from synth.base.errors import UserError
-from synth.base.runs import claim, progress, rewind_metrics
+from synth.base.runs import Tell, claim, progress, quiet, rewind_metrics
 from synth.fundus.records import data_fingerprint
 from synth.fundus.vocabulary import VERSION as VOCABULARY
 from synth.latent import LatentSpace
 from synth.network import Denoiser
 from synth.prompts import captions
 from synth.publishing.provenance import commitments, origins
-from synth.training import autoencoder, samples, state
+from synth.training import autoencoder, cost, samples, state
 from synth.training.averages import PowerAverages
 from synth.training.config import TrainConfig
 from synth.training.examples import Examples, as_tensor, mix_of
@@ -31,17 +31,20 @@ _FREE = tuple(f"config.{key}" for key in ("images", "save_every", "gradient_chec
 FORMAT, VERSION = "visionclip-generator-state", 2
 
 
-def train(config: TrainConfig, data: Sequence[Path], run: Path) -> Path:
+def train(config: TrainConfig, data: Sequence[Path], run: Path, tell: Tell = quiet) -> Path:
     """Train until `config.images` pictures were seen; the same call again resumes.  Returns the model's folder.
 
     Reads split `train` of the folders of records in `data`.  Writes `run/config.json`, `run/metrics.jsonl`,
     `run/state.pt` (to resume), `run/model/` (to sample: averaged weights), `run/averages/` (to choose another
     length of the average) and `run/samples/`.
+
+    Args:
+        tell: is given the lines that say what the training will take, before it begins.
     """
     if config.dp:
         from synth.private import trainer as private  # needs Opacus, an extra
 
-        return private.train(config, data, run)
+        return private.train(config, data, run, tell)
     accelerator = _accelerator(config, run)
     processes, chunk = accelerator.num_processes, config.micro_batch * accelerator.num_processes
     if config.batch % chunk:
@@ -50,6 +53,7 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path) -> Path:
     wanted = {"config": config.model_dump(mode="json"), "data": data_fingerprint(*data)}
     with accelerator.main_process_first():
         claim(run, "config.json", wanted, "run", free=_FREE)
+        tell(cost.lines(config, run))
         texts = captions(config.network.captions, data, run / "cache")
         examples = Examples(data, config.preprocessing, run / "cache", config.seed, config.balance, texts)
 

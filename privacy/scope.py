@@ -1,0 +1,171 @@
+"""What an audit was asked for, and what it will take: its folder is claimed, its passes over photographs are counted."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from privacy import phantoms
+from privacy.config import AuditConfig
+from privacy.inputs import Inputs, People
+from synth.base import runs, speed
+from synth.base.config import load
+from synth.base.errors import UserError
+from synth.fundus import phantom
+
+ARMS = ("attackers", "members", "nonmembers", "synthetic")
+_FILE, _LAST = "audit.json", "label.svg"
+_GUESSES, _QUERIES = 2, 8  # candidates of a label; passes of SimA, PIA and SecMI together
+_RESAMPLED = 0.8e6
+"""Operations of probes for an attribute, a patient, and a permutation or resample: measured with 515 patients."""
+
+
+class Work(NamedTuple):
+    """What an audit does with models, counted: passes over one photograph each."""
+
+    drawn: int
+    """Phantoms."""
+    embedded: int
+    """Passes of encoders, untrained ones too."""
+    denoised: int
+    """Passes of generators."""
+    kept: int
+    """Bytes of decoded photographs and embeddings, until the report is written."""
+
+
+@contextmanager
+def claimed(
+    inputs: Inputs, names: Sequence[str], config: AuditConfig, tell: runs.Tell = runs.quiet
+) -> Iterator[dict[str, Any] | None]:
+    """Make the folder beside `inputs.kept` the home of this audit; gives its report where that is finished.
+
+    Args:
+        names: attributes to infer.
+        tell:  is given the lines that say what the audit will take, before it begins.
+
+    Raises:
+        UserError: the folder holds another audit, or something else.
+    """
+    out = inputs.kept.parent
+    runs.claim(out, _FILE, asked(inputs, names, config), "audit")
+    if (out / _LAST).exists() and not inputs.kept.exists():  # written last, deleted last
+        tell([f"{out}: finished, its report is there; nothing to do"])
+        yield runs.read_json(out / "report.json")
+        return
+    tell(lines(inputs, names, config))
+    try:
+        yield None
+    except UserError:  # the command will be given in other words, for the same folder
+        (out / _FILE).unlink(missing_ok=True)
+        raise
+
+
+def asked(inputs: Inputs, names: Sequence[str], config: AuditConfig) -> dict[str, Any]:
+    """All that decides what a report says."""
+    models: dict[str, Any] = {"model": inputs.encoder and inputs.encoder.facts["sha256"]}
+    for name in ("generator", "independent"):
+        models[name] = (made := getattr(inputs, name)) and made.fingerprint
+    people = {arm: (found := getattr(inputs, arm)) and found.fingerprint for arm in ARMS}
+    return {**models, **people, "attributes": list(names), "config": config.model_dump(mode="json")}
+
+
+def lines(inputs: Inputs, names: Sequence[str], config: AuditConfig) -> Iterator[str]:
+    """What is said before an audit begins: where it writes, whom it asks about, what it will take, and what takes less."""
+    yield f"{inputs.kept.parent}: report.html and report.json are written there; the same command goes on from there"
+    groups = {arm: found for arm in ARMS if (found := getattr(inputs, arm))}
+    said = [
+        f"{arm} {len(found.ids):,} photographs of {found.cohort.patients:,} patients"
+        for arm, found in groups.items()
+    ]
+    if _draws(inputs):
+        said.insert(
+            0,
+            f"attackers {phantoms.PICTURES:,} photographs of about {phantoms.PATIENTS:,} patients, phantoms that are drawn first",
+        )
+    work, told = counted(inputs, config), cost(inputs, names, config)
+    yield f"{'; '.join(said)}: {work.embedded:,} passes of encoders, {work.denoised:,} of generators"
+    yield f"{told.words()} ({told.basis})"
+    small = cost(inputs, names, load(AuditConfig, Path("quick")))
+    if small.hours < told.hours:
+        yield f"smaller: --config quick, for a first look, with an --out of its own: {small.words()}"
+
+
+def counted(inputs: Inputs, config: AuditConfig) -> Work:
+    """Count the passes of the attacks that `inputs` allow; several share what they embed."""
+    encoder, generator, draws = inputs.encoder, inputs.generator, _draws(inputs)
+    arms = (
+        [arm for arm in (inputs.members, inputs.nonmembers) if arm]
+        if inputs.members and inputs.nonmembers
+        else []
+    )
+    learnt = draws or (len(inputs.attackers.ids) if inputs.attackers else 0)
+    both = sum(len(arm.ids) for arm in arms)
+    released = len(inputs.synthetic.ids) if inputs.synthetic and arms else 0
+    embedded = 0
+    if encoder:
+        untrained = encoder.has_untrained
+        embedded = learnt * (1 + untrained * config.untrained_seeds) + both * (1 + untrained) + released
+    denoised = sum(_denoised(arm, config) for arm in arms) if generator else 0
+    if generator and inputs.independent:
+        grid = config.completion_draws * config.completion_steps * config.completion_repeats
+        chosen = sum(min(arm.cohort.patients, config.completion_patients) for arm in arms)
+        denoised += 2 * chosen * grid
+    pictures = (encoder.preprocessing.size**2 if encoder else 0) + (
+        generator.preprocessing.size**2 if generator else 0
+    )
+    wide = encoder.facts["dimensions"] if encoder else 0
+    return Work(draws, embedded, denoised, 3 * pictures * (learnt + both + released) + 4 * wide * embedded)
+
+
+def _denoised(arm: People, config: AuditConfig) -> int:
+    """Passes of a generator over one arm: membership, its controls, and the likelihood of labels."""
+    grid = 2 * len(config.membership_steps) * config.membership_draws  # told what a photograph shows, and not
+    labels = config.likelihood_labels * _GUESSES * len(config.likelihood_steps) * config.likelihood_draws
+    a_patient = len(arm.ids) / arm.cohort.patients
+
+    def photographs(most: int) -> float:
+        return min(arm.cohort.patients, most) * a_patient
+
+    return round(
+        photographs(config.membership_patients) * grid
+        + photographs(config.membership_controls) * (grid + _QUERIES)
+        + photographs(config.likelihood_patients) * labels
+    )
+
+
+def cost(inputs: Inputs, names: Sequence[str], config: AuditConfig) -> speed.Cost:
+    """Hours and bytes of an audit on this machine."""
+    machine, work = speed.measured(), counted(inputs, config)
+    operations = work.embedded * (inputs.encoder.operations if inputs.encoder else 0)
+    operations += work.denoised * (inputs.generator.operations if inputs.generator else 0)
+    if inputs.encoder:
+        patients = (
+            phantoms.PATIENTS if work.drawn else inputs.attackers.cohort.patients if inputs.attackers else 0
+        )
+        operations += _RESAMPLED * len(names) * patients * (config.permutations + config.bootstrap)
+    return speed.Cost(
+        hours=machine.hours(operations) + work.drawn * _seconds(inputs, config) / 3600,
+        bytes=work.kept,
+        basis=f"{operations / 1e12:.2g} TFLOP, {machine.basis}; probes of members not counted",
+    )
+
+
+def _draws(inputs: Inputs) -> int:
+    """Phantoms that stand in for attackers' patients."""
+    return (
+        phantoms.PICTURES
+        if inputs.attackers is None and inputs.encoder and inputs.encoder.has_untrained
+        else 0
+    )
+
+
+def _seconds(inputs: Inputs, config: AuditConfig) -> float:
+    """That one phantom takes, by drawing one."""
+    if not _draws(inputs) or not inputs.encoder:
+        return 0.0
+    population = phantoms.population(inputs.encoder.preprocessing.size, config.seed)
+    phantom.record(population, 0)  # the first loads what it takes
+    start = time.thread_time()
+    phantom.record(population, 1)
+    return time.thread_time() - start
