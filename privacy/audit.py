@@ -58,27 +58,39 @@ def attack(name: str, inputs: Inputs, config: AuditConfig) -> list[Result]:
 
 
 def judge(results: Sequence[Result]) -> list[Judged]:
-    """Put all results into words; p-values are adjusted for their number (Holm)."""
+    """Put all results into words; p-values are adjusted for their number (Holm).
+
+    No nearness PASSES beside a verified copy.
+    """
     asked = {str(place): result.tested.p for place, result in enumerate(results) if result.tested}
     adjusted = holm(asked)
-    return [
-        Judged(result, adjusted.get(str(place)), _answer(result, adjusted.get(str(place))))
-        for place, result in enumerate(results)
-    ]
+    copied = next((result.certain for result in results if result.panel == "copies" and result.certain), "")
+    judged = []
+    for place, result in enumerate(results):
+        p = adjusted.get(str(place))
+        answer = _answer(result, p)
+        if copied and result.by_nearness and answer.word == verdict.PASS:
+            answer = Answer(
+                verdict.INCONCLUSIVE, "", f"{answer.why}, yet {copied}: this attack overlooks them"
+            )
+        judged.append(Judged(result, p, answer))
+    return judged
 
 
 def _answer(result: Result, p: float | None) -> Answer:
+    if result.certain:  # whatever else is wrong, this is so
+        return Answer(verdict.FAIL, "", result.certain)
     for gate in result.gates:
         if gate.fired:
             return Answer(verdict.INVALID, "", f"{gate.name}: {gate.why}")
-    if result.certain:
-        return Answer(verdict.FAIL, "", result.certain)
     if result.missing or result.tested is None or p is None:
         if result.needed is not None:
             return Answer(verdict.INCONCLUSIVE, "", result.missing, result.needed)
         return Answer(verdict.NOT_TESTABLE, "", result.missing)
     scale = result.scale
-    answer = verdict.discloses(result.tested.estimate, p, scale.chance, scale.bar, scale.margin, scale.name)
+    answer = verdict.discloses(
+        result.tested.estimate, p, scale.chance, scale.bar, scale.margin, scale.name, scale.two_sided
+    )
     if result.panel == "anyone" and answer.word == verdict.FAIL:  # of no patient in particular
         return answer._replace(word=verdict.REVEALS)
     return answer

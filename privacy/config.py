@@ -25,9 +25,9 @@ class AuditConfig(Config):
     detection_rounds: int = Field(default=200, ge=50)
     """Planted leaks of each size, behind what an audit says it could have found."""
     copies_patients: int = Field(default=1000, ge=20)
-    """Of each arm whose photographs are searched for the origin of released pictures."""
+    """Of each arm that are compared by how near released pictures come; copies are looked for among all patients."""
     copies_searched: int = Field(default=3000, ge=1)
-    """Released pictures at most; with so many and no copy found, at most 0.12 % are copies."""
+    """Released pictures at most; with so many and no copy found, at most 0.12 % are copies that the search can tell."""
     copies_steps: int = Field(default=300, ge=1)
     """Of the embedding of identity, 64 photographs each."""
     copies_permutations: int = Field(default=9999, ge=999)

@@ -30,6 +30,8 @@ class Scale(NamedTuple):
     """A lower bound above this is a leak."""
     margin: float | None
     """An upper bound below this is too little to matter; None of an alarm, whose silence says nothing."""
+    two_sided: bool = True
+    """Whether a value below chance tells of a difference too, as that of two groups does."""
 
 
 AUC = Scale("AUC", 0.5, 0.52, 0.55)
@@ -61,6 +63,8 @@ class Result(NamedTuple):
     """Evidence that no interval is needed for, such as a verified copy; it fails the release by itself."""
     needed: int | None = None
     """Patients with whom it could be tested, where there are too few."""
+    by_nearness: bool = False
+    """Whether patients are looked for by how near released pictures come to them, which overlooks single copies."""
     named: tuple[str, ...] = ()
     """Members whom the attack names, for `privacy.atrisk` alone: no report may hold them."""
 

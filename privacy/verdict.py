@@ -19,7 +19,7 @@ INCONCLUSIVE = "INCONCLUSIVE"
 INVALID = "INVALID"
 NOT_TESTABLE = "NOT TESTABLE"
 WORST = (FAIL, INVALID, REVEALS, INCONCLUSIVE, PASS, NOT_TESTABLE)
-"""In the order in which a panel of several answers shows them."""
+"""In the order in which several answers are shown; which of them speaks for all, `combined` decides."""
 
 CAPABILITY = "capability, affects every future patient, not evidence of memorisation"
 ALPHA = 0.05
@@ -34,6 +34,7 @@ LEVELS = {
 }
 EXCESS_WITHIN = {"auc": 0.05, "mae": 0.5}
 """An excess over the controls below this (AUC; years) is too little to matter."""
+_BELOW = "is below chance: the groups differ in a way that this attack does not expect, and one turned around may use"
 _LEAKY_CONTROL = 0.02  # permuted labels this far above chance mean that the folds leak
 _TOO_MANY_TWINS = 0.01  # of patients: the same picture filed under two of them
 
@@ -45,6 +46,30 @@ class Answer(NamedTuple):
     level: str
     why: str
     patients_needed: int | None = None
+
+
+class Combined(NamedTuple):
+    """One word for several questions."""
+
+    word: str
+    asked: int
+    """Questions with an answer other than NOT TESTABLE."""
+    of: int
+    """All questions."""
+
+
+def combined(words: Sequence[str]) -> Combined:
+    """The worst answer of those asked; PASS only where all were, else NOT TESTABLE."""
+    asked = [word for word in words if word != NOT_TESTABLE]
+    worst = min(asked, key=WORST.index, default=NOT_TESTABLE)
+    if worst == PASS and len(asked) < len(words):
+        worst = NOT_TESTABLE
+    return Combined(worst, len(asked), len(words))
+
+
+def exit_status(words: Sequence[str]) -> int:
+    """Of any command that gives answers: 3 with a FAIL, else 5 with an INVALID, else 4 where nothing could be tested, else 0."""
+    return {FAIL: 3, INVALID: 5, NOT_TESTABLE: 4}.get(min(words, key=WORST.index, default=NOT_TESTABLE), 0)
 
 
 def reveals(estimate: Estimate, p: float, permuted: Sequence[float], twins: float, metric: str) -> Answer:
@@ -69,6 +94,11 @@ def reveals(estimate: Estimate, p: float, permuted: Sequence[float], twins: floa
         return Answer(
             REVEALS, level, f"lower bound of {name} {estimate.low:.3f} > {bar}, p = {p:.3f}; {CAPABILITY}"
         )
+    if (
+        metric == "auc" and estimate.high < CHANCE[metric]
+    ):  # R² below 0 is that of a probe which learnt nothing
+        why = f"{name} {estimate.low:.3f} to {estimate.high:.3f} {_BELOW}; p = {p:.3f}"
+        return Answer(INCONCLUSIVE, "", why)
     if estimate.high < margin:
         return Answer(
             PASS, "", f"upper bound of {name} {estimate.high:.3f} < {margin}, for linear probes of this size"
@@ -136,18 +166,29 @@ def patients_for_auc(value: float, power: float = 0.8) -> int:
 
 
 def discloses(
-    estimate: Estimate, p: float, chance: float, bar: float, margin: float | None, name: str
+    estimate: Estimate,
+    p: float,
+    chance: float,
+    bar: float,
+    margin: float | None,
+    name: str,
+    two_sided: bool = True,
 ) -> Answer:
     """Does a release tell more of members than of strangers?
+
+    An interval wholly below chance is no PASS: whoever turns the attack around tells the groups apart.  Without any
+    difference that happens in one of forty audits by chance, so it is no FAIL and no INVALID either.
 
     Args:
         estimate: of the statistic, over patients.
         p:        one-sided, adjusted.
-        chance, bar, margin: of the statistic (`privacy.results.Scale`).
+        chance, bar, margin, two_sided: of the statistic (`privacy.results.Scale`).
     """
     said = f"{name} {estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f}), p = {p:.3g}"
     if estimate.low > bar and p < ALPHA:
         return Answer(FAIL, "", f"{said}; {chance:g} is what strangers give")
+    if two_sided and estimate.high < chance:
+        return Answer(INCONCLUSIVE, "", f"{said} {_BELOW}")
     if margin is None:
         return Answer(INCONCLUSIVE, "", f"{said}; no alarm, which does not show that nothing leaks")
     if estimate.high < margin:

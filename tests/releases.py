@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 from clip import embed
 from clip.encoders import CLIP, ClipConfig, ImageTower, TextTower, build, normalise
 from privacy.inputs import People
+from privacy.signals.neighbours import SAME, SPACES, Arms, Near, Origins
 from synth import diffusion, pipeline
 from synth.base.checkpoint import header, save
 from synth.conditioning import codes
@@ -64,6 +65,21 @@ def altered(pictures: np.ndarray, seed: int) -> np.ndarray:
         Image.fromarray((light.clip(0, 1) * 255).round().astype(np.uint8)).save(file, "JPEG", quality=70)
         found.append(np.asarray(Image.open(file)))
     return np.stack(found)
+
+
+def origins(near: dict[str, Near], arms: Arms) -> tuple[Origins, Origins]:
+    """What is copied of members and of strangers, where the arms are everybody and were searched together."""
+    first, second = (near[name] for name in SPACES)
+    found = []
+    for place in range(2):
+        rows = np.flatnonzero(arms.whose // arms.patients == place)
+        mine = np.isin(first.index, rows)
+        alone = Near(
+            np.where(mine, first.closeness, 1), np.where(mine, first.index - rows[0], 0), first.strangers
+        )
+        verified = mine & (first.closeness < SAME) & (first.index == second.index)
+        found.append(Origins(alone, arms.whose[rows] - place * arms.patients, alone.copies(), verified))
+    return found[0], found[1]
 
 
 def _field() -> np.ndarray:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import releases
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.stats import binomtest
@@ -118,7 +119,7 @@ def planted(searched, count: int):
         )
         for name, each in innocent.items()
     }
-    return memorization.judge(near, arms, CONFIG)
+    return memorization.judge(near, arms, CONFIG, releases.origins(near, arms))
 
 
 def test_no_copy_no_alarm(searched):
@@ -149,18 +150,28 @@ def test_a_copycat_fails_on_every_count(eyes, change, tmp_path):
     assert Image.open(shown).size == (4 * (2 * SIDE + 4), SIDE + 4)
 
 
-def test_copies_of_strangers_do_not_count_against_members(eyes, tmp_path):
-    """An estimator without strangers could not tell the two; here the arms are wrong, and nothing can be said."""
+def test_copies_of_strangers_fail_and_do_not_count_against_members(eyes, tmp_path):
+    """They are patients too, whoever is said to have been trained on; an estimator without strangers sees nobody."""
     results = audited(tmp_path, eyes, altered(eyes["nonmembers"], 8))
-    words = [each.answer.word for each in judge(results)]
-    assert verdict.FAIL not in words and words[-1] == verdict.INVALID
+    *nearness, copies = judge(results)
+    assert verdict.FAIL not in [each.answer.word for each in nearness]
+    assert copies.answer.word == verdict.FAIL and "all of them said not to be trained on" in copies.answer.why
+    assert copies.result.details["verified"] == 0 < copies.result.details["verified_of_strangers"]
+    assert dict(copies.result.also)["copies of members, share of released pictures"].value == 0
     assert not (tmp_path / "out" / sheet.NAME).exists()
 
 
-def test_a_patient_of_both_arms_makes_copies_invalid(eyes, tmp_path):
+def test_a_patient_of_both_arms_hides_no_copy(eyes, tmp_path):
     """Else a threshold of copies would be 0, and the copycat would pass (as with a library's memorisation rate)."""
     shared = eyes | {"nonmembers": np.concatenate([altered(eyes["members"][:2], 6), eyes["nonmembers"][2:]])}
-    answer = judge(audited(tmp_path, shared, eyes["members"][10:30]))[-1].answer
+    copies = judge(audited(tmp_path, shared, eyes["members"][10:30]))[-1]
+    assert copies.answer.word == verdict.FAIL
+    assert copies.answer.why == "20 of 20 released pictures copy photographs of 10 members"
+
+
+def test_a_patient_of_both_arms_makes_the_comparison_of_copies_invalid(eyes, tmp_path):
+    shared = eyes | {"nonmembers": np.concatenate([altered(eyes["members"][:2], 6), eyes["nonmembers"][2:]])}
+    answer = judge(audited(tmp_path, shared, photographs(20, 7)))[-1].answer
     assert answer.word == verdict.INVALID and "remove duplicates" in answer.why
 
 
@@ -184,5 +195,10 @@ def test_a_typical_member_is_no_leak():
 
 def test_too_few_patients_are_said_to_be_too_few(eyes, tmp_path):
     few = {name: pictures[:20] for name, pictures in eyes.items()}
-    answers = [each.answer for each in judge(audited(tmp_path, few, eyes["members"][:5]))]
+    results = audited(tmp_path, few, photographs(5, 7))
+    answers = [each.answer for each in judge(results)]
     assert {each.word for each in answers} == {verdict.INCONCLUSIVE} and answers[0].patients_needed == 40
+    assert (
+        "no verified copy among 5 released pictures searched for photographs of all 10 members"
+        in results[-1].notes[0]
+    )

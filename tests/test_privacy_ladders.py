@@ -85,7 +85,8 @@ def copied(searched: Any, share: float, seed: int) -> Result:
         )
         for name, each in innocent.items()
     }
-    return memorization.judge(near, arms, CONFIG.model_copy(update={"detection_rounds": 50}))[-1]
+    config = CONFIG.model_copy(update={"detection_rounds": 50})
+    return memorization.judge(near, arms, config, releases.origins(near, arms))[-1]
 
 
 def test_the_more_copies_the_more_are_found(searched):

@@ -14,7 +14,7 @@ from privacy.attributes import Task
 from privacy.config import AuditConfig
 from privacy.inputs import Inputs, People
 from privacy.results import DIFFERENCE, Result, Scale
-from privacy.signals import combinations, identifiers, ngrams
+from privacy.signals import combinations, guesses, identifiers, ngrams
 from privacy.signals.combinations import RARE
 from privacy.statistics import inference
 from privacy.statistics.inference import Tested
@@ -24,7 +24,7 @@ from synth.fundus.phrases import LANGUAGES
 
 NEEDS: tuple[str, ...] = ()
 STATED = Scale("share of records that state it", 0.0, 0.0, 0.01)
-BEYOND = Scale("AUC beyond what labels tell", 0.0, 0.02, 0.05)
+BEYOND = Scale("AUC beyond what labels tell", 0.0, 0.02, 0.05, two_sided=False)
 """Patients who share a label combination; fewer make it rare."""
 QUESTIONS = [
     Result("T7", "direct identifiers in captions", "members", STATED),
@@ -103,6 +103,10 @@ def judge_stated(
 # ---- what words tell beyond labels ----
 
 
+def _of_words(name: str) -> Result:
+    return QUESTIONS[1]._replace(attack=f"{name} from captions")
+
+
 def _words(people: People, config: AuditConfig) -> list[Result]:
     told = [people.table[f"caption_{lang}"].to_pylist() for lang in LANGUAGES]
     if not any(text for column in told for text in column):
@@ -110,12 +114,11 @@ def _words(people: People, config: AuditConfig) -> list[Result]:
     words, labels = ngrams.of_captions(told, people.patient), ngrams.of_labels(people.table, people.patient)
     found = []
     for name in attributes.ATTRIBUTES:
-        task = attributes.task(people.cohort, name)
-        if isinstance(task, str) or len(task.labels) < attributes.FEWEST_YEARS:
+        task = guesses.learnable(_of_words(name), people, name, "members")
+        if isinstance(task, Result):
+            found.append(task)
             continue
         truth = positives(task)
-        if truth.shape[1] == 0:
-            continue
         who = np.unique(people.patient[task.rows])
         read = [
             ngrams.scores(matrix[who], truth, config.folds, config.permutations, config.seed)
@@ -154,8 +157,7 @@ def judge_words(
     excess = ngrams.estimate(gains, len(truth))
     beaten = (1 + int((gains[1:] <= 0).sum())) / len(gains)
     chance = ngrams.estimate(np.concatenate([[words.permuted.mean()], words.permuted]), len(truth))
-    return QUESTIONS[1]._replace(
-        attack=f"{name} from captions",
+    return _of_words(name)._replace(
         tested=Tested(excess, max(words.p, beaten)),
         also=(
             ("AUC of captions", ngrams.estimate(area, len(truth))),

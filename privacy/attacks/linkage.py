@@ -23,7 +23,9 @@ NEEDS = ("encoder", "members", "nonmembers")
 LINKED = Scale("verification AUC, members minus strangers", 0.0, 0.0, 0.05)
 QUESTIONS = [
     Result("T8", "photographs of one patient linked by the encoder", "members", LINKED),
-    Result("T8", "photographs looked up among released pictures by the encoder", "members", AUC),
+    Result(
+        "T8", "photographs looked up among released pictures by the encoder", "members", AUC, by_nearness=True
+    ),
 ]
 FEWEST = 20
 """Patients of each arm without whom nothing is asked."""

@@ -29,7 +29,7 @@ FALSE_ALARMS = 0.01
 EXPOSED = Scale("hits less false alarms", 0.0, 0.01, 0.05)
 GENERATOR = Result("T3", "membership by what the generator makes of a photograph", "members", AUC)
 MOST = Result("T3", "the most exposed patients, at 1 % false alarms, by the generator", "members", EXPOSED)
-RELEASED = Result("T3", "membership by nearness to the released pictures", "members", AUC)
+RELEASED = Result("T3", "membership by nearness to the released pictures", "members", AUC, by_nearness=True)
 ENCODER = Result("T3", "membership by how well photograph and caption agree", "members", AUC)
 QUESTIONS = [GENERATOR, MOST, RELEASED, ENCODER]
 

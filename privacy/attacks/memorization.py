@@ -3,29 +3,32 @@
 Every released picture looks for its nearest photograph among as many members as strangers, in two spaces: registered
 photographs (`privacy.targets.registered`) and an embedding of identity (`privacy.signals.identity`).  A typical patient attracts
 many pictures, so pictures are no trials; patients are, and membership is dealt anew to them.  Nearness is an alarm and
-no clearance: sets that it calls private lose to other attacks (2505.01524).
+no clearance: sets that it calls private lose to other attacks (2505.01524).  Copies are looked for among all photographs of
+everybody, and a verified one is said whatever else can or cannot be compared.
 """
 
 import numpy as np
 from scipy.special import ndtr
 
 from privacy import gates, sheet
+from privacy.attacks.copies import COPIED, QUESTION, Counts, judge_copies, judge_found
 from privacy.config import AuditConfig
+from privacy.gates import Checked
 from privacy.inputs import Inputs
-from privacy.results import Gate, Result, Scale
+from privacy.results import Result, Scale
 from privacy.signals import neighbours
-from privacy.signals.neighbours import PLAIN, SAME, SPACES, Arms, Near, per_patient
-from privacy.statistics.inference import Tested, exact_difference, halves, permuted, rate_difference, share
+from privacy.signals.neighbours import PLAIN, SPACES, Arms, Near, Origins, per_patient
+from privacy.statistics.inference import Tested, exact_difference, halves, permuted
 from privacy.trust import detection
 from synth.base import stats
 from synth.base.stats import Estimate
 
-NEEDS = ("synthetic", "members", "nonmembers")
+NEEDS = ("synthetic", "members")
+Groups = tuple[Origins, Origins]
+"""What is copied of all members, and of all strangers."""
 NEARER = Scale("share nearest to a member", 0.5, 0.52, None)
-COPIED = Scale("patients copied, members minus strangers", 0.0, 0.0, None)
 FEWEST = 20
 """Patients of each arm without whom nothing is asked."""
-_TOO_MANY_TWINS = 0.01  # of patients
 _REHEARSED = 200  # resamples behind each interval of a rehearsal
 
 
@@ -33,49 +36,67 @@ def _question(space: str) -> Result:
     return Result("T4", f"released pictures nearest to members, by {space}", "members", NEARER)
 
 
-QUESTIONS = [*map(_question, SPACES), Result("T4", "copies of photographs of members", "copies", COPIED)]
+QUESTIONS = [*map(_question, SPACES), QUESTION]
 
 
 def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
-    """Nearness in both spaces, and copies."""
-    checked = gates.arms(inputs, config)
-    arms, strangers = neighbours.draw(inputs, config)
-    if arms.patients < FEWEST:
+    """Nearness in both spaces, and copies: those first, whatever has to be given up then."""
+    checked = gates.arms(inputs, config) if inputs.nonmembers else None
+    origins = neighbours.origins(inputs, config)
+    *nearness, copies = _compared(inputs, origins, checked, config)
+    assert inputs.members and inputs.synthetic
+    copied = origins[0].per_patient(origins[0].taken)
+    copies = copies._replace(named=tuple(inputs.members.subjects[copied > 0]))
+    released, searched = len(inputs.synthetic.ids), len(origins[0].verified)
+    if searched < released:
+        note = f"{searched:,} of {released:,} released pictures were searched, drawn at random; no copy among the others was seen"
+        copies = copies._replace(notes=(*copies.notes, note))
+    if config.copies_shown:
+        sheet.write(inputs.kept.parent, neighbours.pairs(inputs, origins[0].near, config))
+    return [*nearness, copies]
+
+
+def _compared(inputs: Inputs, origins: Groups, checked: Checked | None, config: AuditConfig) -> list[Result]:
+    """Members beside strangers where there are enough of both, else what was found without."""
+    if checked is None:
+        why, needed = f"needs {inputs.missing(['nonmembers'])}", None
+    else:
+        arms, strangers = neighbours.draw(inputs, config)
+        if arms.patients >= FEWEST:
+            near = neighbours.near(inputs, arms, strangers, config)
+            return [
+                found._replace(
+                    gates=(*found.gates, *checked.gates), compared=(*found.compared, *checked.compared)
+                )
+                for found in judge(near, arms, config, origins)
+            ]
         why = f"{arms.patients} patients an arm have no twin in the other; at least {FEWEST} are needed"
-        return [question._replace(missing=why, needed=2 * FEWEST) for question in QUESTIONS]
-    near = neighbours.near(inputs, arms, strangers, config)
-    *nearness, copies = judge(near, arms, config)
-    copies = copies._replace(named=_copied_members(inputs, near[SPACES[0]], arms))
-    if config.copies_shown and (pairs := neighbours.pairs(inputs, arms, near[SPACES[0]], config)):
-        sheet.write(inputs.kept.parent, pairs)
-    return [
-        found._replace(
-            # Arms that differ make nothing of a nearness; a picture that is a photograph is one all the same.
-            gates=found.gates if found.certain else (*found.gates, *checked.gates),
-            compared=(*found.compared, *checked.compared),
-        )
-        for found in (*nearness, copies)
-    ]
+        needed = 2 * FEWEST
+    found = [*QUESTIONS[:-1], judge_found(*_counts(origins), len(origins[0].verified))]
+    return [each._replace(missing=why, needed=needed) for each in found]
 
 
-def judge(near: dict[str, Near], arms: Arms, config: AuditConfig) -> list[Result]:
+def judge(near: dict[str, Near], arms: Arms, config: AuditConfig, origins: Groups) -> list[Result]:
     """All results from the nearest photographs of all spaces.
 
-    A copy is verified where registered photographs are one and the embedding of identity names the same photograph.
+    Args:
+        near:    of the arms, which are compared.
+        origins: of all members and all strangers, in whom copies are looked for.
     """
-    first, second = (near[name] for name in SPACES)
+    first = near[SPACES[0]]
     counts = {
         name: per_patient(np.ones(len(each.index), bool), each.index, arms) for name, each in near.items()
     }
     plain = _estimate(*counts[PLAIN], config.bootstrap, config.seed)
-    verified = (first.closeness < SAME) & (first.index == second.index)
+    taken, proven = _counts(origins)
     copies = judge_copies(
         per_patient(first.copies(), first.index, arms),
-        per_patient(verified, first.index, arms),
+        proven,
         len(first.index),
         arms.twins,
         config,
         per_patient(near[PLAIN].copies(), near[PLAIN].index, arms),
+        taken,
     )
     rounds, seed = config.detection_rounds, config.seed
     judged = [
@@ -94,11 +115,13 @@ def judge(near: dict[str, Near], arms: Arms, config: AuditConfig) -> list[Result
     ]
 
 
-def _copied_members(inputs: Inputs, near: Near, arms: Arms) -> tuple[str, ...]:
-    """Who they are of whom a released picture is taken for a copy."""
-    members, _ = gates.both(inputs)
-    copied, _ = per_patient(near.copies(), near.index, arms)
-    return tuple(members.subjects[np.unique(members.patient[arms.members])][copied > 0])
+def _counts(origins: Groups) -> tuple[Counts, Counts]:
+    """Of both groups, the pictures that are taken for copies of each patient, and those that are verified."""
+    members, strangers = origins
+    return (
+        (members.per_patient(members.taken), strangers.per_patient(strangers.taken)),
+        (members.per_patient(members.verified), strangers.per_patient(strangers.verified)),
+    )
 
 
 def judge_nearness(
@@ -121,52 +144,6 @@ def judge_nearness(
         notes=("an alarm only: what copies nothing may still tell who was trained on, or of what sex",),
         details={"pictures": int(members.sum() + strangers.sum())},
     )
-
-
-def judge_copies(
-    copies: tuple[np.ndarray, np.ndarray],
-    verified: tuple[np.ndarray, np.ndarray],
-    searched: int,
-    twins: float,
-    config: AuditConfig,
-    plain: tuple[np.ndarray, np.ndarray] | None = None,
-) -> Result:
-    """Are more members copied than as many strangers are taken to be?  Fisher's exact test over patients.
-
-    Args:
-        copies:   (P,) released pictures that are taken for copies of photographs of each member; (Q,) stranger.
-        verified: the same of copies that both spaces confirm; one of a member is proof.
-        searched: released pictures.
-        twins:    share of patients left out because the other arm has the same picture.
-        plain:    `copies` by thumbnails, the baseline.
-    """
-    members, strangers = copies
-    proven, impossible = (int(each.sum()) for each in verified)
-    owners = int((verified[0] > 0).sum())
-    rng = np.random.default_rng([config.seed, 41])
-    control = rate_difference(*(half > 0 for half in halves(strangers, rng))).estimate
-    compared = [("one half of the strangers against the other", control)]
-    if plain:
-        compared.insert(0, (f"by {PLAIN}", rate_difference(*(each > 0 for each in plain)).estimate))
-    rate = share(int(members.sum()), searched)
-    found = f"{proven} verified" if proven else "no verified copy"
-    return QUESTIONS[-1]._replace(
-        tested=exact_difference(members > 0, strangers > 0),
-        gates=(
-            Gate("twins", twins > _TOO_MANY_TWINS,
-                 f"{twins:.1%} of patients have the same picture in the other arm; remove duplicates"),
-            Gate("copies of strangers", impossible > 0 and exact_difference(*(each > 0 for each in verified)).p >= 0.05,
-                 f"{impossible} pictures are copies of strangers; were they trained on?"),
-        ),
-        compared=tuple(compared),
-        also=(
-            ("copies of members, share of released pictures", rate),
-            ("copies of strangers, share of released pictures", share(int(strangers.sum()), searched)),
-        ),
-        notes=(f"{found} among {searched:,} released pictures searched; at most {rate.high:.2%} are copies of members",),
-        details={"searched": searched, "verified": proven, "members_copied": int((members > 0).sum())},
-        certain=f"{proven} of {searched:,} released pictures copy photographs of {owners} members" if proven else "",
-    )  # fmt: skip
 
 
 def _share(members: np.ndarray, strangers: np.ndarray, config: AuditConfig) -> Tested:

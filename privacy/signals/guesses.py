@@ -105,13 +105,13 @@ def asked(task: Task, values: np.ndarray, said: np.ndarray) -> Guesses:
     return of("classes", truth, guess[known], task.classes)
 
 
-def learnable(question: Result, attackers: People, name: str) -> Task | Result:
-    """What the attackers learn an attribute from, or the result that says why they cannot."""
-    task = attributes.task(attackers.cohort, name)
+def learnable(question: Result, people: People, name: str, of: str = "attackers") -> Task | Result:
+    """What an attribute is learnt from, patients of --`of`, or the result that says why it cannot be."""
+    task = attributes.task(people.cohort, name)
     if isinstance(task, str):
-        return question._replace(missing=f"{task}; add the column '{name}' to --attackers")
+        return question._replace(missing=f"{task}; add the column '{name}' to --{of}")
     if len(task.labels) < attributes.FEWEST_YEARS or len(task.classes) == 1:
-        why = f"the attackers know the {name} of too few patients to learn from"
+        why = f"the {name} of too few {of} is known to learn from"
         return question._replace(missing=why, needed=attributes.FEWEST_YEARS)
     return task
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from scipy.stats import norm
 
-from privacy.attacks import captions, cohort, completion, likelihood, linkage, memorization
+from privacy.attacks import captions, cohort, completion, copies, likelihood, linkage, memorization
 from privacy.attributes import FEWEST_YEARS, Task
 from privacy.canaries import hops
 from privacy.canaries.hops import GUESSED
@@ -105,7 +105,7 @@ def _nearness(setting: Setting, rng: np.random.Generator) -> Tested:
 def _copies(setting: Setting, rng: np.random.Generator) -> Tested:
     members, strangers = setting.successes(rng)
     nobody = np.zeros(len(members)), np.zeros(len(strangers))
-    return _tested(memorization.judge_copies((members, strangers), nobody, 1000, 0.0, _FEW))
+    return _tested(copies.judge_copies((members, strangers), nobody, 1000, 0.0, _FEW))
 
 
 def _completion(setting: Setting, rng: np.random.Generator) -> Tested:
@@ -199,7 +199,7 @@ JUDGEMENTS: Mapping[str, tuple[Judgement, Scale]] = {
     "T3 membership, freed of difficulty": (_membership(5), AUC),
     "T3 the same, of 64 features": (_membership(64), AUC),
     "T4 nearest patients": (_nearness, memorization.NEARER),
-    "T4 copied patients": (_copies, memorization.COPIED),
+    "T4 copied patients": (_copies, copies.COPIED),
     "T5 completed halves": (_completion, AUC),
     "T6 diagnoses by likelihood": (_likelihood, DIFFERENCE),
     "T7 words beyond labels": (_words, captions.BEYOND),

@@ -1,0 +1,97 @@
+"""T4, the second question: are released pictures photographs of patients?  What was found, its bounds, and in whom.
+
+Judged are numbers of pictures for each patient; `privacy.attacks.memorization` looks for them.
+"""
+
+import numpy as np
+
+from privacy.config import AuditConfig
+from privacy.results import Gate, Result, Scale
+from privacy.signals.neighbours import PLAIN
+from privacy.statistics.inference import exact_difference, halves, rate_difference, share
+
+Counts = tuple[np.ndarray, np.ndarray]
+"""Released pictures for each member, and for each stranger."""
+COPIED = Scale("patients copied, members minus strangers", 0.0, 0.0, None)
+QUESTION = Result("T4", "copies of photographs of members", "copies", COPIED)
+_TOO_MANY_TWINS = 0.01  # of patients
+
+
+def judge_copies(
+    copies: Counts,
+    verified: Counts,
+    searched: int,
+    twins: float,
+    config: AuditConfig,
+    plain: Counts | None = None,
+    taken: Counts | None = None,
+) -> Result:
+    """Are more members copied than as many strangers are taken to be?  Fisher's exact test over patients.
+
+    Args:
+        copies:   (P,) released pictures that are taken for copies of photographs of each member of the arm; (Q,) stranger.
+        verified: the same of copies that both spaces confirm, of all members and all strangers; one is proof.
+        searched: released pictures.
+        twins:    share of patients left out because the other arm has the same picture.
+        plain:    `copies` by thumbnails, the baseline.
+        taken:    `copies` of all members and all strangers, where the arms are but a part.
+    """
+    members, strangers = copies
+    rng = np.random.default_rng([config.seed, 41])
+    control = rate_difference(*(half > 0 for half in halves(strangers, rng))).estimate
+    compared = [("one half of the strangers against the other", control)]
+    if plain:
+        compared.insert(0, (f"by {PLAIN}", rate_difference(*(each > 0 for each in plain)).estimate))
+    return judge_found(taken or copies, verified, searched)._replace(
+        tested=exact_difference(members > 0, strangers > 0),
+        gates=(
+            Gate("twins", twins > _TOO_MANY_TWINS,
+                 f"{twins:.1%} of patients have the same picture in the other arm; remove duplicates"),
+        ),
+        compared=tuple(compared),
+    )  # fmt: skip
+
+
+def judge_found(taken: Counts, verified: Counts, searched: int) -> Result:
+    """What was found among all photographs of so many members and strangers, compared with nothing.
+
+    The bounds are of these patients, and of copies that such a search can tell.
+
+    Args:
+        taken:    (M,) released pictures that are taken for copies of photographs of each member; (N,) stranger.
+        verified: the same of copies that both spaces confirm.
+        searched: released pictures.
+    """
+    rates = [share(int(each.sum()), searched) for each in taken]
+    proven = int(verified[0].sum())
+    found = f"{proven} verified" if proven else "no verified copy"
+    who = f"{len(taken[0]):,} members" + (f" and {len(taken[1]):,} strangers" if len(taken[1]) else "")
+    return QUESTION._replace(
+        also=(
+            ("copies of members, share of released pictures", rates[0]),
+            *([("copies of strangers, share of released pictures", rates[1])] if len(taken[1]) else []),
+        ),
+        notes=(
+            f"{found} among {searched:,} released pictures searched for photographs of all {who}; "
+            f"at most {rates[0].high:.2%} are copies of these members that such a search can tell",
+        ),
+        details={
+            "searched": searched,
+            "members_searched": len(taken[0]),
+            "strangers_searched": len(taken[1]),
+            "verified": proven,
+            "verified_of_strangers": int(verified[1].sum()),
+            "members_copied": int((taken[0] > 0).sum()),
+        },
+        certain=_proof(verified, searched),
+    )
+
+
+def _proof(verified: Counts, searched: int) -> str:
+    pictures = sum(int(each.sum()) for each in verified)
+    if not pictures:
+        return ""
+    members, strangers = (int((each > 0).sum()) for each in verified)
+    who = f"{members + strangers} patients" if strangers else f"{members} members"
+    others = f", {strangers if members else 'all'} of them said not to be trained on" if strangers else ""
+    return f"{pictures} of {searched:,} released pictures copy photographs of {who}{others}"
