@@ -11,7 +11,7 @@ import numpy as np
 from privacy import attributes, verdict
 from privacy.attacks import population
 from privacy.attacks.population import Features, Finding
-from privacy.attributes import Task
+from privacy.attributes import ATTRIBUTES, Task
 from privacy.config import AuditConfig
 from privacy.inputs import Inputs, People
 from privacy.signals import metadata, pixels
@@ -47,15 +47,20 @@ class Data(NamedTuple):
 
 
 def answer(inputs: Inputs, names: list[str], config: AuditConfig) -> tuple[list[Judged], Data | None]:
-    """Each attribute with its two answers, and what the attackers had.
+    """Each attribute with its two answers, those that were not asked for among them, and what the attackers had.
 
     Raises:
         UserError: the records state none of the attributes asked for.
     """
     people, encoder = inputs.attackers, inputs.encoder
+    left = [
+        _untested(name, "was not asked for; name it in --attributes")
+        for name in ATTRIBUTES
+        if name not in names
+    ]
     if people is None or encoder is None:
         why = f"needs {inputs.missing(['encoder', 'attackers'])}"
-        return [_untested(name, why) for name in names], None
+        return [*(_untested(name, why) for name in names), *left], None
     tasks = {name: attributes.task(people.cohort, name) for name in names}
     if all(isinstance(task, str) for task in tasks.values()):
         raise UserError(
@@ -63,7 +68,8 @@ def answer(inputs: Inputs, names: list[str], config: AuditConfig) -> tuple[list[
         )
     files = metadata.files(inputs, people)
     data = _describe(people, files[:, 0])
-    return judge(tasks, _features(inputs, encoder, people, files, config), config, data.twins), data
+    features = _features(inputs, encoder, people, files, config)
+    return [*judge(tasks, features, config, data.twins), *left], data
 
 
 def judge(

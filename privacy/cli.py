@@ -59,7 +59,7 @@ def audit(
     """Attack a release and say what it reveals: about anyone, about the patients behind it, and whether it copies them.
 
     Exit status: 0 done, whatever was revealed of anyone; 2 something you can fix; 3 a leak about training patients
-    was found; 4 nothing could be tested.
+    was found; else 5 an answer is INVALID; else 4 nothing could be tested.
 
     \b
     Examples:

@@ -210,6 +210,7 @@ def test_a_picture_of_two_patients_makes_the_audit_invalid(tmp_path, embeddings)
     result = run("--model", embeddings / "e.npy", "--attackers", tmp_path / "r", "--out", tmp_path / "out",
                  "--attributes", "sex", "--json", *QUICK)  # fmt: skip
     assert json.loads(result.stdout)["attributes"][0]["reveals"]["word"] == "INVALID"
+    assert result.exit_code == 5
 
 
 def test_suggestions_follow_from_verdicts(attackers, checkpoint, tmp_path):

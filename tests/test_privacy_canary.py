@@ -227,7 +227,7 @@ def repeated(folder: Path, out: Path, key: Path | None) -> Path:
 
 def scored(planted: tuple[Path, Path], out: Path, *more: object) -> dict:
     result = run("score", "--key", planted[1], "--members", planted[0], "--out", out, "--json", *QUICK, *more)
-    assert result.exit_code in (0, 3), result.output
+    assert result.exit_code in (0, 3, 5), result.output
     made = json.loads(result.stdout)
     assert made == read_json(out / "canary.json") and [path.name for path in out.iterdir()] == ["canary.json"]
     assert result.exit_code == made["exit_status"]
@@ -246,6 +246,27 @@ def test_copies_with_marks_of_their_own_give_nothing_away(planted, plain, tmp_pa
     copied = repeated(plain, tmp_path / "copies", None)
     made = scored(planted, tmp_path / "out", "--synthetic", copied)
     assert made["hops"][0]["verdict"] != "FAIL"
+
+
+def test_one_hop_that_means_nothing_is_not_hidden_by_one_that_does(planted, plain, tmp_path):
+    """A set that shows coins which nothing but the key does, and a generator that gives nothing away."""
+    key = coins.read_key(planted[1])
+    withheld = [
+        old | {"id": f"{old['id']}-{copy}", "subject_id": f"{old['id']}-{copy}", "canary": key.withheld[old["subject_id"]]}
+        for old in rows(120, side=32)
+        for copy in range(6 if old["subject_id"] in key.withheld else 0)
+    ]  # fmt: skip
+    records.write_records(tmp_path / "set", withheld, {"kind": "synthetic"})
+    made = scored(
+        planted,
+        tmp_path / "out",
+        "--generator",
+        untrained(tmp_path / "model"),
+        "--synthetic",
+        tmp_path / "set",
+    )
+    assert [hop["verdict"] for hop in made["hops"]][1] == "INVALID"
+    assert {hop["verdict"] for hop in made["hops"]} != {"INVALID"} and made["exit_status"] == 5
 
 
 def test_an_untrained_generator_and_encoder_give_nothing_away(planted, tmp_path):

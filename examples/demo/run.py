@@ -54,7 +54,12 @@ def steps(folder: Path) -> list[Step]:
         Step(
             "what it reveals about age, sex and race",
             f"privacy audit --model {out}/clip/ckpt.pt --attackers {out}/phantoms --out {out}/audit",
-            passing=(0, 3, 4),  # 3: a leak was found, 4: something was not testable; both are results
+            passing=(
+                0,
+                3,
+                4,
+                5,
+            ),  # 3: a leak was found, 4: nothing was testable, 5: an answer is INVALID; all are results
         ),
     ]
 

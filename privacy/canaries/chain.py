@@ -9,7 +9,7 @@ from privacy.canaries.coins import Key
 from privacy.config import AuditConfig
 from privacy.inputs import Inputs
 from privacy.results import Judged
-from privacy.verdict import FAIL, INVALID
+from privacy.verdict import exit_status
 from synth.base.errors import UserError
 from synth.base.runs import write_json
 from synth.base.stats import Estimate
@@ -32,7 +32,6 @@ def score(inputs: Inputs, key: Key, config: AuditConfig, command: str) -> dict[s
     found = hops.margins(inputs, config)
     judged = judge([hops.judge(hop, margin, asked) for hop, margin in found.items()])
     left = hops.left(found, asked, config.bootstrap, config.seed)
-    words = {each.answer.word for each in judged}
     made = {
         "schema": SCHEMA,
         "command": command,
@@ -42,7 +41,7 @@ def score(inputs: Inputs, key: Key, config: AuditConfig, command: str) -> dict[s
         "withheld": len(key.withheld),
         "settings": config.model_dump(mode="json"),
         "hops": [_hop(hop, each, left[hop]) for hop, each in zip(found, judged, strict=True)],
-        "exit_status": 3 if FAIL in words else 4 if words <= {INVALID} else 0,
+        "exit_status": exit_status([each.answer.word for each in judged]),
     }
     write_json(inputs.kept.parent / FILE, made)
     shutil.rmtree(inputs.kept, ignore_errors=True)

@@ -58,7 +58,8 @@ def score(
 ) -> None:
     """Count how many planted coins each hop of a release gives away.
 
-    Exit status: 0 done; 2 something you can fix; 3 coins were given away; 4 every answer is invalid.
+    Exit status: 0 done; 2 something you can fix; 3 coins were given away; 5 none were, and an
+    answer is INVALID.
 
     \b
     Examples:

@@ -42,6 +42,8 @@ def suggest(
 ) -> None:
     """Say what to change in a release whose audit found something, or where its training should have stopped.
 
+    It repeats the answers of an audit and gives none: exit status 0 done, whatever these are; 2 something you can fix.
+
     \b
     Examples:
       privacy suggest --report audit

@@ -21,8 +21,8 @@ from synth.base.stats import Estimate
 if TYPE_CHECKING:
     from privacy.anyone import Data, Judged
 
-SCHEMA, VERSION = "visionclip-privacy-report", 2
-PROTOCOL = "visionclip-privacy/2"
+SCHEMA, VERSION = "visionclip-privacy-report", 3
+PROTOCOL = "visionclip-privacy/3"
 QUESTIONS = {key: WORDS["en"][key] for key in ("anyone", "members", "copies")}
 NOT_TESTED = (
     (
@@ -62,20 +62,25 @@ def build(
         "attributes": [_attribute(each) for each in judged],
         "results": [_result(each) for each in results],
         "not_tested": [{"what": what, "why": why} for what, why in NOT_TESTED],
-        "exit_status": 3 if verdict.FAIL in words else 4 if set(words) == {verdict.NOT_TESTABLE} else 0,
+        "exit_status": verdict.exit_status(words),
     }
 
 
-def _panels(judged: "list[Judged]", results: list[JudgedResult]) -> list[dict[str, str]]:
-    """Of each panel its worst word, and why."""
+def _panels(judged: "list[Judged]", results: list[JudgedResult]) -> list[dict[str, Any]]:
+    """Of each panel the word for all of its questions, how many of them were asked, and why."""
     answers = {key: [each.answer for each in results if each.result.panel == key] for key in QUESTIONS}
     answers["anyone"] = [each.reveals for each in judged] + answers["anyone"]
     panels = []
     for key, question in QUESTIONS.items():
-        worst = min(answers[key], key=lambda answer: verdict.WORST.index(answer.word), default=None)
-        word, why = (worst.word, worst.why) if worst else (verdict.NOT_TESTABLE, "no attack asks this yet")
-        why = verdict.CAPABILITY if word == verdict.REVEALS else why
-        panels.append({"key": key, "question": question, "verdict": word, "why": why})
+        found = verdict.combined([answer.word for answer in answers[key]])
+        why = next(
+            (answer.why for answer in answers[key] if answer.word == found.word), "no attack asks this yet"
+        )
+        if found.word == verdict.NOT_TESTABLE and found.asked:
+            why = f"what was asked found nothing, and {found.of - found.asked} questions are open: {why}"
+        why = verdict.CAPABILITY if found.word == verdict.REVEALS else why
+        counts = {"asked": found.asked, "of": found.of}
+        panels.append({"key": key, "question": question, "verdict": found.word, **counts, "why": why})
     return panels
 
 

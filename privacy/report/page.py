@@ -28,12 +28,14 @@ def summary(report: dict[str, Any]) -> str:
     """A few lines for the terminal."""
     lines = []
     for panel in report["panels"]:
-        lines.append(f"{panel['question']}  {panel['verdict']}")
+        asked = WORDS["en"]["asked"].format(**panel)
+        lines.append(f"{panel['question']}  {panel['verdict']} ({asked})")
         if panel["key"] == "anyone":
             lines += [f"  {each['name']:<5} {_line(each)}" for each in report["attributes"]]
         else:
             lines.append(f"  {panel['why']}")
-    return "\n".join(lines)
+    status = report["exit_status"]
+    return "\n".join([*lines, f"exit status {status}: {WORDS['en'][f'exit {status}']}"])
 
 
 def _line(attribute: dict[str, Any]) -> str:
@@ -56,6 +58,7 @@ def _shown(report: dict[str, Any], language: str) -> dict[str, Any]:
         "regulations": regulations(report, language),
         "naming": lambda result: naming(result, language),
         "reading": lambda result: reading(result, language),
+        "asked": lambda panel: WORDS[language]["asked"].format(**panel),
     }
 
 

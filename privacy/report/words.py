@@ -2,12 +2,15 @@
 
 from typing import Any
 
+from privacy.verdict import NOT_TESTABLE, Combined, combined
+
 WORDS: dict[str, dict[str, str]] = {
     "en": {
         "title": "Privacy audit",
         "anyone": "What does it reveal about anyone?",
         "members": "What does it reveal about the patients it was trained on?",
         "copies": "Does it hold copies of their photographs?",
+        "asked": "{asked} of {of} questions asked",
         "attacked with": "attacked with",
         "photographs": "photographs",
         "patients": "patients",
@@ -23,7 +26,12 @@ WORDS: dict[str, dict[str, str]] = {
         "laws": "What regulators ask, and what was tested of it",
         "law": "requirement",
         "tested by": "tested by",
-        "worst": "worst answer",
+        "worst": "answer to all",
+        "exit": "exit status",
+        "exit 0": "no leak about training patients was found by what was asked",
+        "exit 3": "a leak about training patients was found",
+        "exit 4": "nothing could be tested",
+        "exit 5": "an answer is INVALID, and no leak was found",
         "no advice": "This is evidence for an assessment, not the assessment: whether a risk is acceptable is for the controller and counsel to decide.",
         "at risk": "Beside this report lies private-at-risk.csv, the list of patients whom attacks name: its owner alone can read it, and it is not to be sent around. Each attack names one in a hundred by chance.",
         "untested": "What was not tested, and why",
@@ -46,6 +54,7 @@ WORDS: dict[str, dict[str, str]] = {
         "anyone": "它能推断任何人的哪些信息？",
         "members": "它泄露训练患者的哪些信息？",
         "copies": "它是否包含患者照片的副本？",
+        "asked": "共 {of} 问，已检验 {asked} 问",
         "attacked with": "攻击者数据：",
         "photographs": "张照片，",
         "patients": "名患者",
@@ -61,7 +70,12 @@ WORDS: dict[str, dict[str, str]] = {
         "laws": "法规要求与本次检验",
         "law": "要求",
         "tested by": "相应攻击",
-        "worst": "最坏结论",
+        "worst": "总体结论",
+        "exit": "退出状态",
+        "exit 0": "已检验的各问未发现训练患者信息泄露",
+        "exit 3": "发现训练患者信息泄露",
+        "exit 4": "无一可检验",
+        "exit 5": "有结论无效，且未发现泄露",
         "no advice": "本报告为评估提供证据，并不替代评估；风险能否接受由数据控制者与法律顾问决定。",
         "at risk": "本报告旁另有 private-at-risk.csv，列出被攻击指认的患者：仅文件所有者可读，不得外传。每种攻击会偶然指认百分之一的患者。",
         "untested": "未检验的内容及原因",
@@ -126,9 +140,7 @@ def reading(result: dict[str, Any], language: str) -> str:
 
 
 def regulations(report: dict[str, Any], language: str) -> list[dict[str, str]]:
-    """Of each requirement the attacks that bear on it, and their worst answer."""
-    from privacy.verdict import NOT_TESTABLE, WORST
-
+    """Of each requirement the attacks that bear on it, and the word for all of their questions."""
     found: dict[str, list[str]] = {}
     for each in report["results"]:
         found.setdefault(each["threat"], []).append(each["verdict"]["word"])
@@ -136,17 +148,23 @@ def regulations(report: dict[str, Any], language: str) -> list[dict[str, str]]:
         found.setdefault("T1", []).append(each["reveals"]["word"])
     rows = []
     for english, chinese, threats in LAWS:
-        words = [word for threat in threats for word in found.get(threat, [NOT_TESTABLE])]
-        tested = [threat for threat in threats if set(found.get(threat, [NOT_TESTABLE])) != {NOT_TESTABLE}]
+        each = {threat: combined(found.get(threat, [NOT_TESTABLE])) for threat in threats}
+        tested = [_counted(threat, one) for threat, one in each.items() if one.asked]
+        whole = combined([word for threat in threats for word in found.get(threat, [NOT_TESTABLE])])
         rows.append(
             {
                 "law": english if language == "en" else chinese,
                 "threats": ", ".join(tested) or "–",
-                "untested": ", ".join(sorted(set(threats) - set(tested))),
-                "word": min(words, key=WORST.index),
+                "untested": ", ".join(threat for threat, one in each.items() if not one.asked),
+                "word": whole.word,
+                "asked": WORDS[language]["asked"].format(asked=whole.asked, of=whole.of),
             }
         )
     return rows
+
+
+def _counted(threat: str, found: Combined) -> str:
+    return threat if found.asked == found.of else f"{threat} ({found.asked}/{found.of})"
 
 
 def _three(value: float | None) -> str:

@@ -96,7 +96,7 @@ def audits(kept: Path, seed: int) -> Iterator[Check]:
     clean = _words(kept / "clean", people, people["synthetic"], PLAIN, seed)
     found = _words(kept / "found", people, leaking, LEAKING, seed)
     for name, word in clean.items():
-        yield Check(f"no leak: {name}", word != verdict.FAIL, word)
+        yield Check(f"no leak: {name}", word not in (verdict.FAIL, verdict.INVALID), word)
     for name in ("T2 sex read from embeddings", "T4 copies of photographs"):
         word = next((word for asked, word in found.items() if asked.startswith(name)), verdict.NOT_TESTABLE)
         yield Check(f"a leak: {name}", word == verdict.FAIL, word)
