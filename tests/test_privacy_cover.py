@@ -243,6 +243,9 @@ def test_nearness_does_not_pass_beside_a_verified_copy(question):
     assert (
         beside.word == UNDECIDED and "1 of 300 released pictures copy photographs of 1 members" in beside.why
     )
+    built = report.build(Inputs(Path("unused")), None, [], judge([near, proof]), CONFIG, "privacy audit")
+    assert [words.reading(each, "zh").rpartition("；")[2] for each in built["results"]] == [
+        "但发布图片中有已核实的副本，此攻击察觉不到", "1 of 300 released pictures copy photographs of 1 members"]  # fmt: skip
     other = membership.GENERATOR._replace(tested=spread(0.45, 0.53))
     assert judge([other, proof])[0].answer.word == PASS  # asked of the generator, not of the pictures
 

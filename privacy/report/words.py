@@ -136,7 +136,21 @@ def reading(result: dict[str, Any], language: str) -> str:
     numbers = f"{result['statistic']['name']} {_three(estimate['value'])}（{_three(estimate['low'])} 至 {_three(estimate['high'])}）"
     p = "" if result["p_adjusted"] is None else f"，校正后 p = {result['p_adjusted']:.3g}"
     needed = f"；约需 {answer['patients_needed']:,} 名患者" if answer["patients_needed"] else ""
-    return f"{numbers}{p}{needed}"
+    return f"{numbers}{p}{needed}{_besides(result)}"
+
+
+def _besides(result: dict[str, Any]) -> str:
+    """What numbers alone do not say, in Chinese: verified copies, an interval below chance, a PASS that copies undo."""
+    details, statistic, high = result["details"], result["statistic"], result["estimate"]["high"]
+    if copies := details.get("verified", 0) + details.get("verified_of_strangers", 0):
+        return f"；已核实 {copies:,} 张发布图片是患者照片的副本"
+    if result["verdict"]["word"] != "INCONCLUSIVE" or high is None:
+        return ""
+    if high < statistic["chance"] and statistic["two_sided"]:
+        return "；整个区间低于随机水平：两组存在此攻击未预期的差异，反向攻击或可利用"
+    if statistic["margin"] is not None and high < statistic["margin"]:
+        return "；但发布图片中有已核实的副本，此攻击察觉不到"
+    return ""
 
 
 def regulations(report: dict[str, Any], language: str) -> list[dict[str, str]]:
