@@ -9,6 +9,7 @@ import numpy as np
 from clip import embed, intake, prompts, saliency
 from clip.encoders import CLIP
 from clip.evaluation import zeroshot
+from synth.base import ties
 from synth.base.errors import UserError
 from synth.fundus.vocabulary import DISEASES, DR, Term
 
@@ -113,7 +114,11 @@ def predict(
     made = {"image": str(path), "lang": lang, "diseases": rows}
     if map is None:
         return made
-    chosen = reader.number(finding) if finding else int(np.argmax([row["probability"] for row in rows]))
+    chosen = (
+        reader.number(finding)
+        if finding
+        else int(ties.first_largest(np.array([row["probability"] for row in rows])))
+    )
     [drops] = saliency.occlusion(reader.model, photograph.square, reader.axes[lang][chosen : chosen + 1])
     term = reader.terms[chosen]
     facts = {"finding": term.key, "zh": term.zh, "en": term.en, "image": path.name}

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from clip import embed
 from clip.encoders import CLIP
+from synth.base import ties
 from synth.base.errors import UserError
 from synth.base.runs import atomic, write_text
 from synth.fundus.images import decode
@@ -65,7 +66,7 @@ def search(model: CLIP, embedded: Embedded, text: str, k: int, where: str = "") 
             f"{where}: embeddings of {embedded.vectors.shape[1]} numbers, the model makes "
             f"{model.config.embedding}; embed with this --model"
         )
-    scores = embedded.vectors @ embed.texts(model, [text])[0]
+    scores = ties.levelled(embedded.vectors.astype(float) @ embed.texts(model, [text])[0])
     nearest = np.argsort(-scores, kind="stable")[:k]
     return [
         {

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from privacy.results import Result
+from synth.base import ties
 from synth.base.runs import atomic
 
 NAME = "private-at-risk.csv"
@@ -26,6 +27,7 @@ def beyond(members: np.ndarray, strangers: np.ndarray) -> np.ndarray:
     """
     if len(strangers) < 1 / _FALSE_ALARMS:
         return np.zeros(len(members), bool)
+    members, strangers = ties.together(members, strangers)
     return members > np.quantile(strangers, 1 - _FALSE_ALARMS, method="higher")
 
 

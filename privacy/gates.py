@@ -16,6 +16,7 @@ from privacy.signals import metadata, pixels
 from privacy.statistics import measures, probes
 from privacy.statistics.inference import Tested, separation
 from privacy.verdict import ALPHA
+from synth.base import ties
 from synth.base.errors import UserError
 from synth.base.stats import Estimate
 from synth.fundus.images import Preprocessing
@@ -112,7 +113,7 @@ def blind(
         probe = probes.ridge(features[~test], dealt[~test], np.ones(int((~test).sum())), _PENALTY)
         scores[test] = probe.rank(features[test])
     areas = measures.aucs(scores, dealt > 0.5)
-    p = (1 + int((areas[1:] >= areas[0] - 1e-12).sum())) / (1 + _DEALS)
+    p = (1 + int(ties.at_least(areas[1:], areas[0], 1.0).sum())) / (1 + _DEALS)
     estimate = separation(scores[is_member, 0], scores[~is_member, 0]).estimate
     fired = estimate.low > AUC.bar and p < _BLIND
     why = (
@@ -175,7 +176,5 @@ def _standardised(arms: list[dict[str, np.ndarray]]) -> tuple[np.ndarray, np.nda
         [arm.get(name, np.zeros(count)) for name in names] for arm, count in zip(arms, counts, strict=True)
     ]
     values = np.concatenate([np.stack(each, axis=1) for each in columns])
-    values -= values.mean(axis=0)
-    deviation = values.std(axis=0)
-    values /= np.where(deviation > 1e-9, deviation, np.inf)
+    values = ties.standardised(values)
     return values[: counts[0]], values[counts[0] :]

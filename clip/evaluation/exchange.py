@@ -7,6 +7,8 @@ both would do, or that one machine took them.  An exchange keeps all of that, an
 import numpy as np
 from scipy.stats import rankdata
 
+from synth.base import ties
+
 PEOPLE = 500
 """At most so many people are exchanged; of more, these are drawn."""
 
@@ -39,7 +41,8 @@ def exchanged(
     if len(people) > PEOPLE:
         people = np.sort(rng.choice(people, PEOPLE, replace=False))
     one, other = np.isin(asked // 2, people), np.isin(owned // 2, people)
-    scores = np.where(out[np.ix_(one, other)], np.nan, queries[one] @ candidates[other].T)
+    cosines = queries[one].astype(float) @ candidates[other].T
+    scores = ties.levelled(np.where(out[np.ix_(one, other)], np.nan, cosines))
     ranks = (rankdata(scores, axis=1, nan_policy="omit") - 0.5) / np.isfinite(scores).sum(
         axis=1, keepdims=True
     )
@@ -57,7 +60,7 @@ def exchanged(
     value = mean(np.arange(len(people)))
     chance = np.array([mean(rng.permutation(len(people))) for _ in range(rounds)])
     low, high = np.quantile(chance, [0.025, 0.975])
-    p = (1 + int((chance >= value).sum())) / (1 + rounds)
+    p = (1 + int(ties.at_least(chance, value, 1.0).sum())) / (1 + rounds)
     return {
         "value": value,
         "p": p,

@@ -11,7 +11,7 @@ from clip import prompts
 from clip.evaluation import photographs
 from clip.evaluation.photographs import Answers
 from clip.prompts import Task
-from synth.base import stats
+from synth.base import stats, ties
 from synth.base.errors import UserError
 from synth.fundus.records import read_table
 
@@ -87,9 +87,9 @@ def tasks(name: str | None, found: Tables, least: int, data: Path) -> dict[str, 
 
 def score(truth: np.ndarray, probability: np.ndarray) -> float:
     """Macro AUC of (n, K) probabilities, over those classes that are among the (n,) true ones: what chooses."""
-    once = np.ones((1, len(truth)))
+    once, levels = np.ones((1, len(truth))), ties.levels_of(probability)
     present = np.unique(truth)
-    return float(np.mean([stats.auc(probability[:, k], truth == k, once)[0] for k in present]))
+    return float(np.mean([stats.auc(levels[:, k], truth == k, once)[0] for k in present]))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from clip.encoders import CLIP
 from clip.evaluation import photographs, report, zeroshot
 from clip.evaluation.photographs import Judged
 from clip.prompts import NORMAL, Class, Task
-from synth.base import stats
+from synth.base import stats, ties
 from synth.base.errors import UserError
 from synth.base.stats import Statistic
 from synth.fundus.records import SPLITS
@@ -207,13 +207,13 @@ def statistics(
         truth:  (N, C) 1 with the class, 0 without, -1 unknown.
         groups: (C,) names.
     """
-    said = scores.argmax(axis=1)
+    said, levels = ties.first_largest(scores), ties.levels_of(scores)
 
     def auc(classes: np.ndarray) -> Statistic:
         def of(weights: np.ndarray) -> np.ndarray:
             known = [truth[:, k] >= 0 for k in classes]
             each = [
-                stats.auc(scores[rows, k], truth[rows, k] == 1, weights[:, rows])
+                stats.auc(levels[rows, k], truth[rows, k] == 1, weights[:, rows])
                 for k, rows in zip(classes, known, strict=True)
             ]
             return np.mean(each, axis=0)

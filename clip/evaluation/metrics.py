@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from synth.base import stats
+from synth.base import stats, ties
 from synth.base.stats import Estimate, Statistic
 
 BINS = 10
@@ -23,16 +23,16 @@ def statistics(truth: np.ndarray, probability: np.ndarray, ordinal: bool) -> dic
 
     Args:
         truth:       (N,) class numbers.
-        probability: (N, K); the class with the largest is what is called.
+        probability: (N, K); the class with the largest is what is called, of ties (`synth.base.ties`) the first.
         ordinal:     whether the classes are grades, so that kappa means something.
     """
     classes = probability.shape[1]
-    said = probability.argmax(axis=1)
+    said, levels = ties.first_largest(probability), ties.levels_of(probability)
     squares = ((probability - np.eye(classes)[truth]) ** 2).sum(axis=1) / (2 if classes == 2 else 1)
     distance = gaps(truth, probability)
 
     def macro_auc(weights: np.ndarray) -> np.ndarray:
-        return np.mean([stats.auc(probability[:, k], truth == k, weights) for k in range(classes)], axis=0)
+        return np.mean([stats.auc(levels[:, k], truth == k, weights) for k in range(classes)], axis=0)
 
     found: dict[str, Statistic] = {
         "accuracy": lambda weights: weights @ (said == truth) / weights.sum(axis=1),
@@ -59,13 +59,14 @@ def kappa(truth: np.ndarray, said: np.ndarray, classes: int, weight: np.ndarray)
 
 def bins(confidence: np.ndarray) -> np.ndarray:
     """(N,) numbers from 0 to `BINS` - 1, of equal mass; equal values share a bin."""
+    confidence = ties.levelled(confidence)
     edges = np.quantile(confidence, np.arange(1, BINS) / BINS)
     return np.searchsorted(edges, confidence, side="right")
 
 
 def gaps(truth: np.ndarray, probability: np.ndarray) -> np.ndarray:
     """(N, BINS) whether a photograph was called rightly, 1 or 0, less its confidence, in its bin; 0 in the others."""
-    confidence, right = probability.max(axis=1), probability.argmax(axis=1) == truth
+    confidence, right = probability.max(axis=1), ties.first_largest(probability) == truth
     return np.eye(BINS)[bins(confidence)] * (right - confidence)[:, None]
 
 
@@ -75,7 +76,7 @@ def reliability(truth: np.ndarray, probability: np.ndarray) -> list[dict[str, fl
     Of (n, K) probabilities, or of (S, n, K) made with S seeds, all together.
     """
     confidence = probability.max(axis=-1).ravel()
-    right = (probability.argmax(axis=-1) == truth).ravel()
+    right = (ties.first_largest(probability) == truth).ravel()
     place = bins(confidence)
     return [
         {

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from synth.base import ties
 from synth.base.stats import Statistic
 
 _THRESHOLDS = np.linspace(0.05, 1, 20)
@@ -52,10 +53,12 @@ def mean_mask(regions: np.ndarray) -> np.ndarray:
     best = np.zeros((len(regions), *regions.shape[2:]), bool)
     for k, masks in enumerate(regions):
         share = masks.mean(axis=0)
-        tried = [share >= threshold * share.max() for threshold in _THRESHOLDS if share.any()]
+        tried = [
+            ties.at_least(share, threshold * share.max(), 1.0) for threshold in _THRESHOLDS if share.any()
+        ]
         scores = [np.nanmean([dice(counts(each[None], said[None])[0]) for each in masks]) for said in tried]
         if scores:
-            best[k] = tried[int(np.argmax(scores))]
+            best[k] = tried[int(ties.first_largest(np.array(scores)))]
     return best
 
 

@@ -24,7 +24,7 @@ from clip.encoders import CLIP
 from clip.evaluation import photographs, report
 from clip.evaluation.exchange import exchanged
 from clip.evaluation.photographs import Judged, Photographs
-from synth.base import stats
+from synth.base import stats, ties
 from synth.base.errors import UserError
 
 KS = (1, 5, 10)
@@ -150,7 +150,7 @@ def search(
     belongs: Callable[[slice], np.ndarray],
     out: Callable[[slice], np.ndarray] | None = None,
 ) -> Found:
-    """Rank candidates by cosine, a few hundred queries at a time.
+    """Rank candidates by cosine, ties (`synth.base.ties`) alike, a few hundred queries at a time.
 
     Args:
         queries:    (N, D) of unit length.
@@ -161,7 +161,7 @@ def search(
     parts = []
     for start in range(0, max(1, len(queries)), _CHUNK):
         part = slice(start, start + _CHUNK)
-        scores = queries[part] @ candidates.T
+        scores = ties.levelled(queries[part].astype(float) @ candidates.T)
         right = belongs(part)
         absent = np.zeros_like(right) if out is None else out(part)
         parts.append(ranked(scores, right & ~absent, ~right & ~absent))

@@ -13,6 +13,7 @@ from clip import doctor, prompts
 from clip.evaluation import photographs, zeroshot
 from clip.training import batches, inputs, objective
 from clip.training.config import TrainConfig
+from synth.base import ties
 from synth.base.errors import UserError
 
 _ROUNDS = 200  # bootstrap samples behind an interval; a report draws more
@@ -72,7 +73,7 @@ def validate(
         return {"validation_loss": None, "validation_accuracy": None}
     learner.eval()
     seen = _look(config, learner, split.pairs)
-    nearest = (seen.pictures @ seen.texts.T).argmax(axis=1)
+    nearest = ties.first_largest(seen.pictures.astype(float) @ seen.texts.T)
     found: dict[str, Any] = {
         "validation_loss": seen.loss,
         "validation_accuracy": float((seen.meaning[nearest] == seen.meaning).mean()),

@@ -19,6 +19,7 @@ from privacy.signals.combinations import RARE
 from privacy.statistics import inference
 from privacy.statistics.inference import Tested
 from privacy.trust import detection
+from synth.base import ties
 from synth.base.stats import Estimate
 from synth.fundus.phrases import LANGUAGES
 
@@ -152,7 +153,7 @@ def judge_words(
     """
     area = ngrams.areas(words.scores, truth, config.bootstrap, config.seed)
     plain = ngrams.areas(labels.scores, truth, config.bootstrap, config.seed)
-    gains = area - plain
+    gains = ties.difference(area, plain)
     gains[1:] = gains[0] + (1 + config.folds / (config.folds - 1)) ** 0.5 * (gains[1:] - gains[0])
     excess = ngrams.estimate(gains, len(truth))
     beaten = (1 + int((gains[1:] <= 0).sum())) / len(gains)

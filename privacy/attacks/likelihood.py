@@ -20,6 +20,7 @@ from privacy.statistics import strata
 from privacy.statistics.inference import Tested, mean_difference, separation
 from privacy.targets.generator import Generator
 from privacy.trust import detection
+from synth.base import ties
 from synth.base.stats import Estimate
 from synth.fundus.vocabulary import FLAGS
 
@@ -141,9 +142,10 @@ def guessed(
     first = np.searchsorted(people.patient, np.arange(patients))
     other = first[rng.permutation(patients)][people.patient]  # a photograph of another patient of the arm
     for error, truth in zip(errors, truths, strict=True):
-        guess, known = error.argmin(axis=1), truth >= 0
+        guess, known = ties.first_smallest(error), truth >= 0
+        error = ties.levelled(error)
         own = np.take_along_axis(error, np.maximum(truth, 0)[:, None], axis=1)[:, 0]
-        rest = (error.sum(axis=1) - own) / (error.shape[1] - 1)
+        rest = own + (error - own[:, None]).sum(axis=1) / (error.shape[1] - 1)  # equal errors cancel
         margin = np.log(np.maximum(rest, 1e-12)) - np.log(np.maximum(own, 1e-12))
         each = np.stack([guess == truth, guess == truth[other], margin, np.ones(len(truth))]) * known
         for row, values in zip(sums, each, strict=True):

@@ -16,6 +16,7 @@ from privacy.results import AUC, Result, Scale
 from privacy.signals import pixels
 from privacy.statistics.inference import deals, dealt_difference, mean_difference, separation
 from privacy.trust import detection
+from synth.base import ties
 from synth.base.stats import Estimate
 from synth.fundus.images import Preprocessing
 
@@ -61,7 +62,7 @@ def verification(embeddings: np.ndarray, patient: np.ndarray) -> tuple[np.ndarra
     above, first = np.zeros(len(counts)), np.zeros(len(counts))
     for start in range(0, len(unit), _PAIRS):
         rows = np.arange(start, min(start + _PAIRS, len(unit)))
-        likeness = np.round(unit[rows] @ unit.T, 12)  # equal pictures are alike to the last digit
+        likeness = ties.levelled(unit[rows] @ unit.T)  # equal pictures are alike to the last digit
         own = patient[rows][:, None] == patient
         others = np.where(own, np.inf, likeness)
         own[np.arange(len(rows)), rows] = False
@@ -85,7 +86,7 @@ def matches(embeddings: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     most = min(_BESIDE + 1, len(among))
     for start in range(0, len(unit), _BATCH):
         best = np.sort(np.partition(unit[start : start + _BATCH] @ among.T, -most)[:, -most:])
-        found[start : start + _BATCH] = best[:, -1] - best[:, :-1].mean(axis=1)
+        found[start : start + _BATCH] = ties.difference(best[:, -1:], best[:, :-1]).mean(axis=1)
     return found
 
 
@@ -202,4 +203,5 @@ def _embedded(inputs: Inputs, people: People, seed: int | None) -> np.ndarray:
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
+    vectors = vectors.astype(float)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -21,6 +21,7 @@ from privacy.signals.questions import ASIDE, HEADLINE, ask, units
 from privacy.statistics.inference import Tested, at_false_alarms, separation
 from privacy.targets.generator import Generator
 from privacy.trust import detection
+from synth.base import ties
 from synth.base.errors import UserError
 from synth.base.stats import Estimate
 
@@ -114,6 +115,7 @@ def _standing_out(members: np.ndarray, strangers: np.ndarray) -> Tested:
 def roc(scores: Scores, seed: int) -> list[tuple[float, float]]:
     """(false alarms, hits) at twenty false-alarm rates: a curve that tells of no single patient."""
     members, strangers = calibrated(scores, seed)
+    members, strangers = ties.together(members, strangers)
     rates = np.linspace(0, 1, 21)[1:]
     thresholds = np.quantile(strangers, 1 - rates)
     return [(float(rate), float((members > at).mean())) for rate, at in zip(rates, thresholds, strict=True)]

@@ -14,7 +14,7 @@ from privacy.attributes import Task
 from privacy.config import AuditConfig
 from privacy.statistics import codelength, measures, probes, sensitivity
 from privacy.statistics.probes import Permuted, Prediction
-from synth.base import stats
+from synth.base import stats, ties
 from synth.base.stats import Estimate
 
 ENCODER, UNTRAINED, PIXELS = "the encoder", "untrained encoders", "pixels"
@@ -107,7 +107,9 @@ def infer(task: Task, features: Features, config: AuditConfig) -> Finding:
     metric = HEADLINE[task.kind]
     sign = -1 if metric == "mae" else 1
     gains = {
-        name: sign * (person[ENCODER][metric] - person[name][metric]) for name in CONTROLS if name in person
+        name: sign * ties.difference(person[ENCODER][metric], person[name][metric])
+        for name in CONTROLS
+        if name in person
     }
     excess = {name: stats.estimate(gain, len(task.labels)) for name, gain in gains.items()}
     curve = []
@@ -162,10 +164,8 @@ def _judge(task: Task, found: Prediction, truth: np.ndarray, whose: np.ndarray, 
             "mae": over(lambda weights: measures.mae(guess, truth, weights)),
             "r2": over(lambda weights: measures.r2(guess, truth, weights)),
         }
-    if len(task.classes) == 2:
-        columns, guess = [1], (found.decisions[:, 0] > 0).astype(int)
-    else:
-        columns, guess = range(len(task.classes)), found.decisions.argmax(axis=1)
+    columns = [1] if len(task.classes) == 2 else range(len(task.classes))
+    guess = probes.called(found.decisions)
     areas = [
         over(lambda weights, c=c, label=label: stats.auc(found.scores[:, c], truth == label, weights))
         for c, label in enumerate(columns)

@@ -19,7 +19,7 @@ from privacy.statistics import inference, probes
 from privacy.statistics.inference import CONFIDENCE
 from privacy.targets.encoder import Encoder
 from privacy.targets.generator import Generator
-from synth.base import stats
+from synth.base import stats, ties
 from synth.base.errors import UserError
 from synth.base.stats import Estimate
 from synth.fundus.images import Preprocessing
@@ -94,6 +94,7 @@ def middle(margin: np.ndarray) -> float:
 
 def guesses(margin: np.ndarray) -> np.ndarray:
     """(P,) int: 1 where a margin is above the middle of all."""
+    margin = ties.levelled(margin)
     return (margin > middle(margin)).astype(int)
 
 
@@ -104,7 +105,8 @@ def judge(hop: str, margin: np.ndarray, asked: Coins) -> Result:
     """
     of, others = asked.planted, ~asked.planted
     right = guesses(margin[of]) == asked.coin[of]
-    surest = np.argsort(-np.abs(margin[of] - middle(margin[of])), kind="stable")[: -(-len(right) // 3)]
+    clear = ties.levelled(np.abs(margin[of] - middle(margin[of])), size=float(np.abs(margin[of]).max()))
+    surest = np.argsort(-clear, kind="stable")[: -(-len(right) // 3)]
     sure = inference.share(int(right[surest].sum()), len(surest))
     compared, gates = [], []
     if others.any():
@@ -201,7 +203,7 @@ def _of_encoder(inputs: Inputs, people: People, encoder: Encoder) -> np.ndarray:
             if len(rows):
                 plain = [unmarked(told[row], lang) for row in rows]  # type: ignore[arg-type]
                 each = [encoder.texts([str(marked(text, lang, coin)) for text in plain]) for coin in (0, 1)]  # type: ignore[arg-type]
-                total[rows] += (embedded[rows] * (each[1] - each[0])).sum(axis=1)
+                total[rows] += (embedded[rows].astype(float) * (each[1].astype(float) - each[0])).sum(axis=1)
                 count[rows] += 1
         return total / np.maximum(count, 1)
 

@@ -11,6 +11,7 @@ from privacy.config import AuditConfig
 from privacy.inputs import Inputs, People
 from privacy.results import Gate
 from privacy.targets import Target
+from synth.base import ties
 from synth.base.stats import Estimate
 
 BLIND = "captions alone, without a model"
@@ -66,10 +67,8 @@ def blind(inputs: Inputs, config: AuditConfig) -> tuple[Gate, Estimate]:
         )
         for people in gates.both(inputs)
     ]
-    whole = np.concatenate(arms)
-    deviation = whole.std(axis=0)
-    arms = [(arm - whole.mean(axis=0)) / np.where(deviation > 1e-9, deviation, np.inf) for arm in arms]
-    return gates.blind(BLIND, arms[0], arms[1], config)
+    members, strangers = np.split(ties.standardised(np.concatenate(arms)), [len(arms[0])])
+    return gates.blind(BLIND, members, strangers, config)
 
 
 def _with_others(
@@ -98,12 +97,12 @@ def _shared(inputs: Inputs) -> list[str]:
 def _photographs(inputs: Inputs, encoder: Target, people: People, seed: int | None) -> np.ndarray:
     key = [encoder.facts["sha256"], people.fingerprint, "embedding", seed]
     photographs = people.photographs(encoder.preprocessing)
-    return inputs.once(key, lambda: encoder.embed(photographs, people.ids, seed))
+    return inputs.once(key, lambda: encoder.embed(photographs, people.ids, seed)).astype(float)
 
 
 def _texts(inputs: Inputs, encoder: Target, people: People, language: str, seed: int | None) -> np.ndarray:
     key = [encoder.facts["sha256"], people.fingerprint, language, seed]
-    return inputs.once(key, lambda: encoder.texts(people.table[language].to_pylist(), seed))
+    return inputs.once(key, lambda: encoder.texts(people.table[language].to_pylist(), seed)).astype(float)
 
 
 def _letters(captions: list[str]) -> np.ndarray:

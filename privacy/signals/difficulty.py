@@ -12,6 +12,7 @@ import numpy as np
 
 from privacy.statistics import probes
 from privacy.statistics.inference import Tested, separation
+from synth.base import ties
 
 _FOLDS = 5
 _PENALTY = 1.0  # per feature: scores of photographs are well explained by what they show
@@ -45,21 +46,23 @@ class Scores(NamedTuple):
 
 def calibrated(scores: Scores, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """(P,) and (Q,) scores less what features let expect of strangers."""
+    # Of equal scores only rounding would be left, which orders patients: they are made equal before, and counted from 0.
+    of_members, of_strangers = ties.together(scores.members, scores.strangers)
     if not scores.members_features.shape[1]:
-        return scores.members, scores.strangers
+        return of_members, of_strangers
     mine, theirs = folds(len(scores.members), seed, MEMBERS), folds(len(scores.strangers), seed, STRANGERS)
     members, strangers = np.empty(len(mine)), np.empty(len(theirs))
     for number in range(_FOLDS):
         others = theirs != number
         fit = probes.ridge(
             scores.strangers_features[others],
-            scores.strangers[others][:, None],
+            of_strangers[others][:, None],
             np.ones(int(others.sum())),
             _PENALTY,
         )
         here, there = mine == number, ~others
-        members[here] = scores.members[here] - fit.predict(scores.members_features[here])[:, 0]
-        strangers[there] = scores.strangers[there] - fit.predict(scores.strangers_features[there])[:, 0]
+        members[here] = of_members[here] - fit.predict(scores.members_features[here])[:, 0]
+        strangers[there] = of_strangers[there] - fit.predict(scores.strangers_features[there])[:, 0]
     return members, strangers
 
 

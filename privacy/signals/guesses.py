@@ -9,9 +9,10 @@ from privacy import attributes
 from privacy.attributes import Kind, Task
 from privacy.inputs import People
 from privacy.results import DIFFERENCE, Result
-from privacy.statistics import strata
+from privacy.statistics import probes, strata
 from privacy.statistics.inference import Tested
 from privacy.trust import detection, power
+from synth.base import ties
 from synth.base.errors import UserError
 from synth.base.stats import Estimate
 
@@ -84,7 +85,7 @@ def of(kind: Kind, truth: np.ndarray, guess: np.ndarray, classes: Sequence[str] 
         decades = [
             f"{int(age // _DECADE) * _DECADE} to {int(age // _DECADE) * _DECADE + 9} years" for age in truth
         ]
-        return Guesses(off <= YEARS, np.array(decades, object), off)
+        return Guesses(~ties.above(off, YEARS, YEARS), np.array(decades, object), off)
     names = np.array([classes[int(number)] for number in truth], object)
     return Guesses(truth == guess, names, np.zeros(len(truth)))
 
@@ -100,7 +101,7 @@ def asked(task: Task, values: np.ndarray, said: np.ndarray) -> Guesses:
         known = np.array([value is not None for value in values])
         return of("years", values[known].astype(float), said[known, 0])
     known = np.array([value in task.classes for value in values])
-    guess = said.argmax(axis=1) if said.shape[1] > 1 else (said[:, 0] > 0).astype(int)
+    guess = probes.called(said)
     truth = np.array([task.classes.index(value) for value in values[known]], int)
     return of("classes", truth, guess[known], task.classes)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from synth.base import ties
 from synth.base.runs import progress
 
 if TYPE_CHECKING:
@@ -61,18 +62,19 @@ def nearest(pictures: np.ndarray, among: np.ndarray, whose: np.ndarray) -> tuple
         (G,) distance over that to the tenth-nearest of other patients, at most 1, as in `privacy.targets.registered`;
         (G,) int.
     """
+    pictures, among = pictures.astype(float), among.astype(float)  # squares of what is near cancel
     closeness, index = np.empty(len(pictures)), np.empty(len(pictures), int)
     lengths = (among**2).sum(axis=1)
     for first in range(0, len(pictures), _BATCH):
         part = pictures[first : first + _BATCH]
         squares = lengths - 2 * part @ among.T + (part**2).sum(axis=1, keepdims=True)
+        found = ties.first_smallest(squares)
         distance = np.sqrt(squares.clip(0))
-        found = distance.argmin(axis=1)
         others = np.where(whose[None] != whose[found][:, None], distance, np.inf)
         rank = min(_BACKGROUND, len(among)) - 1
         beside = np.partition(others, rank, axis=1)[:, rank].clip(1e-9)
         here = slice(first, first + len(part))
-        closeness[here] = (distance[np.arange(len(part)), found] / beside).clip(max=1)
+        closeness[here] = (np.linalg.norm(part - among[found], axis=1) / beside).clip(max=1)
         index[here] = found
     return closeness, index
 

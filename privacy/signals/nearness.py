@@ -66,8 +66,9 @@ def _thumbnails(people: People, rows: np.ndarray | None = None) -> np.ndarray:
 
 def _nearest(photographs: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     """(N,) root mean square distance of (N, D) to the nearest of (G, D), the mirrored ones among them."""
+    photographs, gallery = photographs.astype(float), gallery.astype(float)  # squares of near pictures cancel
     mirrored = gallery.reshape(-1, _SIDE, _SIDE, 3)[:, :, ::-1].reshape(len(gallery), -1)
-    least = np.full(len(photographs), np.inf, np.float32)
+    least = np.full(len(photographs), np.inf)
     own = np.square(photographs).sum(axis=1)
     with progress("comparing", 2 * len(gallery)) as bar:
         for pictures in (gallery, mirrored):

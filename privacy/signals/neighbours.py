@@ -12,6 +12,7 @@ from privacy.config import AuditConfig
 from privacy.inputs import Inputs, People
 from privacy.signals import identity, pixels
 from privacy.targets import registered
+from synth.base import ties
 from synth.fundus.images import Preprocessing
 
 SPACES = ("registered photographs", "identity")
@@ -40,7 +41,7 @@ class Near(NamedTuple):
         if not len(self.strangers):
             return self.closeness < SAME
         below = int(_STRANGER * (len(self.strangers) + 1))
-        return self.closeness < np.sort(self.strangers)[max(below - 1, 0)]
+        return ties.above(np.sort(self.strangers)[max(below - 1, 0)], self.closeness, 1.0)
 
 
 class Arms(NamedTuple):
@@ -183,7 +184,7 @@ def pairs(inputs: Inputs, found: Near, config: AuditConfig) -> list[tuple[np.nda
     """The `copies_shown` released pictures nearest to a photograph of a member, with that photograph, nearest first."""
     assert inputs.members
     photographs, pictures = inputs.members.photographs(_LOOK), released(inputs, config)
-    order = np.argsort(found.closeness, kind="stable")[: config.copies_shown]
+    order = np.argsort(ties.levelled(found.closeness), kind="stable")[: config.copies_shown]
     return [(pictures[i], photographs[found.index[i]]) for i in order]
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from privacy.statistics import components
+from synth.base import ties
 from synth.fundus.images import resize
 
 THUMBNAIL = 32
@@ -54,14 +55,12 @@ def axes(photographs: np.ndarray, patient: np.ndarray) -> Axes:
 def _axes(colours: np.ndarray, thumbnails: np.ndarray, patient: np.ndarray) -> Axes:
     weights = 1.0 / np.bincount(patient)[patient]
     weights = weights / weights.sum()
-    middle = weights @ thumbnails
-    centred = thumbnails - middle
+    middle, deviation = ties.moments(thumbnails, weights)
+    centred = np.where(np.isfinite(deviation), thumbnails - middle, 0.0)
     count = min(_COMPONENTS, max(1, int(patient[-1])), thumbnails.shape[1])
     leading = components.principal(centred, weights, count)
     values = np.concatenate([colours, centred @ leading], axis=1)
-    level = weights @ values
-    deviation = np.sqrt(weights @ (values - level) ** 2)
-    return Axes(middle, leading, level, np.where(deviation > 1e-7, deviation, np.inf))
+    return Axes(middle, leading, *ties.moments(values, weights))
 
 
 def _thumbnails(photographs: np.ndarray) -> np.ndarray:

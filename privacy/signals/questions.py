@@ -9,6 +9,7 @@ from privacy.config import AuditConfig
 from privacy.inputs import Inputs, People
 from privacy.targets import queries
 from privacy.targets.generator import Generator
+from synth.base import ties
 
 HEADLINE = ("denoising error", "SimA")
 """Whose mean the verdict rests on, fixed before any audit: the plainest score and the strongest of a single query."""
@@ -83,5 +84,6 @@ def _log(values: np.ndarray) -> np.ndarray:
 
 
 def units(values: np.ndarray, strangers: np.ndarray) -> np.ndarray:
-    """Scores in units of their spread among strangers, and 0 where these are on average."""
-    return (values - strangers.mean()) / max(float(strangers.std()), 1e-12)
+    """Scores in units of their spread among strangers, or as they are where it is none; 0 where strangers are on average."""
+    mean, deviation = ties.moments(strangers[:, None])
+    return (values - mean) / np.where(np.isfinite(deviation), deviation, 1.0)

@@ -13,6 +13,7 @@ from scipy.stats import norm
 
 from privacy.attributes import Task
 from privacy.statistics import probes
+from synth.base import ties
 
 _FIRST = 8  # patients of the first block at least, who teach whoever sends the second
 _YEARS = 128
@@ -68,7 +69,9 @@ def _classes(
 
     fold = probes.folds(labels[known], _FOLDS, rng)
     splits = [(known[fold != number], known[fold == number]) for number in range(_FOLDS)]
-    return shares(known, block, min(_penalties(features), key=loss))
+    penalties = _penalties(features)
+    best = penalties[ties.first_smallest(np.array([loss(penalty) for penalty in penalties]))]
+    return shares(known, block, best)
 
 
 def _years(
@@ -91,9 +94,10 @@ def _years(
 
     fold = probes.folds(np.zeros(len(known)), _FOLDS, rng)
     splits = [(known[fold != number], known[fold == number]) for number in range(_FOLDS)]
-    errors = {penalty: error(penalty) for penalty in _penalties(features)}
-    best = min(errors, key=errors.__getitem__)
-    off, spread = ages[block] - guess(known, block, best), max(errors[best] ** 0.5, 0.1)
+    penalties = _penalties(features)
+    errors = np.array([error(penalty) for penalty in penalties])
+    least = ties.first_smallest(errors)
+    off, spread = ages[block] - guess(known, block, penalties[least]), max(errors[least] ** 0.5, 0.1)
     own = norm.cdf(off + 0.5, scale=spread) - norm.cdf(off - 0.5, scale=spread)
     return (len(known) * own + 1 / _YEARS) / (len(known) + 1)  # one imagined patient of any age
 

@@ -2,6 +2,7 @@
 
 Every p is one-sided: how likely so much or more would be if membership made no difference.  Scores of photographs
 become scores of patients by `by_patient` first, joined by id; intervals are for patients, never for photographs.
+Scores that rounding alone puts apart are ties (`synth.base.ties`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
+from synth.base import ties
 from synth.base.errors import UserError
 from synth.base.stats import Estimate, wilson
 
@@ -54,7 +56,7 @@ def separation(members: np.ndarray, strangers: np.ndarray) -> Tested:
     Where one arm is wholly above the other, DeLong's variance is 0; then an end of the interval is what an exact
     binomial of the smaller arm would give.
     """
-    members, strangers = _levelled(members, strangers)
+    members, strangers = ties.together(members, strangers)
     m, n = len(members), len(strangers)
     if m < 2 or n < 2:
         raise UserError(f"{m} members and {n} strangers: at least two of each are needed")
@@ -95,7 +97,7 @@ def exact_difference(members: np.ndarray, strangers: np.ndarray) -> Tested:
 
 def mean_difference(members: np.ndarray, strangers: np.ndarray) -> Tested:
     """Mean of (m,) members minus mean of (n,) strangers, with Welch's interval and p."""
-    members, strangers = _levelled(members, strangers)
+    members, strangers = ties.together(members, strangers)
     gap, patients = float(members.mean() - strangers.mean()), len(members) + len(strangers)
     if np.ptp(members) == np.ptp(strangers) == 0:
         return Tested(Estimate(gap, gap, gap, patients), 1.0 if gap <= 0 else 0.0)
@@ -120,10 +122,10 @@ def dealt_difference(members: np.ndarray, strangers: np.ndarray, dealt: np.ndarr
     Where scores crowd at one end and one arm is small, Welch's p is far too low: the few far from the crowd are in the
     other arm, and with them all the spread.
     """
-    scores = np.concatenate(_levelled(members, strangers))
+    scores = np.concatenate(ties.together(members, strangers))
     gap = float(scores[: len(members)].mean() - scores[len(members) :].mean())
     others = dealt @ scores
-    p = (1 + int((others >= gap - 1e-12 * float(np.abs(scores).max())).sum())) / (1 + len(dealt))
+    p = (1 + int(ties.at_least(others, gap, float(scores.max())).sum())) / (1 + len(dealt))
     low, high = np.quantile(others, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Tested(Estimate(gap, gap - float(high), gap - float(low), len(scores)), p)
 
@@ -133,11 +135,10 @@ def permuted(members: np.ndarray, strangers: np.ndarray, rounds: int, rng: np.ra
 
     What is dealt is how many members have each value, which is all that a mean depends on.
     """
+    members, strangers = ties.together(members, strangers)
     values, counts = np.unique(np.concatenate([members, strangers]), return_counts=True)
     dealt = rng.multivariate_hypergeometric(counts, len(members), rounds) @ values
-    observed = float(np.sum(members))
-    slack = 1e-12 * float(np.abs(values) @ counts)
-    return (1 + int((dealt >= observed - slack).sum())) / (1 + rounds)
+    return (1 + int(ties.at_least(dealt, members.sum(), float(values.max())).sum())) / (1 + rounds)
 
 
 def at_false_alarms(
@@ -149,6 +150,7 @@ def at_false_alarms(
         Hits among members minus those among the other strangers, tested; both shares by Clopper and Pearson.  None
         where the strangers are too few for such a rate: fewer than one would be expected above it in each half.
     """
+    members, strangers = ties.together(members, strangers)
     order = rng.permutation(len(strangers))
     chosen, judged = order[: len(order) // 2], order[len(order) // 2 :]
     if len(chosen) * rate < 1:
@@ -220,18 +222,12 @@ def _won(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
 def _mann_whitney(members: np.ndarray, strangers: np.ndarray, area: float) -> float:
     """One-sided p of an AUC, as scipy has it, but in a tenth of the time where it is normal."""
     m, n = len(members), len(strangers)
-    ties = np.unique(np.concatenate([members, strangers]), return_counts=True)[1].astype(float)
-    if len(ties) == 1:
+    counts = np.unique(np.concatenate([members, strangers]), return_counts=True)[1].astype(float)
+    if len(counts) == 1:
         return 1.0
     if min(m, n) <= _EXACT:
         return float(distributions.mannwhitneyu(members, strangers, alternative="greater")[1])
     patients = m + n
-    tied = float((ties**3 - ties).sum()) / (patients * (patients - 1))
+    tied = float((counts**3 - counts).sum()) / (patients * (patients - 1))
     spread = (m * n / 12 * (patients + 1 - tied)) ** 0.5
     return float(ndtr(-(m * n * (area - 0.5) - 0.5) / spread))
-
-
-def _levelled(*arms: np.ndarray) -> list[np.ndarray]:
-    """Scores to twelve digits of the largest: means of equal ones may differ in the sixteenth."""
-    size = max(float(np.abs(np.asarray(arm, float)).max(initial=0.0)) for arm in arms) or 1.0
-    return [np.round(np.asarray(arm, float) / size, 12) * size for arm in arms]

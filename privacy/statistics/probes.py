@@ -12,6 +12,7 @@ from scipy.special import expit
 
 from privacy.attributes import Task
 from privacy.statistics import measures
+from synth.base import ties
 
 PENALTIES = (0.1, 1.0, 10.0, 100.0)
 """Ridge penalties per feature: what a prior expects of features that explain 91, 50, 9 and 1 % of the variance."""
@@ -116,11 +117,19 @@ def permutation_test(features: np.ndarray, task: Task, count: int, permutations:
     by_patient = mean_by(task.patient, scores)
     if task.kind == "years":
         error = ((by_patient - shuffled) ** 2).mean(axis=0)
-        values = 1 - error / shuffled.var(axis=0)
+        _, deviation = ties.moments(wanted)
+        values = 1 - error / deviation**2 if np.isfinite(deviation).all() else np.zeros(len(error))
     else:
         values = measures.aucs(by_patient, shuffled > 0.5).reshape(-1, columns).mean(axis=1)
-    as_far = (values[1:] >= values[0] - 1e-12).sum()
+    as_far = ties.at_least(values[1:], values[0], 1.0).sum()
     return Permuted(float(values[0]), values[1:], float((1 + as_far) / (1 + permutations)))
+
+
+def called(decisions: np.ndarray) -> np.ndarray:
+    """(n,) the number of the class that (n, C) log-odds call, as `targets` has it; of ties the first."""
+    if decisions.shape[1] > 1:
+        return ties.first_largest(decisions, size=1.0)
+    return ties.above(decisions[:, 0], 0.0, 1.0).astype(int)
 
 
 def mean_by(patient: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -215,6 +224,6 @@ def tuned(
             merit = -float(weights @ ((guesses - wanted) ** 2)[:, 0])
         else:
             merit = float(np.nanmean(measures.aucs(guesses, wanted > 0.5)))
-        if merit > best:
+        if ties.above(merit, best, abs(merit)):
             best, chosen = merit, penalty
     return fit(features, wanted, weights, chosen)

@@ -7,9 +7,11 @@ import numpy as np
 from privacy.attributes import Task
 from privacy.statistics import probes
 from privacy.statistics.probes import Prediction
+from synth.base import ties
 
 NEIGHBOURS, NETWORK = "nearest neighbours", "a small neural network"
 _NEAREST, _HIDDEN, _STEPS = 15, 16, 100  # fixed before any audit, as a choice would have to be paid for
+_TOGETHER = 1e-100  # a distance of 0, which outweighs all others
 
 
 def out_of_fold(features: np.ndarray, task: Task, count: int, seed: int) -> dict[str, Prediction]:
@@ -19,21 +21,34 @@ def out_of_fold(features: np.ndarray, task: Task, count: int, seed: int) -> dict
         features: (p, k) means over each patient's photographs.
         count:    folds.
     """
+    if not features.any():  # who sees nothing says the same of everybody
+        nothing = Prediction(*np.zeros((2, *probes.targets(task).shape)))
+        return {NEIGHBOURS: nothing, NETWORK: nothing}
     fold = probes.folds(task.labels, count, np.random.default_rng([seed, 1]))
     found = {name: np.zeros(probes.targets(task).shape) for name in (NEIGHBOURS, NETWORK)}
+    wanted = probes.targets(task)
     for number in range(count):
         test = fold == number
-        for name, model in _models(task, features.shape[1], int((~test).sum()), seed).items():
-            found[name][test] = _said(model, task, features[~test], task.labels[~test], features[test])
+        found[NEIGHBOURS][test] = _neighbours(features[~test], wanted[~test], features[test])
+        model = _network(task, features.shape[1], seed)
+        found[NETWORK][test] = _said(model, task, features[~test], task.labels[~test], features[test])
     middle = 0.5 if task.kind == "classes" and len(task.classes) == 2 else 0.0
     return {name: Prediction(said, said - middle) for name, said in found.items()}
 
 
-def _models(task: Task, size: int, patients: int, seed: int) -> dict[str, Any]:
-    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+def _neighbours(features: np.ndarray, wanted: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """(q, C) what the nearest patients are on average, each by 1 / distance; all count who are as near as the last."""
+    from scipy.spatial.distance import cdist
+
+    distance = ties.levelled(cdist(asked, features))
+    last = np.sort(distance)[:, min(_NEAREST, len(features)) - 1, None]
+    weight = np.where(distance <= last, 1 / np.maximum(distance, _TOGETHER), 0.0)
+    return weight @ wanted / weight.sum(axis=1, keepdims=True)
+
+
+def _network(task: Task, size: int, seed: int) -> Any:
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-    near = {"n_neighbors": min(_NEAREST, patients), "weights": "distance"}
     taught = {
         "hidden_layer_sizes": (_HIDDEN,),
         "solver": "lbfgs",
@@ -42,9 +57,7 @@ def _models(task: Task, size: int, patients: int, seed: int) -> dict[str, Any]:
         "max_fun": 2 * _STEPS,
         "random_state": seed % 2**32,
     }
-    if task.kind == "years":
-        return {NEIGHBOURS: KNeighborsRegressor(**near), NETWORK: MLPRegressor(**taught)}
-    return {NEIGHBOURS: KNeighborsClassifier(**near), NETWORK: MLPClassifier(**taught)}
+    return (MLPRegressor if task.kind == "years" else MLPClassifier)(**taught)
 
 
 def _said(model: Any, task: Task, features: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray:

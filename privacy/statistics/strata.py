@@ -14,6 +14,7 @@ from scipy.special import ndtr
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from privacy.statistics.inference import CONFIDENCE, Tested
+from synth.base import ties
 from synth.base.stats import Estimate
 
 FEWEST = 10
@@ -88,6 +89,7 @@ def mean_difference(
     members: np.ndarray, strangers: np.ndarray, of_members: np.ndarray, of_strangers: np.ndarray
 ) -> Tested:
     """Mean of (m,) members minus that of (n,) strangers, over the strata of both that hold two of each; normal."""
+    members, strangers = ties.together(members, strangers)
     strata = table(of_members, of_strangers)
     large = (strata.members > 1) & (strata.strangers > 1)
     gaps, variances, weights = [], [], strata.weights[large] / max(strata.weights[large].sum(), 1e-12)

@@ -5,6 +5,7 @@ patients as the audit has; then a leak is planted in one arm and judged as the a
 """
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.stats import norm
 from privacy import verdict
 from privacy.results import Result, Scale
 from privacy.statistics.inference import CONFIDENCE, Tested
+from synth.base import ties
 
 POWER = 0.8
 ASKED = 24
@@ -55,18 +57,21 @@ def scores(
     pool, span = np.asarray(strangers, float), float(np.ptp(strangers)) or 1.0
 
     def area(shift: float) -> float:
-        ordered = np.sort(pool)
-        below = np.searchsorted(ordered, pool + shift, "left") + np.searchsorted(
-            ordered, pool + shift, "right"
-        )
+        raised, plain = ties.together(pool + shift, pool)
+        ordered = np.sort(plain)
+        below = np.searchsorted(ordered, raised, "left") + np.searchsorted(ordered, raised, "right")
         return float(below.mean() / 2 / len(pool))
 
-    def plant(arm: np.ndarray, wanted: float, rng: np.random.Generator) -> np.ndarray:
+    @cache
+    def shift(wanted: float) -> float:
         low, high = 0.0, 2 * span
         for _ in range(40):
             middle = (low + high) / 2
             low, high = (middle, high) if area(middle) < wanted else (low, middle)
-        return arm + high
+        return high
+
+    def plant(arm: np.ndarray, wanted: float, rng: np.random.Generator) -> np.ndarray:
+        return arm + shift(wanted)
 
     return Trial(_resampled(pool, members), plant, judge, scale, 1.0)
 

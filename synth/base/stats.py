@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from synth.base import ties
 from synth.base.errors import UserError
 
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -65,10 +66,11 @@ def estimate(values: np.ndarray, patients: int, confidence: float = 0.95) -> Est
 
 
 def auc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve of (n,) scores, ties counted half, for each row of (B, n) weights.
+    """Area under the ROC curve of (n,) scores, ties (`synth.base.ties`) counted half, for each row of (B, n) weights.
 
     nan where a sample holds one class only.
     """
+    scores = ties.levelled(scores)
     order = np.argsort(scores, kind="stable")
     _, start = np.unique(scores[order], return_index=True)
     weights = weights[:, order]

@@ -16,6 +16,7 @@ from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import atomic, read_json, sha256, write_json
 from synth.base.stats import auc, draws, estimate, over, wilson
+from synth.base.ties import levels_of
 from synth.classifying.targets import TARGETS, targets
 from synth.fundus.images import Preprocessing, resize
 from synth.fundus.pictures import Pictures
@@ -97,7 +98,7 @@ def _checks(model: Any, records: Path, share: float) -> tuple[dict[str, Check], 
         if fewest < _FEWEST:
             unchecked[label] = f"{fewest} held-out photographs with it or without, {_FEWEST} are needed"
             continue
-        scores, positive = judged[known, column], asked[known] == 1
+        scores, positive = levels_of(judged[known, column]), asked[known] == 1
         found = estimate(
             over(drawn, place[known], lambda weights, s=scores, p=positive: auc(s, p, weights)), people
         )

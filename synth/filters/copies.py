@@ -22,6 +22,7 @@ _ROWS = 1000  # photographs described at a time
 _TURNS = (-4.0, 0.0, 4.0)  # degrees
 _CROPS = {1.0: (0.0,), 1.05: (-0.045, 0.045), 1.1: (-0.08, 0.0, 0.08)}  # scale: shifts, of the half width
 _SHORTLIST, _BACKGROUND = 64, 10
+_ROUNDING = 1e-6  # of cosines of 1,024 numbers in single precision
 
 
 def descriptor(images: np.ndarray, device: str = "cpu") -> np.ndarray:
@@ -67,8 +68,11 @@ class Search:
         listed = rough.topk(min(_SHORTLIST, len(self._fine)), dim=1).indices  # (N, C)
         likeness = torch.einsum("vnd,ncd->vnc", views, self._fine[listed]).amax(dim=0)
         distance = (2 - 2 * likeness).clamp(min=0).sqrt()
-        first, place = distance.min(dim=1)
-        index = listed.gather(1, place[:, None])[:, 0]
+        first = distance.amin(dim=1)
+        alike = (
+            likeness >= likeness.amax(dim=1, keepdim=True) - _ROUNDING
+        )  # of the same photograph twice, the first
+        index = torch.where(alike, listed, len(self._fine)).amin(dim=1)
         others = self._subjects[listed] != self._subjects[index][:, None]
         ranked = torch.where(others, distance, torch.inf).sort(dim=1).values
         tenth = (others.sum(dim=1).clamp(max=_BACKGROUND) - 1).clamp(min=0)

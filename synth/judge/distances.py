@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from synth.base import ties
 from synth.base.stats import Estimate
 from synth.judge import halves
 
@@ -23,7 +24,8 @@ def frechet(real: np.ndarray, fake: np.ndarray) -> float:
         for each, middle in zip((real, fake), middles, strict=True)
     )
     root = np.linalg.svd(x @ y.T, compute_uv=False).sum()
-    return float(((middles[0] - middles[1]) ** 2).sum() + (x**2).sum() + (y**2).sum() - 2 * root)
+    apart, spreads = ((middles[0] - middles[1]) ** 2).sum(), (x**2).sum() + (y**2).sum()
+    return float(apart + ties.difference(spreads, 2 * root))
 
 
 def kernel(real: np.ndarray, fake: np.ndarray) -> float:

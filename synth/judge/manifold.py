@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from synth.base import ties
 from synth.base.stats import Estimate
 from synth.judge import halves
 
@@ -23,13 +24,14 @@ def prdc(real: np.ndarray, fake: np.ndarray, between: np.ndarray, k: int) -> np.
         k:       neighbours that make the ball; a photograph is not its own.
     """
     ball, reach = _radius(real, k)[:, None], _radius(fake, k)[None, :]
-    inside = between < ball
+    size = float(between.max())
+    inside = ties.above(ball, between, size)
     return np.array(
         [
             inside.any(axis=0).mean(),
-            (between < reach).any(axis=1).mean(),
+            ties.above(reach, between, size).any(axis=1).mean(),
             inside.sum(axis=0).mean() / k,
-            (between.min(axis=1) < ball[:, 0]).mean(),
+            inside.any(axis=1).mean(),
         ]
     )
 

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from synth.base import ties
 from synth.base.stats import wilson
 from synth.filters import copies
 
@@ -45,7 +46,7 @@ def judge(synthetic: Nearest, held_out: Nearest, searched: int, tail: float = 0.
     copies no more than a stranger resembles.
     """
     cut = float(np.quantile(held_out.closeness, tail))
-    hits = int((synthetic.closeness < cut).sum())
+    hits = int(ties.above(cut, synthetic.closeness, 1.0).sum())
     low, high = wilson(hits, len(synthetic.closeness))
     points = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75)
     return {
@@ -68,7 +69,7 @@ def judge(synthetic: Nearest, held_out: Nearest, searched: int, tail: float = 0.
 
 def closest(found: Nearest, pictures: np.ndarray, among: np.ndarray, count: int) -> list[Pair]:
     """The `count` photographs that lie nearest to a training photograph, nearest first."""
-    chosen = np.argsort(found.closeness, kind="stable")[:count].tolist()
+    chosen = np.argsort(ties.levelled(found.closeness), kind="stable")[:count].tolist()
     return [
         Pair(np.array(pictures[i]), np.array(among[found.index[i]]), float(found.closeness[i]))
         for i in chosen

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synth.base import stats
+from synth.base import stats, ties
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.stats import Estimate
@@ -144,7 +144,8 @@ def areas(
 
 
 def _auc(score: np.ndarray, positive: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda weights: stats.auc(score, positive, weights)
+    levels = ties.levels_of(score)
+    return lambda weights: stats.auc(levels, positive, weights)
 
 
 def judge(
