@@ -4,7 +4,6 @@ Gradio serves it.  Nothing leaves the machine: its analytics are off, and the pa
 from elsewhere.
 """
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,7 +61,6 @@ def choices(reader: Reader) -> list[tuple[str, str]]:
 
 def build(reader: Reader, folder: Path) -> Any:
     """The page, as a `gradio.Blocks`, over a `serving.private_folder` for what is uploaded and drawn."""
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio as gr
 
     def read(path: str | None):

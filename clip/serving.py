@@ -45,14 +45,17 @@ _POLICY = "; ".join(
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
-    """A folder for what a page is given and makes, mode 0700, that is gone afterwards.
+    """A folder for what a page is given and makes, mode 0700, that is gone afterwards; Gradio's analytics are off.
 
     Gradio reads its place from the environment, when it is imported, when components are made, and at each upload.
     """
     folder = Path(tempfile.mkdtemp(prefix="visionclip-page-")).resolve()
     before = os.environ.get("GRADIO_TEMP_DIR")
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    os.environ |= {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False"}
     try:
+        from gradio import routes
+
+        routes.DEFAULT_TEMP_DIR = str(folder)  # type: ignore[attr-defined]  # of a page before, if there was one
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # an upload that breaks off may be deleting, too
@@ -90,11 +93,8 @@ def launched(page: Any, folder: Path, port: int | None, open_browser: bool, css:
     Raises:
         UserError: the port is taken.
     """
-    from gradio import routes
     from gradio.themes import Base
 
-    # Where each start makes a folder; read when Gradio was imported.
-    routes.DEFAULT_TEMP_DIR = str(folder)  # type: ignore[attr-defined]
     theme = Base(
         primary_hue="orange",
         neutral_hue="slate",

@@ -284,4 +284,6 @@ def test_a_port_that_is_taken_leaves_nothing(model, tmp_path, monkeypatch):
         reader = Reader(embed.load_model(model))
         with pytest.raises(UserError, match="taken"), page.running(reader, taken.getsockname()[1]):
             pass
+        with page.running(reader):
+            pass
     assert list(tmp_path.glob("visionclip*")) == []

@@ -144,9 +144,12 @@ def test_a_stop_waits_for_a_block_that_puts_it_off():
 
 def test_what_a_training_costs_is_told_before_it_and_changes_no_draw(home):
     """The recipe that two cores cannot train, and the one that they can; the random state is left as it was."""
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    before = torch.get_rng_state(), np.random.get_state(legacy=False)["state"]["key"].copy()
     lines = list(cost.lines(load(TrainConfig), home / "records", Path("runs/clip")))
-    assert torch.equal(torch.get_rng_state(), before[0]) and (np.random.get_state()[1] == before[1]).all()
+    assert (
+        torch.equal(torch.get_rng_state(), before[0])
+        and (np.random.get_state(legacy=False)["state"]["key"] == before[1]).all()
+    )
     assert lines[0].startswith("runs/clip: ")
     assert re.match(
         r"1,000,000 images, of 224 px from \d+ photographs: about [\d.]+ (days|months|years|hours)", lines[1]

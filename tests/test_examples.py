@@ -64,7 +64,13 @@ def test_the_page_of_the_demo_carries_everything_in_itself(tmp_path):
     number = {"value": 0.7, "low": 0.6, "high": 0.8, "patients": 6}
     attribute = {"name": "sex", "reveals": answer, "training_adds": answer, "patients": 6, "images": 6,
                  "rows": [{"name": "the encoder", "person": {"auc": number}, "image": {}}]}  # fmt: skip
-    panel = {"question": "Does it hold copies?", "verdict": "NOT TESTABLE", "asked": 0, "of": 1, "why": "needs lists"}
+    panel = {
+        "question": "Does it hold copies?",
+        "verdict": "NOT TESTABLE",
+        "asked": 0,
+        "of": 1,
+        "why": "needs lists",
+    }
     write_json(tmp_path / "audit" / "report.json", {"attributes": [attribute], "panels": [panel]})
     found = {"accuracy": number, "balanced_accuracy": number, "macro_auc": number}
     blind = {"accuracy": 0.5, "balanced_accuracy": 0.5, "macro_auc": 0.5}

@@ -2,7 +2,7 @@
 
 OpenBLAS chooses its kernels by the processor, and adds in another order in each of them; the name of one in the
 environment has them taken elsewhere.  The kernels of torch change with the processor as well, which is in no one's hands:
-docs/privacy-method.md says how far a number moves by that.
+docs/audit.md says how far a number moves by that.
 """
 
 import json
@@ -70,22 +70,14 @@ def settings(changes: dict[str, Any]) -> list[str]:
 
 
 def commands(root: Path, out: Path) -> list[list[str]]:
-    """An audit of all but completion, whose models nobody trained, and one of codes that only tell photographs apart; evaluations of its encoder; synthetic discs judged by real."""
+    """An audit of all but completion, whose models nobody trained, and one of codes that only tell photographs apart;
+    evaluations of the encoder of the first; synthetic discs judged by real ones."""
     arms = ("attackers", "members", "nonmembers", "synthetic", "generator")
     options = [part for name in arms for part in (f"--{name}", str(root / name))]
     options += ["--members-split", "all", "--nonmembers-split", "all", "--model", str(root / "ckpt.pt")]
     codes = ["--model", str(root / "codes.npy"), "--attackers", str(root / "attackers")]
     discs = ["--data", str(root / "fake"), "--real", str(root / "real")]
-    evaluated = [
-        "clip",
-        "eval",
-        "--model",
-        str(root / "ckpt.pt"),
-        "--data",
-        str(root / "real"),
-        "--split",
-        "test",
-    ]
+    evaluated = ["clip", "eval", *options[-2:], "--data", str(root / "real")]
     return [
         ["privacy", "audit", *options, "--out", str(out / "audit"), *settings(AUDIT)],
         ["privacy", "audit", *codes, "--out", str(out / "codes"), *settings(AUDIT)],

@@ -18,7 +18,7 @@ def train(
 ) -> None:
     """Train a CLIP on captioned photographs; writes OUT/ckpt.pt.
 
-    Without --config it is the recipe of VisionCLIP's towers, which two cores train for months; 'tiny' is for them.
+    Without --config it is towers of VisionCLIP's size, which two cores train for weeks; the recipe tiny is for them.
 
     \b
     Examples:

@@ -66,9 +66,8 @@ def save(
         {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
         for module in (learner.clip, learner)
     )
-    lost = {
-        name: torch.stack([step[name] for step in history]).cpu() for name in (history[0] if history else ())
-    }
+    names = history[0] if history else ()
+    lost = {name: torch.stack([step[name].cpu() for step in history]) for name in names}
     parts = {"weights": everything, "optimizer": optimizer.state_dict(), "history": lost}
     state = checkpoint.header(STATE_FORMAT, STATE_VERSION, images=images, **parts)
     checkpoint.save(run / "ckpt.pt", embed.header(learner.clip, **told, images=images) | {"weights": weights})

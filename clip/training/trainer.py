@@ -172,7 +172,10 @@ def _means(
     Raises:
         UserError: it is no number.
     """
-    means = {name: torch.stack([step[name] for step in history]).mean().item() for name in history[0]}
+    place = history[-1]["loss"].device  # what an earlier process noted is on the CPU
+    means = {
+        name: torch.stack([step[name].to(place) for step in history]).mean().item() for name in history[0]
+    }
     if not isfinite(means["loss"]):
         raise UserError(
             f"{run}: the loss is {means['loss']} at {images} images; train anew with less than lr={config.lr}"

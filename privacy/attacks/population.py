@@ -167,7 +167,11 @@ def _judge(task: Task, found: Prediction, truth: np.ndarray, whose: np.ndarray, 
     columns = [1] if len(task.classes) == 2 else range(len(task.classes))
     guess = probes.called(found.decisions)
     areas = [
-        over(lambda weights, c=c, label=label: stats.auc(found.scores[:, c], truth == label, weights))
+        over(
+            lambda weights, c=c, label=label: stats.auc(
+                found.scores[:, c], truth == label, weights, probes.SIZE
+            )
+        )
         for c, label in enumerate(columns)
     ]
     right = over(lambda weights: stats.balanced_accuracy(guess, truth, weights))

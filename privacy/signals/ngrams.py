@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from privacy.statistics import measures
+from privacy.statistics import measures, probes
 from synth.base import stats, ties
 from synth.base.stats import Estimate
 from synth.fundus.records import LABELS
@@ -91,7 +91,7 @@ def scores(features: Any, truth: np.ndarray, folds: int, permutations: int, seed
         weights = np.linalg.solve(centred, wanted[train] - wanted[train].mean(axis=0))
         across = kernel[np.ix_(test, train)]
         said[test] = (across - across.mean(axis=1)[:, None] - middle + grand) @ weights
-    values = measures.aucs(said, wanted > 0.5).reshape(-1, columns).mean(axis=1)
+    values = measures.aucs(said, wanted > 0.5, probes.SIZE).reshape(-1, columns).mean(axis=1)
     p = (1 + int(ties.at_least(values[1:], values[0], 1.0).sum())) / (1 + permutations)
     return Read(said[:, :columns], values[1:], p)
 
@@ -100,7 +100,9 @@ def areas(said: np.ndarray, truth: np.ndarray, rounds: int, seed: int) -> np.nda
     """(1 + rounds,) macro AUC of the patients and of samples of them; equal arguments draw equal samples."""
     drawn, whose = stats.draws(len(truth), rounds, seed), np.arange(len(truth))
     each = [
-        stats.over(drawn, whose, lambda weights, c=c: stats.auc(said[:, c], truth[:, c], weights))
+        stats.over(
+            drawn, whose, lambda weights, c=c: stats.auc(said[:, c], truth[:, c], weights, probes.SIZE)
+        )
         for c in range(truth.shape[1])
     ]
     return np.mean(each, axis=0)

@@ -50,13 +50,13 @@ def by_patient(scores: Mapping[str, float], whose: Mapping[str, str]) -> dict[st
     return {patient: float(np.mean(values)) for patient, values in found.items()}
 
 
-def separation(members: np.ndarray, strangers: np.ndarray) -> Tested:
+def separation(members: np.ndarray, strangers: np.ndarray, size: float = 0.0) -> Tested:
     """AUC of (m,) scores of members above (n,) of strangers: DeLong's interval (1988), Mann and Whitney's p.
 
     Where one arm is wholly above the other, DeLong's variance is 0; then an end of the interval is what an exact
-    binomial of the smaller arm would give.
+    binomial of the smaller arm would give.  `size` of what scores are sums of, as in `ties.tolerance`.
     """
-    members, strangers = ties.together(members, strangers)
+    members, strangers = ties.together(members, strangers, size=size)
     m, n = len(members), len(strangers)
     if m < 2 or n < 2:
         raise UserError(f"{m} members and {n} strangers: at least two of each are needed")

@@ -6,9 +6,9 @@ from scipy.stats import rankdata
 from synth.base import ties
 
 
-def aucs(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
+def aucs(scores: np.ndarray, positive: np.ndarray, size: float = 0.0) -> np.ndarray:
     """AUC of each column of (n, R) scores against the same column of (n, R) bool; ties (`synth.base.ties`) count half."""
-    ranks = rankdata(ties.levelled(scores, axis=0), axis=0)
+    ranks = rankdata(ties.levelled(scores, axis=0, size=size), axis=0)
     ups = positive.sum(axis=0)
     downs = len(positive) - ups
     won = (ranks * positive).sum(axis=0) - ups * (ups + 1) / 2

@@ -16,6 +16,8 @@ from synth.base import ties
 
 PENALTIES = (0.1, 1.0, 10.0, 100.0)
 """Ridge penalties per feature: what a prior expects of features that explain 91, 50, 9 and 1 % of the variance."""
+SIZE = 1.0
+"""Of scores, by which a tie among them is one (`synth.base.ties`): of patients unlike any in training, terms cancel."""
 _INNER_FOLDS = 3
 _FIXED = 10.0  # the permutation test may not choose by label
 _NEWTON_STEPS = 50
@@ -120,7 +122,7 @@ def permutation_test(features: np.ndarray, task: Task, count: int, permutations:
         _, deviation = ties.moments(wanted)
         values = 1 - error / deviation**2 if np.isfinite(deviation).all() else np.zeros(len(error))
     else:
-        values = measures.aucs(by_patient, shuffled > 0.5).reshape(-1, columns).mean(axis=1)
+        values = measures.aucs(by_patient, shuffled > 0.5, SIZE).reshape(-1, columns).mean(axis=1)
     as_far = ties.at_least(values[1:], values[0], 1.0).sum()
     return Permuted(float(values[0]), values[1:], float((1 + as_far) / (1 + permutations)))
 
@@ -223,7 +225,7 @@ def tuned(
         if task.kind == "years":
             merit = -float(weights @ ((guesses - wanted) ** 2)[:, 0])
         else:
-            merit = float(np.nanmean(measures.aucs(guesses, wanted > 0.5)))
+            merit = float(np.nanmean(measures.aucs(guesses, wanted > 0.5, SIZE)))
         if ties.above(merit, best, abs(merit)):
             best, chosen = merit, penalty
     return fit(features, wanted, weights, chosen)

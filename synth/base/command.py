@@ -72,7 +72,7 @@ class Command(TyperGroup):
             with stopping.by_signal():
                 return super().invoke(ctx)
         except KeyboardInterrupt as stop:
-            typer.echo(f"{self.name}: {str(stop) or stopping.WORDS}", err=True)
+            say([f"{self.name}: {str(stop) or stopping.WORDS}"])
             raise typer.Exit(stopping.status(stop)) from None
         except UserError as error:
             line = str(error)

@@ -65,12 +65,12 @@ def estimate(values: np.ndarray, patients: int, confidence: float = 0.95) -> Est
     return Estimate(float(values[0]), float(low), float(high), patients)
 
 
-def auc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def auc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray, size: float = 0.0) -> np.ndarray:
     """Area under the ROC curve of (n,) scores, ties (`synth.base.ties`) counted half, for each row of (B, n) weights.
 
-    nan where a sample holds one class only.
+    nan where a sample holds one class only.  `size` of what scores are sums of, as in `ties.tolerance`.
     """
-    scores = ties.levelled(scores)
+    scores = ties.levelled(scores, size=size)
     order = np.argsort(scores, kind="stable")
     _, start = np.unique(scores[order], return_index=True)
     weights = weights[:, order]

@@ -89,12 +89,12 @@ def _apart(values: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return order, apart
 
 
-def together(*groups: np.ndarray) -> list[np.ndarray]:
+def together(*groups: np.ndarray, size: float = 0.0) -> list[np.ndarray]:
     """Groups of scores levelled as one set and counted from the least of all: equal ones are equal, and sums of them exact.
 
     Of groups without any score, the same.
     """
-    whole = levelled(np.concatenate([np.asarray(group) for group in groups]))
+    whole = levelled(np.concatenate([np.asarray(group) for group in groups]), size=size)
     if whole.size:
         whole = whole - whole.min()
     return np.split(whole, np.cumsum([len(group) for group in groups])[:-1])
