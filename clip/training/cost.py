@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from clip.encoders import CLIP
-from clip.training import inputs, resume
+from clip.training import batches, inputs, resume
 from clip.training.config import TrainConfig
 from synth.base import speed
 from synth.base.config import load
@@ -53,7 +53,12 @@ def cost(config: TrainConfig, images: int, rows: int) -> speed.Cost:
 
 
 def lines(config: TrainConfig, data: Path, run: Path) -> Iterator[str]:
-    """What is said before a training begins, or goes on: where it writes, what it will take, and what takes less."""
+    """What is said before a training begins, or goes on: where it writes, what it will take, and what takes less.
+
+    Raises:
+        UserError: there is nothing to train on; then nothing is said.
+    """
+    batches.told(data, "train", config.caption)
     yield f"{run}: ckpt.pt is written there; Ctrl-C keeps what is done, and the same command goes on from there"
     yield from _cost(config, photographs(data), resume.seen(run))
 
