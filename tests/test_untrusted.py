@@ -95,8 +95,10 @@ def refused(stranger: Path, allowed: Path, *line: Any) -> str:
         result = CliRunner().invoke(APPS[command], rest)
     assert fence.events == []
     assert result.exit_code == 2, result.output
-    assert result.stderr.count("\n") == 1 and " ()" not in result.stderr, result.stderr
-    return result.stderr
+    *before, error = result.stderr.splitlines(keepends=True)  # a training says first what it will cost
+    assert error.startswith(f"{command}: ") and " ()" not in error, result.stderr
+    assert not any(line.startswith((f"{command}: ", "Traceback")) for line in before), result.stderr
+    return error
 
 
 def opening(path: Path, records: Path, out: Path) -> dict[str, tuple[Any, ...]]:

@@ -50,7 +50,7 @@ def by_patient(scores: Mapping[str, float], whose: Mapping[str, str]) -> dict[st
     return {patient: float(np.mean(values)) for patient, values in found.items()}
 
 
-def separation(members: np.ndarray, strangers: np.ndarray, size: float = 0.0) -> Tested:
+def separation(members: np.ndarray, strangers: np.ndarray, *, size: float = 0.0) -> Tested:
     """AUC of (m,) scores of members above (n,) of strangers: DeLong's interval (1988), Mann and Whitney's p.
 
     Where one arm is wholly above the other, DeLong's variance is 0; then an end of the interval is what an exact

@@ -22,7 +22,8 @@ def out_of_fold(features: np.ndarray, task: Task, count: int, seed: int) -> dict
         count:    folds.
     """
     if not features.any():  # who sees nothing says the same of everybody
-        nothing = Prediction(*np.zeros((2, *probes.targets(task).shape)))
+        zeros = np.zeros(probes.targets(task).shape)
+        nothing = Prediction(zeros, zeros)
         return {NEIGHBOURS: nothing, NETWORK: nothing}
     fold = probes.folds(task.labels, count, np.random.default_rng([seed, 1]))
     found = {name: np.zeros(probes.targets(task).shape) for name in (NEIGHBOURS, NETWORK)}

@@ -67,7 +67,7 @@ def levels_of(probability: np.ndarray) -> np.ndarray:
     of a rare class are all small, and a billionth of the spread of all would be large beside them.
     """
     values = np.moveaxis(np.asarray(probability), 0, -1)
-    kind = values.dtype if values.dtype.kind == "f" else np.dtype(float)
+    kind: np.dtype = values.dtype if values.dtype.kind == "f" else np.dtype(float)
     values = values.astype(float)
     step = (
         _precision(kind)[0] * np.minimum(values, 1 - values).clip(0)
@@ -112,7 +112,7 @@ def first_smallest(values: np.ndarray, axis: int = -1) -> np.ndarray:
     return first_largest(-np.asarray(values), axis)
 
 
-def at_least(values: np.ndarray, bar: np.ndarray | float, size: float) -> np.ndarray:
+def at_least(values: np.ndarray | float, bar: np.ndarray | float, size: float) -> np.ndarray:
     """Whether values reach a bar, as ties with it do: what a permutation test counts.
 
     Args:
@@ -121,7 +121,7 @@ def at_least(values: np.ndarray, bar: np.ndarray | float, size: float) -> np.nda
     return np.asarray(values) >= bar - RELATIVE * size
 
 
-def above(values: np.ndarray, bar: np.ndarray | float, size: float) -> np.ndarray:
+def above(values: np.ndarray | float, bar: np.ndarray | float, size: float) -> np.ndarray:
     """Whether values are above a bar, as ties with it are not."""
     return np.asarray(values) > bar + RELATIVE * size
 
