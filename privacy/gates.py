@@ -114,7 +114,7 @@ def blind(
         scores[test] = probe.rank(features[test])
     areas = measures.aucs(scores, dealt > 0.5, probes.SIZE)
     p = (1 + int(ties.at_least(areas[1:], areas[0], 1.0).sum())) / (1 + _DEALS)
-    estimate = separation(scores[is_member, 0], scores[~is_member, 0], probes.SIZE).estimate
+    estimate = separation(scores[is_member, 0], scores[~is_member, 0], size=probes.SIZE).estimate
     fired = estimate.low > AUC.bar and p < _BLIND
     why = (
         f"{name}, the arms differ (AUC {estimate.value:.3f}, {estimate.low:.3f} to {estimate.high:.3f}); "
