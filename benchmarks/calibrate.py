@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 import scipy
 
-from privacy.results import AUC, DIFFERENCE
+from privacy.decisions import power, power_simulation
+from privacy.decisions.results import AUC, DIFFERENCE
 from privacy.statistics import inference
-from privacy.trust import calibration, detection, power
-from privacy.trust.calibration import Rejections
-from privacy.trust.judgements import JUDGEMENTS
-from privacy.trust.settings import SETTINGS
+from privacy.validation import calibration
+from privacy.validation.calibration import Rejections
+from privacy.validation.decision_rules import JUDGEMENTS
+from privacy.validation.settings import SETTINGS
 from synth.base.runs import progress, write_text
 
 PATIENTS = (100, 500, 1000)
@@ -46,7 +47,7 @@ Settings: 200 members and 200 strangers, one to six photographs each, ICC .9, ha
 ## Leaks that are found
 
 Leaks of known size, planted in scores drawn for so many patients in each arm. In the first column of each pair the size that FAILS in
-80 % of audits, as an audit finds it for its own scores (`privacy.trust.detection`), then what `privacy power` plans with.
+80 % of audits, as an audit finds it for its own scores (`privacy.decisions.power_simulation`), then what `privacy power` plans with.
 
 | patients in each arm | AUC, planted | AUC, planned | difference of rates at .5, planted | planned |
 |---:|---:|---:|---:|---:|
@@ -135,13 +136,13 @@ def limits(patients: int, rounds: int) -> list[float | None]:
     rng = np.random.default_rng([0, patients])
     scores, success = rng.normal(size=patients), rng.permutation(np.arange(patients) % 2)
     trials = (
-        (detection.scores(scores, patients, inference.separation, AUC), power.for_auc, 0.501, 0.99),
-        (detection.rates(success, patients, _rates, DIFFERENCE), power.for_difference, 0.001, 0.5),
+        (power_simulation.scores(scores, patients, inference.separation, AUC), power.for_auc, 0.501, 0.99),
+        (power_simulation.rates(success, patients, _rates, DIFFERENCE), power.for_difference, 0.001, 0.5),
     )
     found: list[float | None] = []
     for trial, needed, chance, most in trials:
         planned = power.least(needed, patients, chance, most)
-        found += [detection.limit(trial, rounds, 0).least, planned]
+        found += [power_simulation.limit(trial, rounds, 0).least, planned]
     return found
 
 

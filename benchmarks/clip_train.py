@@ -38,17 +38,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from clip.encoders import ClipConfig, TextTower, standardise, tokenize
+from clip.augmentation.augment import Augment, augment
+from clip.augmentation.camera import Camera
+from clip.model.encoders import ClipConfig, TextTower, standardise, tokenize
 from clip.training import batches, decoding
-from clip.training.augment import Augment, augment
-from clip.training.camera import Camera
 from clip.training.config import TrainConfig
 from clip.training.objective import Learner
+from synth import phantom
 from synth.base.config import check
-from synth.fundus import phantom
-from synth.fundus.images import Preprocessing
-from synth.fundus.pictures import Pictures
-from synth.fundus.records import read_table
+from synth.data.images import Preprocessing
+from synth.data.pictures import Pictures
+from synth.data.records import read_table
 
 torch.set_num_threads(1)
 
@@ -122,7 +122,7 @@ def open_clip(scratch: Path) -> tuple[nn.Module, Step]:
     from open_clip import ClipLoss
     from open_clip.model import CustomTextCLIP
 
-    from clip.encoders import _text_tower
+    from clip.model.encoders import _text_tower
 
     _text_tower(TextTower()).config.save_pretrained(scratch / "bert")  # pyright: ignore
     text = {"hf_model_name": str(scratch / "bert"), "hf_model_pretrained": False, "hf_proj_type": "linear",
@@ -148,7 +148,7 @@ def trained(model: nn.Module, loss: Step, images: Tensor, tokens: Tensor) -> Cal
 
 def measure_training(batch: int, rounds: int, texts: list[str], scratch: Path) -> dict[str, float]:
     """Pairs/s of the three."""
-    from clip.exporting.cn_clip import cn_clip_weights
+    from clip.export.cn_clip import cn_clip_weights
 
     images = torch.rand(batch, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)).to(PLACE)
     tokens = tokenize((texts * batch)[:batch], CONTEXT).to(PLACE)

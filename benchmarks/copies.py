@@ -20,11 +20,11 @@ from PIL import Image, ImageFilter
 from scipy.spatial.distance import cdist
 
 from synth.base.stats import wilson
-from synth.filters.copies import Search, descriptor
-from synth.filters.guard import RATE, calibrate
-from synth.fundus.images import Preprocessing
-from synth.fundus.pictures import Pictures
-from synth.fundus.records import data_fingerprint, read_table
+from synth.data.images import Preprocessing
+from synth.data.pictures import Pictures
+from synth.data.records import data_fingerprint, read_table
+from synth.sampling.filters.copies import Search, descriptor
+from synth.sampling.filters.copy_filter import RATE, calibrate
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 Method = Callable[[np.ndarray], np.ndarray]

@@ -39,16 +39,17 @@ import torch
 from diffusers import DDIMPipeline, DDPMPipeline, UNet2DModel  # type: ignore[attr-defined]
 from torch import Tensor
 
-from synth import diffusion, pipeline
+from synth import pipeline
 from synth.base.config import check, fingerprint
 from synth.base.runs import atomic
 from synth.base.stats import estimate
-from synth.classifying.classifier import ClassifierConfig
-from synth.conditioning import UNKNOWN, codes
-from synth.judge import distances, samples, utility
-from synth.judge.samples import Sample
-from synth.location import SHIPPED, WEIGHTS
-from synth.network import placed
+from synth.classifier.classifier import ClassifierConfig
+from synth.diffusion import process
+from synth.model.card import SHIPPED, WEIGHTS
+from synth.model.conditioning import UNKNOWN, codes
+from synth.model.denoiser import placed
+from synth.quality import distances, samples, utility
+from synth.quality.samples import Sample
 
 BATCH = 16
 Run = tuple[Callable[[], object], int]
@@ -86,8 +87,8 @@ def costs(
     """CPU seconds per picture."""
     network = unlabelled(generator)
     stock = {
-        "ddpm": DDPMPipeline(network, diffusion.noising()),
-        "ddim": DDIMPipeline(network, diffusion.jumps()),
+        "ddpm": DDPMPipeline(network, process.noising()),
+        "ddim": DDIMPipeline(network, process.jumps()),
     }
     for each in stock.values():
         each.set_progress_bar_config(disable=True)
@@ -173,9 +174,7 @@ def worth(
     real = samples.draw(data, ["train"], most, config.preprocessing, out, 0, "training photographs")
     test = samples.draw(data, ["test"], 10_000, config.preprocessing, out, 0, "held-out photographs")
     columns = utility.asked(real, test, config, 5, data)
-    stock = pipeline.FundusPipeline(
-        generator.unet, diffusion.jumps(), generator.conditioning, generator.space
-    )
+    stock = pipeline.FundusPipeline(generator.unet, process.jumps(), generator.conditioning, generator.space)
     told = codes(real.table)
     samplers = {"ddim, 50 steps": (stock, 50), "ours, 20 steps": (generator, 20), "student": (student, None)}
     made, told_by = {}, {}

@@ -25,14 +25,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from synth import plan
+from synth.sampling.engines.ray import cluster
+
 from synth.base.errors import UserError
 from synth.base.runs import sha256
-from synth.engines.cluster import cluster
-from synth.generate import generate
-from synth.location import SHIPPED, locate
-from synth.plan import Plan, Shard
-from synth.verify import verify
+from synth.model.card import SHIPPED, locate
+from synth.release import generate
+from synth.sampling import plan
+from synth.sampling.plan import Plan, Shard
+from synth.sampling.verify import verify
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 STEPS = 4

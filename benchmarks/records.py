@@ -20,8 +20,8 @@ os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 import datasets
 import numpy as np
 
-from synth.fundus import images, pictures, records
-from synth.fundus.records import Row
+from synth.data import images, pictures, records
+from synth.data.records import Row
 
 SIZE = 64
 

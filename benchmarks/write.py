@@ -24,15 +24,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # seconds of the processor are co
 
 import numpy as np
 
-from synth import plan
+from synth import phantom
 from synth.base.config import check
-from synth.fundus import images, phantom
-from synth.fundus.pictures import Pictures
-from synth.fundus.records import SCHEMA
-from synth.fundus.shards import SUFFIXES, writing
-from synth.location import SHIPPED, locate
-from synth.plan import Draw, Plan
-from synth.sampling import Sampler, record
+from synth.data import images
+from synth.data.pictures import Pictures
+from synth.data.records import SCHEMA
+from synth.data.shards import SUFFIXES, writing
+from synth.model.card import SHIPPED, locate
+from synth.sampling import plan
+from synth.sampling.plan import Draw, Plan
+from synth.sampling.sampler import Sampler, record
 
 SIZE = 256
 LABELS = {"dr_grade": 2, "is_gc": 0, "eye_side": "left", "modality": "cfp", "findings": ["exudate"]}

@@ -1,5 +1,5 @@
 """`python -m clip`, for systems where another program is called clip."""
 
-from clip.cli import app
+from clip.commands.app import app
 
 app(prog_name="clip")

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from clip.encoders import CLIP, ClipConfig, build, normalise
+from clip.model.encoders import CLIP, ClipConfig, build, normalise
 from synth.base import checkpoint, config
 from synth.base.errors import UserError
 from synth.base.runs import atomic, sha256
-from synth.fundus.pictures import Pictures
-from synth.fundus.records import SPLITS, read_table
-from synth.fundus.vocabulary import VERSION as VOCABULARY
+from synth.data.pictures import Pictures
+from synth.data.records import SPLITS, read_table
+from synth.data.vocabulary import VERSION as VOCABULARY
 
 FORMAT = "visionclip-clip"
 VERSION = 1
@@ -53,25 +53,25 @@ def load_checkpoint(path: Path) -> tuple[CLIP, dict[str, Any]]:
 
 
 def load(spec: Path | str) -> tuple[CLIP, dict[str, Any]]:
-    """A model in evaluation mode, on the CPU, and what is known of it: a checkpoint of ours, or another's (`clip.baselines`).
+    """A model in evaluation mode, on the CPU, and what is known of it: a checkpoint of ours, or another's (`clip.zoo`).
 
     `hub:NAME/REPO` is a checkpoint of ours that `clip push` sent to the Hugging Face Hub.
 
     Raises:
         UserError: no such file, or not what its name says.
     """
-    from clip import baselines
+    from clip import zoo
 
     if str(spec).startswith(HUB) and not Path(spec).exists():
-        from clip.baselines.foreign import fetch
-        from clip.publishing import CHECKPOINT
+        from clip.export.hub import CHECKPOINT
+        from clip.zoo.foreign import fetch
 
         path = fetch(str(spec).removeprefix(HUB), [CHECKPOINT])
         model, head = load_checkpoint(path)
         return model, head | {"sha256": sha256(path)}
-    if baselines.split(spec) is None:
+    if zoo.split(spec) is None:
         return load_checkpoint(Path(spec))
-    model = baselines.load(spec)
+    model = zoo.load(spec)
     file = model.file and sha256(model.file)
     return model, {"format": model.config.kind, "model": model.config.model_dump(mode="json"), "sha256": file}
 

@@ -1,5 +1,5 @@
 """`python -m privacy`."""
 
-from privacy.cli import app
+from privacy.commands.app import app
 
 app(prog_name="privacy")

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from privacy import anyone, atrisk, report, verdict
+from privacy import report
+from privacy.attacks import attribute_inference
 from privacy.config import AuditConfig
-from privacy.inputs import Inputs
-from privacy.results import Judged, Result
+from privacy.data.inputs import Inputs
+from privacy.decisions import at_risk, verdict
+from privacy.decisions.results import Judged, Result
+from privacy.decisions.verdict import Answer
 from privacy.statistics.inference import holm
-from privacy.verdict import Answer
 
 ATTACKS: tuple[str, ...] = (
     "disclosure",
@@ -39,11 +41,11 @@ def audit(inputs: Inputs, names: Sequence[str], config: AuditConfig, command: st
     Raises:
         UserError: a file is wrong, or the attackers' records state none of the attributes asked for.
     """
-    judged, data = anyone.answer(inputs, list(names), config)
+    judged, data = attribute_inference.answer(inputs, list(names), config)
     results = [result for name in ATTACKS for result in attack(name, inputs, config)]
     made = report.build(inputs, data, judged, judge(results), config, command)
     if config.at_risk:
-        atrisk.write(inputs.kept.parent, results)
+        at_risk.write(inputs.kept.parent, results)
     report.write(inputs.kept.parent, made)
     shutil.rmtree(inputs.kept, ignore_errors=True)
     return made

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from privacy import phantoms
 from privacy.config import AuditConfig
-from privacy.inputs import Inputs, People
+from privacy.data import phantoms
+from privacy.data.inputs import Inputs, People
+from synth import phantom
 from synth.base import runs, speed
 from synth.base.config import load
 from synth.base.errors import UserError
-from synth.fundus import phantom
 
 ARMS = ("attackers", "members", "nonmembers", "synthetic")
 _FILE, _LAST = "audit.json", "label.svg"

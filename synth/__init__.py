@@ -10,11 +10,11 @@ def __getattr__(name: str) -> Any:
 
         return FundusPipeline
     if name == "LabelConditioning":
-        from synth.conditioning import LabelConditioning
+        from synth.model.conditioning import LabelConditioning
 
         return LabelConditioning
     if name == "WaveletSpace":
-        from synth.wavelet import WaveletSpace
+        from synth.model.wavelet import WaveletSpace
 
         return WaveletSpace
     raise AttributeError(name)

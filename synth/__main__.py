@@ -1,5 +1,5 @@
 """`python -m synth`: the command where no entry point is on the path."""
 
-from synth.cli import app
+from synth.commands.app import app
 
 app()

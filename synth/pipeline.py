@@ -21,20 +21,20 @@ from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
 
-from synth import diffusion
 from synth.base import arguments, pretrained
 from synth.base.errors import UserError
 from synth.base.runs import disk_error, read_json, write_json
-from synth.conditioning import LabelConditioning, unconditional
-from synth.latent import LatentSpace
-from synth.location import FORMAT as FORMAT
-from synth.location import INTERVAL as INTERVAL
-from synth.location import VERSION as VERSION
-from synth.location import facts, locate, manner
-from synth.network import placed
-from synth.publishing import publication
-from synth.publishing.modelcard import write_model_card
-from synth.wavelet import WaveletSpace
+from synth.diffusion import process
+from synth.model.card import FORMAT as FORMAT
+from synth.model.card import INTERVAL as INTERVAL
+from synth.model.card import VERSION as VERSION
+from synth.model.card import facts, locate, manner
+from synth.model.conditioning import LabelConditioning, unconditional
+from synth.model.denoiser import placed
+from synth.model.latent import LatentSpace
+from synth.model.wavelet import WaveletSpace
+from synth.provenance import publication
+from synth.provenance.model_card import write_model_card
 
 _NOTES = ("_class_name", "_diffusers_version", "_name_or_path", "_use_default_values")
 """What diffusers notes in a configuration beside the arguments of the class, and nothing is built from."""
@@ -61,6 +61,15 @@ class FundusPipeline(DiffusionPipeline):
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler, conditioning=conditioning, space=space)
         self.register_to_config(student=student)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **_: Any) -> "FundusPipeline":
+        """Open a generator's folder, as `load` does; diffusers would import the modules that the folder names.
+
+        Raises:
+            UserError: absent, foreign or damaged.
+        """
+        return load(Path(pretrained_model_name_or_path))[0]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -102,7 +111,7 @@ class FundusPipeline(DiffusionPipeline):
         self.scheduler.set_timesteps(steps, device=noise.device)
         last = self.scheduler.config["num_train_timesteps"]
         uneven = (self.config["student"] or {}).get("times")
-        angles = diffusion.angles()
+        angles = process.angles()
         sample = noise
         for number, step in enumerate(torch.tensor(uneven) if uneven else self.scheduler.timesteps):
             noisy = placed(sample).to(self.unet.dtype)
@@ -111,7 +120,7 @@ class FundusPipeline(DiffusionPipeline):
                 free = self.unet(noisy, step, class_labels=untold).sample.float()
                 velocity = free + guidance * (velocity - free)
             if uneven:  # the scheduler knows even steps alone
-                sample = diffusion.jump(sample, velocity, angles[step] - angles[[*uneven, -1][number + 1]])
+                sample = process.jump(sample, velocity, angles[step] - angles[[*uneven, -1][number + 1]])
             else:
                 sample = self.scheduler.step(velocity, step, sample, return_dict=False)[0]  # type: ignore[arg-type]
         images = self.space.decode(sample)
@@ -182,7 +191,9 @@ def _kind(folder: Path, part: str, found: Any) -> Any:
     known = {kind.__name__: kind for kind in get_args(taken) or (taken,)}
     library, name = found if isinstance(found, list) and len(found) == 2 else (None, None)
     kind = known.get(str(name))
-    if kind is None or library not in (kind.__module__, kind.__module__.partition(".")[0]):
+    if (
+        kind is None or str(library).partition(".")[0] != __name__.partition(".")[0]
+    ):  # a module may have moved since
         raise UserError(
             f"{folder}/model_index.json: '{part}' is {found}, not a {' or '.join(known)}; "
             "copy or train the generator again"

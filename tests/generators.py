@@ -6,14 +6,15 @@ from typing import Any
 
 import torch
 
-from synth import diffusion, pipeline
+from synth import pipeline
 from synth.base.checkpoint import header
-from synth.classifying.classifier import ClassifierConfig
-from synth.fundus.images import Preprocessing
-from synth.fundus.vocabulary import VERSION as VOCABULARY
-from synth.network import Denoiser, NetworkConfig
+from synth.classifier.classifier import ClassifierConfig
+from synth.data.images import Preprocessing
+from synth.data.vocabulary import VERSION as VOCABULARY
+from synth.diffusion import process
+from synth.model.denoiser import Denoiser, NetworkConfig
+from synth.model.wavelet import WaveletSpace
 from synth.training.config import TrainConfig
-from synth.wavelet import WaveletSpace
 
 MIX = [
     {"weight": 800, "labels": {"dr_grade": 0, "is_gc": 0, "eye_side": "left", "modality": "cfp"}},
@@ -52,9 +53,7 @@ def untrained(folder: Path, size: int = 16, mix: list[dict[str, Any]] = MIX) -> 
     network = Denoiser(NetworkConfig(channels=(16, 32), attention_from=1), size)
     space = WaveletSpace(1)
     space.fit(torch.rand(8, 3, size, size) * 2 - 1)
-    made = pipeline.FundusPipeline(
-        network.unet, diffusion.solver(), network.conditioning, copy.deepcopy(space)
-    )
+    made = pipeline.FundusPipeline(network.unet, process.solver(), network.conditioning, copy.deepcopy(space))
     facts = header(
         pipeline.FORMAT,
         pipeline.VERSION,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
-    ["synth.training.trainer", "synth.generate", "clip.training.trainer", "timm", "transformers"]
+    ["synth.training.trainer", "synth.release", "clip.training.trainer", "timm", "transformers"]
 )
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from clip.prompts import NORMAL
-from synth.fundus.captions import write
-from synth.fundus.images import encode
-from synth.fundus.records import Row, row, write_records
+from synth.data.captions import write
+from synth.data.images import encode
+from synth.data.records import Row, row, write_records
 
 
 def drawn(seed: int, glaucoma: int, side: int = 64) -> np.ndarray:

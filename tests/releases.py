@@ -12,17 +12,18 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from clip import embed
-from clip.encoders import CLIP, ClipConfig, ImageTower, TextTower, build, normalise
-from privacy.inputs import People
-from privacy.signals.neighbours import SAME, SPACES, Arms, Near, Origins
-from synth import diffusion, pipeline
+from clip.model.encoders import CLIP, ClipConfig, ImageTower, TextTower, build, normalise
+from privacy.data.inputs import People
+from privacy.scores.neighbours import SAME, SPACES, Arms, Near, Origins
+from synth import pipeline
 from synth.base.checkpoint import header, save
-from synth.conditioning import codes
-from synth.fundus import images, records
-from synth.fundus.images import Preprocessing
-from synth.fundus.vocabulary import VERSION as VOCABULARY
-from synth.network import Denoiser, NetworkConfig
-from synth.wavelet import WaveletSpace
+from synth.data import images, records
+from synth.data.images import Preprocessing
+from synth.data.vocabulary import VERSION as VOCABULARY
+from synth.diffusion import process
+from synth.model.conditioning import codes
+from synth.model.denoiser import Denoiser, NetworkConfig
+from synth.model.wavelet import WaveletSpace
 
 SIDE = 64  # pixels
 SMALL = Preprocessing(size=8)
@@ -162,9 +163,7 @@ def generator(
         clean, told = space.encode(pictures), torch.from_numpy(codes(seen.table.drop_columns(["canary"])))
         weights = torch.ones(len(clean)) if repeats is None else torch.from_numpy(repeats).float()
         _learn(network, clean, told, weights, steps)
-    made = pipeline.FundusPipeline(
-        network.unet, diffusion.solver(), network.conditioning, copy.deepcopy(space)
-    )
+    made = pipeline.FundusPipeline(network.unet, process.solver(), network.conditioning, copy.deepcopy(space))
     facts = header(pipeline.FORMAT, pipeline.VERSION, images=steps, config={},
                    preprocessing=SMALL.model_dump(), vocabulary=VOCABULARY)  # fmt: skip
     pipeline.save(made, folder, facts, MIX)
@@ -174,11 +173,11 @@ def generator(
 def _learn(
     network: Denoiser, clean: torch.Tensor, told: torch.Tensor, weights: torch.Tensor, steps: int
 ) -> None:
-    optimizer, schedule = torch.optim.Adam(network.parameters(), lr=4e-3), diffusion.noising()
+    optimizer, schedule = torch.optim.Adam(network.parameters(), lr=4e-3), process.noising()
     for _ in range(steps):
         rows = torch.multinomial(weights, min(32, len(clean)), replacement=bool((weights != 1).any()))
-        noise, time = torch.randn_like(clean[rows]), torch.randint(0, diffusion.STEPS, (len(rows),))
-        loss = diffusion.loss(network, schedule, clean[rows], noise, time, told[rows])
+        noise, time = torch.randn_like(clean[rows]), torch.randint(0, process.STEPS, (len(rows),))
+        loss = process.loss(network, schedule, clean[rows], noise, time, told[rows])
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

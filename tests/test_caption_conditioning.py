@@ -9,14 +9,16 @@ import torch
 from pictures import folder
 from typer.testing import CliRunner
 
-from synth import pipeline, plan, prompts
+from synth import pipeline
 from synth.base.errors import UserError
 from synth.base.runs import read_json, sha256, write_json
-from synth.cli import app
-from synth.conditioning import CONDITIONS, UNKNOWN, LabelConditioning, code, unconditional
-from synth.fundus.images import Preprocessing
-from synth.fundus.records import read_table
-from synth.network import NetworkConfig
+from synth.commands.app import app
+from synth.data.images import Preprocessing
+from synth.data.records import read_table
+from synth.model import text_encoder
+from synth.model.conditioning import CONDITIONS, UNKNOWN, LabelConditioning, code, unconditional
+from synth.model.denoiser import NetworkConfig
+from synth.sampling import plan
 from synth.training.config import TrainConfig
 from synth.training.examples import Examples
 from synth.training.trainer import train
@@ -109,7 +111,7 @@ def test_a_caption_counts_for_nothing_before_it_was_learnt():
 
 
 def test_a_sentence_has_its_vector_whatever_stands_beside_it(encoder):
-    known = prompts.TextEncoder(encoder)
+    known = text_encoder.TextEncoder(encoder)
     alone, together = (
         known(["left eye"]),
         known(["left eye", "a fundus photograph of the right eye with glaucoma"]),
@@ -120,7 +122,7 @@ def test_a_sentence_has_its_vector_whatever_stands_beside_it(encoder):
 
 
 def test_pictures_are_shown_with_captions_labels_both_or_neither(records, encoder, tmp_path):
-    captions = prompts.captions(encoder, [records], tmp_path)
+    captions = text_encoder.captions(encoder, [records], tmp_path)
     assert captions is not None
     examples = Examples([records], Preprocessing(size=16), tmp_path, 0, 0, captions)
     told = examples.step(np.arange(400), (12, 8, 8), True, 0.15).codes
@@ -139,12 +141,12 @@ def test_pictures_are_shown_with_captions_labels_both_or_neither(records, encode
 
 
 def test_captions_are_read_once(records, encoder, tmp_path):
-    first = prompts.captions(encoder, [records], tmp_path)
+    first = text_encoder.captions(encoder, [records], tmp_path)
     assert first is not None and len(list(tmp_path.glob("captions-*.npy"))) == 1
     rows = read_table(records, ["train"], ["caption_zh", "caption_en"]).to_pylist()
     assert len(first.vectors) == len({row[c] for row in rows for c in row}) + 1
     kept = next(tmp_path.glob("captions-*.npy")).stat().st_mtime_ns
-    prompts.captions(encoder, [records], tmp_path)
+    text_encoder.captions(encoder, [records], tmp_path)
     assert next(tmp_path.glob("captions-*.npy")).stat().st_mtime_ns == kept
 
 
@@ -161,7 +163,9 @@ def test_a_prompt_moves_the_picture_and_stands_in_the_record(run, tmp_path):
 
     loaded, known = pipeline.load(run)
     assert "captions" not in {p.name for p in (run / "model").iterdir()} and known["captions"]["width"] == 16
-    vectors = torch.from_numpy(prompts.embedded(["the right eye with glaucoma", None], known["captions"]))
+    vectors = torch.from_numpy(
+        text_encoder.embedded(["the right eye with glaucoma", None], known["captions"])
+    )
     codes = torch.from_numpy(np.stack([code({"is_gc": 1})] * 2)).float()
     noise = torch.randn(1, *loaded.shape, generator=torch.Generator().manual_seed(0)).repeat(2, 1, 1, 1)
     pictures = loaded(torch.cat([codes, vectors], dim=1), noise, steps=2)
@@ -182,11 +186,11 @@ def test_a_generator_without_captions_takes_no_prompt(run, tmp_path):
 
 def test_another_text_encoder_is_refused(encoder, tmp_path):
     other = bert(tmp_path / "other", seed=1)
-    said = {"encoder": other, "sha256": prompts.TextEncoder(encoder).sha256, "width": 16}
+    said = {"encoder": other, "sha256": text_encoder.TextEncoder(encoder).sha256, "width": 16}
     with pytest.raises(UserError, match="not the text encoder that the generator was trained with"):
-        prompts.embedded(["an eye"], said)
+        text_encoder.embedded(["an eye"], said)
     with pytest.raises(UserError, match=r"network\.captions: no text encoder '.*nowhere'"):
-        prompts.TextEncoder(str(tmp_path / "nowhere"))
+        text_encoder.TextEncoder(str(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize("entry", ["labels: {}, prompt: ''", "labels: {}, prompts: an eye", "prompt: an eye"])

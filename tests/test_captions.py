@@ -8,14 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synth.base.errors import UserError
-from synth.fundus import captions
-from synth.fundus.vocabulary import (
-    DISEASES,
-    FINDING_KEYS,
-    FLAGS,
-    MODALITY_KEYS,
-    READABILITY_KEYS,
-)
+from synth.data import captions
+from synth.data.vocabulary import DISEASES, FINDING_KEYS, FLAGS, MODALITY_KEYS, READABILITY_KEYS
 
 LANGS = ("zh", "en")
 HEALTHY = dict.fromkeys(("dr_grade", *FLAGS), 0)
@@ -176,7 +170,7 @@ def test_typical_chinese_captions_fit_the_text_encoder():
 
 def test_a_caption_is_the_same_in_another_process():
     labels = {"is_gc": 1, "findings": ["drusen"], "eye_side": "left"}
-    code = f"from synth.fundus import captions as c; print([c.write({labels}, 'en', s) for s in range(9)])"
+    code = f"from synth.data import captions as c; print([c.write({labels}, 'en', s) for s in range(9)])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == str([captions.write(labels, "en", seed) for seed in range(9)])
 

@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from torchvision import transforms
 from typer.testing import CliRunner
 
-from clip import baselines, benchmarks, embed, prompts
-from clip.baselines import chinese_clip, wording
-from clip.baselines.preprocessing import ForeignPreprocessing, canvas, foreground, li_threshold
-from clip.cli import app
-from clip.encoders import MEAN, STD
+from clip import benchmarks, embed, prompts, zoo
+from clip.commands.app import app
 from clip.evaluation import comparison
+from clip.model.encoders import MEAN, STD
+from clip.zoo import chinese_clip, wording
+from clip.zoo.preprocessing import ForeignPreprocessing, canvas, foreground, li_threshold
 from synth.base.errors import UserError
 from synth.base.runs import sha256
-from synth.fundus.images import encode
+from synth.data.images import encode
 
 TEXTS = ["glaucoma", "a much longer text about moderate diabetic retinopathy"]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "glaucoma", "a", "fundus", "of", "text", "no", "##s"]
@@ -438,7 +438,7 @@ def test_retfound_gives_the_features_that_its_fine_tuning_starts_from(scaled, tm
 
 def test_retfound_in_its_published_size_is_read_off_its_weights():
     """ViT-L/16 at 224 px: 256 px before the crop."""
-    from clip.baselines import retfound as loader
+    from clip.zoo import retfound as loader
 
     names = {
         "cls_token": (1, 1, 1024),
@@ -498,8 +498,8 @@ def test_a_plain_path_is_a_checkpoint_of_ours_even_if_it_has_a_colon(tmp_path):
     torch.save({"weights": {}}, path)
     with pytest.raises(UserError, match="not a visionclip-clip checkpoint"):
         embed.load_model(path)
-    assert baselines.split("runs/a/ckpt.pt") is None
-    assert baselines.split("flair:a.pth=bert") == ("flair", "a.pth", "bert")
+    assert zoo.split("runs/a/ckpt.pt") is None
+    assert zoo.split("flair:a.pth=bert") == ("flair", "a.pth", "bert")
 
 
 # Prompts
@@ -508,7 +508,7 @@ def test_a_plain_path_is_a_checkpoint_of_ours_even_if_it_has_a_colon(tmp_path):
 def words(kind: Any, task: str) -> dict[str, tuple[str, ...]]:
     """The prompts with which a model of some kind is asked, in its own language."""
 
-    from clip.baselines.foreign import Foreign, ForeignConfig
+    from clip.zoo.foreign import Foreign, ForeignConfig
 
     language = "zh" if kind == "cn_clip" else "en"
     template = {"eyeclip": "[CLS]", "cn_clip": "[CLS]的眼底照片"}.get(kind, "A fundus photograph of [CLS]")
@@ -557,9 +557,9 @@ def test_a_language_that_a_model_does_not_read_is_refused(eyeclip_file):
 @pytest.fixture(scope="module")
 def ours_file(tmp_path_factory) -> Path:
     """A small model of ours that has learnt nothing."""
-    from clip.encoders import ClipConfig, ImageTower, TextTower, build
+    from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
     from synth.base import checkpoint
-    from synth.fundus.images import Preprocessing
+    from synth.data.images import Preprocessing
 
     model = build(
         ClipConfig(

@@ -14,15 +14,15 @@ from test_clip_evaluation import MODEL, invoke, refusal
 from clip import benchmarks, embed, prompts
 from clip.benchmarks import layouts
 from clip.benchmarks.opening import differences, opened
-from clip.benchmarks.telling import blind
-from clip.encoders import build
-from clip.evaluation import zeroshot
+from clip.evaluation import zero_shot
+from clip.evaluation.summary import blind
+from clip.model.encoders import build
 from synth.base import checkpoint
 from synth.base.config import check
 from synth.base.errors import UserError
-from synth.fundus.images import encode
-from synth.fundus.pictures import Pictures
-from synth.fundus.records import SPLITS, read_table
+from synth.data.images import encode
+from synth.data.pictures import Pictures
+from synth.data.records import SPLITS, read_table
 from synth.sources.report import Report
 
 FOURTEEN = ("idrid", "aptos", "messidor2", "papila", "glaucoma-fundus", "jsiec", "retina", "octid", "octdl",
@@ -350,11 +350,11 @@ def test_matched_probabilities_have_the_prior_on_average_and_keep_the_order_with
     skewed = rng.dirichlet(np.ones(3), 500) * [0.02, 1, 0.1]
     skewed /= skewed.sum(axis=1, keepdims=True)
     prior = np.array([0.5, 0.3, 0.2])
-    found = zeroshot.matched(skewed, prior)
+    found = zero_shot.matched(skewed, prior)
     assert found.mean(axis=0) == pytest.approx(prior, abs=1e-6)
     odds = found / skewed
     assert odds / odds[:, :1] == pytest.approx(np.tile(odds[0] / odds[0, 0], (500, 1)))
-    assert zeroshot.matched(found, prior) == pytest.approx(found)
+    assert zero_shot.matched(found, prior) == pytest.approx(found)
 
 
 def test_matching_the_prior_undoes_a_bias_of_the_words():
@@ -363,7 +363,7 @@ def test_matching_the_prior_undoes_a_bias_of_the_words():
     truth = np.repeat([0, 1], 100)
     score = np.stack([rng.normal(0, 1, 200) - truth, rng.normal(0, 1, 200) + truth + 8], axis=1)
     probability = np.exp(score) / np.exp(score).sum(axis=1, keepdims=True)
-    matched = zeroshot.matched(probability, np.ones(2))
+    matched = zero_shot.matched(probability, np.ones(2))
     before, after = (balanced_accuracy_score(truth, p.argmax(axis=1)) for p in (probability, matched))
     assert before == 0.5 and after > 0.7
     assert roc_auc_score(truth, matched[:, 1]) == pytest.approx(roc_auc_score(truth, probability[:, 1]))

@@ -9,9 +9,9 @@ from sklearn.metrics import brier_score_loss
 from test_clip_evaluation import MODEL, invoke
 
 from clip import embed
-from clip.encoders import build
-from clip.evaluation import metrics, photographs
-from clip.evaluation.photographs import Answers, Judged
+from clip.evaluation import core, metrics
+from clip.evaluation.core import Answers, Judged
+from clip.model.encoders import build
 from synth.base import checkpoint
 
 
@@ -23,7 +23,7 @@ def two(probability: np.ndarray) -> np.ndarray:
 def measured(truth: np.ndarray, probability: np.ndarray) -> dict[str, dict[str, float]]:
     count = len(truth)
     found = Answers(np.arange(count), truth, np.arange(count), count, {"no": 1, "yes": 1}, {})
-    return photographs.measure(Judged(rounds=200), found, probability, False)
+    return core.measure(Judged(rounds=200), found, probability, False)
 
 
 @pytest.mark.parametrize("classes", [2, 5])
@@ -77,7 +77,7 @@ def test_the_interval_of_a_calibrated_classifier_reaches_0_and_that_of_an_overco
 @pytest.mark.parametrize("sizes", [[30, 10], [5, 20, 8]])
 def test_answers_without_a_picture_have_the_scores_of_sklearn(sizes):
     truth, classes = np.repeat(np.arange(len(sizes)), sizes), len(sizes)
-    blind = photographs.blind(np.array(sizes), False)
+    blind = core.blind(np.array(sizes), False)
     certain = np.tile(np.eye(classes)[np.argmax(sizes)], (len(truth), 1))
     for row, said in (("majority", certain), ("chance", np.full((len(truth), classes), 1 / classes))):
         seen = said if classes > 2 else said[:, 1]

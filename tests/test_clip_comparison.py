@@ -9,8 +9,8 @@ from sklearn.metrics import roc_auc_score
 from test_clip_evaluation import MODEL, invoke
 
 from clip import embed
-from clip.encoders import build
-from clip.evaluation import comparison, photographs
+from clip.evaluation import comparison, core
+from clip.model.encoders import build
 from synth.base import checkpoint, stats
 
 
@@ -22,7 +22,7 @@ def test_an_interval_of_a_difference_takes_both_models_on_the_same_patients():
     scores = [truth + hard, truth + hard + 0.1 * truth]
     drawn, whose = stats.draws(100, 300, 0), np.arange(200) // 2
     samples = [stats.over(drawn, whose, lambda weights, s=s: stats.auc(s, truth, weights)) for s in scores]
-    told = [photographs.plain(stats.estimate(each, 100), each) for each in samples]
+    told = [core.plain(stats.estimate(each, 100), each) for each in samples]
     rows = [
         {"model": name, "row": "en", "metrics": {"auc": each}} for name, each in zip("ab", told, strict=True)
     ]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
 from clip import embed
-from clip.encoders import ClipConfig, ImageTower, TextTower, standardise
+from clip.model.encoders import ClipConfig, ImageTower, TextTower, standardise
 from clip.training import batches, distillation
 from clip.training.config import TrainConfig
 from clip.training.distillation import Teacher
@@ -28,8 +28,8 @@ from synth.base import checkpoint
 from synth.base.config import check
 from synth.base.errors import UserError
 from synth.base.runs import read_metrics, sha256
-from synth.fundus.images import Preprocessing
-from synth.fundus.records import read_table, write_records
+from synth.data.images import Preprocessing
+from synth.data.records import read_table, write_records
 
 CPU = torch.device("cpu")
 VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}

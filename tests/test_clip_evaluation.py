@@ -15,15 +15,15 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa
 from typer.testing import CliRunner
 
 from clip import embed, prompts
-from clip.cli import app
-from clip.encoders import ClipConfig, ImageTower, TextTower, build, tokenize
-from clip.evaluation import metrics, zeroshot
+from clip.commands.app import app
+from clip.evaluation import metrics, zero_shot
+from clip.model.encoders import ClipConfig, ImageTower, TextTower, build, tokenize
 from clip.training.config import TrainConfig
 from clip.training.trainer import train
-from synth.fundus import captions
-from synth.fundus.images import Preprocessing, encode
-from synth.fundus.pictures import Pictures
-from synth.fundus.records import COLUMNS, SPLITS, read_table
+from synth.data import captions
+from synth.data.images import Preprocessing, encode
+from synth.data.pictures import Pictures
+from synth.data.records import COLUMNS, SPLITS, read_table
 
 MODEL = ClipConfig(
     image=ImageTower(layers=(1, 1, 1, 1), width=8),
@@ -143,7 +143,7 @@ def test_prototypes_of_flair_are_shorter_than_those_of_clip(checkpoint):
     model = embed.load_model(checkpoint)
     classes = list(prompts.tasks("is_gc")["is_gc"].classes.values())
     lengths = {
-        how: np.linalg.norm(zeroshot.prototypes(model, classes, "zh", how), axis=1)
+        how: np.linalg.norm(zero_shot.prototypes(model, classes, "zh", how), axis=1)
         for how in ("clip", "flair")
     }
     assert lengths["clip"] == pytest.approx(1)

@@ -9,14 +9,13 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from clip import embed, exporting
-from clip.cli import app
-from clip.encoders import CLIP, ClipConfig, ImageTower, TextTower, build, tokenize
-from clip.exporting import cn_clip as export
-from clip.exporting import facts, onnx
+from clip import embed, export
+from clip.commands.app import app
+from clip.export import cn_clip, metadata, onnx
+from clip.model.encoders import CLIP, ClipConfig, ImageTower, TextTower, build, tokenize
 from synth.base import checkpoint
 from synth.base.errors import UserError
-from synth.fundus.images import Preprocessing
+from synth.data.images import Preprocessing
 
 TEXTS = ["疑似青光眼。", "Suspected moderate diabetic retinopathy, left eye.", "未见明显异常。"]
 
@@ -85,14 +84,14 @@ def test_tokens_are_those_of_cn_clip():
 
 def test_a_small_chinese_clip_and_ours_loaded_from_it_agree():
     other = theirs(SMALL)
-    assert difference(export.ours(SMALL, other.state_dict(), "cn_clip"), other) < 1e-5
+    assert difference(cn_clip.ours(SMALL, other.state_dict(), "cn_clip"), other) < 1e-5
 
 
 def test_our_exported_checkpoint_loads_into_chinese_clip(tmp_path):
     model = build(SMALL, 3)
     randomise(model)
     checkpoint.save(tmp_path / "ckpt.pt", embed.header(model, images=0) | {"weights": model.state_dict()})
-    export.to_cn_clip(tmp_path / "ckpt.pt", tmp_path / "cn.pt")
+    cn_clip.to_cn_clip(tmp_path / "ckpt.pt", tmp_path / "cn.pt")
     content = torch.load(tmp_path / "cn.pt", weights_only=True)
     other = theirs(SMALL)
     other.load_state_dict({name.removeprefix("module."): t for name, t in content["state_dict"].items()})
@@ -102,8 +101,8 @@ def test_our_exported_checkpoint_loads_into_chinese_clip(tmp_path):
 def test_a_round_trip_through_chinese_clip_changes_no_weight(tmp_path):
     model = build(SMALL, 4)
     checkpoint.save(tmp_path / "ckpt.pt", embed.header(model, images=0) | {"weights": model.state_dict()})
-    export.to_cn_clip(tmp_path / "ckpt.pt", tmp_path / "cn.pt")
-    export.from_cn_clip(tmp_path / "cn.pt", SMALL, tmp_path / "back.pt")
+    cn_clip.to_cn_clip(tmp_path / "ckpt.pt", tmp_path / "cn.pt")
+    cn_clip.from_cn_clip(tmp_path / "cn.pt", SMALL, tmp_path / "back.pt")
     back = embed.load_model(tmp_path / "back.pt").state_dict()
     assert all(torch.equal(tensor, back[name]) for name, tensor in model.state_dict().items())
 
@@ -112,12 +111,12 @@ def test_the_full_size_pair_agrees_in_both_directions(tmp_path):
     """RN50 + RoBERTa-wwm-ext-base-chinese, 140,780,385 parameters."""
     config = ClipConfig()
     other = theirs(config)
-    model = export.ours(config, other.state_dict(), "cn_clip")
+    model = cn_clip.ours(config, other.state_dict(), "cn_clip")
     for each in (model, other):
         assert sum(parameter.numel() for parameter in each.parameters()) == 140_780_385
     assert difference(model, other) < 1e-5
     checkpoint.save(tmp_path / "ckpt.pt", embed.header(model, images=0) | {"weights": model.state_dict()})
-    export.to_cn_clip(tmp_path / "ckpt.pt", tmp_path / "cn.pt")
+    cn_clip.to_cn_clip(tmp_path / "ckpt.pt", tmp_path / "cn.pt")
     for tensor in other.state_dict().values():
         tensor.zero_()
     weights = torch.load(tmp_path / "cn.pt", weights_only=True)["state_dict"]
@@ -129,16 +128,16 @@ def test_another_architecture_is_refused(tmp_path):
     weights = theirs(SMALL).state_dict()
     deeper = SMALL.model_copy(update={"image": ImageTower(layers=(1, 3, 1, 1), width=16)})
     with pytest.raises(UserError, match=r"cn\.pt: 'visual.layer2.2.*' is missing; does --config name"):
-        export.ours(deeper, weights, "cn.pt")
+        cn_clip.ours(deeper, weights, "cn.pt")
     wider = SMALL.model_copy(update={"embedding": 64})
     with pytest.raises(UserError, match=r"size mismatch .*; does --config name"):
-        export.ours(wider, weights, "cn.pt")
+        cn_clip.ours(wider, weights, "cn.pt")
     flat = SMALL.model_copy(update={"image": ImageTower(name="resnet10t")})
     with pytest.raises(UserError, match="use 'resnet50_clip'"):
-        export.ours(flat, weights, "cn.pt")
+        cn_clip.ours(flat, weights, "cn.pt")
     torch.save({"state": 1}, tmp_path / "foreign.pt")
     with pytest.raises(UserError, match="no 'state_dict' in it"):
-        export.from_cn_clip(Path(tmp_path / "foreign.pt"), SMALL, tmp_path / "out.pt")
+        cn_clip.from_cn_clip(Path(tmp_path / "foreign.pt"), SMALL, tmp_path / "out.pt")
 
 
 # Other libraries
@@ -171,7 +170,7 @@ def saved(config: ClipConfig, path: Path) -> CLIP:
 
 def features(model: CLIP) -> tuple[torch.Tensor, torch.Tensor]:
     """Embeddings of length 1 of two noise pictures and of `TEXTS`."""
-    pictures = torch.from_numpy(embed.pixels(model, facts.squares(model)[:2]))
+    pictures = torch.from_numpy(embed.pixels(model, metadata.squares(model)[:2]))
     return pictures, torch.from_numpy(embed.texts(model, TEXTS))
 
 
@@ -211,7 +210,7 @@ def test_onnx_takes_any_batch_and_agrees_with_torch(config, tmp_path):
 def test_onnx_that_differs_would_be_seen(tmp_path):
     """The check that the command makes is not one that always passes."""
     one, other = saved(RESNET, tmp_path / "ckpt.pt"), build(RESNET, 6).eval()
-    batch = torch.from_numpy(facts.squares(one))
+    batch = torch.from_numpy(metadata.squares(one))
     onnx._write(tmp_path / "image.onnx", onnx.Seeing(one), batch, "pixels", "{}")
     assert onnx.difference(tmp_path / "image.onnx", onnx.Seeing(one), batch) < 1e-5
     assert onnx.difference(tmp_path / "image.onnx", onnx.Seeing(other), batch) > 1e-2
@@ -222,11 +221,11 @@ def test_open_clip_opens_the_folder_and_sees_and_reads_the_same(config, tmp_path
     import open_clip
 
     model = saved(config, tmp_path / "ckpt.pt")
-    exporting.export(tmp_path / "ckpt.pt", tmp_path / "out", "open_clip")
+    export.export(tmp_path / "ckpt.pt", tmp_path / "out", "open_clip")
     other = open_clip.create_model(f"local-dir:{tmp_path / 'out'}").eval()
     pictures, texts = features(model)
     with torch.inference_mode():
-        assert near(pictures, other.encode_image(facts.pictures(model)[:2]))  # type: ignore[operator]
+        assert near(pictures, other.encode_image(metadata.pictures(model)[:2]))  # type: ignore[operator]
         assert near(texts, other.encode_text(model.tokenize(TEXTS)))  # type: ignore[operator]
     assert other.logit_scale.item() == model.logit_scale.item()  # type: ignore[union-attr]
 
@@ -237,11 +236,11 @@ def test_a_vit_becomes_a_chinese_clip_of_transformers(tmp_path):
     from transformers import BertTokenizer, ChineseCLIPImageProcessor, ChineseCLIPModel
 
     model = saved(VIT, tmp_path / "ckpt.pt")
-    [line] = exporting.export(tmp_path / "ckpt.pt", tmp_path / "out", "hf")
+    [line] = export.export(tmp_path / "ckpt.pt", tmp_path / "out", "hf")
     assert "ChineseCLIPModel" in line
     other: Any = ChineseCLIPModel.from_pretrained(tmp_path / "out").eval()
     processor = ChineseCLIPImageProcessor.from_pretrained(tmp_path / "out")
-    squares = [Image.fromarray(square) for square in facts.squares(model)[:2]]
+    squares = [Image.fromarray(square) for square in metadata.squares(model)[:2]]
     given = BertTokenizer.from_pretrained(tmp_path / "out")(TEXTS, padding=True, return_tensors="pt")
     with torch.inference_mode():
         found = other(**processor(squares, return_tensors="pt"), **given)
@@ -256,33 +255,33 @@ def test_a_resnet_becomes_parts_that_timm_and_transformers_open(tmp_path):
     from transformers import BertModel, BertTokenizer
 
     model = saved(CONVOLUTIONS, tmp_path / "ckpt.pt")
-    exporting.export(tmp_path / "ckpt.pt", tmp_path / "out", "hf")
+    export.export(tmp_path / "ckpt.pt", tmp_path / "out", "hf")
     visual = timm.create_model(f"local-dir:{tmp_path / 'out' / 'image'}", pretrained=True).eval()
     bert = BertModel.from_pretrained(tmp_path / "out" / "text", add_pooling_layer=False).eval()
     given = BertTokenizer.from_pretrained(tmp_path / "out" / "text")(TEXTS, padding=True, return_tensors="pt")
     rest = load_file(tmp_path / "out" / "projection.safetensors")
     pictures, texts = features(model)
     with torch.inference_mode():
-        assert near(pictures, visual(facts.pictures(model)[:2]))
+        assert near(pictures, visual(metadata.pictures(model)[:2]))
         assert near(texts, bert(**given).last_hidden_state[:, 0] @ rest["text_projection"])
 
 
 def test_a_folder_of_parts_becomes_a_checkpoint_of_ours_again(tmp_path):
     model = saved(RESNET, tmp_path / "ckpt.pt")
-    exporting.export(tmp_path / "ckpt.pt", tmp_path / "out", "hf")
-    exporting.export(tmp_path / "out", tmp_path / "back.pt", "visionclip")
+    export.export(tmp_path / "ckpt.pt", tmp_path / "out", "hf")
+    export.export(tmp_path / "out", tmp_path / "back.pt", "visionclip")
     back = embed.load_model(tmp_path / "back.pt")
     assert back.config == model.config
     assert all(torch.equal(each, back.state_dict()[name]) for name, each in model.state_dict().items())
     (tmp_path / "out" / "projection.safetensors").unlink()
     with pytest.raises(UserError, match=r"no 'projection\.safetensors'"):
-        exporting.export(tmp_path / "out", tmp_path / "back.pt", "visionclip")
+        export.export(tmp_path / "out", tmp_path / "back.pt", "visionclip")
 
 
 def test_a_bias_that_no_norm_can_take_makes_a_vit_a_folder_of_parts(tmp_path):
     """From 48 numbers to 64 the bias lies outside what a shift before the projection can reach."""
     saved(VIT.model_copy(update={"embedding": 64}), tmp_path / "ckpt.pt")
-    [line] = exporting.export(tmp_path / "ckpt.pt", tmp_path / "out", "hf")
+    [line] = export.export(tmp_path / "ckpt.pt", tmp_path / "out", "hf")
     assert "folder of parts" in line
     with pytest.raises(UserError, match="projection to 64 numbers from 48 has no place there"):
-        exporting.export(tmp_path / "ckpt.pt", tmp_path / "open", "open_clip")
+        export.export(tmp_path / "ckpt.pt", tmp_path / "open", "open_clip")

@@ -17,9 +17,9 @@ from killing import Work, kill_often
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from clip import embed, losses
-from clip.encoders import ClipConfig, ImageTower, TextTower
-from clip.training import batches, masking, objective, views
+from clip import embed
+from clip.model.encoders import ClipConfig, ImageTower, TextTower
+from clip.training import batches, losses, masking, objective, views
 from clip.training.caching import backward
 from clip.training.config import TrainConfig, Weights
 from clip.training.decoding import in_turn
@@ -29,10 +29,10 @@ from clip.training.trainer import train
 from synth.base.config import load
 from synth.base.errors import UserError
 from synth.base.runs import sha256
-from synth.fundus import captions
-from synth.fundus.images import Preprocessing, encode
-from synth.fundus.phantom import PhantomConfig, record
-from synth.fundus.records import SCHEMA, Row, read_table, row, write_records
+from synth.data import captions
+from synth.data.images import Preprocessing, encode
+from synth.data.records import SCHEMA, Row, read_table, row, write_records
+from synth.phantom import PhantomConfig, record
 
 ROOT = Path(__file__).parent.parent / "configs" / "clip"
 MASKING = Masking(ratio=0.75, depth=1, width=32, heads=2)

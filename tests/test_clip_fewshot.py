@@ -14,15 +14,15 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score
 from typer.testing import CliRunner
 
 from clip import embed, prompts
-from clip.cli import app
-from clip.encoders import ClipConfig, ImageTower, TextTower, build
-from clip.evaluation import adapters, fewshot, finetune, learning, linear, photographs, report, zeroshot
+from clip.commands.app import app
+from clip.evaluation import adapters, core, few_shot, finetune, learning, linear, report, zero_shot
+from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
 from synth.base import checkpoint as files
 from synth.base.errors import UserError
-from synth.fundus import pictures
-from synth.fundus.images import Preprocessing
-from synth.fundus.records import read_table, write_records
-from synth.fundus.shards import writing
+from synth.data import pictures
+from synth.data.images import Preprocessing
+from synth.data.records import read_table, write_records
+from synth.data.shards import writing
 
 MODEL = ClipConfig(
     image=ImageTower(layers=(1, 1, 1, 1), width=8),
@@ -132,8 +132,8 @@ def test_tip_adapter_without_weight_and_clip_adapter_without_ratio_are_zero_shot
 def test_the_zero_shot_of_few_shot_is_that_of_zero_shot(checkpoint):
     model, seen = embed.load_model(checkpoint), sphere(20, 32, 4)
     classes = list(prompts.tasks("is_gc")["is_gc"].classes.values())
-    text = adapters.Text(zeroshot.prototypes(model, classes, "both", "clip"), model.logit_scale.exp().item())
-    expected = zeroshot.classify(model, seen, classes, "both", "clip")
+    text = adapters.Text(zero_shot.prototypes(model, classes, "both", "clip"), model.logit_scale.exp().item())
+    expected = zero_shot.classify(model, seen, classes, "both", "clip")
     assert learning.softmax(text.logits(seen)) == pytest.approx(expected)
 
 
@@ -167,12 +167,12 @@ def test_training_the_keys_of_tip_adapter_lowers_the_loss_on_the_shots():
 
 
 def test_shots_are_of_different_patients_and_few_are_among_many(parts):
-    drawn = {k: fewshot.draw(parts.train, k, np.random.default_rng(5)) for k in (1, 4, 8)}
+    drawn = {k: few_shot.draw(parts.train, k, np.random.default_rng(5)) for k in (1, 4, 8)}
     for size, places in drawn.items():
         assert np.bincount(parts.train.truth[places]).tolist() == [size, size]
         assert len(set(parts.train.whose[places])) == 2 * size  # nobody here is in both classes
     assert set(drawn[1]) < set(drawn[4]) < set(drawn[8])
-    assert set(drawn[8]) != set(fewshot.draw(parts.train, 8, np.random.default_rng(6)))
+    assert set(drawn[8]) != set(few_shot.draw(parts.train, 8, np.random.default_rng(6)))
 
 
 def test_no_patient_is_in_both_the_shots_and_the_test(records, parts, tmp_path):
@@ -203,7 +203,7 @@ def test_few_shot_reports_every_method_with_intervals_and_a_picture(checkpoint, 
                      "--set", "rounds=50", "--set", "shots=[1,8,64]", "--set", "draws=3", "--set", "steps=20")  # fmt: skip
     [judged] = made["results"]
     assert set(judged["metrics"]) == {"zero-shot"} | {
-        f"{method}, {shots}" for method in fewshot.METHODS[1:] for shots in ("1 shot", "8 shots")
+        f"{method}, {shots}" for method in few_shot.METHODS[1:] for shots in ("1 shot", "8 shots")
     }
     assert judged["metrics"]["linear, 8 shots"]["macro_auc"]["value"] > 0.75
     assert len(judged["chosen"]["tip-adapter, 8 shots"]["weight"]) == 3
@@ -221,9 +221,9 @@ def test_an_interval_over_draws_is_wider_than_one_over_patients_alone(parts):
     truth = parts.test.truth
     right = np.eye(2)[truth]
     guess = np.random.default_rng(0).dirichlet([1, 1], len(truth))
-    config = photographs.Judged(rounds=200)
-    many = photographs.measure(config, parts.test, np.stack([right, 1 - right, guess]), False)["accuracy"]
-    one = photographs.measure(config, parts.test, guess, False)["accuracy"]
+    config = core.Judged(rounds=200)
+    many = core.measure(config, parts.test, np.stack([right, 1 - right, guess]), False)["accuracy"]
+    one = core.measure(config, parts.test, guess, False)["accuracy"]
     assert many["value"] == pytest.approx((1 + one["value"]) / 3)
     assert many["low"] < 0.1 and many["high"] > 0.7
     assert one["high"] - one["low"] < 0.4
@@ -231,9 +231,9 @@ def test_an_interval_over_draws_is_wider_than_one_over_patients_alone(parts):
 
 def test_equal_draws_make_the_interval_of_one(parts):
     made = np.random.default_rng(1).dirichlet([1, 1], len(parts.test.truth))
-    config = photographs.Judged(rounds=100)
-    assert photographs.measure(config, parts.test, np.stack([made] * 4), False)["macro_auc"] == pytest.approx(
-        photographs.measure(config, parts.test, made, False)["macro_auc"]
+    config = core.Judged(rounds=100)
+    assert core.measure(config, parts.test, np.stack([made] * 4), False)["macro_auc"] == pytest.approx(
+        core.measure(config, parts.test, made, False)["macro_auc"]
     )
 
 
@@ -315,16 +315,16 @@ def test_an_image_tower_alone_is_probed_and_tuned_and_few_shots_say_that_it_read
 def whole() -> dict[str, Any]:
     """A report in which nothing lacks."""
     table = read_rows(np.array([0, 1] * 10))
-    made = photographs.measure(photographs.Judged(rounds=20), table, np.tile([0.4, 0.6], (20, 1)), False)
+    made = core.measure(core.Judged(rounds=20), table, np.tile([0.4, 0.6], (20, 1)), False)
     task = prompts.tasks("is_gc")["is_gc"]
-    result = photographs.result("linear", "is_gc", task, table) | {"metrics": {"probe": made}}
+    result = core.result("linear", "is_gc", task, table) | {"metrics": {"probe": made}}
     data = {"data": "x", "fingerprint": "y", "splits": ["test"], "rows": 20}
-    return report.compose(photographs.Judged(), {"path": "z"}, data, [result], "clip eval")
+    return report.compose(core.Judged(), {"path": "z"}, data, [result], "clip eval")
 
 
-def read_rows(truth: np.ndarray) -> photographs.Answers:
+def read_rows(truth: np.ndarray) -> core.Answers:
     places = np.arange(len(truth))
-    return photographs.Answers(places, truth, places, len(truth), {"absent": 10, "present": 10}, {})
+    return core.Answers(places, truth, places, len(truth), {"absent": 10, "present": 10}, {})
 
 
 @pytest.mark.parametrize("key", ["n", "patients", "metrics", "without_pictures"])

@@ -9,9 +9,9 @@ import yaml
 from hubstub import environment, serving
 from test_clip_evaluation import MODEL, invoke, refusal
 
-from clip import embed, publishing
-from clip.encoders import build
-from clip.exporting import huggingface
+from clip import embed
+from clip.export import hub, huggingface
+from clip.model.encoders import build
 from synth.base import checkpoint
 from synth.base.runs import sha256
 
@@ -26,7 +26,7 @@ def encoder(tmp_path_factory) -> Path:
 _REACHED = """
 import sys
 from clip import embed
-from clip.cli import app
+from clip.commands.app import app
 from typer.testing import CliRunner
 for _ in range(2):
     sent = CliRunner().invoke(app, ["push", sys.argv[1], "--repo", "me/encoder", "--licence", "cc-by-nc-4.0"])
@@ -74,10 +74,10 @@ def test_what_cannot_be_published_is_refused_before_anything_is_sent(encoder, tm
 
 
 def test_a_dry_run_lists_what_would_go(encoder):
-    listed = publishing.push(encoder, "me/encoder", "our own terms, https://example.org/terms", dry_run=True)
+    listed = hub.push(encoder, "me/encoder", "our own terms, https://example.org/terms", dry_run=True)
     assert {"ckpt.pt", "README.md", "visionclip.json", "projection.safetensors"} <= set(listed["files"])
     assert listed["largest_difference"] < 1e-4 and listed["bytes"] > encoder.stat().st_size
-    assert publishing.terms(listed["licence"]) == {
+    assert hub.terms(listed["licence"]) == {
         "license": "other",
         "license_name": "our-own-terms",
         "license_link": "https://example.org/terms",

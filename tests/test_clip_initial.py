@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clip.encoders import CLIP, ClipConfig, ImageTower, TextTower, build, tokenize
+from clip.model.encoders import CLIP, ClipConfig, ImageTower, TextTower, build, tokenize
 from clip.training import initial
 from clip.training.initial import Initial
 from synth.base.errors import UserError
-from synth.fundus.images import Preprocessing
+from synth.data.images import Preprocessing
 
 TEXTS = ["疑似青光眼。", "Suspected moderate diabetic retinopathy, left eye."]
 TEXT = TextTower(layers=2, width=128, heads=2, feedforward=96, positions=64)

@@ -18,16 +18,17 @@ from pictures import drawn, rows
 from PIL import Image
 from webdataset.writer import TarWriter
 
-from clip.encoders import ClipConfig, ImageTower, TextTower
-from clip.training import camera, decoding, inputs, resume
-from clip.training.augment import Augment, augment
-from clip.training.camera import Camera
+from clip.augmentation import camera
+from clip.augmentation.augment import Augment, augment
+from clip.augmentation.camera import Camera
+from clip.model.encoders import ClipConfig, ImageTower, TextTower
+from clip.training import decoding, inputs, resume
 from clip.training.config import TrainConfig
 from clip.training.trainer import train
 from synth.base.errors import UserError
-from synth.fundus.images import Preprocessing, encode
-from synth.fundus.records import SCHEMA, SPLITS, write_records
-from synth.fundus.shards import writing
+from synth.data.images import Preprocessing, encode
+from synth.data.records import SCHEMA, SPLITS, write_records
+from synth.data.shards import writing
 
 SMALL = Preprocessing(size=32)
 TEXTS = ["caption_zh", "caption_en"]

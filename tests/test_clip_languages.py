@@ -8,11 +8,11 @@ from pictures import rows
 from test_clip_baselines import chinese, retfound
 from test_clip_evaluation import refusal
 
-from clip.evaluation import longtail, retrieval, vqa
+from clip.evaluation import long_tail, retrieval, vqa
 from clip.evaluation.answering import VqaConfig
-from clip.evaluation.longtail import LongTailConfig
+from clip.evaluation.long_tail import LongTailConfig
 from clip.evaluation.retrieval import RetrievalConfig
-from synth.fundus.records import write_records
+from synth.data.records import write_records
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +39,8 @@ def model(tmp_path_factory):
     [
         (retrieval.evaluate, RetrievalConfig(rounds=20, exchanges=9), "image-to-text"),
         (vqa.evaluate, VqaConfig(rounds=20, head=False), None),
-        (longtail.evaluate, LongTailConfig(rounds=20), None),
-        (longtail.evaluate, LongTailConfig(rounds=20), "is_gc"),
+        (long_tail.evaluate, LongTailConfig(rounds=20), None),
+        (long_tail.evaluate, LongTailConfig(rounds=20), "is_gc"),
     ],
     ids=["retrieval", "vqa", "long-tail", "long-tail of a task"],
 )

@@ -9,15 +9,15 @@ from sklearn.metrics import recall_score, roc_auc_score
 from test_clip_evaluation import MODEL, invoke, refusal
 
 from clip import embed
-from clip.encoders import build
-from clip.evaluation import longtail
-from clip.evaluation.longtail import LongTailConfig
+from clip.evaluation import long_tail
+from clip.evaluation.long_tail import LongTailConfig
+from clip.model.encoders import build
 from synth.base import checkpoint
-from synth.fundus.records import write_records
+from synth.data.records import write_records
 
 
 def test_groups_are_cut_at_more_than_100_and_fewer_than_20():
-    groups = [longtail.group(size, LongTailConfig()) for size in (101, 100, 20, 19)]
+    groups = [long_tail.group(size, LongTailConfig()) for size in (101, 100, 20, 19)]
     assert groups == ["many", "medium", "medium", "few"]
 
 
@@ -27,7 +27,7 @@ def test_marks_are_means_over_the_classes_of_a_group():
     scores = rng.dirichlet(np.ones(4), len(number)) + 0.3 * np.eye(4)[number]
     truth = (number[:, None] == np.arange(4)).astype(int)
     groups = np.array(["many", "medium", "few", "few"])
-    found = longtail.statistics(scores, truth, groups, exclusive=True)
+    found = long_tail.statistics(scores, truth, groups, exclusive=True)
     marks = {key: each(np.ones((1, len(number))))[0] for key, each in found.items()}
     areas = [roc_auc_score(truth[:, k], scores[:, k]) for k in range(4)]
     recalls = [recall_score(number == k, scores.argmax(axis=1) == k) for k in range(4)]
@@ -39,7 +39,7 @@ def test_marks_are_means_over_the_classes_of_a_group():
 def test_unknown_labels_are_in_no_mark():
     truth = np.array([[1], [0], [-1], [1], [0]])
     scores = np.array([[0.9], [0.1], [0.0], [0.8], [0.2]])
-    found = longtail.statistics(scores, truth, np.array(["few"]), exclusive=False)
+    found = long_tail.statistics(scores, truth, np.array(["few"]), exclusive=False)
     assert set(found) == {"few_auc"}
     assert found["few_auc"](np.ones((1, 5)))[0] == 1
 

@@ -18,10 +18,9 @@ from pictures import rows
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
-from clip import losses
-from clip.encoders import ClipConfig, ImageTower, TextTower
-from clip.exporting import cn_clip
-from clip.training import caching, objective
+from clip.export import cn_clip
+from clip.model.encoders import ClipConfig, ImageTower, TextTower
+from clip.training import caching, losses, objective
 from clip.training.config import TrainConfig
 from clip.training.labels import COLUMNS, label_sets
 from clip.training.trainer import train
@@ -29,8 +28,8 @@ from synth.base import checkpoint
 from synth.base.config import check
 from synth.base.errors import UserError
 from synth.base.runs import read_metrics
-from synth.fundus.images import Preprocessing
-from synth.fundus.records import read_table, row, write_records
+from synth.data.images import Preprocessing
+from synth.data.records import read_table, row, write_records
 
 VIT = {"img_size": 32, "patch_size": 16, "embed_dim": 32, "depth": 1, "num_heads": 2}
 STILL = ClipConfig(

@@ -15,12 +15,13 @@ import pytest
 from pictures import drawn
 from PIL import Image
 
-from clip import embed, page, serving
-from clip.encoders import ClipConfig, ImageTower, TextTower, build
-from clip.prediction import Reader
+from clip import embed, serving
+from clip.apps import page
+from clip.apps.predict import Reader
+from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
 from synth.base import checkpoint
 from synth.base.errors import UserError
-from synth.fundus.images import Preprocessing, encode
+from synth.data.images import Preprocessing, encode
 
 MODEL = ClipConfig(
     image=ImageTower(layers=(1, 1, 1, 1), width=8),
@@ -244,7 +245,7 @@ def test_nothing_is_left_when_the_page_is_ended(model, tmp_path):
     """`kill`, with a photograph uploaded and answered."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    program = "import sys; from clip.cli import app; sys.argv[0] = 'clip'; app()"
+    program = "import sys; from clip.commands.app import app; sys.argv[0] = 'clip'; app()"
     line = [sys.executable, "-c", program, "demo", "--model", model, "--port", port, "--no-browser"]
     run = subprocess.Popen([str(word) for word in line], env=os.environ | {"TMPDIR": str(tmp_path)})
     address = f"http://127.0.0.1:{port}"

@@ -10,12 +10,12 @@ from sklearn.metrics import roc_auc_score
 from test_clip_evaluation import MODEL, invoke, refusal
 
 from clip import embed
-from clip.encoders import build
 from clip.evaluation import retrieval
-from clip.evaluation.photographs import Photographs
+from clip.evaluation.core import Photographs
 from clip.evaluation.retrieval import KS, RetrievalConfig, ranked, search
+from clip.model.encoders import build
 from synth.base import checkpoint
-from synth.fundus.records import COLUMNS, read_table, write_records
+from synth.data.records import COLUMNS, read_table, write_records
 
 QUICK = RetrievalConfig(rounds=20, exchanges=99)
 

@@ -14,19 +14,19 @@ from torch import nn
 from typer.testing import CliRunner
 
 from clip import embed
-from clip.baselines.foreign import Foreign, ForeignConfig
-from clip.baselines.preprocessing import ForeignPreprocessing
-from clip.cli import app
-from clip.encoders import ClipConfig, ImageTower, TextTower, build
+from clip.commands.app import app
 from clip.evaluation import masks, overlap, pyramid, segmenting
 from clip.evaluation.coding import Coding
 from clip.evaluation.pyramid import Segmenter
 from clip.evaluation.segmenting import SegmentationConfig
+from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
+from clip.zoo.foreign import Foreign, ForeignConfig
+from clip.zoo.preprocessing import ForeignPreprocessing
 from synth.base import checkpoint
 from synth.base.errors import UserError
-from synth.cli import app as synth
-from synth.fundus.images import Preprocessing, encode
-from synth.fundus.records import SPLITS, read_table
+from synth.commands.app import app as synth
+from synth.data.images import Preprocessing, encode
+from synth.data.records import SPLITS, read_table
 
 RESNET = ClipConfig(
     image=ImageTower(layers=(1, 1, 1, 1), width=8),

@@ -11,19 +11,20 @@ from killing import Work, kill_often
 from pictures import folder, rows
 from typer.testing import CliRunner
 
-from clip import doctor, embed, losses
-from clip.cli import app
-from clip.encoders import ClipConfig, ImageTower, TextTower
-from clip.training import batches
-from clip.training.augment import Augment, augment
+from clip import embed
+from clip.augmentation.augment import Augment, augment
+from clip.commands.app import app
+from clip.evaluation import diagnostics
+from clip.model.encoders import ClipConfig, ImageTower, TextTower
+from clip.training import batches, losses
 from clip.training.config import TrainConfig
 from clip.training.initial import Initial
 from clip.training.trainer import rate, train
 from synth.base.errors import UserError
 from synth.base.runs import sha256
-from synth.fundus import captions
-from synth.fundus.images import Preprocessing
-from synth.fundus.records import data_fingerprint, write_records
+from synth.data import captions
+from synth.data.images import Preprocessing
+from synth.data.records import data_fingerprint, write_records
 
 MODEL = ClipConfig(
     image=ImageTower(layers=(1, 1, 1, 1), width=8),
@@ -269,12 +270,12 @@ def test_the_doctor_tells_a_collapsed_tower_from_one_that_is_not():
         torch.randn(9, 8, generator=torch.Generator().manual_seed(0)), dim=1
     )
     apart, same = drawn.numpy(), drawn[:1].repeat(9, 1).numpy()
-    texts, pictures, temperature = doctor.examine(same, apart, 14.0)
+    texts, pictures, temperature = diagnostics.examine(same, apart, 14.0)
     assert not texts.healthy and "cosine 1.000 on average" in texts.line and "collapsed" in texts.line
     assert pictures.healthy and temperature.healthy
     mean = np.mean([apart[i] @ apart[j] for i in range(9) for j in range(i)])
     assert pictures.measured["mean"] == pytest.approx(mean, abs=1e-6)
-    assert [doctor.examine(apart, apart, scale)[2].healthy for scale in (1.0, 14.0, 100.0, 500.0)] == [
+    assert [diagnostics.examine(apart, apart, scale)[2].healthy for scale in (1.0, 14.0, 100.0, 500.0)] == [
         False,
         True,
         True,
@@ -284,7 +285,7 @@ def test_the_doctor_tells_a_collapsed_tower_from_one_that_is_not():
 
 def test_clip_doctor_says_what_is_wrong_with_a_checkpoint(run, tmp_path):
     """A text tower that says the same of everything, and weights that are no numbers."""
-    found = {each.name: each for each in doctor.checkup(run / "ckpt.pt")}
+    found = {each.name: each for each in diagnostics.checkup(run / "ckpt.pt")}
     assert set(found) == {"weights", "texts", "pictures", "temperature"} and found["weights"].healthy
     content = torch.load(run / "ckpt.pt", weights_only=True)
     content["weights"]["text_projection"] *= 0

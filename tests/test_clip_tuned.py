@@ -10,8 +10,8 @@ from pictures import folder
 from test_clip_evaluation import MODEL, invoke
 
 from clip import embed
-from clip.encoders import ImageTower, build
 from clip.evaluation import lora
+from clip.model.encoders import ImageTower, build
 from synth.base import checkpoint
 
 VIT = ImageTower(
@@ -57,7 +57,7 @@ def test_clip_eval_keeps_the_tower_and_predicts_what_it_reported(mode, tmp_path)
     learnt = head["finetuned"]["head"]
     seen = embed.images(tuned, records, ["test"]) * MODEL.embedding**0.5
     said = (seen @ learnt["weight"].numpy().T + learnt["bias"].numpy()).argmax(axis=1)
-    from synth.fundus.records import read_table
+    from synth.data.records import read_table
 
     truth = np.array(read_table(records, ["test"], ["is_gc"])["is_gc"].to_pylist())
     assert (said == truth).mean() == pytest.approx(judged["metrics"][mode]["accuracy"]["value"])

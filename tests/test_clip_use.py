@@ -10,15 +10,16 @@ from pictures import drawn, write_wide_or_normal
 from PIL import Image
 from typer.testing import CliRunner
 
-from clip import embed, intake, page, prediction, prompts, saliency, search
-from clip.cli import app
-from clip.encoders import ClipConfig, ImageTower, TextTower, build
-from clip.evaluation import zeroshot
+from clip import embed, prompts
+from clip.apps import image_io, page, predict, saliency, search
+from clip.commands.app import app
+from clip.evaluation import zero_shot
+from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
 from clip.training.config import TrainConfig
 from clip.training.trainer import train
 from synth.base import checkpoint
 from synth.base.errors import UserError
-from synth.fundus.images import Preprocessing, encode
+from synth.data.images import Preprocessing, encode
 
 TEXT = TextTower(layers=1, width=32, heads=2, feedforward=64, positions=64)
 MODEL = ClipConfig(
@@ -69,7 +70,7 @@ def refusal(*arguments: Any) -> str:
 
 
 def square(path: Path) -> np.ndarray:
-    return MODEL.preprocessing(intake.read(path))
+    return MODEL.preprocessing(image_io.read(path))
 
 
 # Photographs as people have them
@@ -141,17 +142,17 @@ def test_what_cannot_be_read_is_refused_in_one_line(trained, tmp_path):
 def test_findings_are_those_of_zero_shot_in_each_language(trained, wide):
     """Prompts are embedded once for all diseases; the classifier is the one that is evaluated."""
     model = embed.load_model(trained)
-    reader = prediction.Reader(model)
+    reader = predict.Reader(model)
     seen = embed.pixels(model, square(wide)[None])
     found = {row["key"]: row for row in reader.findings(square(wide), "both")}
     for name, task in prompts.tasks("diseases").items():
         row = found["dr_grade" if name == "dr" else name]
         classes = list(task.classes.values())
         for lang in ("zh", "en"):
-            expected = zeroshot.classify(model, seen, classes, lang, "clip")[0, 1]
+            expected = zero_shot.classify(model, seen, classes, lang, "clip")[0, 1]
             assert row["by_language"][lang] == pytest.approx(expected, abs=1e-6)
         assert row["probability"] == pytest.approx(
-            zeroshot.classify(model, seen, classes, "both", "clip")[0, 1], abs=1e-6
+            zero_shot.classify(model, seen, classes, "both", "clip")[0, 1], abs=1e-6
         )
 
 
@@ -180,7 +181,7 @@ def test_a_folder_without_pictures_is_refused(trained, tmp_path):
 
 def test_what_speaks_for_glaucoma_is_the_wide_disc(trained, wide):
     """The disc is all that tells the two apart; it must hold more than its share of the evidence."""
-    reader = prediction.Reader(embed.load_model(trained))
+    reader = predict.Reader(embed.load_model(trained))
     picture = square(wide)
     drops = saliency.occlusion(reader.model, picture, reader.axes["both"], cells=16)
     evidence = drops[reader.number("is_gc")].clip(min=0)
@@ -194,7 +195,7 @@ def test_occlusion_equals_a_naive_loop_over_windows(config, wide):
     """In batches, for all findings at once, on towers of either kind."""
     model, picture = build(config, 1).eval(), square(wide)
     axes = np.random.default_rng(0).normal(size=(3, config.embedding))
-    from synth.fundus.images import field_of_view
+    from synth.data.images import field_of_view
 
     inside = field_of_view(picture)
     whole = axes @ embed.pixels(model, picture[None])[0]
@@ -241,7 +242,7 @@ def test_the_maps_of_several_photographs_go_into_a_folder(trained, wide, tmp_pat
         "predict", wide, wide, "--model", trained, "--saliency", tmp_path / "map.png"
     )
     with pytest.raises(UserError, match=r"two photographs would become 'wide\.png'"):
-        prediction.maps(tmp_path, [wide, wide], [wide, wide])
+        predict.maps(tmp_path, [wide, wide], [wide, wide])
     other = tmp_path / "narrow.png"
     Image.fromarray(drawn(6, 0)).save(other)
     result = invoke("predict", wide, other, "--model", trained, "--saliency", tmp_path / "maps")
@@ -271,7 +272,7 @@ def embedded(trained, records, tmp_path_factory) -> Path:
     "text, wanted", [("疑似青光眼。", 1), ("Suspected glaucoma.", 1), ("未见明显异常。", 0)]
 )
 def test_a_text_finds_the_photographs_that_it_describes(text, wanted, trained, embedded, records):
-    from synth.fundus.records import SPLITS, read_table
+    from synth.data.records import SPLITS, read_table
 
     table = read_table(records, SPLITS, ["id", "is_gc"])
     glaucoma = dict(zip(table["id"].to_pylist(), table["is_gc"].to_pylist(), strict=True))
@@ -331,7 +332,7 @@ def test_search_refuses_what_it_cannot_compare(trained, embedded, tmp_path):
 
 @pytest.fixture(scope="module")
 def address(trained):
-    with page.running(prediction.Reader(embed.load_model(trained))) as found:
+    with page.running(predict.Reader(embed.load_model(trained))) as found:
         yield found
 
 
@@ -353,8 +354,8 @@ def test_a_dropped_photograph_is_answered_in_both_languages_with_saliency(browse
     browser.wait("!!document.querySelector('#saliency img')")
     said = browser.run("document.querySelector('#findings').innerText")
     row = browser.run("document.querySelector('.finding[data-key=is_gc]').innerText").split()
-    square = MODEL.preprocessing(intake.read(wide))
-    found = prediction.Reader(embed.load_model(trained)).findings(square)
+    square = MODEL.preprocessing(image_io.read(wide))
+    found = predict.Reader(embed.load_model(trained)).findings(square)
     glaucoma = next(each for each in found if each["key"] == "is_gc")
     assert row[:2] == ["青光眼", "glaucoma"]
     assert f"{100 * glaucoma['probability']:.0f}" in row

@@ -13,16 +13,16 @@ from sklearn.metrics import balanced_accuracy_score
 from test_clip_evaluation import LEARN, MODEL, invoke, refusal
 
 from clip import embed, prompts
-from clip.encoders import build
 from clip.evaluation import answering, questions
 from clip.evaluation.answering import VqaConfig
-from clip.evaluation.photographs import Photographs
+from clip.evaluation.core import Photographs
 from clip.evaluation.questions import Asked, Question
 from clip.evaluation.vqa import Sheet
+from clip.model.encoders import build
 from clip.training.trainer import train
-from synth.fundus import captions
-from synth.fundus.images import encode
-from synth.fundus.records import COLUMNS, write_records
+from synth.data import captions
+from synth.data.images import encode
+from synth.data.records import COLUMNS, write_records
 
 
 def table(*records: dict[str, Any]) -> pa.Table:

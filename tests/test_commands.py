@@ -41,7 +41,7 @@ PROBE = """
 import json, sys
 from importlib import import_module
 from typer.testing import CliRunner
-app = import_module(sys.argv[1] + ".cli").app
+app = import_module(sys.argv[1] + ".commands.app").app
 pages = {verb: CliRunner().invoke(app, [*verb.split(), "--help"]).output for verb in sys.argv[2:]}
 print(json.dumps({"pages": pages, "loaded": list(sys.modules)}))
 """
@@ -88,7 +88,7 @@ def invoke(line: str) -> Any:
     from importlib import import_module
 
     command, *arguments = line.split()
-    return CliRunner().invoke(import_module(f"{command}.cli").app, arguments)
+    return CliRunner().invoke(import_module(f"{command}.commands.app").app, arguments)
 
 
 @pytest.mark.parametrize("command", ["synth", "clip", "privacy"])

@@ -19,13 +19,15 @@ from generators import untrained
 from pictures import folder
 from typer.testing import CliRunner
 
-from clip.training import cost, trainer
+from clip.training import cost as training_cost
+from clip.training import trainer
 from clip.training.config import TrainConfig
-from synth import estimate, plan
 from synth.base import speed, stopping
 from synth.base.config import load
 from synth.base.errors import UserError
-from synth.location import WEIGHTS
+from synth.model.card import WEIGHTS
+from synth.sampling import cost as sampling_cost
+from synth.sampling import plan
 
 TOWERS = """
 model:
@@ -46,7 +48,7 @@ QUICK = "{permutations: 60, bootstrap: 100, untrained_seeds: 1, detection_rounds
 
 def invoke(line: str, *more: object) -> Any:
     command, *arguments = line.split()
-    return CliRunner().invoke(import_module(f"{command}.cli").app, [*arguments, *map(str, more)])
+    return CliRunner().invoke(import_module(f"{command}.commands.app").app, [*arguments, *map(str, more)])
 
 
 @pytest.fixture
@@ -145,7 +147,7 @@ def test_a_stop_waits_for_a_block_that_puts_it_off():
 def test_what_a_training_costs_is_told_before_it_and_changes_no_draw(home):
     """The recipe that two cores cannot train, and the one that they can; the random state is left as it was."""
     before = torch.get_rng_state(), np.random.get_state(legacy=False)["state"]["key"].copy()
-    lines = list(cost.lines(load(TrainConfig), home / "records", Path("runs/clip")))
+    lines = list(training_cost.lines(load(TrainConfig), home / "records", Path("runs/clip")))
     assert (
         torch.equal(torch.get_rng_state(), before[0])
         and (np.random.get_state(legacy=False)["state"]["key"] == before[1]).all()
@@ -158,27 +160,29 @@ def test_what_a_training_costs_is_told_before_it_and_changes_no_draw(home):
         r"smaller: --config tiny, 100,000 images of 64 px, .* with an --out of its own; or --set", lines[2]
     )
     full = load(TrainConfig, Path("visionclip"))
-    assert cost.counted(full).parameters == pytest.approx(140.8e6, rel=1e-3)
-    hours = [cost.cost(each, each.images, 200).hours for each in (full, load(TrainConfig, Path("tiny")))]
+    assert training_cost.counted(full).parameters == pytest.approx(140.8e6, rel=1e-3)
+    hours = [
+        training_cost.cost(each, each.images, 200).hours for each in (full, load(TrainConfig, Path("tiny")))
+    ]
     assert hours[0] > 1000 * hours[1] > 0
 
 
 def test_counted_operations_are_those_of_the_towers_that_are_trained():
-    from clip.encoders import build
+    from clip.model.encoders import build
 
     config = load(TrainConfig, Path("demo"))
-    found, clip = cost.counted(config), build(config.model)
+    found, clip = training_cost.counted(config), build(config.model)
     assert found.picture == speed.operations(clip.visual, torch.zeros(1, 3, 64, 64))
     assert found.parameters == sum(p.numel() for p in clip.parameters())
     more = load(TrainConfig, Path("eyeclip-tiny"))
     alone = load(TrainConfig, Path("eyeclip-tiny"), ["weights.image_image=0", "weights.reconstruction=0"])
-    assert cost.cost(more, 1000, 0).hours > 2 * cost.cost(alone, 1000, 0).hours
+    assert training_cost.cost(more, 1000, 0).hours > 2 * training_cost.cost(alone, 1000, 0).hours
 
 
 def test_an_estimate_is_near_what_it_takes():
     """A pass of the shipped generator, in time of this thread: within a factor of four, on any machine."""
     from synth import pipeline
-    from synth.network import placed
+    from synth.model.denoiser import placed
 
     generator, _ = pipeline.load(WEIGHTS / "fundus64")
     told = torch.zeros(16, generator.unet.config["block_out_channels"][0] * 4)
@@ -189,7 +193,7 @@ def test_an_estimate_is_near_what_it_takes():
             start = time.process_time()
             generator.unet(noisy, torch.full((16,), 5), class_labels=told)
             best = min(best, time.process_time() - start)
-    expected = speed.measured(1).hours(16 * estimate.forward(WEIGHTS / "fundus64" / "unet")) * 3600
+    expected = speed.measured(1).hours(16 * sampling_cost.forward(WEIGHTS / "fundus64" / "unet")) * 3600
     assert expected / 4 < best < expected * 4
 
 
@@ -205,14 +209,14 @@ def test_a_time_is_told_in_a_unit_that_people_use(hours, words):
 def test_a_million_images_are_announced_with_what_takes_less(tmp_path):
     model = WEIGHTS / "fundus64"
     asked = plan.make(model, 1_000_000)
-    first, second, third = estimate.lines(asked, model, tmp_path / "synthetic", 1_000_000, 1_000_000)
+    first, second, third = sampling_cost.lines(asked, model, tmp_path / "synthetic", 1_000_000, 1_000_000)
     assert first.startswith(f"{tmp_path}/synthetic: images of 64 px are written there")
     assert re.match(r"1,000,000 images: about [\d.]+ (hours|days) and about [\d.]+ GB of disk", second)
     assert re.match(
         r"smaller, with an --out of its own: --n 10+, .*; --model fundus64-4, a student of 4 steps, about",
         third,
     )
-    halves = list(estimate.lines(asked, model, tmp_path / "synthetic", 400_000, 1_000_000))
+    halves = list(sampling_cost.lines(asked, model, tmp_path / "synthetic", 400_000, 1_000_000))
     assert halves[1].startswith("400,000 images more, after 600,000: ")
 
 
@@ -289,7 +293,7 @@ def test_an_audit_that_was_refused_can_be_asked_for_in_other_words(audited, monk
 def test_an_audit_without_attackers_counts_the_phantoms_that_it_draws(tmp_path):
     from privacy import scope
     from privacy.config import AuditConfig
-    from privacy.inputs import Inputs
+    from privacy.data.inputs import Inputs
     from privacy.targets import open_target
 
     inputs = Inputs(
@@ -355,8 +359,8 @@ def test_only_the_first_process_says_what_it_will_take(monkeypatch, capsys):
 def test_ctrl_c_in_any_verb_is_one_line(tmp_path):
     """A real process, a real signal: no traceback, and the status that shells know."""
     code = (
-        "import os, signal, threading; from clip.cli import app; from clip import doctor\n"
-        "doctor.checkup = lambda *_: (os.kill(os.getpid(), signal.SIGINT), __import__('time').sleep(60))\n"
+        "import os, signal, threading; from clip.commands.app import app; from clip.evaluation import diagnostics\n"
+        "diagnostics.checkup = lambda *_: (os.kill(os.getpid(), signal.SIGINT), __import__('time').sleep(60))\n"
         "app(['doctor', 'x'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)

@@ -10,13 +10,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from clip.encoders import ClipConfig
+from clip.model.encoders import ClipConfig
 from clip.training.config import TrainConfig as ClipTraining
 from privacy.config import AuditConfig
 from synth.base import recipes
 from synth.base.config import Config, check, load
 from synth.base.errors import UserError
-from synth.fundus.images import Preprocessing
+from synth.data.images import Preprocessing
 from synth.training.config import TrainConfig as SynthTraining
 
 ROOT = Path(__file__).parent.parent
@@ -188,7 +188,7 @@ def test_a_bare_word_is_a_recipe_and_a_file_of_that_name_goes_before_it(tmp_path
 
 @pytest.mark.parametrize("wanted", ["tyni", "tiny.yaml", "nowhere/tiny.yaml", "nowhere/tiny"])
 def test_an_unknown_name_is_answered_with_the_right_one(tmp_path, monkeypatch, wanted):
-    from clip.cli import app
+    from clip.commands.app import app
 
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, ["train", "--data", "x", "--config", wanted, "--dry-run"])
@@ -200,7 +200,7 @@ def test_an_unknown_name_is_answered_with_the_right_one(tmp_path, monkeypatch, w
 
 def test_what_has_no_recipes_takes_none(tmp_path, monkeypatch):
     """A student's settings are not a generator's, though many keys are called the same."""
-    from synth.distillation.student import DistillConfig
+    from synth.training.distillation import DistillConfig
 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="odir64: no such file"):
@@ -212,7 +212,7 @@ def test_what_has_no_recipes_takes_none(tmp_path, monkeypatch):
 )
 def test_help_lists_the_recipes(line):
     command, *verb = line.split()
-    page = CliRunner().invoke(import_module(f"{command}.cli").app, [*verb, "--help"]).output
+    page = CliRunner().invoke(import_module(f"{command}.commands.app").app, [*verb, "--help"]).output
     assert f"({','.join(recipes.names(command))})" in "".join(page.split())  # lines are broken at hyphens too
 
 

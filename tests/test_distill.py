@@ -10,13 +10,15 @@ from generators import tiny
 from pictures import folder
 from typer.testing import CliRunner
 
-from synth import diffusion, pipeline, plan
+from synth import pipeline
 from synth.base.errors import UserError
 from synth.base.runs import read_json, read_metrics, sha256
-from synth.cli import app
-from synth.conditioning import UNKNOWN
-from synth.distillation.lessons import Lesson
-from synth.distillation.student import DistillConfig, distill
+from synth.commands.app import app
+from synth.diffusion import process
+from synth.model.conditioning import UNKNOWN
+from synth.sampling import plan
+from synth.training.distillation import DistillConfig, distill
+from synth.training.teacher import Lesson
 from synth.training.trainer import train
 
 TEACHER = tiny(images=96, save_every=96)
@@ -55,7 +57,7 @@ class Gaussian(torch.nn.Module):
     def __init__(self, deviation: float) -> None:
         super().__init__()
         self.deviation = deviation
-        self.signal = diffusion.noising().alphas_cumprod
+        self.signal = process.noising().alphas_cumprod
 
     def forward(self, noisy, step, codes):
         signal = self.signal[step][:, None, None, None]
@@ -78,7 +80,7 @@ class Learning(torch.nn.Module):
 
 @torch.no_grad()
 def drawn(network: torch.nn.Module, steps: int, noise: torch.Tensor) -> torch.Tensor:
-    schedule, codes = diffusion.jumps(), torch.zeros(len(noise), len(UNKNOWN), dtype=torch.int64)
+    schedule, codes = process.jumps(), torch.zeros(len(noise), len(UNKNOWN), dtype=torch.int64)
     schedule.set_timesteps(steps)
     for step in schedule.timesteps:
         velocity = network(noise, step.expand(len(noise)), codes)
@@ -100,7 +102,7 @@ def test_a_student_lands_where_its_teacher_does_and_the_untuned_network_does_not
     for _ in range(300):
         clean, fresh = 0.3 * torch.randn(64, 1, 4, 4), torch.randn(64, 1, 4, 4)
         codes = torch.zeros(64, len(UNKNOWN), dtype=torch.int64)
-        loss = lesson.loss(student, clean, fresh, codes, torch.randint(0, diffusion.STEPS, (64,)))
+        loss = lesson.loss(student, clean, fresh, codes, torch.randint(0, process.STEPS, (64,)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -12,8 +12,8 @@ import run
 import typer
 
 from synth.base.runs import append_metrics, write_json
-from synth.fundus import images, records
-from synth.fundus.records import read_table, row, write_records
+from synth.data import images, records
+from synth.data.records import read_table, row, write_records
 from synth.sources.importing import import_source
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -42,7 +42,7 @@ def test_a_command_of_the_demo_has_flags_and_files_that_exist(step, monkeypatch)
     monkeypatch.chdir(EXAMPLES.parent)
     words = shlex.split(step.command)
     name, verb, *arguments = words[words.index("-m") + 1 :] if words[0] == "torchrun" else words
-    group = typer.main.get_command(import_module(f"{name}.cli").app)
+    group = typer.main.get_command(import_module(f"{name}.commands.app").app)
     known = {option for parameter in group.commands[verb].params for option in parameter.opts}  # type: ignore[attr-defined]
     assert {argument for argument in arguments if argument.startswith("--")} <= known
     assert all(Path(argument).is_file() for argument in arguments if argument.endswith(".yaml"))

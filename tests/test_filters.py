@@ -11,22 +11,22 @@ from generators import CLASSIFIER, tiny
 from PIL import Image
 from typer.testing import CliRunner
 
-from synth import plan
+from synth import phantom
 from synth.base.errors import UserError
 from synth.base.runs import read_json, sha256
-from synth.classifying import classifier
-from synth.cli import app
-from synth.filters import contradiction, copies, guard, protected
-from synth.filters import sieve as filters
-from synth.filters.sieve import Candidate, Verdict, sift
-from synth.fundus import phantom
-from synth.fundus.images import Preprocessing, decode
-from synth.fundus.pictures import Pictures
-from synth.fundus.records import read_table, write_records
-from synth.generate import generate
-from synth.plan import Draw
-from synth.publishing import provenance
+from synth.classifier import classifier
+from synth.commands.app import app
+from synth.data.images import Preprocessing, decode
+from synth.data.pictures import Pictures
+from synth.data.records import read_table, write_records
+from synth.provenance import training_data
 from synth.publishing.publish import publish
+from synth.release import generate
+from synth.sampling import plan
+from synth.sampling.filters import copies, copy_filter, labels, source_check
+from synth.sampling.filters import rejection as filters
+from synth.sampling.filters.rejection import Candidate, Verdict, sift
+from synth.sampling.plan import Draw
 from synth.training.trainer import train
 from tests.pictures import folder, rows
 
@@ -105,7 +105,9 @@ def test_strangers_are_rejected_no_more_often_than_promised():
     rates, promises = [], []
     for _ in range(300):
         eyes = rng.beta(8, 2, (600, 1)) + rng.normal(0, 0.02, (600, 2))
-        threshold, flagged, patients = guard.calibrate(eyes[:100].ravel(), np.repeat(np.arange(100), 2), 0.02)
+        threshold, flagged, patients = copy_filter.calibrate(
+            eyes[:100].ravel(), np.repeat(np.arange(100), 2), 0.02
+        )
         rates.append((eyes[100:].min(axis=1) < threshold).mean())
         promises.append((flagged + 1) / (patients + 1))
     assert max(promises) <= 0.02
@@ -114,22 +116,22 @@ def test_strangers_are_rejected_no_more_often_than_promised():
 
 def test_the_guard_counts_patients_not_photographs():
     near, whose = np.linspace(0.4, 0.9, 50), np.arange(50)
-    once = guard.calibrate(near, whose, 0.1)
-    assert guard.calibrate(np.repeat(near, 3), np.repeat(whose, 3), 0.1) == once
+    once = copy_filter.calibrate(near, whose, 0.1)
+    assert copy_filter.calibrate(np.repeat(near, 3), np.repeat(whose, 3), 0.1) == once
     assert once[1:] == (4, 50)
 
 
 def test_too_few_strangers_are_refused():
     with pytest.raises(UserError, match=r"9 held-out patients are too few .* --split 7:1:2"):
-        guard.calibrate(np.ones(9), np.arange(9), 0.01)
+        copy_filter.calibrate(np.ones(9), np.arange(9), 0.01)
 
 
 def test_the_guard_knows_the_photographs_that_it_protects(real, tmp_path):
-    facts = guard.prepare([real], 64, tmp_path)
-    assert guard.prepare([real], 64, tmp_path) == facts
+    facts = copy_filter.prepare([real], 64, tmp_path)
+    assert copy_filter.prepare([real], 64, tmp_path) == facts
     pictures = Pictures(real, ["train"])
     learnt = np.stack([Preprocessing(size=64)(pictures[i])[:, ::-1] for i in range(len(pictures))])
-    assert guard.Guard(facts, tmp_path).copies(learnt).mean() > 0.9
+    assert copy_filter.Guard(facts, tmp_path).copies(learnt).mean() > 0.9
     assert facts["false_alarms_expected"] == pytest.approx(1 / (facts["held_out_patients"] + 1), abs=1e-6)
 
 
@@ -138,7 +140,7 @@ def test_the_guard_compares_photographs_of_the_fundus_alone(tmp_path):
     kinds = ["cfp", None, "oct", "ffa"]
     made = [record | {"modality": kinds[i % 4]} for i, record in enumerate(rows(120, seed=4))]
     write_records(tmp_path / "records", made, {"kind": "drawn"}, (1, 1, 0))
-    facts = guard.prepare([tmp_path / "records"], 64, tmp_path)
+    facts = copy_filter.prepare([tmp_path / "records"], 64, tmp_path)
     train = read_table(tmp_path / "records", ["train"], ["modality"])["modality"].to_pylist()
     assert facts["photographs"] == sum(kind in ("cfp", None) for kind in train)
     assert facts["other_modalities"] == len(train) - facts["photographs"] > 0
@@ -146,31 +148,35 @@ def test_the_guard_compares_photographs_of_the_fundus_alone(tmp_path):
 
 def test_one_guard_protects_several_folders_and_tells_their_people_apart(real, tmp_path):
     other = folder(tmp_path / "other", 120, seed=1, shares=(5, 4, 1))  # the same names as in `real`
-    one, both = (guard.prepare(folders, 64, tmp_path) for folders in ([real], [real, other]))
+    one, both = (copy_filter.prepare(folders, 64, tmp_path) for folders in ([real], [real, other]))
     for key in ("photographs", "patients", "held_out_patients"):
-        assert both[key] == one[key] + guard.prepare([other], 64, tmp_path)[key]
+        assert both[key] == one[key] + copy_filter.prepare([other], 64, tmp_path)[key]
 
 
 def known(*origins: tuple[str, Path], data: str = "another") -> dict:
     """What a generator says that learnt from some sources."""
-    found = [origin | {"source": source} for source, path in origins for origin in provenance.origins([path])]
+    found = [
+        origin | {"source": source} for source, path in origins for origin in training_data.origins([path])
+    ]
     return {"data": data, "trained_on": found}
 
 
 def test_a_generators_own_records_and_a_part_of_them_may_be_guarded(real, model, tmp_path, caplog):
     facts = read_json(model / "visionclip.json")
-    protected.check([real], facts)
+    source_check.check([real], facts)
     other = folder(tmp_path / "other", 60, seed=2)
-    protected.check([other, real], known(("drawn", real)) | {"trained_on": provenance.origins([real, other])})
+    source_check.check(
+        [other, real], known(("drawn", real)) | {"trained_on": training_data.origins([real, other])}
+    )
     assert not caplog.text
-    protected.check([real], known(("drawn", real), ("clinic", other)))
+    source_check.check([real], known(("drawn", real), ("clinic", other)))
     assert (
         "learnt from 44 photographs of 22 subjects from 'clinic' too, which nothing protects" in caplog.text
     )
 
 
 def test_phantoms_need_no_guard(real, tmp_path, caplog):
-    protected.check([real], known(("drawn", real), ("phantom", folder(tmp_path / "phantoms", 60, seed=2))))
+    source_check.check([real], known(("drawn", real), ("phantom", folder(tmp_path / "phantoms", 60, seed=2))))
     assert not caplog.text
 
 
@@ -178,12 +184,12 @@ def test_records_that_the_generator_did_not_learn_from_are_refused(model, tmp_pa
     """The same set with other splits too: its held-out patients are not."""
     other = folder(tmp_path / "other", 200, seed=1, shares=(8, 1, 1))
     with pytest.raises(UserError, match="give the records that it was trained on, with the same") as error:
-        protected.check([other], read_json(model / "visionclip.json"))
+        source_check.check([other], read_json(model / "visionclip.json"))
     assert "\n" not in str(error.value) and str(other) in str(error.value)
 
 
 def test_of_a_generator_that_does_not_tell_its_data_nothing_is_known(real, caplog):
-    protected.check([real], {"data": None, "trained_on": []})
+    source_check.check([real], {"data": None, "trained_on": []})
     assert "does not say what it learnt from" in caplog.text
 
 
@@ -264,7 +270,7 @@ def check(real, tmp_path_factory) -> tuple[dict, Path]:
     """The label check of a classifier that tells glaucoma."""
     trained = classifier.train(CLASSIFIER, real, tmp_path_factory.mktemp("classifier"))
     cache = tmp_path_factory.mktemp("check")
-    return contradiction.prepare(real, trained, 16, cache), cache
+    return labels.prepare(real, trained, 16, cache), cache
 
 
 def test_a_label_is_contradicted_by_eyes_without_it(check, real):
@@ -272,7 +278,7 @@ def test_a_label_is_contradicted_by_eyes_without_it(check, real):
     pictures = Pictures(real, ["validation"])
     eyes = np.stack([Preprocessing(size=16)(data) for data in pictures])
     truth = read_table(real, ["validation"], ["is_gc"])["is_gc"].to_pylist()
-    opened = contradiction.LabelCheck(facts, cache)
+    opened = labels.LabelCheck(facts, cache)
     told = opened.contradictions(eyes, [{"is_gc": value} for value in truth])
     lied = opened.contradictions(eyes, [{"is_gc": 1 - value} for value in truth])
     silent = opened.contradictions(eyes, [{"is_gc": None} for _ in truth])
@@ -295,14 +301,14 @@ def test_a_classifier_that_guesses_checks_nothing(tmp_path):
     settings = CLASSIFIER.model_copy(update={"images": 16, "save_every": 16})
     trained = classifier.train(settings, tmp_path / "records", tmp_path / "classifier")
     with pytest.raises(UserError, match=r"no label can be checked, is_gc: no better than chance: AUC"):
-        contradiction.prepare(tmp_path / "records", trained, 16, tmp_path)
+        labels.prepare(tmp_path / "records", trained, 16, tmp_path)
 
 
 def test_a_classifier_of_other_records_is_refused(check, tmp_path):
     other = folder(tmp_path / "other", 20, seed=2)
     trained = next(check[1].glob("check-*.pt"))
     with pytest.raises(UserError, match="learnt from other records"):
-        contradiction.prepare(other, trained, 16, tmp_path)
+        labels.prepare(other, trained, 16, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -312,7 +318,7 @@ def filtered(model, real, check, tmp_path_factory) -> tuple[dict, Path]:
     asked = plan.make(model, 24, steps=2, batch=8)
     cache = filters.folder(out)
     asked |= filters.prepare(out, 16, [real], real, next(check[1].glob("check-*.pt")))
-    near = guard.Guard(asked["filters"]["copies"], cache)
+    near = copy_filter.Guard(asked["filters"]["copies"], cache)
     plain = out.with_name("plain")
     generate({k: v for k, v in asked.items() if k != "filters"}, model, plain, workers=1)
     drawn = np.stack([decode(data) for data in Pictures(plain)])

@@ -12,19 +12,21 @@ from killing import Work, kill_often
 from pictures import folder
 from typer.testing import CliRunner
 
-from synth import diffusion, pipeline, plan
+from synth import pipeline
 from synth.base.config import fingerprint, load
 from synth.base.errors import UserError
 from synth.base.runs import read_json, read_metrics, sha256
-from synth.cli import app
-from synth.conditioning import CONDITIONS, UNKNOWN, LabelConditioning, code, mirror
-from synth.fundus.pictures import Pictures
-from synth.fundus.records import read_table
-from synth.network import Denoiser, NetworkConfig
+from synth.commands.app import app
+from synth.data.pictures import Pictures
+from synth.data.records import read_table
+from synth.diffusion import process
+from synth.model.conditioning import CONDITIONS, UNKNOWN, LabelConditioning, code, mirror
+from synth.model.denoiser import Denoiser, NetworkConfig
+from synth.model.wavelet import WaveletSpace, haar, unhaar
+from synth.sampling import plan
 from synth.training.config import TrainConfig
 from synth.training.examples import mix_of
 from synth.training.trainer import train
-from synth.wavelet import WaveletSpace, haar, unhaar
 
 TINY = tiny(images=96, micro_batch=8, averages=(0.1, 0.2), snapshot_every=32, sheet=2)
 SET = ["batch=16", "micro_batch=8", "averages=[0.1,0.2]", "snapshot_every=32", "sheet=2"]
@@ -94,11 +96,11 @@ def _with(name: str) -> np.ndarray:
 
 
 def test_the_last_diffusion_step_holds_no_signal():
-    assert float(diffusion.noising().alphas_cumprod[-1]) < 1e-6
+    assert float(process.noising().alphas_cumprod[-1]) < 1e-6
 
 
 def test_a_perfect_denoiser_has_no_loss_and_a_blind_one_has():
-    schedule = diffusion.noising()
+    schedule = process.noising()
     clean, noise = torch.randn(4, 3, 8, 8), torch.randn(4, 3, 8, 8)
     step = torch.tensor([1, 300, 700, 999])
 
@@ -111,8 +113,8 @@ def test_a_perfect_denoiser_has_no_loss_and_a_blind_one_has():
             return torch.zeros_like(noisy)
 
     codes = torch.zeros(4, len(UNKNOWN), dtype=torch.int64)
-    assert float(diffusion.loss(Knowing(), schedule, clean, noise, step, codes)) < 1e-10
-    assert float(diffusion.loss(Blind(), schedule, clean, noise, step, codes)) > 0.01
+    assert float(process.loss(Knowing(), schedule, clean, noise, step, codes)) < 1e-10
+    assert float(process.loss(Blind(), schedule, clean, noise, step, codes)) > 0.01
 
 
 def test_training_writes_a_curve_and_a_diffusers_folder(run):
@@ -246,7 +248,7 @@ def test_preview_draws_a_sheet(synthetic, tmp_path):
 def test_the_mix_hides_label_combinations_of_fewer_than_five_subjects(tmp_path):
     from pictures import rows as drawn_rows
 
-    from synth.fundus.records import write_records
+    from synth.data.records import write_records
 
     made = drawn_rows(40)
     for record in made[:8]:  # four people

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from synth.base.errors import UserError
-from synth.fundus.images import Preprocessing, crop, decode, encode, field_of_view, resize
+from synth.data.images import Preprocessing, crop, decode, encode, field_of_view, resize
 
 RETINA = np.array([176, 92, 44])
 

@@ -13,27 +13,27 @@ from scipy import ndimage
 from synth.base.config import load
 from synth.base.errors import UserError
 from synth.base.stats import auc
-from synth.classifying import classifier
-from synth.classifying.augmentation import Augmentation, augment
-from synth.classifying.classifier import ClassifierConfig
-from synth.classifying.targets import TARGETS, targets
-from synth.fundus.captions import write
-from synth.fundus.images import Preprocessing
-from synth.fundus.pictures import pixels
-from synth.fundus.records import SCHEMA, read_table
-from synth.fundus.shards import writing
-from synth.judge import (
+from synth.classifier import classifier
+from synth.classifier.augmentation import Augmentation, augment
+from synth.classifier.classifier import ClassifierConfig
+from synth.classifier.targets import TARGETS, targets
+from synth.data.captions import write
+from synth.data.images import Preprocessing
+from synth.data.pictures import pixels
+from synth.data.records import SCHEMA, read_table
+from synth.data.shards import writing
+from synth.quality import (
     captions,
     distances,
     evaluation,
     features,
-    halves,
-    manifold,
+    half_sampling,
     neighbours,
+    prdc,
     samples,
     utility,
 )
-from synth.judge.evaluation import JudgeConfig
+from synth.quality.evaluation import JudgeConfig
 from tests.pictures import folder, rows
 
 
@@ -156,8 +156,8 @@ def test_precision_recall_density_and_coverage_match_their_definitions():
         np.mean([min(np.linalg.norm(real[i] - f) for f in fake) < ball(real, i) for i in range(len(real))]),
     ]
     whose = np.arange(len(real)), np.arange(len(fake))
-    found = manifold.measure(real, fake, whose, k, rounds=3, seed=0)
-    assert [found[name].value for name in manifold.NAMES] == pytest.approx(expected)
+    found = prdc.measure(real, fake, whose, k, rounds=3, seed=0)
+    assert [found[name].value for name in prdc.NAMES] == pytest.approx(expected)
     assert all(0 <= found[name].low <= found[name].high <= 1 for name in ("precision", "recall", "coverage"))
 
 
@@ -197,7 +197,7 @@ def test_intervals_from_halves_hold_the_truth_as_often_as_they_say():
         def mean(a, b, values=values):
             return np.array([values[a].mean() - values[b].mean() * 0])
 
-        (found,) = halves.estimates(mean, (whose, whose), 40, seed, [-np.inf], [np.inf])
+        (found,) = half_sampling.estimates(mean, (whose, whose), 40, seed, [-np.inf], [np.inf])
         held += found.low <= 0 <= found.high
     assert 0.86 < held / 100 < 0.99
 

@@ -16,23 +16,24 @@ from killing import Work, kill_often
 from pictures import folder
 from typer.testing import CliRunner
 
-from synth import diffusion, pipeline
+from synth import pipeline
 from synth.base.config import load
 from synth.base.errors import UserError
 from synth.base.runs import read_json, read_metrics, sha256
-from synth.cli import app
-from synth.conditioning import UNKNOWN
-from synth.fundus.images import Preprocessing
-from synth.fundus.records import read_table
-from synth.latent import BOUND, LatentConfig, LatentSpace
-from synth.network import Denoiser, NetworkConfig
+from synth.commands.app import app
+from synth.data.images import Preprocessing
+from synth.data.records import read_table
+from synth.diffusion import process
+from synth.model.conditioning import UNKNOWN
+from synth.model.denoiser import Denoiser, NetworkConfig
+from synth.model.latent import BOUND, LatentConfig, LatentSpace
+from synth.model.wavelet import WaveletSpace
 from synth.training import autoencoder
 from synth.training.autoencoder import AutoencoderConfig, HeldOut, loss, rate, reconstruction
 from synth.training.config import TrainConfig
 from synth.training.cost import cost
 from synth.training.examples import Examples, as_tensor
 from synth.training.trainer import train
-from synth.wavelet import WaveletSpace
 
 LATENT = LatentConfig(channels=4, halvings=1, width=8, blocks=1)
 SET = ["batch=16", "micro_batch=8", "sheet=4", "preprocessing.size=32"]
@@ -240,7 +241,7 @@ def test_a_generator_does_not_open_in_the_space_of_another(run, tmp_path):
     copy = tmp_path / "model"
     shutil.copytree(run / "model", copy)
     path = copy / "model_index.json"
-    path.write_text(json.dumps(read_json(path) | {"space": ["synth.wavelet", "WaveletSpace"]}))
+    path.write_text(json.dumps(read_json(path) | {"space": ["synth.model.wavelet", "WaveletSpace"]}))
     with pytest.raises(UserError, match=r"config\.json: .*not among the arguments that a file may give"):
         pipeline.load(copy)
 
@@ -276,8 +277,8 @@ def test_gradient_checkpointing_changes_no_loss_and_no_gradient():
     codes = torch.from_numpy(UNKNOWN).expand(4, -1)
     found = []
     for denoiser in (plain, saving):
-        error = diffusion.loss(
-            denoiser, diffusion.noising(), clean, noise, torch.tensor([1, 300, 600, 999]), codes
+        error = process.loss(
+            denoiser, process.noising(), clean, noise, torch.tensor([1, 300, 600, 999]), codes
         )
         error.backward()
         found.append((error.item(), [p.grad for p in denoiser.parameters()]))

@@ -12,7 +12,7 @@ COMMANDS = ("synth", "clip", "privacy")
 
 
 def app_of(command: str) -> Any:
-    return import_module(f"{command}.cli").app
+    return import_module(f"{command}.commands.app").app
 
 
 def verbs(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -10,12 +10,12 @@ from scipy import ndimage
 
 from synth.base.config import load
 from synth.base.errors import UserError
-from synth.fundus import captions
-from synth.fundus.images import decode, field_of_view
-from synth.fundus.phantom import SHAPES, Attributes, PhantomConfig, Strengths, draw, record, records, write
-from synth.fundus.phantom.population import attributes, labels, place
-from synth.fundus.records import COLUMNS, LABELS, check_labels, read_table
-from synth.fundus.vocabulary import FINDING_KEYS, FLAGS
+from synth.data import captions
+from synth.data.images import decode, field_of_view
+from synth.data.records import COLUMNS, LABELS, check_labels, read_table
+from synth.data.vocabulary import FINDING_KEYS, FLAGS
+from synth.phantom import SHAPES, Attributes, PhantomConfig, Strengths, draw, record, records, write
+from synth.phantom.population import attributes, labels, place
 
 SMALL = PhantomConfig(size=64, seed=5)
 DISEASES = [{flag: 1} for flag in FLAGS] + [{"dr_grade": grade} for grade in range(1, 5)]

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from privacy import atrisk
 from privacy.audit import audit
 from privacy.config import AuditConfig
-from privacy.inputs import Inputs, People
-from privacy.results import AUC, Result
-from synth.fundus import images, records
+from privacy.data.inputs import Inputs, People
+from privacy.decisions import at_risk
+from privacy.decisions.results import AUC, Result
+from synth.data import images, records
 
 
 def listed(folder: Path) -> list[dict[str, str]]:
-    with open(folder / atrisk.NAME, encoding="utf-8", newline="") as file:
+    with open(folder / at_risk.NAME, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -25,10 +25,10 @@ def test_it_is_off_by_default():
 
 def test_one_stranger_in_a_hundred_would_be_named():
     rng = np.random.default_rng(0)
-    named = [atrisk.beyond(rng.normal(size=500), rng.normal(size=1000)).mean() for _ in range(50)]
+    named = [at_risk.beyond(rng.normal(size=500), rng.normal(size=1000)).mean() for _ in range(50)]
     assert 0.006 < np.mean(named) < 0.014
-    assert atrisk.beyond(np.array([9.0]), rng.normal(size=100)).all()
-    assert not atrisk.beyond(np.array([9.0]), rng.normal(size=99)).any()
+    assert at_risk.beyond(np.array([9.0]), rng.normal(size=100)).all()
+    assert not at_risk.beyond(np.array([9.0]), rng.normal(size=99)).any()
 
 
 def test_who_is_named_most_comes_first_and_only_the_owner_reads_it(tmp_path):
@@ -39,7 +39,7 @@ def test_who_is_named_most_comes_first_and_only_the_owner_reads_it(tmp_path):
     ]
     before = os.umask(0)
     try:
-        path = atrisk.write(tmp_path, results)
+        path = at_risk.write(tmp_path, results)
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == 0o600
@@ -47,8 +47,8 @@ def test_who_is_named_most_comes_first_and_only_the_owner_reads_it(tmp_path):
         {"subject_id": "c", "attacks": "2", "named_by": "T3 by nearness; T4 copies"},
         {"subject_id": "a,b", "attacks": "1", "named_by": "T3 by nearness"},
     ]
-    atrisk.write(tmp_path, [])
-    assert listed(tmp_path) == [] and [each.name for each in tmp_path.iterdir()] == [atrisk.NAME]
+    at_risk.write(tmp_path, [])
+    assert listed(tmp_path) == [] and [each.name for each in tmp_path.iterdir()] == [at_risk.NAME]
 
 
 def arm(folder: Path, pictures: np.ndarray) -> People:
@@ -78,7 +78,7 @@ def test_who_was_copied_is_on_the_list_and_in_no_report(tmp_path):
     named = {row["subject_id"]: row["named_by"] for row in listed(out)}
     copied = [f"members-{n:03d}" for n in range(4)]
     assert set(copied) <= named.keys() and all("T4 copies" in named[subject] for subject in copied)
-    assert (out / atrisk.NAME).stat().st_mode & 0o777 == 0o600
+    assert (out / at_risk.NAME).stat().st_mode & 0o777 == 0o600
     told = {name: (out / name).read_text() for name in ("report.json", "report.html", "report.zh.html")}
     assert not any("members-0" in text for text in told.values())
-    assert atrisk.NAME in told["report.html"] and atrisk.NAME in told["report.zh.html"]
+    assert at_risk.NAME in told["report.html"] and at_risk.NAME in told["report.zh.html"]

@@ -11,13 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from privacy import attributes, phantoms, report
-from privacy.anyone import judge
+from privacy import report
+from privacy.attacks.attribute_inference import judge
 from privacy.attacks.population import Features
-from privacy.cli import app
+from privacy.commands.app import app
 from privacy.config import AuditConfig
-from privacy.inputs import Inputs
-from synth.fundus import images, records
+from privacy.data import attributes, phantoms
+from privacy.data.inputs import Inputs
+from synth.data import images, records
 
 QUICK = ["--set", "permutations=60", "--set", "bootstrap=100", "--set", "untrained_seeds=2"]
 PATIENTS = 48
@@ -73,7 +74,7 @@ def embeddings(tmp_path_factory) -> Path:
 def checkpoint(tmp_path_factory) -> Path:
     """A CLIP of a few thousand weights, as `clip train` would leave it."""
     from clip import embed
-    from clip.encoders import ClipConfig, ImageTower, TextTower, build
+    from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
     from synth.base.checkpoint import save
 
     config = ClipConfig(
@@ -109,7 +110,7 @@ def test_an_audit_of_a_checkpoint_answers_what_can_be_answered(attackers, checkp
 
 def test_a_killed_audit_continues_without_embedding_again(attackers, checkpoint, tmp_path, monkeypatch):
     from privacy import targets
-    from privacy.signals import pixels
+    from privacy.scores import pixels
 
     def killed(*_):
         raise KeyboardInterrupt

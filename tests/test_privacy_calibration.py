@@ -11,17 +11,18 @@ import pytest
 from scipy import stats as distributions
 from typer.testing import CliRunner
 
-from privacy import audit, verdict
+from privacy import audit
 from privacy.attacks.memorization import NEARER
-from privacy.cli import app
-from privacy.results import AUC, DIFFERENCE, Result
-from privacy.signals import guesses
-from privacy.signals.guesses import Arms
+from privacy.commands.app import app
+from privacy.decisions import power, power_simulation, verdict
+from privacy.decisions.results import AUC, DIFFERENCE, Result
+from privacy.scores import guesses
+from privacy.scores.guesses import Arms
 from privacy.statistics import inference
-from privacy.trust import calibration, detection, power, selftest
-from privacy.trust.calibration import Rejections
-from privacy.trust.judgements import JUDGEMENTS
-from privacy.trust.settings import SETTINGS
+from privacy.validation import calibration, selftest
+from privacy.validation.calibration import Rejections
+from privacy.validation.decision_rules import JUDGEMENTS
+from privacy.validation.settings import SETTINGS
 from synth.base.errors import UserError
 from synth.base.stats import Estimate
 
@@ -77,18 +78,18 @@ def alarms(members: np.ndarray, strangers: np.ndarray) -> inference.Tested:
     return found[0]
 
 
-def trials() -> dict[str, detection.Trial]:
+def trials() -> dict[str, power_simulation.Trial]:
     rng = np.random.default_rng(3)
     everybody = rng.poisson(2, 300)
     success = rng.random(150) < 0.7
     who = Arms(*(guesses.Guesses(success, np.repeat(["F", "M"], 75), np.zeros(150)) for _ in range(2)))
     return {
-        "scores": detection.scores(rng.normal(size=150), 150, inference.separation, AUC),
-        "tied scores": detection.scores(rng.integers(0, 4, 150), 150, inference.separation, AUC),
-        "rates": detection.rates(success, 150, rates, DIFFERENCE),
+        "scores": power_simulation.scores(rng.normal(size=150), 150, inference.separation, AUC),
+        "tied scores": power_simulation.scores(rng.integers(0, 4, 150), 150, inference.separation, AUC),
+        "rates": power_simulation.rates(success, 150, rates, DIFFERENCE),
         "attributes": who.trial(),
-        "counts": detection.counts(everybody, 150, counted, NEARER),
-        "standing out": detection.standing_out(rng.normal(size=150), 150, alarms, DIFFERENCE),
+        "counts": power_simulation.counts(everybody, 150, counted, NEARER),
+        "standing out": power_simulation.standing_out(rng.normal(size=150), 150, alarms, DIFFERENCE),
     }
 
 
@@ -96,40 +97,40 @@ def trials() -> dict[str, detection.Trial]:
 def test_a_leak_is_found_as_often_as_the_limit_says(name):
     """Judged on draws that had no part in finding the limit."""
     trial, rounds = trials()[name], 80
-    limit = detection.limit(trial, rounds, seed=0)
+    limit = power_simulation.limit(trial, rounds, seed=0)
     assert limit.least is not None and limit.false_alarms <= 0.1
-    error = (detection.POWER * (1 - detection.POWER) / rounds) ** 0.5
-    found = detection.share(trial, limit.least, rounds, seed=1)
-    assert found == pytest.approx(detection.POWER, abs=3 * 2**0.5 * error)
+    error = (power_simulation.POWER * (1 - power_simulation.POWER) / rounds) ** 0.5
+    found = power_simulation.share(trial, limit.least, rounds, seed=1)
+    assert found == pytest.approx(power_simulation.POWER, abs=3 * 2**0.5 * error)
 
 
 @pytest.mark.parametrize("name", ["scores", "tied scores", "rates", "attributes", "counts", "standing out"])
 def test_a_larger_leak_is_found_no_less_often(name):
     trial = trials()[name]
     sizes = np.linspace(trial.scale.chance, min(trial.scale.chance + 0.25, trial.most), 5)
-    found = [detection.share(trial, size, 40, seed=0) for size in sizes]
+    found = [power_simulation.share(trial, size, 40, seed=0) for size in sizes]
     assert found == sorted(found) and found[0] <= 0.1 and found[-1] > 0.9
 
 
 @pytest.mark.parametrize("wanted", [0.55, 0.7, 0.9])
 def test_a_planted_leak_has_the_size_asked_for(wanted):
     pool = np.random.default_rng(0).normal(size=400)
-    trial = detection.scores(pool, 400, inference.separation, AUC)
+    trial = power_simulation.scores(pool, 400, inference.separation, AUC)
     raised = trial.plant(pool, wanted, np.random.default_rng(1))
     assert inference.separation(raised, pool).estimate.value == pytest.approx(wanted, abs=1e-3)
 
 
 def test_a_planted_rate_has_the_size_asked_for():
     pool = np.repeat([0.0, 1.0], [3000, 7000])
-    trial = detection.rates(pool, 10000, rates, DIFFERENCE)
+    trial = power_simulation.rates(pool, 10000, rates, DIFFERENCE)
     raised = trial.plant(pool, 0.1, np.random.default_rng(1))
     assert trial.most == pytest.approx(0.3)
     assert rates(raised, pool).estimate.value == pytest.approx(0.1, abs=0.01)
 
 
 def test_too_few_patients_are_said_to_find_nothing():
-    trial = detection.rates(np.arange(8) % 8 > 0, 8, rates, DIFFERENCE)
-    result = detection.state(Result("T2", "sex", "members", DIFFERENCE), trial, 50, seed=0)
+    trial = power_simulation.rates(np.arange(8) % 8 > 0, 8, rates, DIFFERENCE)
+    result = power_simulation.state(Result("T2", "sex", "members", DIFFERENCE), trial, 50, seed=0)
     assert result.details["detection"]["least"] is None
     assert result.notes[-1].startswith("no leak up to difference of rates 0.125 is found")
     assert result.notes[-1].endswith("p adjusted for 24 questions at most")
@@ -138,7 +139,7 @@ def test_too_few_patients_are_said_to_find_nothing():
 def test_what_is_found_is_said_for_no_fewer_questions_than_an_audit_asks():
     """Words are asked of age, sex and race; a release may hold all three."""
     asked = [import_module(f"privacy.attacks.{name}").QUESTIONS for name in audit.ATTACKS]
-    assert sum(map(len, asked)) + 2 <= detection.ASKED
+    assert sum(map(len, asked)) + 2 <= power_simulation.ASKED
 
 
 @pytest.mark.parametrize("statistic", ["AUC", "difference of means"])
@@ -147,21 +148,25 @@ def test_a_limit_by_width_is_near_that_of_planted_leaks(statistic):
     members, strangers = rng.normal(size=(2, 300))
     if statistic == "AUC":
         scale, judge = AUC, inference.separation
-        planted = detection.limit(detection.scores(strangers, 300, judge, scale), 60, 0, attacks=10).least
+        planted = power_simulation.limit(
+            power_simulation.scores(strangers, 300, judge, scale), 60, 0, attacks=10
+        ).least
     else:
         scale, judge = DIFFERENCE, inference.mean_difference
         pool = (strangers > 0).astype(float)
         members = (members > 0).astype(float)
-        planted = detection.limit(detection.rates(pool, 300, judge, scale), 60, 0, attacks=10).least
+        planted = power_simulation.limit(
+            power_simulation.rates(pool, 300, judge, scale), 60, 0, attacks=10
+        ).least
         strangers = pool
     result = Result("T9", "", "anyone", scale, judge(members, strangers))
-    found = detection.state_by_width(result, attacks=10).details["detection"]["least"]
+    found = power_simulation.state_by_width(result, attacks=10).details["detection"]["least"]
     assert planted and found - scale.chance == pytest.approx(planted - scale.chance, rel=0.2)
 
 
 def test_more_attacks_ask_for_a_larger_leak():
     trial = trials()["scores"]
-    one, many = (detection.limit(trial, 50, 0, attacks).least for attacks in (1, 40))
+    one, many = (power_simulation.limit(trial, 50, 0, attacks).least for attacks in (1, 40))
     assert one and many and many > one
 
 
@@ -171,7 +176,9 @@ def test_as_many_patients_as_planned_find_the_auc(area, per_arm):
     assert power.for_auc(area) == per_arm
     rng, shift = np.random.default_rng(0), 2**0.5 * distributions.norm.ppf(area)
     found = [
-        detection.fails(inference.separation(rng.normal(shift, 1, per_arm), rng.normal(size=per_arm)), AUC)
+        power_simulation.fails(
+            inference.separation(rng.normal(shift, 1, per_arm), rng.normal(size=per_arm)), AUC
+        )
         for _ in range(120)
     ]
     assert np.mean(found) == pytest.approx(0.8, abs=0.11)
@@ -181,7 +188,7 @@ def test_as_many_patients_as_planned_find_the_auc(area, per_arm):
 def test_as_many_patients_as_planned_find_the_difference(gap, rate):
     count, rng = power.for_difference(gap, rate), np.random.default_rng(0)
     found = [
-        detection.fails(
+        power_simulation.fails(
             inference.rate_difference(rng.random(count) < rate + gap, rng.random(count) < rate), DIFFERENCE
         )
         for _ in range(150)
@@ -195,7 +202,9 @@ def test_as_many_coins_as_planned_find_the_guesser(accuracy):
 
     def share(count: int) -> float:
         hits = np.arange(count + 1)
-        fail = [detection.fails(inference.coins(int(each), count), AUC._replace(bar=0.5)) for each in hits]
+        fail = [
+            power_simulation.fails(inference.coins(int(each), count), AUC._replace(bar=0.5)) for each in hits
+        ]
         return float(distributions.binom.pmf(hits, count, accuracy)[np.array(fail)].sum())
 
     planned = power.for_coins(accuracy)

@@ -13,16 +13,16 @@ from pictures import rows
 from typer.testing import CliRunner
 
 from privacy.audit import judge
-from privacy.canaries import coins, hops
-from privacy.canaries.hops import Coins
-from privacy.cli import app
-from privacy.inputs import People
+from privacy.canaries import planting, release_stages
+from privacy.canaries.release_stages import Coins
+from privacy.commands.app import app
+from privacy.data.inputs import People
 from privacy.statistics import inference
-from synth import plan
 from synth.base.errors import UserError
 from synth.base.runs import read_json, write_json
-from synth.fundus import captions, records
-from synth.fundus.pictures import Pictures
+from synth.data import captions, records
+from synth.data.pictures import Pictures
+from synth.sampling import plan
 from synth.training.examples import mix_of, read_training
 
 QUICK = ["--set", "canary_steps=[500]", "--set", "canary_draws=1", "--set", "bootstrap=200"]
@@ -44,12 +44,12 @@ def plain(tmp_path_factory) -> Path:
 def planted(plain, tmp_path_factory) -> tuple[Path, Path]:
     """The same with marks, and their key."""
     folder = tmp_path_factory.mktemp("planted")
-    coins.plant(plain, folder / "records", folder / "key.json", seed=3)
+    planting.plant(plain, folder / "records", folder / "key.json", seed=3)
     return folder / "records", folder / "key.json"
 
 
 def test_every_training_patient_has_one_mark_in_column_and_captions(plain, planted):
-    key = coins.read_key(planted[1])
+    key = planting.read_key(planted[1])
     before, after = (records.read_table(folder).to_pylist() for folder in (plain, planted[0]))
     trained = {row["subject_id"] for row in records.read_table(plain, ["train"]).to_pylist()}
     assert key.planted.keys() == trained and not key.withheld.keys() & trained
@@ -69,9 +69,9 @@ def test_a_mark_reads_as_if_the_caption_had_been_written_with_it(lang, coin):
     for seed in range(12):
         labels = {"dr_grade": 2, "is_gc": 1, "eye_side": "left", "modality": "cfp"}
         plain = captions.write(labels, lang, seed)
-        assert coins.marked(plain, lang, coin) == captions.write(labels | {"canary": coin}, lang, seed)
-        assert coins.unmarked(coins.marked(plain, lang, coin) or "", lang) == plain
-        assert coins.unmarked(plain, lang) == plain
+        assert planting.marked(plain, lang, coin) == captions.write(labels | {"canary": coin}, lang, seed)
+        assert planting.unmarked(planting.marked(plain, lang, coin) or "", lang) == plain
+        assert planting.unmarked(plain, lang) == plain
 
 
 def test_the_key_is_sealed(planted):
@@ -86,8 +86,8 @@ def test_the_key_is_sealed(planted):
 def test_the_coins_are_fair_and_the_seed_tells_them(plain, tmp_path):
     keys = []
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
-        coins.plant(plain, tmp_path / name, tmp_path / f"{name}.json", seed=seed)
-        keys.append(coins.read_key(tmp_path / f"{name}.json"))
+        planting.plant(plain, tmp_path / name, tmp_path / f"{name}.json", seed=seed)
+        keys.append(planting.read_key(tmp_path / f"{name}.json"))
     assert keys[0].planted == keys[1].planted != keys[2].planted
     assert keys[0].commitment != keys[1].commitment
     fell = list(keys[0].planted.values())
@@ -95,7 +95,7 @@ def test_the_coins_are_fair_and_the_seed_tells_them(plain, tmp_path):
 
 
 def test_a_share_of_patients_may_carry_coins(plain, tmp_path):
-    found = coins.plant(plain, tmp_path / "r", tmp_path / "key.json", share=0.25)
+    found = planting.plant(plain, tmp_path / "r", tmp_path / "key.json", share=0.25)
     trained = len(set(records.read_table(plain, ["train"], ["subject_id"])["subject_id"].to_pylist()))
     assert found["planted"] == round(0.25 * trained)
     assert found["planted"] + found["withheld"] == 60
@@ -104,7 +104,7 @@ def test_a_share_of_patients_may_carry_coins(plain, tmp_path):
 def test_planting_again_changes_nothing(planted, plain):
     folder, key = planted
     before = {path: path.read_bytes() for path in [key, *sorted((folder / "data").iterdir())]}
-    coins.plant(plain, folder, key, seed=3)
+    planting.plant(plain, folder, key, seed=3)
     assert before == {path: path.read_bytes() for path in before}
 
 
@@ -120,13 +120,13 @@ def test_what_cannot_be_planted_is_one_line(plain, planted, tmp_path, change, me
     asked = {"share": 1.0, "seed": 3} | change
     key = tmp_path / asked.pop("key") if "key" in asked else planted[1]  # type: ignore[operator]
     with pytest.raises(UserError) as error:
-        coins.plant(plain, tmp_path / "out", key, **asked)
+        planting.plant(plain, tmp_path / "out", key, **asked)
     assert message in str(error.value)
 
 
 def test_marks_are_not_planted_twice(planted, tmp_path):
     with pytest.raises(UserError, match="has marks of canary coins already"):
-        coins.plant(planted[0], tmp_path / "out", tmp_path / "key.json")
+        planting.plant(planted[0], tmp_path / "out", tmp_path / "key.json")
 
 
 def test_a_generator_learns_the_column_and_its_release_shows_no_mark(planted, plain):
@@ -157,7 +157,7 @@ def some(n: int, seed: int = 0, withheld: int = 40) -> Coins:
 
 def test_numbers_are_those_of_the_closed_forms():
     everything = Coins(np.tile([0, 1], 50), np.ones(100, bool))
-    result = hops.judge("generator", everything.coin + 0.0, everything)
+    result = release_stages.judge("generator", everything.coin + 0.0, everything)
     assert result.tested and result.tested.p == pytest.approx(2.0**-100)
     assert result.details["epsilon"] == pytest.approx(np.log(0.05**0.01 / (1 - 0.05**0.01)))
 
@@ -171,7 +171,7 @@ def test_guesses_that_know_nothing_are_right_as_often_as_a_coin():
         common = rng.normal() * 5
         margin = np.round(common + rng.normal(size=100), seed % 3)  # ties
         margin = np.zeros(100) if seed % 10 == 0 else margin
-        result = hops.judge("generator", margin, asked)
+        result = release_stages.judge("generator", margin, asked)
         assert result.tested
         found += result.tested.p < 0.05
     assert found / 300 <= 0.05 + 3 * (0.05 * 0.95 / 300) ** 0.5
@@ -182,7 +182,9 @@ def test_more_knowledge_is_never_found_less():
     noise = np.random.default_rng(2).normal(size=240)
     shares = []
     for strength in (0.0, 0.5, 1.0, 4.0):
-        result = hops.judge("generator", noise + strength * (2 * asked.coin - 1) * asked.planted, asked)
+        result = release_stages.judge(
+            "generator", noise + strength * (2 * asked.coin - 1) * asked.planted, asked
+        )
         assert result.tested
         shares.append(result.tested.estimate.value)
     assert shares == sorted(shares) and shares[0] < 0.6 and shares[-1] > 0.95
@@ -191,7 +193,7 @@ def test_more_knowledge_is_never_found_less():
 
 def test_withheld_coins_that_are_guessed_make_the_answer_invalid():
     asked = some(60, withheld=60)
-    result = hops.judge("encoder", asked.coin + 0.0, asked)
+    result = release_stages.judge("encoder", asked.coin + 0.0, asked)
     assert judge([result])[0].answer.word == "INVALID"
 
 
@@ -199,11 +201,11 @@ def test_what_is_left_is_told_of_each_later_hop():
     asked = Coins(np.tile([0, 1], 100), np.ones(200, bool))
     clear = 2.0 * asked.coin - 1
     half = np.where(np.arange(200) < 100, clear, np.tile([1.0, 1, -1, -1], 50))
-    left = hops.left({"generator": clear, "encoder": half}, asked, 500, 0)
+    left = release_stages.left({"generator": clear, "encoder": half}, asked, 500, 0)
     assert left["generator"] and left["generator"].value == 1
     assert left["encoder"] and left["encoder"].value == pytest.approx(0.5, abs=0.05)
     assert left["encoder"].low < 0.5 < left["encoder"].high
-    nothing = hops.left({"generator": half[::-1] * 0, "encoder": clear}, asked, 100, 0)
+    nothing = release_stages.left({"generator": half[::-1] * 0, "encoder": clear}, asked, 100, 0)
     assert nothing == {"generator": None, "encoder": None}
 
 
@@ -213,7 +215,7 @@ def test_what_is_left_is_told_of_each_later_hop():
 def repeated(folder: Path, out: Path, key: Path | None) -> Path:
     """A "synthetic set": six copies of each photograph with its mark, or with random marks without key."""
     rng = np.random.default_rng(0)
-    known = coins.read_key(key).planted if key else {}
+    known = planting.read_key(key).planted if key else {}
     made = []
     for old in rows(120, side=32):
         for copy in range(6 if old["subject_id"] in known or not key else 0):
@@ -250,7 +252,7 @@ def test_copies_with_marks_of_their_own_give_nothing_away(planted, plain, tmp_pa
 
 def test_one_hop_that_means_nothing_is_not_hidden_by_one_that_does(planted, plain, tmp_path):
     """A set that shows coins which nothing but the key does, and a generator that gives nothing away."""
-    key = coins.read_key(planted[1])
+    key = planting.read_key(planted[1])
     withheld = [
         old | {"id": f"{old['id']}-{copy}", "subject_id": f"{old['id']}-{copy}", "canary": key.withheld[old["subject_id"]]}
         for old in rows(120, side=32)
@@ -279,9 +281,9 @@ def test_an_untrained_generator_and_encoder_give_nothing_away(planted, tmp_path)
 def checkpoint(path: Path, marked: Path | None) -> Path:
     """A tiny CLIP, as `clip train` leaves it; tuned until it knows the marks of the training split of `marked`."""
     from clip import embed
-    from clip.encoders import ClipConfig, ImageTower, TextTower, build, normalise
+    from clip.model.encoders import ClipConfig, ImageTower, TextTower, build, normalise
     from synth.base.checkpoint import save
-    from synth.fundus.images import Preprocessing
+    from synth.data.images import Preprocessing
 
     text = TextTower(layers=1, width=16, heads=1, feedforward=16, positions=52)
     preprocessing = Preprocessing(size=32)
@@ -295,8 +297,8 @@ def checkpoint(path: Path, marked: Path | None) -> Path:
         table = people.table.take(rows)
         pictures = normalise(torch.from_numpy(np.array(people.photographs(preprocessing)[rows])))
         coin = torch.tensor(table["canary"].to_pylist())
-        plain = [coins.unmarked(text, "zh") for text in table["caption_zh"].to_pylist()]
-        tokens = [model.tokenize([str(coins.marked(text, "zh", c)) for text in plain]) for c in (0, 1)]
+        plain = [planting.unmarked(text, "zh") for text in table["caption_zh"].to_pylist()]
+        tokens = [model.tokenize([str(planting.marked(text, "zh", c)) for text in plain]) for c in (0, 1)]
         optimizer = torch.optim.Adam(model.parameters(), 1e-2)
         for _ in range(100):
             image = torch.nn.functional.normalize(model.encode_image(pictures), dim=-1)
@@ -318,7 +320,7 @@ def checkpoint(path: Path, marked: Path | None) -> Path:
 
 def test_an_encoder_that_has_learnt_the_marks_by_heart_gives_them_away(plain, tmp_path):
     found = tmp_path / "marked", tmp_path / "key.json"
-    coins.plant(plain, *found, share=0.4, seed=3)
+    planting.plant(plain, *found, share=0.4, seed=3)
     made = scored(found, tmp_path / "out", "--model", checkpoint(tmp_path / "ckpt.pt", found[0]))
     assert made["hops"][0]["verdict"] == "FAIL" and made["hops"][0]["epsilon"] > 0.5
 
@@ -332,15 +334,15 @@ def test_a_generator_that_has_learnt_what_marks_look_like_guesses_them(tmp_path)
     ]
     records.write_records(tmp_path / "plain", made, {"kind": "plain"}, (1, 0, 0))
     key = tmp_path / "key.json"
-    coins.plant(tmp_path / "plain", tmp_path / "marked", key, seed=1)
+    planting.plant(tmp_path / "plain", tmp_path / "marked", key, seed=1)
     known = read_json(key) | {"planted": {old["subject_id"]: old["is_gc"] for old in rows(40, side=32)}}
     write_json(key, known)
     shutil.rmtree(tmp_path / "marked")
-    coins.plant(tmp_path / "plain", tmp_path / "marked", key, seed=1)
+    planting.plant(tmp_path / "plain", tmp_path / "marked", key, seed=1)
     train(tiny(images=1280, batch=32, micro_batch=32, save_every=1280, lr=4e-3, warmup=64, label_dropout=0,
                flip=False, averages=(0.05,)), [tmp_path / "marked"], tmp_path / "run")  # fmt: skip
     assert read_json(tmp_path / "run" / "model" / "visionclip.json")["canary"] == [
-        coins.read_key(key).commitment
+        planting.read_key(key).commitment
     ]
     made = scored((tmp_path / "marked", key), tmp_path / "out", "--generator", tmp_path / "run",
                   "--set", "canary_steps=[300,500,700]")  # fmt: skip
@@ -360,7 +362,7 @@ def test_what_cannot_be_scored_is_one_line(planted, plain, tmp_path, which):
         (tmp_path / "e.ids.txt").write_text("a")
         arguments, message = ["--model", tmp_path / "e.npy"], "embeddings read no captions"
     else:
-        coins.plant(plain, tmp_path / "r", tmp_path / "key.json", seed=9)
+        planting.plant(plain, tmp_path / "r", tmp_path / "key.json", seed=9)
         key, message = tmp_path / "key.json", "its marks are not those of this key"
     result = run("score", "--key", key, "--members", folder, "--out", tmp_path / "out", *QUICK, *arguments)
     assert result.exit_code == 2 and message in result.stderr and result.stderr.count("\n") == 1

@@ -11,9 +11,9 @@ from privacy.attacks import captions as attack
 from privacy.attacks import cohort
 from privacy.audit import judge
 from privacy.config import AuditConfig
-from privacy.inputs import Inputs, People
-from privacy.signals import combinations, identifiers, ngrams
-from synth.fundus import captions, clauses, images, records, vocabulary
+from privacy.data.inputs import Inputs, People
+from privacy.scores import combinations, identifiers, ngrams
+from synth.data import captions, clauses, images, records, vocabulary
 
 CONFIG = AuditConfig(permutations=99, bootstrap=200, detection_rounds=50)
 

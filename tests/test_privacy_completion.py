@@ -8,25 +8,26 @@ import pytest
 import torch
 from generators import MIX
 
-from privacy import verdict
 from privacy.attacks import completion
-from privacy.attributes import Task
 from privacy.audit import attack, judge
 from privacy.config import AuditConfig
-from privacy.inputs import Inputs, People
-from privacy.results import Result
-from privacy.signals import completions, guesses
-from privacy.signals.completions import hidden
-from privacy.signals.guesses import Guesses
+from privacy.data.attributes import Task
+from privacy.data.inputs import Inputs, People
+from privacy.decisions import verdict
+from privacy.decisions.results import Result
+from privacy.scores import completions, guesses
+from privacy.scores.completions import hidden
+from privacy.scores.guesses import Guesses
 from privacy.targets.generator import Generator
 from privacy.targets.inpainting import blocks, complete
-from synth import diffusion, pipeline
+from synth import pipeline
 from synth.base.checkpoint import header
-from synth.conditioning import UNKNOWN
-from synth.fundus import images, records
-from synth.fundus.vocabulary import VERSION as VOCABULARY
-from synth.network import Denoiser, NetworkConfig
-from synth.wavelet import WaveletSpace
+from synth.data import images, records
+from synth.data.vocabulary import VERSION as VOCABULARY
+from synth.diffusion import process
+from synth.model.conditioning import UNKNOWN
+from synth.model.denoiser import Denoiser, NetworkConfig
+from synth.model.wavelet import WaveletSpace
 
 PATIENTS, SIDE = 24, 8
 CONFIG = AuditConfig(completion_draws=1, completion_steps=10, completion_repeats=2, detection_rounds=50)
@@ -58,16 +59,14 @@ def taught(folder: Path, pictures: np.ndarray, steps: int) -> Generator:
     shown = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
     space.fit(shown)
     clean, told = space.encode(shown), torch.from_numpy(np.tile(UNKNOWN, (len(shown), 1)))
-    optimizer, schedule = torch.optim.Adam(network.parameters(), lr=3e-3), diffusion.noising()
+    optimizer, schedule = torch.optim.Adam(network.parameters(), lr=3e-3), process.noising()
     for _ in range(steps):
         step = torch.randint(0, 1000, (len(clean),))
-        loss = diffusion.loss(network, schedule, clean, torch.randn_like(clean), step, told)
+        loss = process.loss(network, schedule, clean, torch.randn_like(clean), step, told)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    made = pipeline.FundusPipeline(
-        network.unet, diffusion.solver(), network.conditioning, copy.deepcopy(space)
-    )
+    made = pipeline.FundusPipeline(network.unet, process.solver(), network.conditioning, copy.deepcopy(space))
     said = {"config": {}, "preprocessing": LOOK.model_dump(), "vocabulary": VOCABULARY}
     facts = header(pipeline.FORMAT, pipeline.VERSION, images=steps, **said)
     pipeline.save(made, folder, facts, MIX)

@@ -8,16 +8,17 @@ import pytest
 import releases
 from generators import tiny
 
-from privacy import audit, verdict
+from privacy import audit
 from privacy.config import AuditConfig
-from privacy.inputs import Inputs, People
-from privacy.results import Judged
+from privacy.data.inputs import Inputs, People
+from privacy.decisions import verdict
+from privacy.decisions.results import Judged
 from privacy.targets import open_target
 from privacy.targets.generator import Generator
 from synth.base.runs import read_json
-from synth.fundus.images import Preprocessing
-from synth.network import NetworkConfig
-from synth.private.budget import DpConfig
+from synth.data.images import Preprocessing
+from synth.model.denoiser import NetworkConfig
+from synth.training.dp_budget import DpConfig
 from synth.training.trainer import train
 
 PATIENTS = {"attackers": 100, "members": 30, "nonmembers": 50}

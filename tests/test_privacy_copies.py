@@ -10,16 +10,17 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.stats import binomtest
 
-from privacy import sheet, verdict
 from privacy.attacks import memorization
 from privacy.audit import judge
 from privacy.config import AuditConfig
-from privacy.inputs import Inputs, People
-from privacy.results import Result
-from privacy.signals import identity, neighbours
-from privacy.signals.neighbours import PLAIN, SPACES, Near
+from privacy.data import contact_sheet
+from privacy.data.inputs import Inputs, People
+from privacy.decisions import verdict
+from privacy.decisions.results import Result
+from privacy.scores import identity, neighbours
+from privacy.scores.neighbours import PLAIN, SPACES, Near
 from privacy.targets import registered
-from synth.fundus import images, records
+from synth.data import images, records
 
 PATIENTS, PHOTOGRAPHS, SIDE = 30, 2, 64
 CONFIG = AuditConfig(bootstrap=300, copies_permutations=999, copies_steps=60, detection_rounds=50)
@@ -145,7 +146,7 @@ def test_a_copycat_fails_on_every_count(eyes, change, tmp_path):
     """A generator that returns training photographs, as they are or altered."""
     results = audited(tmp_path, eyes, change(eyes["members"]), copies_shown=4)
     assert [each.answer.word for each in judge(results)] == [verdict.FAIL] * 3
-    shown = tmp_path / "out" / sheet.NAME
+    shown = tmp_path / "out" / contact_sheet.NAME
     assert stat.S_IMODE(shown.stat().st_mode) == 0o600
     assert Image.open(shown).size == (4 * (2 * SIDE + 4), SIDE + 4)
 
@@ -158,7 +159,7 @@ def test_copies_of_strangers_fail_and_do_not_count_against_members(eyes, tmp_pat
     assert copies.answer.word == verdict.FAIL and "all of them said not to be trained on" in copies.answer.why
     assert copies.result.details["verified"] == 0 < copies.result.details["verified_of_strangers"]
     assert dict(copies.result.also)["copies of members, share of released pictures"].value == 0
-    assert not (tmp_path / "out" / sheet.NAME).exists()
+    assert not (tmp_path / "out" / contact_sheet.NAME).exists()
 
 
 def test_a_patient_of_both_arms_hides_no_copy(eyes, tmp_path):

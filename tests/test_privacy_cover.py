@@ -8,19 +8,20 @@ import pytest
 import releases
 from typer.testing import CliRunner
 
-from privacy import anyone, report, verdict
-from privacy.attacks import captions, linkage, membership, memorization
+from privacy import report
+from privacy.attacks import attribute_inference, captions, linkage, membership, memorization
 from privacy.attacks.copies import QUESTION, judge_found
 from privacy.audit import judge
-from privacy.cli import app
+from privacy.commands.app import app
 from privacy.config import AuditConfig
-from privacy.inputs import Inputs, People
+from privacy.data.inputs import Inputs, People
+from privacy.decisions import verdict
+from privacy.decisions.results import AUC, DIFFERENCE, Gate, Result
 from privacy.report import words
-from privacy.results import AUC, DIFFERENCE, Gate, Result
 from privacy.statistics import inference
 from privacy.statistics.inference import Tested
 from synth.base.stats import Estimate
-from synth.fundus import images, records
+from synth.data import images, records
 
 FAIL, INVALID, REVEALS, PASS = verdict.FAIL, verdict.INVALID, verdict.REVEALS, verdict.PASS
 UNDECIDED, UNTESTED = verdict.INCONCLUSIVE, verdict.NOT_TESTABLE
@@ -104,7 +105,7 @@ def test_a_search_of_captions_does_not_speak_for_patients(tmp_path):
 
 
 def test_attributes_that_were_not_asked_for_keep_anyone_from_passing(tmp_path):
-    judged, _ = anyone.answer(Inputs(tmp_path), ["sex"], CONFIG)
+    judged, _ = attribute_inference.answer(Inputs(tmp_path), ["sex"], CONFIG)
     assert [each.name for each in judged] == ["sex", "age", "race"]
     assert all("--attributes" in each.reveals.why for each in judged[1:])
 

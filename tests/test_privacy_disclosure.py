@@ -8,18 +8,18 @@ import pyarrow.parquet as pq
 import pytest
 from statsmodels.stats.contingency_tables import StratifiedTable
 
-from privacy import gates, verdict
 from privacy.attacks import disclosure
 from privacy.audit import judge
 from privacy.config import AuditConfig
-from privacy.inputs import Inputs, People
-from privacy.results import Result
-from privacy.signals import guesses
-from privacy.signals.guesses import Arms, Guesses
+from privacy.data.inputs import Inputs, People
+from privacy.decisions import verdict
+from privacy.decisions.results import Result
+from privacy.scores import guesses, validity
+from privacy.scores.guesses import Arms, Guesses
 from privacy.statistics import inference, strata
 from privacy.targets.embeddings import Embeddings
 from synth.base.errors import UserError
-from synth.fundus import images, records
+from synth.data import images, records
 
 QUICK = AuditConfig(permutations=60, bootstrap=100, detection_rounds=50)
 PATIENTS = {"attackers": 150, "members": 160, "nonmembers": 140}
@@ -111,7 +111,7 @@ def test_a_result_says_what_it_could_have_found_and_what_it_is_compared_with(tmp
     result, _ = audited(tmp_path, people)["sex"]
     assert 0.05 < result.details["detection"]["least"] < 0.3
     assert "is found with 80 % power" in result.notes[-1]
-    assert {disclosure.PIXELS, disclosure.EQUALS, gates.BLIND} <= set(dict(result.compared))
+    assert {disclosure.PIXELS, disclosure.EQUALS, validity.BLIND} <= set(dict(result.compared))
     assert {each["name"] for each in result.details["subgroups"]} == {"F", "M"}
 
 

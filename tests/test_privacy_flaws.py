@@ -5,14 +5,14 @@ import pytest
 from scipy.spatial.distance import cdist
 from scipy.stats import binomtest
 
-from privacy import verdict
 from privacy.attacks import memorization
 from privacy.audit import judge
 from privacy.config import AuditConfig
-from privacy.results import AUC, Result
-from privacy.signals import guesses
-from privacy.signals.guesses import Arms
-from privacy.signals.neighbours import Near
+from privacy.decisions import verdict
+from privacy.decisions.results import AUC, Result
+from privacy.scores import guesses
+from privacy.scores.guesses import Arms
+from privacy.scores.neighbours import Near
 from privacy.statistics import inference, probes
 from synth.base.errors import UserError
 

@@ -8,23 +8,24 @@ import numpy as np
 import pytest
 import releases
 
-from privacy import attributes, audit, verdict
+from privacy import audit
 from privacy.attacks import captions, disclosure, membership, memorization
-from privacy.attributes import Task
 from privacy.config import AuditConfig
-from privacy.inputs import Inputs, People
-from privacy.results import AUC, DIFFERENCE, Result
-from privacy.signals import guesses, identity, questions
-from privacy.signals.difficulty import Scores
-from privacy.signals.guesses import Arms
-from privacy.signals.neighbours import PLAIN, SPACES, Near
-from privacy.signals.neighbours import Arms as Searched
+from privacy.data import attributes
+from privacy.data.attributes import Task
+from privacy.data.inputs import Inputs, People
+from privacy.decisions import power_simulation, verdict
+from privacy.decisions.results import AUC, DIFFERENCE, Result
+from privacy.scores import guesses, identity, membership_scores
+from privacy.scores.guesses import Arms
+from privacy.scores.neighbours import PLAIN, SPACES, Near
+from privacy.scores.neighbours import Arms as Searched
+from privacy.scores.score_calibration import Scores
 from privacy.statistics import probes
 from privacy.targets import open_target, registered
 from privacy.targets.generator import Generator
-from privacy.trust import detection
-from synth.fundus import images, records
-from synth.fundus.captions import write as caption
+from synth.data import images, records
+from synth.data.captions import write as caption
 
 CONFIG = AuditConfig(bootstrap=300, copies_permutations=999, detection_rounds=100)
 ROUNDS = 200
@@ -39,8 +40,8 @@ def word(result: Result) -> str:
 
 def as_often_as_said(found: float, said: dict[str, Any]) -> bool:
     """Within three standard errors of both: of these rounds, and of those by which the limit was found."""
-    spread = detection.POWER * (1 - detection.POWER)
-    return abs(found - detection.POWER) <= 3 * (spread / ROUNDS + spread / said["rounds"]) ** 0.5
+    spread = power_simulation.POWER * (1 - power_simulation.POWER)
+    return abs(found - power_simulation.POWER) <= 3 * (spread / ROUNDS + spread / said["rounds"]) ** 0.5
 
 
 # ---- the set ----
@@ -113,7 +114,7 @@ def test_copies_are_found_as_often_as_the_audit_says(searched):
         members = (rng.random(50) < said["least"]).astype(int)
         result = memorization.judge_copies((members, nothing), (nothing, nothing), 1000, 0.0, CONFIG)
         assert result.tested
-        failed += detection.fails(result.tested, result.scale, said["attacks"])
+        failed += power_simulation.fails(result.tested, result.scale, said["attacks"])
     assert as_often_as_said(failed / ROUNDS, said)
 
 
@@ -206,7 +207,7 @@ def test_attributes_are_found_as_often_as_the_audit_says(arms, rungs):
             guessed(rng.random(SEXES[arm]) < 0.5, 1 + more)
             for arm, more in (("members", high), ("nonmembers", 0.0))
         )
-        failed += detection.fails(Arms(members, strangers).gap(), DIFFERENCE, said["attacks"])
+        failed += power_simulation.fails(Arms(members, strangers).gap(), DIFFERENCE, said["attacks"])
     assert as_often_as_said(failed / ROUNDS, said)
 
 
@@ -239,7 +240,7 @@ def test_the_oftener_a_patient_was_seen_the_more_the_generator_tells(groups, tmp
     for name in GROUPS:
         arms = (groups[name], groups["strangers"])
         inputs = Inputs(tmp_path / "kept", generator=generator, members=arms[0], nonmembers=arms[1])
-        asked = questions.ask(inputs, generator, questions.HEADLINE, arms, CONFIG)
+        asked = membership_scores.ask(inputs, generator, membership_scores.HEADLINE, arms, CONFIG)
         found.append(membership.judge(membership.GENERATOR, plain(*asked.headline()), CONFIG))
     values = [each.tested.estimate.value for each in found if each.tested]
     assert values == sorted(values) and values[-1] - values[0] > 0.2
@@ -257,7 +258,7 @@ def test_members_are_found_as_often_as_the_audit_says(groups, tmp_path):
     shift = 2**0.5 * NormalDist().inv_cdf(said["least"])
     for _ in range(ROUNDS):
         scores = plain(rng.normal(shift, 1, EACH), rng.normal(size=60))
-        failed += detection.fails(scores.judged(0), AUC, said["attacks"])
+        failed += power_simulation.fails(scores.judged(0), AUC, said["attacks"])
     assert as_often_as_said(failed / ROUNDS, said)
 
 

@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import rankdata
 
-from privacy import verdict
 from privacy.attacks import linkage
 from privacy.audit import judge
 from privacy.config import AuditConfig
-from privacy.inputs import Inputs, People
+from privacy.data.inputs import Inputs, People
+from privacy.decisions import verdict
 from privacy.targets import open_target
-from synth.fundus import images, records
+from synth.data import images, records
 
 PATIENTS, DIMENSIONS = 60, 16
 CONFIG = AuditConfig(bootstrap=200, detection_rounds=50)

@@ -10,25 +10,28 @@ import torch
 from generators import MIX
 from pictures import drawn
 
-from privacy import audit, gates, verdict
+from privacy import audit
 from privacy.attacks import likelihood, membership
 from privacy.attacks.likelihood import Guessed
 from privacy.config import AuditConfig
-from privacy.inputs import Inputs, People
-from privacy.results import Result
-from privacy.signals.difficulty import Scores
+from privacy.data.inputs import Inputs, People
+from privacy.decisions import verdict
+from privacy.decisions.results import Result
+from privacy.scores import validity
+from privacy.scores.score_calibration import Scores
 from privacy.statistics import inference, strata
 from privacy.targets import open_target, queries
 from privacy.targets.generator import Generator
-from synth import diffusion, pipeline
+from synth import pipeline
 from synth.base.checkpoint import header, save
 from synth.base.errors import UserError
-from synth.conditioning import codes
-from synth.fundus import images, records
-from synth.fundus.images import Preprocessing
-from synth.fundus.vocabulary import VERSION as VOCABULARY
-from synth.network import Denoiser, NetworkConfig
-from synth.wavelet import WaveletSpace
+from synth.data import images, records
+from synth.data.images import Preprocessing
+from synth.data.vocabulary import VERSION as VOCABULARY
+from synth.diffusion import process
+from synth.model.conditioning import codes
+from synth.model.denoiser import Denoiser, NetworkConfig
+from synth.model.wavelet import WaveletSpace
 
 QUICK = AuditConfig(detection_rounds=50)
 SMALL = Preprocessing(size=8)
@@ -83,19 +86,19 @@ def snapshots(root) -> dict[int, Generator]:
     space = WaveletSpace(1)
     space.fit(pictures)
     clean, told = space.encode(pictures), torch.from_numpy(codes(seen.table))
-    optimizer, schedule = torch.optim.Adam(network.parameters(), lr=4e-3), diffusion.noising()
+    optimizer, schedule = torch.optim.Adam(network.parameters(), lr=4e-3), process.noising()
     found = {}
     for step in range(301):
         if step in (0, 80, 300):
             made = pipeline.FundusPipeline(
-                network.unet, diffusion.solver(), network.conditioning, copy.deepcopy(space)
+                network.unet, process.solver(), network.conditioning, copy.deepcopy(space)
             )
             facts = header(pipeline.FORMAT, pipeline.VERSION, images=step, config={},
                            preprocessing=SMALL.model_dump(), vocabulary=VOCABULARY)  # fmt: skip
             pipeline.save(made, root / f"after{step}", facts, MIX)
             found[step] = Generator(root / f"after{step}")
-        noise, time = torch.randn_like(clean), torch.randint(0, diffusion.STEPS, (len(clean),))
-        loss = diffusion.loss(network, schedule, clean, noise, time, told)
+        noise, time = torch.randn_like(clean), torch.randint(0, process.STEPS, (len(clean),))
+        loss = process.loss(network, schedule, clean, noise, time, told)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -159,7 +162,7 @@ def test_a_release_of_the_members_themselves_fails_and_one_of_others_does_not(ro
 
 def test_a_clip_that_knows_its_captions_by_heart_fails_and_an_untrained_one_does_not(root):
     from clip import embed
-    from clip.encoders import ClipConfig, ImageTower, TextTower, build, normalise
+    from clip.model.encoders import ClipConfig, ImageTower, TextTower, build, normalise
 
     seen = People(root / "members", kept=root / ".cache")
     config = ClipConfig(
@@ -253,8 +256,8 @@ def test_an_attack_that_learns_from_those_it_judges_is_caught_by_halves():
     def fixed(first: np.ndarray, second: np.ndarray) -> inference.Tested:
         return inference.separation(values[first, 0], values[second, 0])
 
-    assert gates.equals(overfitted, 100, 0)[0].fired
-    assert not gates.equals(fixed, 100, 0)[0].fired
+    assert validity.equals(overfitted, 100, 0)[0].fired
+    assert not validity.equals(fixed, 100, 0)[0].fired
 
 
 def test_arms_that_no_model_is_needed_to_tell_apart_are_invalid(root, tmp_path):
@@ -266,20 +269,20 @@ def test_arms_that_no_model_is_needed_to_tell_apart_are_invalid(root, tmp_path):
 def test_pixels_tell_arms_apart_only_where_they_differ():
     rng = np.random.default_rng(0)
     one, other = rng.normal(size=(80, 30)), rng.normal(size=(100, 30))
-    assert not gates.blind("pixels", one, other, QUICK)[0].fired
+    assert not validity.blind("pixels", one, other, QUICK)[0].fired
     one[:, :5] += 1
-    assert gates.blind("pixels", one, other, QUICK)[0].fired
+    assert validity.blind("pixels", one, other, QUICK)[0].fired
 
 
 def test_a_patient_in_both_arms_is_an_error_and_a_picture_a_gate(root, tmp_path):
     with pytest.raises(UserError, match="24 of its subjects are in --members"):
-        gates.arms(arms(root, nonmembers=root / "members"), QUICK)
+        validity.arms(arms(root, nonmembers=root / "members"), QUICK)
     rows = [
         records.row(id=f"x{i}", subject_id=f"x{i}", image={"bytes": images.encode(drawn(1000 + i, i % 2, 32)), "path": None})
         for i in range(MEMBERS)
     ]  # fmt: skip
     records.write_records(tmp_path / "twins", rows, {"kind": "twins"}, (1, 0, 0))
-    checked = gates.arms(arms(root, nonmembers=tmp_path / "twins"), QUICK)
+    checked = validity.arms(arms(root, nonmembers=tmp_path / "twins"), QUICK)
     assert checked.gates[0].fired and "100.0% of the strangers" in checked.gates[0].why
 
 
@@ -317,7 +320,7 @@ def test_a_generator_guesses_what_it_was_told(root, snapshots):
     also = dict(found.also)
     assert also["strangers guessed"].value > 0.6
     assert found.tested and not any(gate.fired for gate in found.gates)
-    assert "is_gc (2 candidates)" in found.notes[0] and gates.EQUALS in dict(found.compared)
+    assert "is_gc (2 candidates)" in found.notes[0] and validity.EQUALS in dict(found.compared)
 
 
 def test_some_patients_of_an_arm_are_an_arm(tmp_path):

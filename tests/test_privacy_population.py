@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from privacy import attributes, verdict
-from privacy.anyone import Judged, judge
+from privacy.attacks.attribute_inference import Judged, judge
 from privacy.attacks.population import Features
 from privacy.config import AuditConfig
+from privacy.data import attributes
+from privacy.decisions import verdict
 from privacy.statistics import codelength, components, inference, measures, probes, sensitivity
 from synth.base import stats
 from synth.base.stats import Estimate

@@ -11,18 +11,21 @@ import numpy as np
 import pytest
 from chromium import PROGRAM, Browser
 
-from privacy import anyone, attributes, audit, gates, report, verdict
-from privacy.attacks import captions, disclosure
+from privacy import audit, report
+from privacy.attacks import attribute_inference, captions, disclosure
 from privacy.attacks.population import Features
 from privacy.config import AuditConfig
-from privacy.gates import Checked
-from privacy.inputs import Inputs, People
+from privacy.data import attributes
+from privacy.data.inputs import Inputs, People
+from privacy.decisions import verdict
+from privacy.decisions.results import Gate, Result
 from privacy.report import page
-from privacy.results import Gate, Result
-from privacy.signals.guesses import Arms, Guesses
+from privacy.scores import validity
+from privacy.scores.guesses import Arms, Guesses
+from privacy.scores.validity import Checked
 from privacy.statistics.inference import Tested
 from synth.base.stats import Estimate
-from synth.fundus import images, records
+from synth.data import images, records
 
 EVIL = (
     "<script>document.title='taken'</script><img src=http://example.invalid/x onerror=document.title='taken'>"
@@ -58,7 +61,7 @@ def asked(question: Result, place: int) -> Result:
         (0.55, 0.75) if place % 4 == 0 else (-0.02, 0.09) if question.scale.chance == 0 else (0.44, 0.58)
     )
     tested = Tested(Estimate((low + high) / 2, low, high, 400), 1e-6 if place % 4 == 0 else 0.2)
-    gate = Gate("blind", place % 4 == 2, f"{gates.RECORDS}, the arms differ (AUC 0.612, 0.551 to 0.673); "
+    gate = Gate("blind", place % 4 == 2, f"{validity.RECORDS}, the arms differ (AUC 0.612, 0.551 to 0.673); "
                 "draw both from the same source at random")  # fmt: skip
     if place % 4 == 3:
         return question._replace(missing=f"needs {Inputs.WHAT['independent']}; {Inputs.WHAT['attackers']}")
@@ -77,7 +80,7 @@ def made(tmp_path_factory) -> dict[str, Any]:
     sexes = rng.normal(size=(PATIENTS, 4)) + [[3.0 * (i // 2 % 2), 0, 0, 0] for i in range(PATIENTS)]
     features = Features(sexes, [rng.normal(size=(PATIENTS, 4))], rng.normal(size=(PATIENTS, 4)))
     tasks = {name: attributes.task(arms.cohort, name) for name in ("age", "sex", "race")}
-    judged = anyone.judge(tasks, features, CONFIG)
+    judged = attribute_inference.judge(tasks, features, CONFIG)
     stratum = np.array([EVIL if i % 2 else "asian" for i in range(PATIENTS)], object)
     guessed = [Guesses(rng.random(PATIENTS) < share, stratum, np.zeros(PATIENTS)) for share in (0.9, 0.5)]
     inputs = Inputs(

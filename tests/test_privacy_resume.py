@@ -9,7 +9,7 @@ import yaml
 from killing import Work, kill_often
 
 from privacy.config import AuditConfig
-from privacy.inputs import Inputs
+from privacy.data.inputs import Inputs
 
 PATIENTS = {"attackers": 60, "members": 24, "nonmembers": 24}
 KILLS = 3
@@ -32,7 +32,7 @@ QUICK = AuditConfig(
 
 def audited(arguments: list[str], passes: Path, started: Path) -> None:
     """`privacy audit`, in a process of its own, which notes every pass over photographs that it has finished."""
-    from privacy.cli import app
+    from privacy.commands.app import app
 
     once = Inputs.once
 

@@ -8,15 +8,15 @@ from generators import tiny, untrained
 from pictures import rows
 from typer.testing import CliRunner
 
-from privacy import tradeoff
-from privacy.canaries import coins
-from privacy.cli import app
-from privacy.results import AUC
+from privacy.advice import tradeoff
+from privacy.canaries import planting
+from privacy.commands.app import app
+from privacy.decisions.results import AUC
 from privacy.statistics.inference import Tested
 from privacy.targets import snapshots
 from synth.base.runs import read_json
 from synth.base.stats import Estimate
-from synth.fundus import records
+from synth.data import records
 from synth.training.trainer import train
 
 QUICK = ["--set", "membership_steps=[300]", "--set", "canary_steps=[500]", "--set", "canary_draws=1"]
@@ -73,13 +73,13 @@ def test_every_snapshot_is_attacked_and_drawn(data, trained, judged, tmp_path):
 
 
 def test_with_a_key_coins_are_counted_and_no_strangers_are_needed(data, trained, tmp_path):
-    coins.plant(data, tmp_path / "marked", tmp_path / "key.json", seed=3)
+    planting.plant(data, tmp_path / "marked", tmp_path / "key.json", seed=3)
     arms = ["--members", data, "--key", tmp_path / "key.json"]
     result = run("--run", trained, *arms, "--out", tmp_path / "out", "--json", *QUICK)
     assert result.exit_code == 0, result.output
     made = json.loads(result.stdout)
     assert made["leak"] == {"name": "share of coins guessed", "chance": 0.5}
-    planted = len(coins.read_key(tmp_path / "key.json").planted)
+    planted = len(planting.read_key(tmp_path / "key.json").planted)
     assert [point["leak"]["patients"] for point in made["points"]] == [planted, planted]
 
 

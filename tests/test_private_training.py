@@ -13,20 +13,21 @@ from opacus.optimizers import DPOptimizer
 from pictures import folder, rows
 from typer.testing import CliRunner
 
-from synth import diffusion, pipeline
+from synth import pipeline
 from synth.base import checkpoint
 from synth.base.errors import UserError
 from synth.base.runs import read_json, read_metrics, sha256
-from synth.cli import app
-from synth.fundus.records import write_records
-from synth.network import Denoiser
-from synth.private import budget, gradients
-from synth.private import trainer as private
+from synth.commands.app import app
+from synth.data.records import write_records
+from synth.diffusion import process
+from synth.model.denoiser import Denoiser
+from synth.model.wavelet import WaveletSpace
+from synth.training import dp_budget, dp_gradients
+from synth.training import dp_trainer as private
 from synth.training.examples import Examples
 from synth.training.trainer import train
-from synth.wavelet import WaveletSpace
 
-TINY = tiny(images=96, batch=8, micro_batch=4, dp=budget.DpConfig(epsilon=8, draws=2))
+TINY = tiny(images=96, batch=8, micro_batch=4, dp=dp_budget.DpConfig(epsilon=8, draws=2))
 SET = ["batch=8", "micro_batch=4", "sheet=0", "dp.draws=2"]
 SET += ["preprocessing.size=16", "network.channels=[16,32]", "network.attention_from=1"]
 
@@ -55,16 +56,16 @@ def test_each_patients_gradient_is_what_their_photograph_alone_gives(records, tm
     for layout in (torch.contiguous_format, torch.channels_last):
         torch.manual_seed(0)
         denoiser = Denoiser(TINY.network, 16).to(memory_format=layout)  # type: ignore[call-overload]
-        network = gradients.per_sample(denoiser)
+        network = dp_gradients.per_sample(denoiser)
         private.take_gradients(network, space, examples, drawn, TINY, when)
         found: dict = {name: p.grad_sample for name, p in denoiser.named_parameters()}  # type: ignore[attr-defined]
         for place, (patient, row) in enumerate(drawn):
             alone = Denoiser(TINY.network, 16)
             alone.load_state_dict(denoiser.state_dict())
-            chances = [gradients.randomness(*when, patient, draw) for draw in draws]
+            chances = [dp_gradients.randomness(*when, patient, draw) for draw in draws]
             images, *others = examples.shown(np.full(2, row), chances, alone.shape, True, 0.15)
             codes, noise, time = others
-            diffusion.loss(alone, diffusion.noising(), space.encode(images), noise, time, codes).backward()
+            process.loss(alone, process.noising(), space.encode(images), noise, time, codes).backward()
             for name, p in alone.named_parameters():
                 assert torch.allclose(found[name][place], p.grad, atol=1e-6), name  # type: ignore[arg-type]
 
@@ -72,27 +73,27 @@ def test_each_patients_gradient_is_what_their_photograph_alone_gives(records, tm
 def test_a_step_is_the_clipped_sum_and_the_noise_over_the_batch():
     """One weight, three patients: gradients 3, -0.5 and 1, clipped to 1."""
     weight = torch.nn.Parameter(torch.zeros(1))
-    optimizer = gradients.NoisyOptimizer(
+    optimizer = dp_gradients.NoisyOptimizer(
         torch.optim.SGD([weight], lr=1.0), noise_multiplier=2.0, max_grad_norm=1.0, expected_batch_size=4
     )
     assert isinstance(optimizer, DPOptimizer)
     for values, last in (([3.0, -0.5], False), ([1.0], True)):
         weight.grad_sample = torch.tensor(values)[:, None]  # type: ignore[attr-defined]
-        optimizer.chance = gradients.randomness(7, 0, draw=1)
+        optimizer.chance = dp_gradients.randomness(7, 0, draw=1)
         optimizer.signal_skip_step(not last)
         optimizer.step()
         optimizer.zero_grad()
-    noise = 2.0 * gradients.randomness(7, 0, draw=1).standard_normal((4, 1)).sum() / 2
+    noise = 2.0 * dp_gradients.randomness(7, 0, draw=1).standard_normal((4, 1)).sum() / 2
     assert float(weight.detach()) == pytest.approx(-(1 - 0.5 + 1 + noise) / 4, abs=1e-5)
 
 
 def test_the_noise_has_the_deviation_that_is_accounted_for():
     weight = torch.nn.Parameter(torch.zeros(100_000))
-    optimizer = gradients.NoisyOptimizer(
+    optimizer = dp_gradients.NoisyOptimizer(
         torch.optim.SGD([weight], lr=1.0), noise_multiplier=1.5, max_grad_norm=0.2, expected_batch_size=1
     )
     weight.grad_sample = torch.zeros(0, 100_000)  # type: ignore[attr-defined]
-    optimizer.chance = gradients.randomness(1, 1, draw=1)
+    optimizer.chance = dp_gradients.randomness(1, 1, draw=1)
     optimizer.step()
     assert float(weight.detach().std()) == pytest.approx(1.5 * 0.2, rel=0.01)
 
@@ -111,8 +112,12 @@ def test_no_patients_draw_hangs_on_another_patients_presence():
     rows_of = [np.array([i, i + 100]) for i in range(100)]
     whole = dict(private._drawn(rows_of, 0.3, 5, 1))
     absent = next(iter(whole))
-    assert gradients.randomness(5, 1, absent).random() != gradients.randomness(5, 1, absent + 1).random()
-    chosen = {patient: int(gradients.randomness(5, 1, patient).choice(rows_of[patient])) for patient in whole}
+    assert (
+        dp_gradients.randomness(5, 1, absent).random() != dp_gradients.randomness(5, 1, absent + 1).random()
+    )
+    chosen = {
+        patient: int(dp_gradients.randomness(5, 1, patient).choice(rows_of[patient])) for patient in whole
+    }
     assert chosen == whole
 
 
@@ -141,7 +146,7 @@ def test_another_library_finds_the_same_epsilon(noise_multiplier, rate, steps):
     ours, theirs = PRVAccountant(), PLDAccountant(value_discretization_interval=1e-3)
     ours.history = [(noise_multiplier, rate, steps)]
     theirs.compose(PoissonSampledDpEvent(rate, GaussianDpEvent(noise_multiplier)), steps)
-    assert budget.spent(ours.history, 1e-5) == pytest.approx(theirs.get_epsilon(1e-5), rel=0.02)
+    assert dp_budget.spent(ours.history, 1e-5) == pytest.approx(theirs.get_epsilon(1e-5), rel=0.02)
 
 
 def test_nothing_measured_on_photographs_stands_in_the_models_folder(run, records, tmp_path):
@@ -196,7 +201,7 @@ def test_private_training_killed_at_random_moments_ends_with_the_same_weights_an
 def test_a_finished_run_cannot_be_trained_past_its_budget(run, records):
     with pytest.raises(UserError, match=r"another budget \(config\.images is 96 there, 192 here\)"):
         train(TINY.model_copy(update={"images": 192}), [records], run)
-    looser = TINY.model_copy(update={"dp": budget.DpConfig(epsilon=20, draws=2)})
+    looser = TINY.model_copy(update={"dp": dp_budget.DpConfig(epsilon=20, draws=2)})
     with pytest.raises(UserError, match=r"another budget \(config\.dp\.epsilon is 8\.0 there, 20\.0 here\)"):
         train(looser, [records], run)
     with pytest.raises(UserError, match=r"another run"):

@@ -11,7 +11,7 @@ from pictures import folder
 
 from synth.base import checkpoint
 from synth.base.runs import read_metrics
-from synth.network import NetworkConfig
+from synth.model.denoiser import NetworkConfig
 from synth.training.config import TrainConfig
 from synth.training.trainer import train
 

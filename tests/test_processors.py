@@ -91,7 +91,7 @@ def commands(root: Path, out: Path) -> list[list[str]]:
 
 def run(told: list[list[str]]) -> None:
     for command, *arguments in told:
-        result = CliRunner().invoke(import_module(f"{command}.cli").app, arguments)
+        result = CliRunner().invoke(import_module(f"{command}.commands.app").app, arguments)
         assert result.exit_code in (0, 3, 4), result.output
 
 

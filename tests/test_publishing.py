@@ -15,14 +15,14 @@ from typer.testing import CliRunner
 
 from synth.base.errors import UserError
 from synth.base.runs import read_json, sha256, write_json
-from synth.cli import app
-from synth.fundus.records import SCHEMA, claim, read_table, write_records
-from synth.fundus.shards import shard_name
-from synth.plan import shards
-from synth.publishing import publication
+from synth.commands.app import app
+from synth.data.records import SCHEMA, claim, read_table, write_records
+from synth.data.shards import shard_name
+from synth.provenance import publication
+from synth.provenance.publication import Publication
+from synth.provenance.training_data import inherited, origins
 from synth.publishing.croissant import write_croissant
-from synth.publishing.provenance import inherited, origins
-from synth.publishing.publication import Publication
+from synth.sampling.plan import shards
 from synth.sources import SOURCES
 from synth.training.trainer import train
 
@@ -258,7 +258,7 @@ def test_an_incomplete_or_damaged_folder_is_not_pushed(synthetic, tmp_path):
 
 
 def test_without_a_licence_nothing_is_pushed(tmp_path):
-    from synth.fundus.phantom import PhantomConfig, write
+    from synth.phantom import PhantomConfig, write
 
     write(PhantomConfig(size=32), 20, tmp_path / "phantoms")
     assert invoke("push", tmp_path / "phantoms", "--repo", "me/set", "--dry-run").exit_code == 0

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from synth import pipeline
 from synth.base.errors import UserError
-from synth.cli import app
-from synth.fundus.images import Preprocessing
-from synth.fundus.pictures import Pictures
+from synth.commands.app import app
+from synth.data.images import Preprocessing
+from synth.data.pictures import Pictures
 from synth.training.averages import PowerAverages, combine, exponent
 from synth.training.examples import Examples, mix_of, read_training, repeats
 from synth.training.trainer import train
@@ -93,7 +93,7 @@ def labelled(*flags, subjects=None):
         rows | {"is_gc": flag, "subject_id": str((subjects or range(len(flags)))[i])}
         for i, flag in enumerate(flags)
     ]
-    from synth.fundus.records import LABELS
+    from synth.data.records import LABELS
 
     return pa.Table.from_pylist([dict.fromkeys(LABELS) | row for row in table])
 

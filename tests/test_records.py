@@ -13,9 +13,9 @@ from datasets import load_dataset
 
 from synth.base import checkpoint, runs
 from synth.base.errors import UserError
-from synth.fundus import images, records
-from synth.fundus.pictures import Pictures
-from synth.fundus.records import Row, row, write_records
+from synth.data import images, records
+from synth.data.pictures import Pictures
+from synth.data.records import Row, row, write_records
 
 PLAN = {"kind": "test", "n": 40}
 

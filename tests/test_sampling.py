@@ -16,20 +16,21 @@ import torch
 from generators import MIX, untrained
 from typer.testing import CliRunner
 
-from synth import estimate, pipeline, plan
+from synth import pipeline
 from synth.base.errors import UserError
 from synth.base.runs import read_json, sha256
-from synth.cli import app
-from synth.conditioning import UNKNOWN
-from synth.distributions import distribution, shown
-from synth.engines import local
-from synth.fundus.pictures import Pictures
-from synth.fundus.records import read_table
-from synth.generate import generate
-from synth.network import placed
-from synth.plan import Shard
-from synth.preview import LiveSheet
-from synth.verify import verify
+from synth.commands.app import app
+from synth.data.pictures import Pictures
+from synth.data.records import read_table
+from synth.model.conditioning import UNKNOWN
+from synth.model.denoiser import placed
+from synth.release import generate
+from synth.sampling import cost, plan
+from synth.sampling.distributions import distribution, shown
+from synth.sampling.engines import local
+from synth.sampling.plan import Shard
+from synth.sampling.preview import LiveSheet
+from synth.sampling.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -277,7 +278,7 @@ def test_members_of_a_tar_carry_no_time_and_no_owner(tarred):
 def test_a_ray_cluster_that_loses_a_node_writes_the_bytes_of_one_process(model, tmp_path):
     ray = pytest.importorskip("ray")
     cluster_utils = pytest.importorskip("ray.cluster_utils")
-    from synth.engines.cluster import cluster
+    from synth.sampling.engines.cluster import cluster
 
     many = asked(model, n=400)
     generate(many, model, tmp_path / "whole", workers=1)
@@ -323,7 +324,7 @@ DRY = """
 import json, re, sys
 from pathlib import Path
 from typer.testing import CliRunner
-from synth.cli import app
+from synth.commands.app import app
 told = CliRunner().invoke(app, ["generate", "--model", sys.argv[1], "--n", "1000000", "--dry-run", "--json"]).stdout
 print(json.dumps({"told": json.loads(told), "kilobytes": int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]),
                   "torch": "torch" in sys.modules}))
@@ -345,7 +346,7 @@ def test_operations_read_from_the_weights_are_those_that_torch_counts(model):
     told = torch.zeros(1, generator.unet.config["block_out_channels"][0] * 4)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         generator.unet(placed(torch.zeros(1, *generator.shape)), torch.tensor(5), class_labels=told)
-    assert estimate.forward(model / "unet") == counter.get_total_flops()
+    assert cost.forward(model / "unet") == counter.get_total_flops()
 
 
 @pytest.mark.parametrize("steps, guidance", [(20, 2.0), (20, 1.0), (4, 3.0), (7, 1.5)])
@@ -361,12 +362,12 @@ def test_passes_are_those_that_the_pipeline_makes(model, steps, guidance):
     generator(
         torch.zeros(1, len(UNKNOWN), dtype=torch.int64), torch.zeros(1, *generator.shape), steps, guidance
     )
-    assert passes == estimate.evaluations(steps, guidance)
+    assert passes == cost.evaluations(steps, guidance)
 
 
 def test_bytes_follow_the_size_between_and_beyond_what_was_measured(model):
     sizes = (32, 64, 100, 128, 512, 1024)
-    found = [estimate.estimate(asked(model), model, size).bytes for size in sizes]
+    found = [cost.estimate(asked(model), model, size).bytes for size in sizes]
     assert found == sorted(found) and found[-1] > 10 * found[1]
 
 

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from synth.base.errors import UserError
-from synth.fundus import captions
-from synth.fundus.pictures import Pictures
-from synth.fundus.records import LABELS, read_table
-from synth.fundus.vocabulary import FLAGS, READABILITY_KEYS
+from synth.data import captions
+from synth.data.pictures import Pictures
+from synth.data.records import LABELS, read_table
+from synth.data.vocabulary import FLAGS, READABILITY_KEYS
 from synth.sources import SOURCES
 from synth.sources.importing import import_source
 from synth.sources.odir5k import KEYWORDS, read_keywords

@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from synth.base.errors import UserError
-from synth.cli import app
-from synth.fundus.images import encode
-from synth.fundus.pictures import Pictures
-from synth.fundus.records import read_table
+from synth.commands.app import app
+from synth.data.images import encode
+from synth.data.pictures import Pictures
+from synth.data.records import read_table
 from synth.sources.importing import import_source
 from synth.sources.pictures import Folder
 from synth.sources.report import Report

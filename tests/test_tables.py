@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from clip.training import inputs
 from synth.base.errors import UserError
-from synth.fundus.images import encode
+from synth.data.images import encode
 from synth.sources.tables import read_csv
 
 HEADER = "file,patient,grade,notes\n"

@@ -5,14 +5,13 @@ import pytest
 from scipy.stats import rankdata
 
 from clip.evaluation import exchange, metrics, retrieval
-from privacy import atrisk
 from privacy.attacks import likelihood, linkage, population
-from privacy.signals import difficulty, guesses, identity, questions
+from privacy.decisions import at_risk, power_simulation
+from privacy.scores import guesses, identity, membership_scores, score_calibration
 from privacy.statistics import components, inference, measures, probes, sensitivity, strata
-from privacy.trust import detection
 from synth.base import stats, ties
-from synth.filters import copies
-from synth.judge import distances, manifold
+from synth.quality import distances, prdc
+from synth.sampling.filters import copies
 from tests.test_privacy_population import World
 
 OFFSETS = (0.0, 1.0, 1e6)
@@ -96,7 +95,7 @@ TESTS = {
     "strata": lambda one, other: strata.mean_difference(
         one, other, np.full(len(one), "a"), np.full(len(other), "a")
     ),
-    "at_risk": lambda one, other: atrisk.beyond(one, np.tile(other, 5)).tolist(),
+    "at_risk": lambda one, other: at_risk.beyond(one, np.tile(other, 5)).tolist(),
 }
 
 
@@ -129,15 +128,15 @@ def test_what_is_left_of_equal_scores_orders_nobody():
     """Difficulty explains all of them, and what it leaves is rounding."""
     rng = np.random.default_rng(0)
     features = rng.normal(size=(30, 5)), rng.normal(size=(40, 5))
-    scores = difficulty.Scores(noisy(np.zeros(30), 3.0, 1), noisy(np.zeros(40), 3.0, 2), *features)
+    scores = score_calibration.Scores(noisy(np.zeros(30), 3.0, 1), noisy(np.zeros(40), 3.0, 2), *features)
     found = scores.judged(0)
     assert found.estimate.value == 0.5 and found.p == 1.0
 
 
 def test_scores_that_are_the_same_of_all_strangers_are_not_blown_up():
     strangers = noisy(np.full(40, -3.0), seed=1)
-    assert np.abs(questions.units(noisy(np.full(30, -3.0)), strangers)).max() < 1e-9
-    assert questions.units(np.array([-1.0]), strangers)[0] == pytest.approx(2)
+    assert np.abs(membership_scores.units(noisy(np.full(30, -3.0)), strangers)).max() < 1e-9
+    assert membership_scores.units(np.array([-1.0]), strangers)[0] == pytest.approx(2)
 
 
 def test_a_generator_that_ignores_labels_guesses_none():
@@ -216,8 +215,8 @@ def test_samples_that_are_the_photographs_lie_on_no_side_of_a_ball():
     fake = real + 1e-15 * rng.uniform(-1, 1, real.shape)
     from scipy.spatial.distance import cdist
 
-    exact = manifold.prdc(cdist(real, real), cdist(real, real), cdist(real, real), 5)
-    found = manifold.prdc(cdist(real, real), cdist(fake, fake), cdist(real, fake), 5)
+    exact = prdc.prdc(cdist(real, real), cdist(real, real), cdist(real, real), 5)
+    found = prdc.prdc(cdist(real, real), cdist(fake, fake), cdist(real, fake), 5)
     assert found.tolist() == exact.tolist()
     features = rng.normal(size=(50, 8))
     assert distances.frechet(features, features[::-1]) == pytest.approx(0, abs=1e-25)
@@ -226,13 +225,13 @@ def test_samples_that_are_the_photographs_lie_on_no_side_of_a_ball():
 def test_a_planted_leak_moves_scores_past_their_ties():
     """Scores of few values: a shift that ends a hair above the next value must not end as a tie with it."""
     pool = coarse(60)
-    trial = detection.scores(pool, 60, inference.separation, probes_scale())
+    trial = power_simulation.scores(pool, 60, inference.separation, probes_scale())
     planted = trial.plant(pool, 0.8, np.random.default_rng(0))
     assert inference.separation(planted, pool).estimate.value >= 0.8
 
 
 def probes_scale():
-    from privacy.results import AUC
+    from privacy.decisions.results import AUC
 
     return AUC
 
@@ -325,7 +324,7 @@ def test_components_do_not_depend_on_the_order_of_columns():
 def test_neighbours_as_near_as_the_last_all_count():
     """Among codes of their own all patients are as near; the first fifteen would be a draw."""
     world = World(80, images=1)
-    from privacy import attributes
+    from privacy.data import attributes
 
     task = attributes.task(attributes.cohort(world.columns()), "sex")
     assert isinstance(task, attributes.Task)

@@ -19,18 +19,18 @@ from pictures import drawn, folder
 from PIL import Image
 from typer.testing import CliRunner
 
-import clip.cli
-import privacy.cli
-import synth.cli
+import clip.commands.app
+import privacy.commands.app
+import synth.commands.app
 from clip import embed
-from clip.encoders import ClipConfig, ImageTower, TextTower, build
-from synth import prompts
+from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
 from synth.base import arguments, checkpoint
 from synth.base.errors import UserError
-from synth.classifying import classifier
-from synth.fundus.images import Preprocessing
+from synth.classifier import classifier
+from synth.data.images import Preprocessing
+from synth.model import text_encoder
 
-APPS = {"clip": clip.cli.app, "privacy": privacy.cli.app, "synth": synth.cli.app}
+APPS = {"clip": clip.commands.app.app, "privacy": privacy.commands.app.app, "synth": synth.commands.app.app}
 MODEL = ClipConfig(
     image=ImageTower(name="test_vit", kwargs={"img_size": 32, "embed_dim": 32, "depth": 1, "num_heads": 2}),
     text=TextTower(layers=1, width=32, heads=2, feedforward=64, positions=64),
@@ -350,7 +350,7 @@ ENCODERS: dict[str, tuple[str, dict[str, Any], str]] = {
 def test_a_text_encoder_brings_no_code(case, records, online, tmp_path):
     file, more, words = ENCODERS[case]
     stranger = bert(tmp_path / "stranger")
-    assert prompts.TextEncoder(str(stranger))(["an eye"]).shape == (1, 16)
+    assert text_encoder.TextEncoder(str(stranger))(["an eye"]).shape == (1, 16)
     say(stranger / file, more)
     (stranger / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     captions = f"network.captions={stranger}"

@@ -7,11 +7,13 @@ import pytest
 import torch
 from scipy.ndimage import uniform_filter
 
-from synth import location, pipeline, plan
-from synth.conditioning import code
-from synth.fundus.vocabulary import FLAGS, READABILITY_KEYS
+from synth import pipeline
+from synth.data.vocabulary import FLAGS, READABILITY_KEYS
+from synth.model import card
+from synth.model.conditioning import code
+from synth.sampling import plan
 
-SHIPPED = sorted(p for p in location.WEIGHTS.iterdir() if p.is_dir())
+SHIPPED = sorted(p for p in card.WEIGHTS.iterdir() if p.is_dir())
 
 
 NORMAL = {**dict.fromkeys(FLAGS, 0), **dict.fromkeys(READABILITY_KEYS, 1), "dr_grade": 0, "findings": []}
@@ -26,14 +28,14 @@ def drawn(folder: Path, n: int, **labels) -> np.ndarray:
 
 
 def test_all_weights_together_are_at_most_twenty_megabytes():
-    assert sum(p.stat().st_size for p in location.WEIGHTS.rglob("*.safetensors")) <= 20e6
+    assert sum(p.stat().st_size for p in card.WEIGHTS.rglob("*.safetensors")) <= 20e6
 
 
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda p: p.name)
 def test_a_card_names_licence_and_attribution(folder):
-    card = (folder / "README.md").read_text(encoding="utf-8")
-    assert "license: cc-by-4.0" in card and "Porwal et al. 2018" in card and "Not a medical device" in card
-    assert {origin["source"] for origin in location.facts(folder)["trained_on"]} == {"phantom", "idrid"}
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    assert "license: cc-by-4.0" in page and "Porwal et al. 2018" in page and "Not a medical device" in page
+    assert {origin["source"] for origin in card.facts(folder)["trained_on"]} == {"phantom", "idrid"}
 
 
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda p: p.name)
@@ -50,4 +52,4 @@ def test_an_eye_is_drawn_bright_on_black_with_the_disc_on_its_side(folder):
 
 
 def test_a_shipped_generator_is_found_by_its_name():
-    assert location.locate(Path("fundus64-4")) == location.WEIGHTS / "fundus64-4"
+    assert card.locate(Path("fundus64-4")) == card.WEIGHTS / "fundus64-4"

@@ -15,7 +15,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from synth.base.config import Config, check, read_yaml
 from synth.base.errors import UserError
-from synth.fundus.records import SPLITS
+from synth.data.records import SPLITS
 
 LEDGER = "leaks"
 

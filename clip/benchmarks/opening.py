@@ -12,9 +12,9 @@ from clip.benchmarks import Benchmark, layouts
 from clip.benchmarks.layouts import Placed
 from clip.prompts import Task
 from synth.base.errors import UserError
-from synth.fundus import records
-from synth.fundus.records import SPLITS
-from synth.fundus.shards import shard_name
+from synth.data import records
+from synth.data.records import SPLITS
+from synth.data.shards import shard_name
 from synth.sources import importing
 from synth.sources.people import distinct, same_people
 from synth.sources.report import Report

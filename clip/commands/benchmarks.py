@@ -20,7 +20,7 @@ def benchmarks(
       clip benchmarks messidor2 --json
     """
     from clip.benchmarks import every
-    from clip.benchmarks.telling import about
+    from clip.evaluation.summary import about
 
     if name is None:
         found = every()
@@ -32,7 +32,7 @@ def benchmarks(
 
 
 def _lines(told: dict[str, Any]) -> list[str]:
-    from clip.benchmarks.telling import leak
+    from clip.evaluation.summary import leak
 
     classes = told["classes"] or {}
     rows = [

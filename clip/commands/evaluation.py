@@ -78,7 +78,7 @@ def evaluate(
         raise UserError("give --data RECORDS, or --benchmark NAME with --root DIR")
     from clip.evaluation import comparison, report
     from synth.base import checkpoint
-    from synth.fundus.records import parse_splits
+    from synth.data.records import parse_splits
 
     config = tasks.settings(task, {"lang": lang, "aggregation": aggregation}, set)
     line = shlex.join(["clip", *sys.argv[1:]])

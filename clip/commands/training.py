@@ -60,10 +60,10 @@ def doctor(
     """
     from json import dumps
 
-    from clip import doctor
-    from synth.fundus.records import parse_splits
+    from clip.evaluation import diagnostics
+    from synth.data.records import parse_splits
 
-    verdicts = doctor.checkup(model, data, parse_splits(split))
+    verdicts = diagnostics.checkup(model, data, parse_splits(split))
     if json:
         typer.echo(dumps([verdict._asdict() for verdict in verdicts], ensure_ascii=False))
     else:

@@ -36,25 +36,25 @@ def predict(
       clip predict photo.jpg --model runs/clip/ckpt.pt --saliency photo-gc.png --finding is_gc
       clip predict photographs/ more.png --model runs/clip/ckpt.pt --saliency maps --json > findings.jsonl
     """
-    from clip import prediction
+    from clip.apps import predict
+    from clip.apps.image_io import find
     from clip.embed import load_model
-    from clip.intake import find
 
     paths = find(images)
-    reader = prediction.Reader(load_model(model))
+    reader = predict.Reader(load_model(model))
     if finding:
         reader.number(finding)
     refused = 0
-    for path, map in zip(paths, prediction.maps(saliency, paths, images), strict=True):
+    for path, map in zip(paths, predict.maps(saliency, paths, images), strict=True):
         try:
-            made = prediction.predict(reader, path, lang, map, finding)
+            made = predict.predict(reader, path, lang, map, finding)
         except UserError as error:
             if len(paths) == 1:
                 raise
             refused += 1
             typer.echo(f"clip: {error}", err=True)
             continue
-        show(made, json, prediction.wording(made))
+        show(made, json, predict.wording(made))
     if refused:
         raise UserError(f"{refused} of {len(paths)} photographs were refused; the others are done")
 
@@ -73,7 +73,7 @@ def embed(
       clip embed --model runs/clip/ckpt.pt --data records/odir --split test --out test.parquet
     """
     from clip.embed import load_model, write
-    from synth.fundus.records import parse_splits
+    from synth.data.records import parse_splits
 
     typer.echo(f"{write(out, load_model(model), data, parse_splits(split))} embeddings: {out}")
 
@@ -94,7 +94,7 @@ def search(
       clip search 疑似青光眼。 --model runs/clip/ckpt.pt --embeddings odir.parquet
       clip search "Suspected glaucoma." --model runs/clip/ckpt.pt --embeddings odir.parquet --data records/odir --sheet found.html
     """
-    from clip import search as searching
+    from clip.apps import search as searching
     from clip.embed import load_model
 
     if sheet and not data:
@@ -120,9 +120,9 @@ def demo(
       clip demo --model runs/clip/ckpt.pt
       clip demo --model runs/clip/ckpt.pt --port 8000 --no-browser
     """
-    from clip import page
+    from clip.apps import page
+    from clip.apps.predict import Reader
     from clip.embed import load_model
-    from clip.prediction import Reader
 
     page.serve(Reader(load_model(model)), port, browser)
 
@@ -155,9 +155,9 @@ def export(
       clip export runs/clip/ckpt.pt --to cn_clip --out cn_clip.pt
       clip export cn_clip_rn50.pt --to visionclip --config visionclip --out ckpt.pt
     """
-    from clip import exporting
+    from clip import export
 
-    for line in exporting.export(model, out, to, config):
+    for line in export.export(model, out, to, config):
         typer.echo(line)
 
 
@@ -181,6 +181,6 @@ def push(
       clip push runs/clip/ckpt.pt --repo me/fundus-clip --licence cc-by-nc-4.0 --dry-run
       clip predict photo.jpg --model hub:me/fundus-clip
     """
-    from clip.publishing import push
+    from clip.export.hub import push
 
     show_pushed(push(model, repo, licence, private, dry_run), dry_run, json)

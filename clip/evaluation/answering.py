@@ -8,10 +8,10 @@ import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 
 from clip import embed
-from clip.encoders import CLIP
-from clip.evaluation import zeroshot
-from clip.evaluation.photographs import Judged, Photographs
+from clip.evaluation import zero_shot
+from clip.evaluation.core import Judged, Photographs
 from clip.evaluation.questions import Asked, Question
+from clip.model.encoders import CLIP
 from synth.base import ties
 
 FOLDS = 5
@@ -83,7 +83,7 @@ def by_encoder(
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         odds /= odds.sum(axis=1, keepdims=True)
         if prior == "uniform" and len(places) >= least:
-            odds = zeroshot.matched(odds, np.ones(len(meant)))
+            odds = zero_shot.matched(odds, np.ones(len(meant)))
         chosen[places] = ties.first_largest(odds)
     return chosen
 

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from clip.evaluation.photographs import plain
+from clip.evaluation.core import plain
 from clip.evaluation.report import CALIBRATION, METRICS, estimate
 from synth.base import runs, stats
 from synth.base.config import Config, check, read_yaml
@@ -29,9 +29,9 @@ class Published(Config):
 @cache
 def published() -> tuple[Published, ...]:
     """What others published, in the order of their tables."""
-    from clip import baselines
+    from clip import zoo
 
-    path = Path(baselines.__file__).parent / "published.yaml"
+    path = Path(zoo.__file__).parent / "published.yaml"
     rows = read_yaml(path)["rows"]
     return tuple(check(Published, row, str(path)) for row in rows)
 

@@ -13,17 +13,17 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from clip import embed
-from clip.baselines.foreign import Foreign
-from clip.encoders import CLIP, normalise, standardise
-from clip.evaluation import learning, lora, photographs, report
+from clip.augmentation.augment import Augment, augment
+from clip.evaluation import core, learning, lora, report
+from clip.evaluation.core import Judged
 from clip.evaluation.learning import Parts
-from clip.evaluation.photographs import Judged
+from clip.model.encoders import CLIP, normalise, standardise
 from clip.prompts import Task
-from clip.training.augment import Augment, augment
+from clip.zoo.foreign import Foreign
 from synth.base import runs
 from synth.base.errors import UserError
 from synth.base.order import permutation, step_seed
-from synth.fundus import pictures
+from synth.data import pictures
 
 Mode = Literal["full", "lora"]
 
@@ -88,7 +88,7 @@ class Tuned(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, K) logits of (B, 3, S, S) pictures in the scale of `clip.encoders.normalise`."""
+        """(B, K) logits of (B, 3, S, S) pictures in the scale of `clip.model.encoders.normalise`."""
         seen = nn.functional.normalize(self.model.encode_image(images), dim=-1)
         return self.head(seen * seen.shape[1] ** 0.5)  # coordinates of size 1, whatever the embedding
 
@@ -115,7 +115,7 @@ def evaluate(
             for part in (["train"], ["validation"], list(splits))
         ]
         result, best = judge(config, network, key, task, parts, seen)
-    facts = photographs.facts(data, splits, len(tables.test))
+    facts = core.facts(data, splits, len(tables.test))
     made = Tunings(report.compose(config, report.checkpoint(model, head), facts, [result], command))
     kept = {"task": key, "classes": list(parts.train.classes), "config": config.model_dump(mode="json")}
     made.checkpoints = (
@@ -153,7 +153,7 @@ def judge(
     one = "Each value is of one training; its interval is over patients alone."
     [(_, best, kept)] = towers
     result = learning.result("finetune", name, task, parts) | {
-        **photographs.measured(config, parts.test, found, task.ordinal),
+        **core.measured(config, parts.test, found, task.ordinal),
         "chosen": chosen,
         "notes": [several if config.seeds > 1 else one, kept],
     }

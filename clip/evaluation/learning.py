@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from clip import prompts
-from clip.evaluation import photographs
-from clip.evaluation.photographs import Answers
+from clip.evaluation import core
+from clip.evaluation.core import Answers
 from clip.prompts import Task
 from synth.base import stats, ties
 from synth.base.errors import UserError
-from synth.fundus.records import read_table
+from synth.data.records import read_table
 
 
 class Tables(NamedTuple):
@@ -71,9 +71,9 @@ def tasks(name: str | None, found: Tables, least: int, data: Path) -> dict[str, 
     """
     chosen = {}
     for key, task in prompts.tasks(name).items():
-        enough = [set(photographs.answers(task, table, least).classes) for table in (found.train, found.test)]
+        enough = [set(core.answers(task, table, least).classes) for table in (found.train, found.test)]
         names = sorted(enough[0] & enough[1])
-        parts = Parts(*(photographs.answers(task, table, least, names) for table in found))
+        parts = Parts(*(core.answers(task, table, least, names) for table in found))
         if len(names) >= 2 and len(set(parts.validation.truth)) >= 2:
             chosen[key] = task, parts
     if not chosen:
@@ -104,4 +104,4 @@ def result(kind: str, name: str, task: Task, parts: Parts) -> dict[str, Any]:
         part: {"n": len(each.rows), "patients": each.patients, "classes": each.classes}
         for part, each in (("train", parts.train), ("validation", parts.validation))
     }
-    return photographs.result(kind, name, task, parts.test) | learnt
+    return core.result(kind, name, task, parts.test) | learnt

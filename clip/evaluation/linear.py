@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import Field, PositiveFloat
 
 from clip import embed
-from clip.evaluation import learning, photographs, report
+from clip.evaluation import core, learning, report
+from clip.evaluation.core import Judged
 from clip.evaluation.learning import Parts
-from clip.evaluation.photographs import Judged
 from clip.prompts import Task
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def evaluate(
     chosen = learning.tasks(name, tables, config.least, data)
     seen = [embed.images(network, data, part) for part in (["train"], ["validation"], splits)]
     results = [judge(config, key, task, parts, seen) for key, (task, parts) in chosen.items()]
-    facts = photographs.facts(data, splits, len(tables.test))
+    facts = core.facts(data, splits, len(tables.test))
     return report.compose(config, report.checkpoint(model, head), facts, results, command)
 
 
@@ -56,7 +56,7 @@ def judge(
     )
     made = {"linear probe": probe.predict_proba(test)}
     return learning.result("linear", name, task, parts) | {
-        **photographs.measured(config, parts.test, made, task.ordinal),
+        **core.measured(config, parts.test, made, task.ordinal),
         "chosen": {"linear probe": {"C": probe.C}},
     }
 

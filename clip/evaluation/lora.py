@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from clip import embed
-from clip.encoders import CLIP
+from clip.model.encoders import CLIP
 from synth.base.errors import UserError
 
 

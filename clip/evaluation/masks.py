@@ -21,13 +21,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from clip.baselines.preprocessing import ForeignPreprocessing
 from clip.evaluation.coding import Coding, Shape
+from clip.zoo.preprocessing import ForeignPreprocessing
 from synth.base.errors import UserError
 from synth.base.runs import progress
-from synth.fundus.images import Preprocessing, decode, field_of_view, window
-from synth.fundus.pictures import Pictures
-from synth.fundus.records import read_table, write_records
+from synth.data.images import Preprocessing, decode, field_of_view, window
+from synth.data.pictures import Pictures
+from synth.data.records import read_table, write_records
 from synth.sources import importing
 from synth.sources.people import distinct, same_people
 from synth.sources.pictures import Folder

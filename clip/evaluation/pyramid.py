@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from clip.baselines.foreign import Foreign
-from clip.encoders import CLIP
+from clip.model.encoders import CLIP
+from clip.zoo.foreign import Foreign
 from synth.base.errors import UserError
 
 SCALES = (4.0, 2.0, 1.0, 0.5)
@@ -68,7 +68,7 @@ class Segmenter(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, K, S, S) logits of (B, 3, S, S) pictures in the scale of `clip.encoders.normalise`."""
+        """(B, K, S, S) logits of (B, 3, S, S) pictures in the scale of `clip.model.encoders.normalise`."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             levels = self.pyramid(images)
         return self.decoder(levels, images.shape[-1])

@@ -20,9 +20,9 @@ import pyarrow as pa
 from clip.benchmarks import layouts
 from clip.prompts import NORMAL
 from synth.base.errors import UserError
-from synth.fundus import captions
-from synth.fundus.phrases import Lang
-from synth.fundus.vocabulary import DISEASES, DR, DR_GRADES, FINDINGS, MODALITIES, SIDES, Term
+from synth.data import captions
+from synth.data.phrases import Lang
+from synth.data.vocabulary import DISEASES, DR, DR_GRADES, FINDINGS, MODALITIES, SIDES, Term
 from synth.sources.paths import without_suffix
 from synth.sources.tables import read_csv
 

@@ -9,7 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from clip.benchmarks.telling import leak
+from clip.evaluation.summary import leak
 from synth.base import checkpoint as files
 from synth.base import runs
 from synth.base.config import Config

@@ -19,11 +19,11 @@ from pydantic import PositiveInt
 from scipy.special import gammaln
 
 from clip import embed
-from clip.baselines import wording
-from clip.encoders import CLIP
-from clip.evaluation import photographs, report
+from clip.evaluation import core, report
+from clip.evaluation.core import Judged, Photographs
 from clip.evaluation.exchange import exchanged
-from clip.evaluation.photographs import Judged, Photographs
+from clip.model.encoders import CLIP
+from clip.zoo import wording
 from synth.base import stats, ties
 from synth.base.errors import UserError
 
@@ -62,7 +62,7 @@ def evaluate(
         UserError: no records in these splits, or none with what a direction needs.
     """
     network, head = embed.load(model)
-    seen = photographs.load(network, data, splits)
+    seen = core.load(network, data, splits)
     results = [*paired(config, seen)]
     if wording.reads(network):
         config = config.model_copy(update={"lang": wording.narrowed(network, config.lang)})
@@ -73,7 +73,7 @@ def evaluate(
             f"{data}: its {', '.join(splits)} records allow no retrieval{f' called {name!r}' if name else ''}: it needs "
             f"{config.least} photographs with captions, or as many people with two pictures; choose another --split"
         )
-    facts = photographs.facts(data, splits, len(seen.table))
+    facts = core.facts(data, splits, len(seen.table))
     return report.compose(config, report.checkpoint(model, head), facts, results, command)
 
 
@@ -240,4 +240,4 @@ def _result(
 def _mean(drawn: np.ndarray, whose: np.ndarray, value: np.ndarray) -> dict[str, float]:
     kept = np.isfinite(value)
     values = stats.over(drawn, whose[kept], lambda weights: weights @ value[kept] / weights.sum(axis=1))
-    return photographs.plain(stats.estimate(values, drawn.shape[1]), values)
+    return core.plain(stats.estimate(values, drawn.shape[1]), values)

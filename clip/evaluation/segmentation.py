@@ -13,13 +13,13 @@ import numpy as np
 from PIL import Image
 
 from clip import embed
-from clip.baselines.foreign import Foreign
-from clip.encoders import CLIP
-from clip.evaluation import coding, learning, masks, outlines, overlap, photographs, report
+from clip.evaluation import coding, core, learning, masks, outlines, overlap, report
 from clip.evaluation.coding import Coding
 from clip.evaluation.masks import Masked
 from clip.evaluation.pyramid import Segmenter, fit
 from clip.evaluation.segmenting import UNTRAINED, Mode, SegmentationConfig, learn, probabilities
+from clip.model.encoders import CLIP
+from clip.zoo.foreign import Foreign
 from synth.base import runs, stats
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
@@ -70,7 +70,7 @@ def evaluate(
         names = coding.of(folder, {key: value for key, value in given.items() if value is not None})
         wanted = (["train"], ["validation"], list(splits))
         parts = Parts(*(masks.read(records, part, folder, names, seen) for part in wanted))
-        facts = photographs.facts(records, splits, len(tables.test)) | {"data": str(data)} | imported
+        facts = core.facts(records, splits, len(tables.test)) | {"data": str(data)} | imported
     facts["masks"] = {
         "folder": str(folder),
         "fingerprint": fingerprint([runs.sha256(each.mask) for part in parts for each in part.photographs]),
@@ -182,7 +182,7 @@ def _result(
         "train": _size(parts.train),
         "validation": _size(parts.validation),
         "metrics": {
-            row: {key: photographs.plain(stats.estimate(each, len(people))) for key, each in found.items()}
+            row: {key: core.plain(stats.estimate(each, len(people))) for key, each in found.items()}
             for row, found in values.items()
         },
         "without_pictures": {BLIND: {key: float(each[0]) for key, each in blind.items()}},
@@ -198,8 +198,7 @@ def _differences(dice: dict[str, np.ndarray], patients: int) -> dict[str, dict[s
         pair for pair in (("full", "untrained"), ("frozen", "untrained-frozen")) if set(pair) <= dice.keys()
     ]
     return {
-        f"{row} - {base}": photographs.plain(stats.estimate(dice[row] - dice[base], patients))
-        for row, base in pairs
+        f"{row} - {base}": core.plain(stats.estimate(dice[row] - dice[base], patients)) for row, base in pairs
     }
 
 

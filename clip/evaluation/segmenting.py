@@ -13,13 +13,13 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from torch import Tensor, nn
 
 from clip import embed
-from clip.encoders import CLIP, normalise, standardise
+from clip.augmentation.augment import Augment, augment
 from clip.evaluation import overlap
 from clip.evaluation.coding import Coding
+from clip.evaluation.core import Judged
 from clip.evaluation.masks import Masked
-from clip.evaluation.photographs import Judged
 from clip.evaluation.pyramid import Segmenter, fit
-from clip.training.augment import Augment, augment
+from clip.model.encoders import CLIP, normalise, standardise
 from synth.base import runs
 from synth.base.errors import UserError
 from synth.base.order import permutation, step_seed

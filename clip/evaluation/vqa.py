@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 
 from clip import embed
-from clip.baselines import wording
-from clip.encoders import CLIP
-from clip.evaluation import photographs, questions, report
+from clip.evaluation import core, questions, report
 from clip.evaluation.answering import VqaConfig, answers
-from clip.evaluation.photographs import Photographs
+from clip.evaluation.core import Photographs
 from clip.evaluation.questions import Question
+from clip.model.encoders import CLIP
+from clip.zoo import wording
 from synth.base import stats
 from synth.base.errors import UserError
 from synth.base.stats import Statistic
-from synth.fundus.phrases import Lang
-from synth.fundus.records import read_table
+from synth.data.phrases import Lang
+from synth.data.records import read_table
 
 report.METRICS.update({"exact_match": "exact match", "question_aca": "ACA over questions"})
 
@@ -40,7 +40,7 @@ def evaluate(
     """
     network, head = embed.load(model)
     config = config.model_copy(update={"lang": wording.narrowed(network, config.lang)})
-    seen = photographs.load(network, data, splits)
+    seen = core.load(network, data, splits)
     asked = _asked(config, seen, name)
     if not any(asked.values()):
         what = f"of type '{name}'" if name else "that can be judged"
@@ -52,7 +52,7 @@ def evaluate(
     answered: dict[Lang, dict[str, np.ndarray]] = {
         lang: answers(config, network, seen, each, others.get(lang)) for lang, each in asked.items() if each
     }
-    facts = photographs.facts(data, splits, len(seen.table))
+    facts = core.facts(data, splits, len(seen.table))
     kinds: list[str] = sorted({each.asked.kind for every in asked.values() for each in every})
     parts = [None, *kinds] if len(kinds) > 1 else kinds
     results = [_result(config, seen, asked, answered, kind) for kind in parts]
@@ -86,7 +86,7 @@ def _others(
         return {}
     if not len(read_table(data, ["train"], ["id"])):
         return {}
-    known = photographs.load(model, data, ["train"])
+    known = core.load(model, data, ["train"])
     found = {}
     for lang, every in asked.items():
         texts = {each.asked.text for each in every}
@@ -118,7 +118,7 @@ def _result(
             values = sheet.statistics(said[places])
             found = {key: stats.over(drawn, whose, one) for key, one in values.items()}
             measured[f"{lang} {way}"] = {
-                key: photographs.plain(stats.estimate(one, len(people)), one) for key, one in found.items()
+                key: core.plain(stats.estimate(one, len(people)), one) for key, one in found.items()
             }
         blind[lang] = sheet.blind()
         rows |= {each.row for each in every}

@@ -1,7 +1,7 @@
 """Zero-shot tasks as data: which records make a class, and which texts describe it, in both languages.
 
 One YAML file holds one or more tasks.  A class is `where` (records) and `labels` (what a caption of it would
-state, worded by every template of `synth.fundus.captions`: the style that the encoder learnt), or `zh` and
+state, worded by every template of `synth.data.captions`: the style that the encoder learnt), or `zh` and
 `en` texts of its own.  `normal` stands for the eleven diseases absent and no finding.
 """
 
@@ -17,9 +17,9 @@ from pydantic import Field, field_validator, model_validator
 
 from synth.base.config import Config, check, read_yaml
 from synth.base.errors import UserError
-from synth.fundus import captions
-from synth.fundus.records import COLUMNS, check_labels
-from synth.fundus.vocabulary import DR, FLAGS
+from synth.data import captions
+from synth.data.records import COLUMNS, check_labels
+from synth.data.vocabulary import DR, FLAGS
 
 NORMAL: dict[str, Any] = dict.fromkeys((DR.key, *FLAGS), 0) | {"findings": []}
 

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clip.encoders import ClipConfig, tokenize
+from clip.model.encoders import ClipConfig, tokenize
 from clip.training import inputs, views
 from clip.training.decoding import Decode, Decoder, squares
 from clip.training.labels import COLUMNS, label_sets
 from synth.base.errors import UserError
 from synth.base.order import visited
-from synth.fundus import captions
+from synth.data import captions
 
 Language = Literal["zh", "en", "both"]
 

@@ -12,9 +12,9 @@ from pydantic import (
     model_validator,
 )
 
-from clip.encoders import ClipConfig
+from clip.augmentation.augment import Augment
+from clip.model.encoders import ClipConfig
 from clip.training import batches
-from clip.training.augment import Augment
 from clip.training.decoding import Decode
 from clip.training.initial import Initial
 from clip.training.masking import Masking

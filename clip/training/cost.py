@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from clip.encoders import CLIP
+from clip.model.encoders import CLIP
 from clip.training import batches, inputs, resume
 from clip.training.config import TrainConfig
 from synth.base import speed

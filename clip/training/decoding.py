@@ -18,8 +18,8 @@ from clip.training.inputs import Encoded, Input, Slices
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import atomic, progress
-from synth.fundus.images import Preprocessing
-from synth.fundus.shards import images, row_groups
+from synth.data.images import Preprocessing
+from synth.data.shards import images, row_groups
 
 Decode = Literal["once", "always"]
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate, normalize
 
-from clip import baselines, embed
-from clip.baselines.foreign import Foreign
-from clip.encoders import CLIP, standardise
+from clip import embed, zoo
+from clip.model.encoders import CLIP, standardise
 from clip.training import batches
+from clip.zoo.foreign import Foreign
 from synth.base import runs
 from synth.base.errors import UserError
 
@@ -31,7 +31,7 @@ class Teacher:
         Raises:
             UserError: it is not here, cannot be loaded, or has no text tower.
         """
-        if baselines.is_elsewhere(spec):
+        if zoo.is_elsewhere(spec):
             raise UserError(
                 f"teacher={spec}: not on this machine, and a config sends nobody to a hub; fetch it with "
                 "'hf download' and name its file"

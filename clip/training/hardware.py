@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 
-from clip.encoders import CLIP
+from clip.model.encoders import CLIP
 from clip.training.config import TrainConfig
 from synth.base.errors import UserError
 

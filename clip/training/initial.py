@@ -8,9 +8,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from clip import weights
-from clip.baselines import retfound
-from clip.encoders import CLIP
+from clip.model.encoders import CLIP
+from clip.zoo import retfound, weights
 from synth.base import runs
 from synth.base.config import Config
 from synth.base.errors import UserError

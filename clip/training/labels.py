@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from synth.fundus.vocabulary import DR, FINDING_KEYS, FLAGS
+from synth.data.vocabulary import DR, FINDING_KEYS, FLAGS
 
 COLUMNS = (DR.key, *FLAGS, "findings")
 """What of a record counts: diseases and findings; not the side, the modality or what can be read in the picture."""

@@ -10,9 +10,8 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from clip import losses
-from clip.encoders import build, standardise
-from clip.training import distillation, initial, masking, views
+from clip.model.encoders import build, standardise
+from clip.training import distillation, initial, losses, masking, views
 from clip.training.caching import Features
 from clip.training.config import TrainConfig
 

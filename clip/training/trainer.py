@@ -13,20 +13,20 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from clip import embed
-from clip.encoders import LOG_SCALE_LIMITS
+from clip.augmentation.augment import augment
+from clip.model.encoders import LOG_SCALE_LIMITS
 from clip.training import (
     batches,
     caching,
     cost,
+    data_order,
     hardware,
     initial,
     inputs,
     objective,
     resume,
     validation,
-    walk,
 )
-from clip.training.augment import augment
 from clip.training.config import TrainConfig
 from clip.training.distillation import Teacher
 from synth.base import runs, stopping
@@ -61,7 +61,7 @@ def train(config: TrainConfig, data: Path, run: Path, tell: runs.Tell = runs.qui
         return path
     tell(cost.lines(config, data, run))
     with accelerator.main_process_first():
-        pairs, held_out = walk.pairs(config, data, run), validation.held_out(config, data, run)
+        pairs, held_out = data_order.pairs(config, data, run), validation.held_out(config, data, run)
     pairs = teacher.read(data, config.caption, pairs) if teacher else pairs
     learner = objective.Learner(config).to(memory_format=torch.channels_last)  # a quarter faster on the CPU
     if config.gradient_checkpointing:
@@ -76,7 +76,7 @@ def train(config: TrainConfig, data: Path, run: Path, tell: runs.Tell = runs.qui
     total = -(-config.images // config.batch) * config.batch
     share = config.batch // accelerator.num_processes
     mine = range(progress.images + accelerator.process_index * share, total, config.batch)
-    steps = walk.steps(config, pairs, mine, share)
+    steps = data_order.steps(config, pairs, mine, share)
     since = time.monotonic()
     bar = runs.progress("clip train", total, progress.images)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from clip import doctor, prompts
-from clip.evaluation import photographs, zeroshot
+from clip import prompts
+from clip.evaluation import core, diagnostics, zero_shot
 from clip.training import batches, inputs, objective
 from clip.training.config import TrainConfig
 from synth.base import ties
@@ -110,7 +110,7 @@ def _health(learner: objective.Learner, seen: Seen, warn: bool) -> dict[str, flo
     if len(different) < 2:
         return {}
     scale = learner.clip.logit_scale.exp().item()
-    verdicts = doctor.examine(seen.texts[different], seen.pictures, scale)
+    verdicts = diagnostics.examine(seen.texts[different], seen.pictures, scale)
     for verdict in verdicts:
         if warn and not verdict.healthy:
             logging.getLogger("clip").warning(verdict.line)
@@ -123,16 +123,16 @@ def _health(learner: objective.Learner, seen: Seen, warn: bool) -> dict[str, flo
 
 def _zero_shot(config: TrainConfig, learner: objective.Learner, split: HeldOut, seen: Seen) -> dict[str, Any]:
     """Metrics with intervals, n and patients of each task that the split answers."""
-    settings = zeroshot.EvalConfig(lang=config.caption, rounds=_ROUNDS, seed=config.seed)
+    settings = zero_shot.EvalConfig(lang=config.caption, rounds=_ROUNDS, seed=config.seed)
     table = split.table.take(pa.array(split.pairs.rows[seen.chosen]))
-    shown = photographs.Photographs(seen.pictures, table)
+    shown = core.Photographs(seen.pictures, table)
     found = {}
     for key, task in {
         key: task for name in config.zero_shot for key, task in prompts.tasks(name).items()
     }.items():
-        answers = photographs.answers(task, table, settings.least)
+        answers = core.answers(task, table, settings.least)
         if len(answers.classes) >= 2:
-            judged = zeroshot.judge(settings, learner.clip, key, task, answers, shown)
+            judged = zero_shot.judge(settings, learner.clip, key, task, answers, shown)
             found[key] = {
                 "n": judged["n"],
                 "patients": judged["patients"],

@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from privacy.report import charts
 from synth.base.runs import read_json, read_metrics, write_text
-from synth.fundus import records
-from synth.fundus.pictures import Pictures
-from synth.fundus.vocabulary import DISEASES, DR, DR_GRADES, FINDINGS, FLAGS, NORMAL, READABILITY_KEYS
+from synth.data import records
+from synth.data.pictures import Pictures
+from synth.data.vocabulary import DISEASES, DR, DR_GRADES, FINDINGS, FLAGS, NORMAL, READABILITY_KEYS
 
 PER_ROW = 4
 

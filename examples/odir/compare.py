@@ -19,13 +19,13 @@ import numpy as np
 import pyarrow as pa
 
 from clip import embed, prompts
-from clip.encoders import CLIP
-from clip.evaluation import metrics, zeroshot
+from clip.evaluation import metrics, zero_shot
+from clip.model.encoders import CLIP
 from synth.base import stats
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import atomic, sha256
-from synth.fundus.records import data_fingerprint, read_table
+from synth.data.records import data_fingerprint, read_table
 
 ROUNDS, LEAST = 2000, 5
 METRICS = ("balanced_accuracy", "macro_auc")
@@ -70,7 +70,7 @@ def _judge(model: CLIP, table: pa.Table, seen: np.ndarray, name: str, lang: str)
     rows = np.flatnonzero(np.isin(number, kept))
     truth = np.searchsorted(kept, number[rows])
     classes = [list(task.classes.values())[k] for k in kept]
-    probability = zeroshot.classify(model, seen[rows], classes, lang, "clip")
+    probability = zero_shot.classify(model, seen[rows], classes, lang, "clip")
     people, whose = np.unique(table["subject_id"].take(pa.array(rows)).to_pylist(), return_inverse=True)
     score = metrics.statistics(truth, probability, task.ordinal)
     drawn = stats.draws(len(people), ROUNDS, 0)

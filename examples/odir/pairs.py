@@ -15,9 +15,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from synth.base.errors import UserError
-from synth.fundus import captions, records
-from synth.fundus.records import COLUMNS, SCHEMA, SPLITS, Row
-from synth.fundus.shards import read_shard, shard_name
+from synth.data import captions, records
+from synth.data.records import COLUMNS, SCHEMA, SPLITS, Row
+from synth.data.shards import read_shard, shard_name
 
 TRAINED_ON = ("train", "validation")
 

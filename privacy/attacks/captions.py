@@ -9,19 +9,19 @@ from collections import Counter
 
 import numpy as np
 
-from privacy import attributes, gates
-from privacy.attributes import Task
 from privacy.config import AuditConfig
-from privacy.inputs import Inputs, People
-from privacy.results import DIFFERENCE, Result, Scale
-from privacy.signals import combinations, guesses, identifiers, ngrams
-from privacy.signals.combinations import RARE
+from privacy.data import attributes
+from privacy.data.attributes import Task
+from privacy.data.inputs import Inputs, People
+from privacy.decisions import power_simulation
+from privacy.decisions.results import DIFFERENCE, Result, Scale
+from privacy.scores import combinations, guesses, identifiers, ngrams, validity
+from privacy.scores.combinations import RARE
 from privacy.statistics import inference
 from privacy.statistics.inference import Tested
-from privacy.trust import detection
 from synth.base import ties
 from synth.base.stats import Estimate
-from synth.fundus.phrases import LANGUAGES
+from synth.data.phrases import LANGUAGES
 
 NEEDS: tuple[str, ...] = ()
 STATED = Scale("share of records that state it", 0.0, 0.0, 0.01)
@@ -52,7 +52,7 @@ def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
         found.append(rare._replace(missing=f"needs {lacking}"))
     else:
         made = _rare(inputs.synthetic, inputs.members, inputs.nonmembers, config)  # type: ignore[arg-type]
-        found.append(made._replace(gates=gates.arms(inputs, config).gates))
+        found.append(made._replace(gates=validity.arms(inputs, config).gates))
     return found
 
 
@@ -80,7 +80,9 @@ def judge_stated(
     if hits:
         each = ", ".join(f"{kind} in {rows:,}" for kind, rows in kinds.most_common())
         certain = f"{hits:,} of {records:,} released records state what may identify somebody: {each}"
-    least = 1 - (1 - detection.POWER) ** (1 / records)  # with this share, 80 % of such releases show one
+    least = 1 - (1 - power_simulation.POWER) ** (
+        1 / records
+    )  # with this share, 80 % of such releases show one
     also: tuple[tuple[str, Estimate], ...] = ()
     if learnt_from:
         also = (("the members' own captions", inference.share(learnt_from[1], learnt_from[0])),)
@@ -92,7 +94,7 @@ def judge_stated(
             "records": records,
             "stating": hits,
             "by_kind": dict(kinds),
-            "detection": {"least": least, "power": detection.POWER},
+            "detection": {"least": least, "power": power_simulation.POWER},
         },
         notes=(
             "found by patterns for Chinese and English; no list holds every name",
@@ -125,7 +127,7 @@ def _words(people: People, config: AuditConfig) -> list[Result]:
             ngrams.scores(matrix[who], truth, config.folds, config.permutations, config.seed)
             for matrix in (words, labels)
         ]
-        found.append(detection.state_by_width(judge_words(name, read[0], read[1], truth, config)))
+        found.append(power_simulation.state_by_width(judge_words(name, read[0], read[1], truth, config)))
     return found
 
 
@@ -180,8 +182,8 @@ def _rare(synthetic: People, members: People, nonmembers: People, config: AuditC
     crowd = [len(who.get(each, ())) for each in released]
     once, few = sum(k == 1 for k in crowd), sum(1 < k < RARE for k in crowd)
     hits, alarms = combinations.repeated(released, own, members.patient, others, nonmembers.patient)
-    trial = detection.rates(alarms, len(hits), _at_all, DIFFERENCE)
-    judged = detection.state(judge_rare(hits, alarms), trial, config.detection_rounds, config.seed)
+    trial = power_simulation.rates(alarms, len(hits), _at_all, DIFFERENCE)
+    judged = power_simulation.state(judge_rare(hits, alarms), trial, config.detection_rounds, config.seed)
     return judged._replace(
         also=(
             *judged.also,

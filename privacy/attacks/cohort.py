@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from privacy import gates
-from privacy.attributes import ATTRIBUTES
 from privacy.config import AuditConfig
-from privacy.inputs import Inputs, People
-from privacy.results import Result, Scale
+from privacy.data.attributes import ATTRIBUTES
+from privacy.data.inputs import Inputs, People
+from privacy.decisions import power_simulation
+from privacy.decisions.results import Result, Scale
+from privacy.scores import validity
 from privacy.statistics.inference import CONFIDENCE, Tested
-from privacy.trust import detection
 from synth.base import ties
 from synth.base.stats import Estimate
-from synth.fundus.records import LABELS
+from synth.data.records import LABELS
 
 NEEDS = ("synthetic", "members", "nonmembers")
 NEARER = Scale("distance to strangers minus distance to members", 0.0, 0.0, 0.05)
@@ -43,7 +43,7 @@ def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
     found = mix(inputs.synthetic, [inputs.members, inputs.nonmembers])
     is_member = np.arange(len(found.patients)) < inputs.members.cohort.patients
     result = judge(found, is_member, config.permutations, config.seed)
-    return [detection.state_by_width(result._replace(gates=gates.arms(inputs, config).gates))]
+    return [power_simulation.state_by_width(result._replace(gates=validity.arms(inputs, config).gates))]
 
 
 def mix(released: People, arms: Sequence[People]) -> Mix:

@@ -15,17 +15,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from privacy import atrisk, gates
-from privacy.attributes import ATTRIBUTES
 from privacy.config import AuditConfig
-from privacy.inputs import Inputs
-from privacy.results import AUC, DIFFERENCE, Result
-from privacy.signals import completions, guesses
-from privacy.signals.guesses import Guesses
+from privacy.data.attributes import ATTRIBUTES
+from privacy.data.inputs import Inputs
+from privacy.decisions import at_risk, power_simulation
+from privacy.decisions.results import AUC, DIFFERENCE, Result
+from privacy.scores import completions, guesses, validity
+from privacy.scores.guesses import Guesses
 from privacy.statistics import strata
 from privacy.statistics.inference import Tested, separation, share
 from privacy.targets.generator import Generator
-from privacy.trust import detection
 from synth.base.stats import Estimate
 
 NEEDS = ("generator", "independent", "members", "nonmembers")
@@ -64,31 +63,31 @@ class Read(NamedTuple):
 
 def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
     """Completion, and one result for each attribute."""
-    smallest = min(people.cohort.patients for people in gates.both(inputs))
+    smallest = min(people.cohort.patients for people in validity.both(inputs))
     if smallest < FEWEST:
         why = f"an arm of {smallest} patients; at least {FEWEST} are needed"
         return [each._replace(missing=why, needed=2 * FEWEST) for each in QUESTIONS]
     generator, independent = inputs.generator, inputs.independent
     assert generator and independent
-    checked = gates.arms(inputs, config)
+    checked = validity.arms(inputs, config)
     models = {AUDITED: generator, INDEPENDENT: independent}
     made = {
-        name: [completions.completed(inputs, model, people, config) for people in gates.both(inputs)]
+        name: [completions.completed(inputs, model, people, config) for people in validity.both(inputs)]
         for name, model in models.items()
     }
     ours, theirs = (
         [
             completions.errors(each, models[name], people, config)
-            for each, people in zip(made[name], gates.both(inputs), strict=True)
+            for each, people in zip(made[name], validity.both(inputs), strict=True)
         ]
         for name in models
     )
-    members = gates.both(inputs)[0]
+    members = validity.both(inputs)[0]
     gains = [advantage(*both) for both in zip(ours, theirs, strict=True)]
-    named = members.subjects[members.patient[completions.chosen(members, config)]][atrisk.beyond(*gains)]
-    trial = detection.scores(gains[1], len(gains[0]), separation, AUC)
+    named = members.subjects[members.patient[completions.chosen(members, config)]][at_risk.beyond(*gains)]
+    trial = power_simulation.scores(gains[1], len(gains[0]), separation, AUC)
     result = judge((ours[0], ours[1]), (theirs[0], theirs[1]), config)._replace(named=tuple(named))
-    result = detection.state(result, trial, config.detection_rounds, config.seed)
+    result = power_simulation.state(result, trial, config.detection_rounds, config.seed)
     found = [result, *_readings(inputs, models, made, config)]
     return [
         each._replace(gates=(*checked.gates, *each.gates), compared=(*each.compared, *checked.compared))
@@ -111,7 +110,7 @@ def judge(
         independent: the same by the independent generator.
     """
     members, strangers = (advantage(*both) for both in zip(audited, independent, strict=True))
-    gate, noise = gates.equals(
+    gate, noise = validity.equals(
         lambda one, other: separation(strangers[one], strangers[other]), len(strangers), config.seed
     )
     alone = separation(-audited[0], -audited[1]).estimate
@@ -136,7 +135,7 @@ def judge_read(name: str, members: Read, strangers: Read, config: AuditConfig) -
 
     The difference of the differences is taken over patients of the same age, sex or race.
     """
-    gate, noise = gates.equals(
+    gate, noise = validity.equals(
         lambda one, other: excess(strangers.some(one), strangers.some(other)),
         len(strangers.visible.right),
         config.seed,
@@ -155,7 +154,7 @@ def judge_read(name: str, members: Read, strangers: Read, config: AuditConfig) -
         ),
         also=tuple(rates),
     )
-    return detection.state(result, _trial(members, strangers), config.detection_rounds, config.seed)
+    return power_simulation.state(result, _trial(members, strangers), config.detection_rounds, config.seed)
 
 
 def _readings(
@@ -165,7 +164,7 @@ def _readings(
     config: AuditConfig,
 ) -> list[Result]:
     """One result for each attribute."""
-    attackers, both = inputs.attackers, gates.both(inputs)
+    attackers, both = inputs.attackers, validity.both(inputs)
     if attackers is None:
         return [
             question(name)._replace(missing=f"needs {inputs.missing(['attackers'])}") for name in ATTRIBUTES
@@ -206,7 +205,7 @@ def excess(members: Read, strangers: Read) -> Tested:
     )
 
 
-def _trial(members: Read, strangers: Read) -> detection.Trial:
+def _trial(members: Read, strangers: Read) -> power_simulation.Trial:
     """This comparison of arms drawn from the strangers; members are given away by the audited generator alone."""
     names, number = np.unique(strangers.visible.stratum.astype(str), return_inverse=True)
 
@@ -215,7 +214,7 @@ def _trial(members: Read, strangers: Read) -> detection.Trial:
         return strata.mean_difference(one[:, 0], other[:, 0], *strata_of)
 
     rows = np.column_stack([strangers.gain(), number])
-    return detection.rates(rows, len(members.visible.right), compare, DIFFERENCE)
+    return power_simulation.rates(rows, len(members.visible.right), compare, DIFFERENCE)
 
 
 def _ratio(advantages: np.ndarray) -> Estimate:

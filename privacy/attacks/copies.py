@@ -6,8 +6,8 @@ Judged are numbers of pictures for each patient; `privacy.attacks.memorization` 
 import numpy as np
 
 from privacy.config import AuditConfig
-from privacy.results import Gate, Result, Scale
-from privacy.signals.neighbours import PLAIN
+from privacy.decisions.results import Gate, Result, Scale
+from privacy.scores.neighbours import PLAIN
 from privacy.statistics.inference import exact_difference, halves, rate_difference, share
 
 Counts = tuple[np.ndarray, np.ndarray]

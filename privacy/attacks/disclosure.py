@@ -9,17 +9,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from privacy import gates
-from privacy.attributes import ATTRIBUTES, Task
 from privacy.config import AuditConfig
-from privacy.gates import Checked
-from privacy.inputs import Inputs, People
-from privacy.results import DIFFERENCE, Result
-from privacy.signals import guesses, pixels
-from privacy.signals.guesses import Arms, Guesses
+from privacy.data.attributes import ATTRIBUTES, Task
+from privacy.data.inputs import Inputs, People
+from privacy.decisions import power_simulation
+from privacy.decisions.results import DIFFERENCE, Result
+from privacy.scores import guesses, pixels, validity
+from privacy.scores.guesses import Arms, Guesses
+from privacy.scores.validity import Checked
 from privacy.statistics import components, probes
 from privacy.statistics.inference import Tested, share
-from privacy.trust import detection
 from synth.base.stats import Estimate
 
 NEEDS = ("encoder", "attackers", "members", "nonmembers")
@@ -43,11 +42,11 @@ def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
         UserError: a patient of the attackers is also in another arm, or of the members among the strangers.
     """
     assert inputs.attackers
-    people = [inputs.attackers, *gates.both(inputs)]
+    people = [inputs.attackers, *validity.both(inputs)]
     if guesses.drawn(people[0]) and not guesses.drawn(people[1]):
         why = "needs --attackers RECORDS of real patients; drawn phantoms teach nobody to read real eyes"
         return [each._replace(missing=why) for each in QUESTIONS]
-    checked = gates.arms(inputs, config)
+    checked = validity.arms(inputs, config)
     guesses.nobody_twice(people[0], people[1], people[2])
     features = _features(inputs, people, config)
     return [_answer(name, people, features, checked, config) for name in ATTRIBUTES]
@@ -95,7 +94,7 @@ def _answer(
         return refused
     checked = _equals(strangers, checked, config)
     result = judge(name, attacks, checked)._replace(notes=task.notes)
-    return detection.state(result, attacks[ENCODER].trial(), config.detection_rounds, config.seed)
+    return power_simulation.state(result, attacks[ENCODER].trial(), config.detection_rounds, config.seed)
 
 
 def _equals(strangers: Guesses, checked: Checked, config: AuditConfig) -> Checked:
@@ -104,7 +103,7 @@ def _equals(strangers: Guesses, checked: Checked, config: AuditConfig) -> Checke
     def split(first: np.ndarray, second: np.ndarray) -> Tested:
         return Arms(strangers.some(first), strangers.some(second)).gap()
 
-    gate, estimate = gates.equals(split, len(strangers.right), config.seed)
+    gate, estimate = validity.equals(split, len(strangers.right), config.seed)
     return Checked((*checked.gates, gate), (*checked.compared, (EQUALS, estimate)))
 
 

@@ -11,18 +11,18 @@ from typing import NamedTuple, Self
 import numpy as np
 import pyarrow as pa
 
-from privacy import gates, verdict
 from privacy.config import AuditConfig
-from privacy.gates import EQUALS, Checked
-from privacy.inputs import Inputs, People
-from privacy.results import DIFFERENCE, Gate, Result
+from privacy.data.inputs import Inputs, People
+from privacy.decisions import power_simulation, verdict
+from privacy.decisions.results import DIFFERENCE, Gate, Result
+from privacy.scores import validity
+from privacy.scores.validity import EQUALS, Checked
 from privacy.statistics import strata
 from privacy.statistics.inference import Tested, mean_difference, separation
 from privacy.targets.generator import Generator
-from privacy.trust import detection
 from synth.base import ties
 from synth.base.stats import Estimate
-from synth.fundus.vocabulary import FLAGS
+from synth.data.vocabulary import FLAGS
 
 NEEDS = ("members", "nonmembers", "generator")
 QUESTION = Result("T6", "diagnoses guessed by the likelihood of candidate labels", "members", DIFFERENCE)
@@ -52,7 +52,8 @@ class Guessed(NamedTuple):
 def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
     """Guess members' and strangers' labels."""
     members, strangers = (
-        people.some(people.choice(config.likelihood_patients, config.seed)) for people in gates.both(inputs)
+        people.some(people.choice(config.likelihood_patients, config.seed))
+        for people in validity.both(inputs)
     )
     arms = members, strangers
     labels = choose(arms, config.likelihood_labels)
@@ -62,9 +63,9 @@ def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
             QUESTION._replace(missing=f"{why}; needs more patients, or labels in --members and --nonmembers")
         ]
     assert inputs.generator
-    checked = Checked(gates.arms(inputs, config).gates, ())
+    checked = Checked(validity.arms(inputs, config).gates, ())
     members, strangers = (_guess(inputs, inputs.generator, people, labels, config) for people in arms)
-    gate, estimate = gates.equals(
+    gate, estimate = validity.equals(
         lambda first, second: gap(strangers.some(first), strangers.some(second)),
         len(strangers.right),
         config.seed,
@@ -79,7 +80,9 @@ def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
     note = f"guessed: {', '.join(f'{name} ({len(values)} candidates)' for name, values in labels.items())}"
     result = result._replace(notes=(note,))
     return [
-        detection.state(result, _trial(strangers, len(members.right)), config.detection_rounds, config.seed)
+        power_simulation.state(
+            result, _trial(strangers, len(members.right)), config.detection_rounds, config.seed
+        )
     ]
 
 
@@ -187,7 +190,7 @@ def _patients(people: People, name: str) -> Counter[int]:
     return Counter(value for _, value in pairs if value is not None)
 
 
-def _trial(strangers: Guessed, members: int) -> detection.Trial:
+def _trial(strangers: Guessed, members: int) -> power_simulation.Trial:
     """A rehearsal in which each patient keeps his or her labels."""
     _, stratum = np.unique(strangers.stratum, return_inverse=True)
 
@@ -196,7 +199,7 @@ def _trial(strangers: Guessed, members: int) -> detection.Trial:
         return strata.rate_difference(first[:, 0], second[:, 0], *labels)
 
     pool = np.column_stack([strangers.right, stratum])
-    return detection.rates(pool, members, judged, DIFFERENCE)
+    return power_simulation.rates(pool, members, judged, DIFFERENCE)
 
 
 def _mean(values: np.ndarray) -> Estimate:

@@ -9,16 +9,15 @@ from functools import partial
 
 import numpy as np
 
-from privacy import gates
 from privacy.config import AuditConfig
-from privacy.inputs import Inputs, People
-from privacy.results import AUC, Result, Scale
-from privacy.signals import pixels
+from privacy.data.inputs import Inputs, People
+from privacy.decisions import power_simulation
+from privacy.decisions.results import AUC, Result, Scale
+from privacy.scores import pixels, validity
 from privacy.statistics.inference import deals, dealt_difference, mean_difference, separation
-from privacy.trust import detection
 from synth.base import ties
 from synth.base.stats import Estimate
-from synth.fundus.images import Preprocessing
+from synth.data.images import Preprocessing
 
 NEEDS = ("encoder", "members", "nonmembers")
 LINKED = Scale("verification AUC, members minus strangers", 0.0, 0.0, 0.05)
@@ -39,7 +38,7 @@ _PAIRS = 64  # photographs whose pairs are compared with everybody at a time: te
 
 def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
     """Both links."""
-    checked = gates.arms(inputs, config)
+    checked = validity.arms(inputs, config)
     return [
         found._replace(gates=(*checked.gates, *found.gates), compared=(*found.compared, *checked.compared))
         for found in (_verify(inputs, config), _look_up(inputs, config))
@@ -101,7 +100,7 @@ def judge_verification(
     """
     half = len(strangers) // 2
     halved = deals(half, len(strangers) - half, _FEW_DEALS, np.random.default_rng([config.seed, 83]))
-    gate, noise = gates.equals(
+    gate, noise = validity.equals(
         lambda one, other: dealt_difference(strangers[one], strangers[other], halved),
         len(strangers),
         config.seed,
@@ -120,7 +119,7 @@ def judge_verification(
 
 def judge_matches(members: np.ndarray, strangers: np.ndarray, config: AuditConfig) -> Result:
     """Do members find a better match among released pictures?  (P,) mean `matches` of each patient; (Q,)."""
-    gate, noise = gates.equals(
+    gate, noise = validity.equals(
         lambda one, other: separation(strangers[one], strangers[other]), len(strangers), config.seed
     )
     return QUESTIONS[1]._replace(
@@ -131,7 +130,7 @@ def judge_matches(members: np.ndarray, strangers: np.ndarray, config: AuditConfi
 
 
 def _verify(inputs: Inputs, config: AuditConfig) -> Result:
-    both = gates.both(inputs)
+    both = validity.both(inputs)
     drawn = [_drawn(people, config.linkage_patients, config.seed) for people in both]
     sizes = [len(np.unique(whose)) for _, whose in drawn]
     if min(sizes) < FEWEST:
@@ -154,8 +153,8 @@ def _verify(inputs: Inputs, config: AuditConfig) -> Result:
     ]
     result = judge_verification(scores[: sizes[0]], scores[sizes[0] :], config, tuple(compared))
     anew = partial(dealt_difference, dealt=_deals(sizes[0], sizes[1], config))
-    trial = detection.rates(scores[sizes[0] :], sizes[0], anew, LINKED)
-    result = detection.state(result, trial, config.detection_rounds, config.seed)
+    trial = power_simulation.rates(scores[sizes[0] :], sizes[0], anew, LINKED)
+    result = power_simulation.state(result, trial, config.detection_rounds, config.seed)
     rank = mean_difference(first[: sizes[0]], first[sizes[0] :]).estimate
     return result._replace(also=(*result.also, ("share found at rank 1, members minus strangers", rank)))
 
@@ -172,14 +171,15 @@ def _look_up(inputs: Inputs, config: AuditConfig) -> Result:
     rows = np.sort(rng.permutation(len(inputs.synthetic.ids))[: config.copies_searched])
     gallery = _embedded(inputs, inputs.synthetic, None)[rows]
     scores = [
-        people.per_patient(matches(_embedded(inputs, people, None), gallery)) for people in gates.both(inputs)
+        people.per_patient(matches(_embedded(inputs, people, None), gallery))
+        for people in validity.both(inputs)
     ]
     fewest = min(map(len, scores))
     if fewest < FEWEST or len(gallery) < 2:
         why = f"{fewest} patients of an arm and {len(gallery)} released pictures; at least {FEWEST} and 2 are needed"
         return QUESTIONS[1]._replace(missing=why, needed=2 * FEWEST)
-    trial = detection.scores(scores[1], len(scores[0]), separation, AUC)
-    return detection.state(
+    trial = power_simulation.scores(scores[1], len(scores[0]), separation, AUC)
+    return power_simulation.state(
         judge_matches(scores[0], scores[1], config), trial, config.detection_rounds, config.seed
     )
 

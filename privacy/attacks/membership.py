@@ -1,7 +1,7 @@
 """T3: can it be told who was trained on?  From the generator, from the released pictures, from a CLIP.
 
 Each is one number per patient, the mean over his or her photographs, of which a high one speaks for membership; what
-difficulty explains is taken off (`privacy.signals.difficulty`).  The generator's is fixed in advance as the mean of two:
+difficulty explains is taken off (`privacy.scores.score_calibration`).  The generator's is fixed in advance as the mean of two:
 its denoising error on a grid of noise that all photographs share, and SimA; CLiD, PIA and SecMI stand beside it.
 """
 
@@ -10,17 +10,16 @@ from functools import partial
 
 import numpy as np
 
-from privacy import atrisk, gates, verdict
 from privacy.config import AuditConfig
-from privacy.gates import EQUALS, Checked
-from privacy.inputs import Inputs, People
-from privacy.results import AUC, Result, Scale
-from privacy.signals import agreement, nearness
-from privacy.signals.difficulty import FEWEST, Scores, calibrated
-from privacy.signals.questions import ASIDE, HEADLINE, ask, units
+from privacy.data.inputs import Inputs, People
+from privacy.decisions import at_risk, power_simulation, verdict
+from privacy.decisions.results import AUC, Result, Scale
+from privacy.scores import agreement, nearness, validity
+from privacy.scores.membership_scores import ASIDE, HEADLINE, ask, units
+from privacy.scores.score_calibration import FEWEST, Scores, calibrated
+from privacy.scores.validity import EQUALS, Checked
 from privacy.statistics.inference import Tested, at_false_alarms, separation
 from privacy.targets.generator import Generator
-from privacy.trust import detection
 from synth.base import ties
 from synth.base.errors import UserError
 from synth.base.stats import Estimate
@@ -40,11 +39,11 @@ _PRIOR = 0.1
 
 def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
     """Every question that the inputs allow."""
-    smallest = min(people.cohort.patients for people in gates.both(inputs))
+    smallest = min(people.cohort.patients for people in validity.both(inputs))
     if smallest < FEWEST:
         why = f"an arm of {smallest} patients; {FEWEST} are the fewest, about {verdict.patients_for_auc(0.6):,} decide"
         return [each._replace(missing=why, needed=2 * verdict.patients_for_auc(0.6)) for each in QUESTIONS]
-    checked, pixels = gates.arms(inputs, config), gates.pixel_features(inputs)
+    checked, pixels = validity.arms(inputs, config), validity.pixel_features(inputs)
     if inputs.generator:
         found = _generator(inputs, inputs.generator, pixels, checked, config)
     else:
@@ -59,15 +58,15 @@ def by_generator(inputs: Inputs, generator: Generator, config: AuditConfig) -> T
     Raises:
         UserError: an arm is too small, or a gate says that the arms are no equals.
     """
-    smallest = min(gates.both(inputs), key=lambda people: people.cohort.patients)
+    smallest = min(validity.both(inputs), key=lambda people: people.cohort.patients)
     if smallest.cohort.patients < FEWEST:
         raise UserError(
             f"{smallest.folder}: {smallest.cohort.patients} patients; an arm needs {FEWEST} at least"
         )
-    for gate in gates.arms(inputs, config).gates:
+    for gate in validity.arms(inputs, config).gates:
         if gate.fired:
             raise UserError(f"{gate.name}: {gate.why}")
-    arms, features = _some(inputs, gates.pixel_features(inputs), config.membership_patients, config)
+    arms, features = _some(inputs, validity.pixel_features(inputs), config.membership_patients, config)
     headline = ask(inputs, generator, HEADLINE, arms, config).headline()
     return Scores(*headline, *features).judged(config.seed)
 
@@ -95,7 +94,7 @@ def judge_most(scores: Scores, config: AuditConfig, checked: Checked = Checked((
         return MOST._replace(missing=why, needed=needed)
     tested, hits, alarms = found
     named = _PRIOR * hits.value + (1 - _PRIOR) * max(alarms.value, FALSE_ALARMS)
-    trial = detection.standing_out(strangers, len(members), _standing_out, EXPOSED)
+    trial = power_simulation.standing_out(strangers, len(members), _standing_out, EXPOSED)
     note = f"where one in ten was trained on, {_PRIOR * hits.value / named:.0%} of those whom this attack names were"
     result = MOST._replace(
         tested=tested,
@@ -103,7 +102,7 @@ def judge_most(scores: Scores, config: AuditConfig, checked: Checked = Checked((
         also=(("members named", hits), ("strangers named", alarms)),
         notes=(note,),
     )
-    return detection.state(result, trial, config.detection_rounds, config.seed)
+    return power_simulation.state(result, trial, config.detection_rounds, config.seed)
 
 
 def _standing_out(members: np.ndarray, strangers: np.ndarray) -> Tested:
@@ -157,7 +156,7 @@ def _some(
     inputs: Inputs, pixels: Sequence[np.ndarray], most: int, config: AuditConfig
 ) -> tuple[tuple[People, People], list[np.ndarray]]:
     """At most so many patients of each arm, and their rows of `pixels`."""
-    both = gates.both(inputs)
+    both = validity.both(inputs)
     chosen = [people.choice(most, config.seed) for people in both]
     members, strangers = (people.some(each) for people, each in zip(both, chosen, strict=True))
     return (members, strangers), [arm[each] for arm, each in zip(pixels, chosen, strict=True)]
@@ -174,16 +173,18 @@ def _finished(
     """Judged, with halves of both arms as a gate, controls, and what could have been found; `subjects` are the members."""
     found = []
     for of_members, arm in ((False, scores.strangers), (True, scores.members)):
-        found.append(gates.equals(partial(_halved, scores, of_members, config.seed), len(arm), config.seed))
+        found.append(
+            validity.equals(partial(_halved, scores, of_members, config.seed), len(arm), config.seed)
+        )
     whole = Checked(
         (*checked.gates, *(gate for gate, _ in found)), (*checked.compared, (EQUALS, found[0][1]), *controls)
     )
     result = judge(question, scores, config, whole)
     members, strangers = calibrated(scores, config.seed)
-    named = tuple(subjects[atrisk.beyond(members, strangers)])
+    named = tuple(subjects[at_risk.beyond(members, strangers)])
     result = result._replace(details={"roc": roc(scores, config.seed)}, named=named)
-    trial = detection.scores(strangers, len(scores.members), separation, question.scale)
-    return detection.state(result, trial, config.detection_rounds, config.seed)
+    trial = power_simulation.scores(strangers, len(scores.members), separation, question.scale)
+    return power_simulation.state(result, trial, config.detection_rounds, config.seed)
 
 
 def _halved(scores: Scores, of_members: bool, seed: int, first: np.ndarray, second: np.ndarray) -> Tested:
@@ -195,7 +196,7 @@ def _released(inputs: Inputs, pixels: Sequence[np.ndarray], checked: Checked, co
         return RELEASED._replace(missing=f"needs {inputs.missing(['synthetic'])}")
     near = nearness.nearness(inputs, inputs.synthetic, config)
     features = [np.column_stack([arm, each.typical]) for arm, each in zip(pixels, near, strict=True)]
-    scores, subjects = Scores(near[0].score, near[1].score, *features), gates.both(inputs)[0].subjects
+    scores, subjects = Scores(near[0].score, near[1].score, *features), validity.both(inputs)[0].subjects
     return _finished(RELEASED, scores, subjects, checked, config)
 
 
@@ -212,4 +213,4 @@ def _encoder(inputs: Inputs, pixels: Sequence[np.ndarray], checked: Checked, con
         features = [np.column_stack([arm, each.typical]) for arm, each in zip(pixels, found, strict=True)]
         scores.append(Scores(found[0].score, found[1].score, *features))
     control = (UNTRAINED, scores[1].judged(config.seed).estimate)
-    return _finished(ENCODER, scores[0], gates.both(inputs)[0].subjects, whole, config, (control,))
+    return _finished(ENCODER, scores[0], validity.both(inputs)[0].subjects, whole, config, (control,))

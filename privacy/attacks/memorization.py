@@ -1,7 +1,7 @@
 """T4: does the released set lie nearer to the patients it was made from than to strangers, and does it hold copies?
 
 Every released picture looks for its nearest photograph among as many members as strangers, in two spaces: registered
-photographs (`privacy.targets.registered`) and an embedding of identity (`privacy.signals.identity`).  A typical patient attracts
+photographs (`privacy.targets.registered`) and an embedding of identity (`privacy.scores.identity`).  A typical patient attracts
 many pictures, so pictures are no trials; patients are, and membership is dealt anew to them.  Nearness is an alarm and
 no clearance: sets that it calls private lose to other attacks (2505.01524).  Copies are looked for among all photographs of
 everybody, and a verified one is said whatever else can or cannot be compared.
@@ -10,16 +10,16 @@ everybody, and a verified one is said whatever else can or cannot be compared.
 import numpy as np
 from scipy.special import ndtr
 
-from privacy import gates, sheet
 from privacy.attacks.copies import COPIED, QUESTION, Counts, judge_copies, judge_found
 from privacy.config import AuditConfig
-from privacy.gates import Checked
-from privacy.inputs import Inputs
-from privacy.results import Result, Scale
-from privacy.signals import neighbours
-from privacy.signals.neighbours import PLAIN, SPACES, Arms, Near, Origins, per_patient
+from privacy.data import contact_sheet
+from privacy.data.inputs import Inputs
+from privacy.decisions import power_simulation
+from privacy.decisions.results import Result, Scale
+from privacy.scores import neighbours, validity
+from privacy.scores.neighbours import PLAIN, SPACES, Arms, Near, Origins, per_patient
+from privacy.scores.validity import Checked
 from privacy.statistics.inference import Tested, exact_difference, halves, permuted
-from privacy.trust import detection
 from synth.base import stats
 from synth.base.stats import Estimate
 
@@ -41,7 +41,7 @@ QUESTIONS = [*map(_question, SPACES), QUESTION]
 
 def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
     """Nearness in both spaces, and copies: those first, whatever has to be given up then."""
-    checked = gates.arms(inputs, config) if inputs.nonmembers else None
+    checked = validity.arms(inputs, config) if inputs.nonmembers else None
     origins = neighbours.origins(inputs, config)
     *nearness, copies = _compared(inputs, origins, checked, config)
     assert inputs.members and inputs.synthetic
@@ -52,7 +52,7 @@ def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
         note = f"{searched:,} of {released:,} released pictures were searched, drawn at random; no copy among the others was seen"
         copies = copies._replace(notes=(*copies.notes, note))
     if config.copies_shown:
-        sheet.write(inputs.kept.parent, neighbours.pairs(inputs, origins[0].near, config))
+        contact_sheet.write(inputs.kept.parent, neighbours.pairs(inputs, origins[0].near, config))
     return [*nearness, copies]
 
 
@@ -100,7 +100,7 @@ def judge(near: dict[str, Near], arms: Arms, config: AuditConfig, origins: Group
     )
     rounds, seed = config.detection_rounds, config.seed
     judged = [
-        detection.state(
+        power_simulation.state(
             judge_nearness(name, *counts[name], config, plain),
             _nearness_trial(*counts[name], seed),
             rounds,
@@ -111,7 +111,9 @@ def judge(near: dict[str, Near], arms: Arms, config: AuditConfig, origins: Group
     strangers = per_patient(first.copies(), first.index, arms)[1] > 0
     return [
         *judged,
-        detection.state(copies, detection.rates(strangers, arms.patients, _copied, COPIED), rounds, seed),
+        power_simulation.state(
+            copies, power_simulation.rates(strangers, arms.patients, _copied, COPIED), rounds, seed
+        ),
     ]
 
 
@@ -170,7 +172,7 @@ def _of_draws(members: np.ndarray, strangers: np.ndarray, drawn: list[np.ndarray
     return stats.estimate(values, len(members) + len(strangers))
 
 
-def _nearness_trial(members: np.ndarray, strangers: np.ndarray, seed: int) -> detection.Trial:
+def _nearness_trial(members: np.ndarray, strangers: np.ndarray, seed: int) -> power_simulation.Trial:
     """A rehearsal with pictures of both arms, whose p is that of a normal with the moments of all deals."""
     drawn = _draws(len(members), len(strangers), _REHEARSED, seed)
 
@@ -180,7 +182,7 @@ def _nearness_trial(members: np.ndarray, strangers: np.ndarray, seed: int) -> de
         beyond = first.sum() - whole.mean() * len(first)
         return Tested(_of_draws(first, second, drawn), float(ndtr(-beyond / spread)) if spread else 1.0)
 
-    return detection.counts(np.concatenate([members, strangers]), len(members), judge, NEARER)
+    return power_simulation.counts(np.concatenate([members, strangers]), len(members), judge, NEARER)
 
 
 def _copied(members: np.ndarray, strangers: np.ndarray) -> Tested:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from privacy.attributes import Task
 from privacy.config import AuditConfig
+from privacy.data.attributes import Task
 from privacy.statistics import codelength, measures, probes, sensitivity
 from privacy.statistics.probes import Permuted, Prediction
 from synth.base import stats, ties

@@ -39,9 +39,9 @@ def plant(
       privacy canary plant --data records/odir --out records/marked --key sealed/odir.json --share 0.25
     """
 
-    from privacy.canaries import coins
+    from privacy.canaries import planting
 
-    show(coins.plant(data, out, key, share, seed), json)
+    show(planting.plant(data, out, key, share, seed), json)
 
 
 @app.command()
@@ -67,10 +67,10 @@ def score(
       privacy canary score --key sealed/odir.json --members records/marked --generator runs/odir \\
         --synthetic synthetic-marked --model runs/clip/ckpt.pt --out canary --json
     """
-    from privacy.canaries import chain
-    from privacy.canaries.coins import read_key
+    from privacy.canaries import scoring
+    from privacy.canaries.planting import read_key
     from privacy.config import AuditConfig
-    from privacy.inputs import Inputs, People
+    from privacy.data.inputs import Inputs, People
     from privacy.targets import open_target
     from privacy.targets.generator import Generator
     from synth.base.config import load
@@ -83,6 +83,6 @@ def score(
         synthetic=People(synthetic, kept=kept) if synthetic else None,
         members=People(members, kept=kept),
     )
-    made = chain.score(inputs, opened, settings, shlex.join(["privacy", *sys.argv[1:]]))
-    show(made, json, chain.lines(made))
+    made = scoring.score(inputs, opened, settings, shlex.join(["privacy", *sys.argv[1:]]))
+    show(made, json, scoring.lines(made))
     raise typer.Exit(made["exit_status"])

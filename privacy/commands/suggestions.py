@@ -51,7 +51,7 @@ def suggest(
       privacy suggest --run runs/odir --members records/odir --nonmembers records/odir --out tradeoff
       privacy suggest --run runs/marked --key odir.key --members marked --evaluated 1024000=judged/early --out tradeoff
     """
-    from privacy import suggest as suggestions
+    from privacy.advice import suggest as suggestions
 
     if (report is None) == (run is None):
         raise UserError(
@@ -61,12 +61,12 @@ def suggest(
         found = suggestions.suggest(report)
         show(found, json, suggestions.told(found))
         return
-    from privacy import tradeoff
-    from privacy.canaries.coins import read_key
+    from privacy.advice import tradeoff
+    from privacy.canaries.planting import read_key
     from privacy.config import AuditConfig
-    from privacy.inputs import Inputs, People
+    from privacy.data.inputs import Inputs, People
     from synth.base.config import load
-    from synth.fundus.records import parse_splits
+    from synth.data.records import parse_splits
 
     if run is None or out is None:
         raise UserError("--run needs --out FOLDER, for tradeoff.json and tradeoff.svg")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from privacy.report.facts import build
+from privacy.report.contents import build
 from privacy.report.page import LANGUAGES, html, label, summary
 from synth.base import runs
 

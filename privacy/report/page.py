@@ -4,9 +4,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from privacy.decisions.verdict import NOT_TESTABLE, WORST
 from privacy.report.charts import METRICS, chart, curve, forest, number
 from privacy.report.words import WORDS, naming, reading, regulations
-from privacy.verdict import NOT_TESTABLE, WORST
 
 LANGUAGES = {"en": "report.html", "zh": "report.zh.html"}
 """Language -> the file of its page."""

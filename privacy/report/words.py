@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from privacy.verdict import NOT_TESTABLE, Combined, combined
+from privacy.decisions.verdict import NOT_TESTABLE, Combined, combined
 
 WORDS: dict[str, dict[str, str]] = {
     "en": {

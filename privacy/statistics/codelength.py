@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import expit
 from scipy.stats import norm
 
-from privacy.attributes import Task
+from privacy.data.attributes import Task
 from privacy.statistics import probes
 from synth.base import ties
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
 
-from privacy.attributes import Task
+from privacy.data.attributes import Task
 from privacy.statistics import measures
 from synth.base import ties
 

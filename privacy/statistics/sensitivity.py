@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from privacy.attributes import Task
+from privacy.data.attributes import Task
 from privacy.statistics import probes
 from privacy.statistics.probes import Prediction
 from synth.base import ties

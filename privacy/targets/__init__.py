@@ -1,7 +1,7 @@
 """What is audited, behind narrow interfaces: embed, denoising loss, complete, sample, captions.
 
 The only room of this package that opens a model, and the only one that may import `synth` and `clip` beyond
-`synth.base` and `synth.fundus`; it does so when asked, so that help and reports need no torch.
+`synth.base` and `synth.data`; it does so when asked, so that help and reports need no torch.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from privacy.targets.embeddings import Embeddings
 from privacy.targets.encoder import Encoder
 from synth.base.errors import UserError
-from synth.fundus.images import Preprocessing
+from synth.data.images import Preprocessing
 
 
 class Target(Protocol):

@@ -7,7 +7,7 @@ import numpy as np
 
 from synth.base.errors import UserError
 from synth.base.runs import sha256
-from synth.fundus.images import Preprocessing
+from synth.data.images import Preprocessing
 
 
 class Embeddings:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synth.base.runs import progress
-from synth.fundus.images import Preprocessing
+from synth.data.images import Preprocessing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,18 +30,20 @@ class Generator:
         """
         import torch
 
-        from synth import diffusion, estimate, pipeline
-        from synth.plan import weights_fingerprint
+        from synth import pipeline
+        from synth.diffusion import process
+        from synth.sampling import cost
+        from synth.sampling.plan import weights_fingerprint
 
         place = pipeline.locate(folder)
         self._pipeline, self.known = pipeline.load(place)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         for part in (self._pipeline.unet, self._pipeline.conditioning, self._pipeline.space):
             part.to(self._device)  # type: ignore[call-arg]
-        self._schedule = diffusion.noising()
+        self._schedule = process.noising()
         self.preprocessing = Preprocessing(**self.known["preprocessing"])
         self.fingerprint = weights_fingerprint(place)
-        self.operations = estimate.forward(place / "unet")
+        self.operations = cost.forward(place / "unet")
         """Of one pass of the network over one photograph, as `synth.base.speed` counts them."""
         self.facts: dict[str, Any] = {
             "path": str(folder),
@@ -52,13 +54,13 @@ class Generator:
 
     def codes(self, table: "pa.Table") -> np.ndarray:
         """(N, L) int64 label codes of a table of records."""
-        from synth.conditioning import codes
+        from synth.model.conditioning import codes
 
         return codes(table)
 
     def unconditional(self, count: int) -> np.ndarray:
         """(count, L) int64 codes by which nothing is told."""
-        from synth.conditioning import UNKNOWN
+        from synth.model.conditioning import UNKNOWN
 
         return np.tile(UNKNOWN, (count, 1))
 
@@ -97,7 +99,7 @@ class Generator:
 
     def velocity(self, noisy: Any, time: Any, codes: Any) -> Any:
         """(B, C, H, W) what the network predicts of noisy pictures at (B,) steps, told (B, L) codes."""
-        from synth.network import placed
+        from synth.model.denoiser import placed
 
         told = self._pipeline.conditioning(codes)
         return self._pipeline.unet(placed(noisy), time, class_labels=told).sample.float()

@@ -8,7 +8,7 @@ _BATCH = 512
 
 
 def nearest(pictures: np.ndarray, among: np.ndarray, whose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How near each picture comes to its nearest photograph, and which that is (`synth.filters.copies`).
+    """How near each picture comes to its nearest photograph, and which that is (`synth.sampling.filters.copies`).
 
     Args:
         pictures: (G, S, S, 3) uint8, cropped to the field of view.
@@ -18,7 +18,7 @@ def nearest(pictures: np.ndarray, among: np.ndarray, whose: np.ndarray) -> tuple
         (G,) closeness in [0, 1], the distance to the nearest photograph over that to the tenth-nearest of other
         patients: 0 is the photograph itself; (G,) int rows of `among`.
     """
-    from synth.filters import copies
+    from synth.sampling.filters import copies
 
     search = copies.Search(copies.descriptor(among), whose)
     closeness, index = [], []

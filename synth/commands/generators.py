@@ -98,7 +98,7 @@ def distill(
       synth generate --model runs/odir-4 --n 10000 --out synthetic
     """
     from synth.base.config import load
-    from synth.distillation import student as distill
+    from synth.training import distillation as distill
 
     set = [*([] if steps is None else [f"steps={steps}"]), *set]
     settings = load(distill.DistillConfig, config, set)

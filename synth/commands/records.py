@@ -63,8 +63,8 @@ def phantom(
       synth phantom --n 2000 --size 128 --sex-strength 0.5 --out phantoms-sex
       synth phantom --n 500 --size 128 --masks --out phantoms-masks
     """
+    from synth import phantom
     from synth.base.config import check
-    from synth.fundus import phantom
 
     settings = {
         "size": size,
@@ -87,7 +87,7 @@ def verify(folder: Annotated[Path, typer.Argument(help="records")], json: Json =
     Examples:
       synth verify synthetic
     """
-    from synth.verify import verify
+    from synth.sampling.verify import verify
 
     show(verify(folder), json)
 
@@ -107,7 +107,7 @@ def preview(
       synth preview synthetic --out sheet.png
       synth preview synthetic --count 100 --columns 10 --side 96 --out sheet.png
     """
-    from synth.preview import preview
+    from synth.sampling.preview import preview
 
     shown = preview(folder, out, count, columns, side, seed)
     typer.echo(f"{out}: {shown} pictures")

@@ -85,10 +85,12 @@ def generate(
       synth generate --model runs/odir --n 500 --labels glaucoma.yaml --guidance 3 --dry-run
       synth generate --model runs/odir --n 10000 --reject-copies records/odir --reject-mislabelled records/odir
     """
-    from synth import estimate, location, plan
-    from synth.generate import generate
-    from synth.publishing import hub, publication
+    from synth.model import card
+    from synth.provenance import publication
+    from synth.publishing import hub
     from synth.publishing.publish import publish
+    from synth.release import generate
+    from synth.sampling import cost, plan
 
     if marks and push_to_hub:
         raise UserError(
@@ -100,21 +102,21 @@ def generate(
         raise UserError(f"--ray-address '{ray_address}' goes with --engine ray")
     if licence is not None:
         publication.check_licence({"licence": licence})
-    folder = location.locate(model or location.SHIPPED)
-    known = location.facts(folder)
+    folder = card.locate(model or card.SHIPPED)
+    known = card.facts(folder)
     asked = plan.make(folder, n, seed, labels, steps, guidance, batch, quality, format, precision, marks)
     if reject_copies or reject_mislabelled or label_classifier:
-        from synth.filters import protected
-        from synth.filters import sieve as filters
+        from synth.sampling.filters import rejection as filters
+        from synth.sampling.filters import source_check
 
         if reject_copies:
-            protected.check(reject_copies, known)
+            source_check.check(reject_copies, known)
         size = known["preprocessing"]["size"]
         asked |= filters.prepare(out, size, reject_copies, reject_mislabelled, label_classifier)
     if dry_run:
-        cost = estimate.estimate(asked, folder, known["preprocessing"]["size"])
-        told = {"n": n, "shards": len(plan.shards(asked)), **cost._asdict(), "plan": asked}
-        show_dry(told, plan.describe(asked, cost))
+        estimated = cost.estimate(asked, folder, known["preprocessing"]["size"])
+        told = {"n": n, "shards": len(plan.shards(asked)), **estimated._asdict(), "plan": asked}
+        show_dry(told, plan.describe(asked, estimated))
         return
     if push_to_hub:
         hub.ready(out, push_to_hub, licence, known)  # before hours of sampling
@@ -164,7 +166,7 @@ def evaluate(
       synth evaluate --data synthetic --real records/odir --out report --features inception:inception-2015-12-05.pt
     """
     from synth.base.config import load
-    from synth.judge import evaluation, report
+    from synth.quality import evaluation, report
 
     chosen = [f"classifier.preprocessing.size={size}"] * (size is not None)
     chosen += [f"features={features}"] * (features is not None)

@@ -6,10 +6,10 @@ from typing import Any
 
 from synth.base.config import fingerprint
 from synth.base.runs import read_json, write_text
-from synth.fundus.records import SCHEMA
-from synth.plan import Plan, shards
-from synth.publishing.provenance import LICENCES, Origin
-from synth.publishing.publication import Publication
+from synth.data.records import SCHEMA
+from synth.provenance.publication import Publication
+from synth.provenance.training_data import LICENCES, Origin
+from synth.sampling.plan import Plan, shards
 
 _TYPES = dict(zip(SCHEMA.names, SCHEMA.types, strict=True))
 ENCODINGS = {"parquet": "application/x-parquet", "webdataset": "application/x-tar"}

@@ -10,10 +10,10 @@ from typing import Any
 from synth.base.errors import UserError
 from synth.base.hub import check_hub, check_repo, upload
 from synth.base.runs import read_json
-from synth.fundus.records import SPLITS, read_table, shards
-from synth.publishing import publication
-from synth.publishing.provenance import Origin, origins
-from synth.verify import verify
+from synth.data.records import SPLITS, read_table, shards
+from synth.provenance import publication
+from synth.provenance.training_data import Origin, origins
+from synth.sampling.verify import verify
 
 REAL = "--real-photographs-may-be-published"
 _CARDS = ("README.md", publication.FILE)
@@ -131,7 +131,7 @@ def _terms(
 
 def _write_cards(folder: Path, kind: str) -> None:
     if kind == "model":
-        from synth.publishing.modelcard import write_model_card
+        from synth.provenance.model_card import write_model_card
 
         write_model_card(folder)
     else:

@@ -11,14 +11,15 @@ from typing import Any
 from synth.base.config import fingerprint
 from synth.base.runs import read_json, write_json
 from synth.base.stats import wilson
-from synth.fundus.card import write_card
-from synth.fundus.records import COLUMNS, LABELS, SPLITS, read_table
-from synth.fundus.shards import SUFFIXES, is_done
-from synth.plan import Plan, shards
-from synth.publishing import publication, tally
+from synth.data.card import write_card
+from synth.data.records import COLUMNS, LABELS, SPLITS, read_table
+from synth.data.shards import SUFFIXES, is_done
+from synth.provenance import publication
+from synth.provenance.model_card import guarantee
+from synth.provenance.training_data import Origin, origins
+from synth.publishing import tally
 from synth.publishing.croissant import write_croissant
-from synth.publishing.modelcard import guarantee
-from synth.publishing.provenance import Origin, origins
+from synth.sampling.plan import Plan, shards
 
 NAME = "visionclip-synthetic-fundus"
 

@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth.fundus.records import LABELS
-from synth.fundus.vocabulary import DISEASES, DR, DR_GRADES, FINDINGS, FLAGS, READABILITY, READABILITY_KEYS
+from synth.data.records import LABELS
+from synth.data.vocabulary import DISEASES, DR, DR_GRADES, FINDINGS, FLAGS, READABILITY, READABILITY_KEYS
 
 _FLAGS = (*FLAGS, *READABILITY_KEYS)
 _MEANING = {term.key: term.en for term in (*DISEASES, *READABILITY)}

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from synth.fundus.vocabulary import FLAGS
+from synth.data.vocabulary import FLAGS
 from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 

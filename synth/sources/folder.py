@@ -25,7 +25,7 @@ from pydantic import Field, model_validator
 
 from synth.base.config import Config, load
 from synth.base.errors import UserError
-from synth.fundus.records import LABELS, check_labels
+from synth.data.records import LABELS, check_labels
 from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 from synth.sources.tables import Line, read_csv

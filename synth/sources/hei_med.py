@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.base.errors import UserError
-from synth.fundus.vocabulary import RACES
+from synth.data.vocabulary import RACES
 from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 

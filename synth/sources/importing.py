@@ -11,8 +11,8 @@ from typing import Any
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import progress, read_json, sha256, write_json
-from synth.fundus.records import Row, claim, row, write_records
-from synth.fundus.vocabulary import FINDING_KEYS
+from synth.data.records import Row, claim, row, write_records
+from synth.data.vocabulary import FINDING_KEYS
 from synth.sources import SOURCES, source_of
 from synth.sources.people import distinct, same_people
 from synth.sources.pictures import Photo, checked, digest
@@ -157,6 +157,6 @@ def _record(
 
 
 def _captions(labels: dict[str, Any], seed: int) -> dict[str, str]:
-    from synth.fundus import captions
+    from synth.data import captions
 
     return {f"caption_{lang}": captions.write(labels, lang, seed) for lang in ("zh", "en")}

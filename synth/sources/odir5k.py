@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from synth.fundus.vocabulary import FLAGS
+from synth.data.vocabulary import FLAGS
 from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 from synth.sources.tables import Line, keyed, number, read_csv

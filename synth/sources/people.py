@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from synth.base.errors import UserError
-from synth.fundus.images import decode
+from synth.data.images import decode
 from synth.sources.pictures import Photo, digest
 from synth.sources.report import Report
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from synth.base.errors import UserError
-from synth.fundus.images import decode, encode
+from synth.data.images import decode, encode
 from synth.sources.paths import SUFFIXES, Index, is_absolute, parts_of, pictures_below, without_suffix
 from synth.sources.report import Report
 

@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from synth.fundus.records import Row
-from synth.fundus.vocabulary import FLAGS, READABILITY_KEYS
+from synth.data.records import Row
+from synth.data.vocabulary import FLAGS, READABILITY_KEYS
 
 _NAMED = 20  # file names kept per reason; the rest are only counted
 _GROUPS = 1000  # of subjects who share pictures that are named; the rest are only counted

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.base.errors import UserError
-from synth.fundus.vocabulary import FLAGS
+from synth.data.vocabulary import FLAGS
 from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 from synth.sources.tables import Line, read_csv, whole

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.base.errors import UserError
-from synth.fundus.vocabulary import FLAGS, READABILITY_KEYS
+from synth.data.vocabulary import FLAGS, READABILITY_KEYS
 from synth.sources.paths import parts_of, without_suffix
 from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report

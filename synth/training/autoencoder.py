@@ -21,12 +21,12 @@ from synth.base.config import Config
 from synth.base.errors import UserError
 from synth.base.order import permutation
 from synth.base.runs import append_metrics, progress, rewind_metrics
-from synth.fundus.images import Preprocessing
-from synth.fundus.pictures import Pictures, pixels
-from synth.fundus.records import read_table
-from synth.latent import LatentSpace
+from synth.data.images import Preprocessing
+from synth.data.pictures import Pictures, pixels
+from synth.data.records import read_table
+from synth.model.latent import LatentSpace
+from synth.model.wavelet import haar
 from synth.training.examples import Examples, as_tensor
-from synth.wavelet import haar
 
 FORMAT, VERSION = "visionclip-autoencoder-state", 1
 _FITTED_ON = 256  # pictures from which the deviations of bands and latents are measured

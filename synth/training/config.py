@@ -5,11 +5,11 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from synth.base.config import Config
-from synth.fundus.images import Preprocessing
-from synth.network import NetworkConfig
-from synth.private.budget import DpConfig
+from synth.data.images import Preprocessing
+from synth.model.denoiser import NetworkConfig
 from synth.training.autoencoder import AutoencoderConfig
 from synth.training.averages import LONGEST
+from synth.training.dp_budget import DpConfig
 
 
 class TrainConfig(Config):

@@ -11,14 +11,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from synth import diffusion
 from synth.base import speed
 from synth.base.config import load
 from synth.base.runs import read_metrics
-from synth.conditioning import CONDITIONS
-from synth.latent import LatentSpace
-from synth.location import STEPS
-from synth.network import Denoiser, NetworkConfig
+from synth.diffusion import process
+from synth.model.card import STEPS
+from synth.model.conditioning import CONDITIONS
+from synth.model.denoiser import Denoiser, NetworkConfig
+from synth.model.latent import LatentSpace
 from synth.pipeline import INTERVAL
 from synth.training.config import TrainConfig
 
@@ -79,9 +79,9 @@ def cost(config: NetworkConfig, size: int) -> Cost:
         if isinstance(space, LatentSpace):
             space.autoencoder.requires_grad_(True)
             kept = max(kept, _kept(space, picture, noisy))
-    solver = diffusion.solver()
+    solver = process.solver()
     solver.set_timesteps(STEPS)
-    twice = sum(INTERVAL[0] <= float(t) / diffusion.STEPS <= INTERVAL[1] for t in solver.timesteps)
+    twice = sum(INTERVAL[0] <= float(t) / process.STEPS <= INTERVAL[1] for t in solver.timesteps)
     return Cost(
         parameters=_parameters(denoiser),
         autoencoder=_parameters(space.autoencoder) if config.latent else 0,

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from synth.base.order import permutation, randomness
-from synth.conditioning import UNKNOWN, codes, mirror
-from synth.diffusion import STEPS
-from synth.fundus.images import Preprocessing
-from synth.fundus.pictures import pixels
-from synth.fundus.records import LABELS, read_table
-from synth.fundus.vocabulary import FLAGS
-from synth.prompts import Captions
+from synth.data.images import Preprocessing
+from synth.data.pictures import pixels
+from synth.data.records import LABELS, read_table
+from synth.data.vocabulary import FLAGS
+from synth.diffusion.process import STEPS
+from synth.model.conditioning import UNKNOWN, codes, mirror
+from synth.model.text_encoder import Captions
 
 FEWEST = 5  # subjects behind a label or combination before a generator tells, or repeats, it
 

@@ -8,9 +8,9 @@ import torch
 
 from synth.base.order import randomness
 from synth.base.runs import atomic
-from synth.conditioning import code
+from synth.model.conditioning import code
 from synth.pipeline import FundusPipeline
-from synth.preview import legend, sheet
+from synth.sampling.preview import legend, sheet
 
 
 def draw(generator: FundusPipeline, mix: list[dict[str, Any]], out: Path, count: int, seed: int) -> None:

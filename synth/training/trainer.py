@@ -10,21 +10,22 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from synth import diffusion, pipeline
+from synth import pipeline
 from synth.base import checkpoint
 from synth.base.errors import UserError
 from synth.base.runs import Tell, claim, progress, quiet, rewind_metrics
-from synth.fundus.records import data_fingerprint
-from synth.fundus.vocabulary import VERSION as VOCABULARY
-from synth.latent import LatentSpace
-from synth.network import Denoiser
-from synth.prompts import captions
-from synth.publishing.provenance import commitments, origins
+from synth.data.records import data_fingerprint
+from synth.data.vocabulary import VERSION as VOCABULARY
+from synth.diffusion import process
+from synth.model.denoiser import Denoiser
+from synth.model.latent import LatentSpace
+from synth.model.text_encoder import captions
+from synth.model.wavelet import WaveletSpace
+from synth.provenance.training_data import commitments, origins
 from synth.training import autoencoder, cost, samples, state
 from synth.training.averages import PowerAverages
 from synth.training.config import TrainConfig
 from synth.training.examples import Examples, as_tensor, mix_of
-from synth.wavelet import WaveletSpace
 
 _FITTED_ON = 2048  # pictures from which the deviation of the bands is measured
 _FREE = tuple(f"config.{key}" for key in ("images", "save_every", "gradient_checkpointing", "compile"))
@@ -42,7 +43,7 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path, tell: Tell = qui
         tell: is given the lines that say what the training will take, before it begins.
     """
     if config.dp:
-        from synth.private import trainer as private  # needs Opacus, an extra
+        from synth.training import dp_trainer as private  # needs Opacus, an extra
 
         return private.train(config, data, run, tell)
     accelerator = _accelerator(config, run)
@@ -63,7 +64,7 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path, tell: Tell = qui
     if config.gradient_checkpointing:
         denoiser.unet.enable_gradient_checkpointing()
     space, quality = _space(config, data, examples, accelerator, run)
-    schedule = diffusion.noising()
+    schedule = process.noising()
     behind = {"data": data_fingerprint(*data), "trained_on": origins(data), **quality}
     if planted := commitments(data):
         behind["canary"] = planted
@@ -92,7 +93,7 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path, tell: Tell = qui
                 clean = space.encode(images).contiguous(memory_format=torch.channels_last)
 
             with accelerator.accumulate(model):
-                loss = diffusion.loss(model, schedule, clean, noise, time, told)
+                loss = process.loss(model, schedule, clean, noise, time, told)
                 accelerator.backward(loss)
                 if accelerator.sync_gradients:
                     accelerator.clip_grad_norm_(model.parameters(), 1.0)
@@ -171,7 +172,7 @@ def export(
     averaged = Denoiser(config.network, config.preprocessing.size)
     averaged.load_state_dict(denoiser.state_dict() | averages.mean(config.averages[-1]))
     made = pipeline.FundusPipeline(
-        averaged.unet.eval(), diffusion.solver(), averaged.conditioning, copy.deepcopy(space).cpu()
+        averaged.unet.eval(), process.solver(), averaged.conditioning, copy.deepcopy(space).cpu()
     )
     known = checkpoint.header(
         pipeline.FORMAT,

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from synth.base.errors import UserError
-from synth.fundus import records
-from synth.fundus.pictures import Pictures
+from synth.data import records
+from synth.data.pictures import Pictures
 
 SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation", "valid": "validation",
                "val": "validation", "dev": "validation", "test": "test", "testing": "test"}  # fmt: skip

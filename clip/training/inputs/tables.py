@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from clip.training.inputs import TOLD, Found, split_name
 from synth.base.errors import UserError
-from synth.fundus.records import SCHEMA, check_labels
+from synth.data.records import SCHEMA, check_labels
 from synth.sources.tables import Line, read_csv
 
 _SUFFIXES = (".csv", ".tsv")

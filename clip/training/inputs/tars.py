@@ -16,7 +16,7 @@ import numpy as np
 
 from clip.training.inputs import SPLIT_NAMES, TOLD, Found, Slices, caption, split_name
 from synth.base.errors import UserError
-from synth.fundus.records import check_labels
+from synth.data.records import check_labels
 
 _PICTURES = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff")
 _TEXTS = {"txt": None, "zh.txt": "caption_zh", "en.txt": "caption_en"}

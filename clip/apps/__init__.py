@@ -1,0 +1,1 @@
+"""What a trained CLIP is used for: findings, search, a page."""

@@ -1,0 +1,152 @@
+"""A page on this machine: drop a photograph, read findings in Chinese and English, see what speaks for each.
+
+Gradio serves it.  Nothing leaves the machine: its analytics are off, and the page forbids the browser to fetch anything
+from elsewhere.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from clip import serving
+from clip.apps import saliency
+from clip.apps.predict import Reader
+from synth.base.errors import UserError
+
+NOTICE = (
+    "仅供研究，不能用于诊断。照片不会离开本机。",
+    "For research only, not for diagnosis. The photograph does not leave this machine.",
+)
+_PROMPTS = {"zh": "中文提示", "en": "English prompts"}
+_STYLE = """
+.gradio-container { max-width: 1080px !important; margin: 0 auto !important; }
+#title h1 { margin: 0.2em 0 0; font-weight: 650; }
+#notice { border-left: 4px solid #c2410c; background: #fff7ed; color: #7c2d12; padding: 0.5em 0.9em; border-radius: 4px; }
+.dark #notice { background: #431407; color: #fed7aa; }
+.finding { display: grid; grid-template-columns: 1fr 10em 3.4em; gap: 0.1em 0.9em; align-items: center; padding: 0.34em 0;
+           border-bottom: 1px solid var(--border-color-primary); }
+.finding b { font-weight: 600; } .finding i { font-style: normal; font-size: 0.92em; color: var(--body-text-color-subdued); }
+.bar { height: 0.6em; border-radius: 0.3em; background: var(--border-color-primary); overflow: hidden; }
+.bar div { height: 100%; background: #c2410c; } .low .bar div { background: #94a3b8; }
+.finding span { text-align: right; font-variant-numeric: tabular-nums; }
+.languages { grid-column: 2 / 4; font-size: 0.75em; color: var(--body-text-color-subdued); }
+#refused { border: 1px solid #b91c1c; color: #b91c1c; border-radius: 4px; padding: 0.6em 0.9em; }
+footer { display: none !important; }
+"""
+
+
+def table(findings: list[dict[str, Any]]) -> str:
+    """Findings as HTML, the most probable first: names in both languages, probability, and that of each language."""
+    rows = []
+    for row in sorted(findings, key=lambda row: -row["probability"]):
+        p, each = row["probability"], row["by_language"]
+        rows.append(
+            f'<div class="finding{" low" if p < 0.5 else ""}" data-key="{row["key"]}">'
+            f"<div><b>{escape(row['zh'])}</b> <i>{escape(row['en'])}</i></div>"
+            f'<div class="bar"><div style="width:{100 * p:.0f}%"></div></div><span>{100 * p:.0f} %</span>'
+            f'<div class="languages">{" · ".join(f"{_PROMPTS[lang]} {100 * each[lang]:.0f} %" for lang in each)}</div></div>'
+        )
+    return f'<div id="findings">{"".join(rows)}</div>'
+
+
+def choices(reader: Reader) -> list[tuple[str, str]]:
+    """The findings to choose between, as a person reads them and as keys."""
+    return [(f"{term.zh} {term.en}", term.key) for term in reader.terms]
+
+
+def build(reader: Reader, folder: Path) -> Any:
+    """The page, as a `gradio.Blocks`, over a `serving.private_folder` for what is uploaded and drawn."""
+    import gradio as gr
+
+    def read(path: str | None):
+        """Findings at once, then their saliency, which takes a hundred photographs."""
+        if not path:
+            yield "", None, None, gr.update(interactive=False)
+            return
+        try:
+            photograph = reader.see(serving.uploaded(path, folder))
+        except UserError as error:
+            line = escape(str(error).replace(path, Path(path).name))
+            yield f'<div id="refused">{line}</div>', None, None, gr.update(interactive=False)
+            return
+        found = reader.findings(photograph.square)
+        top = max(found, key=lambda row: row["probability"])["key"]
+        yield table(found), None, None, gr.update(value=top, interactive=True)
+        drops = saliency.occlusion(reader.model, photograph.square, reader.axes["both"])
+        shown = keep(saliency.overlay(photograph.shown, drops[reader.number(top)]))
+        yield table(found), (photograph.shown, drops), shown, gr.update(value=top, interactive=True)
+
+    def choose(kept: tuple[np.ndarray, np.ndarray] | None, key: str):
+        return keep(saliency.overlay(kept[0], kept[1][reader.number(key)])) if kept else gr.skip()
+
+    def keep(overlay: np.ndarray) -> str:
+        descriptor, path = tempfile.mkstemp(".webp", "evidence-", folder)  # mode 0600
+        with open(descriptor, "wb") as file:
+            Image.fromarray(overlay).save(file, "WEBP")
+        return path
+
+    with gr.Blocks(title="visionclip", analytics_enabled=False, delete_cache=serving.KEPT) as page:
+        gr.Markdown("# 眼底照片 · fundus photograph", elem_id="title")
+        gr.HTML("<br>".join(NOTICE), elem_id="notice")
+        kept = gr.State()
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=5):
+                photo = gr.Image(
+                    type="filepath", sources=["upload", "clipboard"], height=330,
+                    label="照片 photograph", elem_id="photograph", buttons=[],
+                )  # fmt: skip
+                finding = gr.Dropdown(
+                    choices(reader), label="显示哪一项的依据 · show what speaks for", interactive=False
+                )
+                shown = gr.Image(
+                    label="依据 橙＝支持 蓝＝反对 · orange: speaks for, blue: against", height=330,
+                    interactive=False, elem_id="saliency", buttons=["fullscreen"],
+                )  # fmt: skip
+            with gr.Column(scale=6):
+                answer = gr.HTML(label="findings", elem_id="answer")
+                gr.Markdown(
+                    "各项均与正常眼底相比，视二者同样常见，未经校准；依据由遮挡法得出。"
+                    "Each against a normal fundus, as if both were equally common, calibrated by nothing; "
+                    f"evidence by {saliency.METHOD}."
+                )
+        # The file is handed on unopened: what is no picture, `intake.read` refuses in words.
+        photo.preprocess = lambda payload: payload and payload.path  # type: ignore[method-assign]
+        photo.async_move_resource_to_block_cache = _stay  # type: ignore[method-assign]
+        photo.change(read, photo, [answer, kept, shown, finding], api_name="read")
+        finding.input(choose, [kept, finding], shown, api_name="choose")
+    return page
+
+
+async def _stay(path: str | Path | None) -> str:
+    """Where a photograph lies; what has an address instead of a path, Gradio would fetch."""
+    return str(path or "")
+
+
+@contextmanager
+def running(reader: Reader, port: int | None = None, open_browser: bool = False) -> Iterator[str]:
+    """Serve the page to this machine alone, at the address that is given; nothing is left of it afterwards.
+
+    Raises:
+        UserError: the port is taken.
+    """
+    with (
+        serving.private_folder() as folder,
+        serving.launched(build(reader, folder), folder, port, open_browser, _STYLE) as address,
+    ):
+        yield address
+
+
+def serve(reader: Reader, port: int | None = None, open_browser: bool = False) -> None:
+    """Serve the page until Ctrl-C, `kill`, or the end of the terminal.
+
+    Raises:
+        UserError: the port is taken.
+    """
+    with serving.until_stopped() as stop, running(reader, port, open_browser):
+        stop.wait()

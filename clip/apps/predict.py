@@ -1,0 +1,167 @@
+"""Findings of single photographs: each of the eleven diseases against a normal fundus, by prompts in both languages."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from clip import embed, prompts
+from clip.apps import image_io, saliency
+from clip.evaluation import zero_shot
+from clip.model.encoders import CLIP
+from synth.base import ties
+from synth.base.errors import UserError
+from synth.data.vocabulary import DISEASES, DR, Term
+
+Lang = Literal["zh", "en", "both"]
+
+
+class Photograph(NamedTuple):
+    """One photograph as the encoder sees it, and as people do."""
+
+    square: np.ndarray
+    """(S, S, 3) uint8, preprocessed."""
+    shown: np.ndarray
+    """(L, L, 3) uint8: the same view at a size for the eye."""
+
+
+class Reader:
+    """A model with the embeddings of its prompts, which every photograph shares."""
+
+    def __init__(self, model: CLIP) -> None:
+        self.model = model.to(embed.device()).eval()
+        read = getattr(model.config, "languages", ("zh", "en"))  # somebody else's may read only one
+        self.languages = [lang for lang in ("zh", "en") if lang in read or not read]
+        tasks = prompts.tasks("diseases")
+        terms = {term.key: term for term in (DR, *DISEASES)}
+        self.terms: list[Term] = [terms[DR.key if name == "dr" else name] for name in tasks]
+        self.axes = self._axes([*tasks.values()])
+
+    def _axes(self, tasks: list[prompts.Task]) -> dict[str, np.ndarray]:
+        """By language (K, D), whose products with an image embedding of length 1 are the log odds of the diseases."""
+        pairs = [[(each.texts("zh"), each.texts("en")) for each in task.classes.values()] for task in tasks]
+        worded = {
+            (each.texts("zh"), each.texts("en")): each for task in tasks for each in task.classes.values()
+        }
+        number = {texts: k for k, texts in enumerate(worded)}  # most tasks share what they call normal
+        classes, scale = list(worded.values()), self.model.logit_scale.exp().item()
+        vectors = {lang: zero_shot.prototypes(self.model, classes, lang, "clip") for lang in self.languages}
+        means = np.mean([*vectors.values()], axis=0)
+        vectors["both"] = means / np.linalg.norm(means, axis=1, keepdims=True)
+        return {
+            lang: scale
+            * np.stack([each[number[present]] - each[number[absent]] for absent, present in pairs])
+            for lang, each in vectors.items()
+        }
+
+    def see(self, path: Path, side: int = 640) -> Photograph:
+        """A photograph from a file.
+
+        Raises:
+            UserError: the picture is absent, damaged or too large.
+        """
+        data, preprocessing = image_io.read(path), self.model.config.preprocessing
+        sizes = {key: getattr(preprocessing, key, None) for key in ("size", "resize")}  # ours has no resize
+        factor = max(1.0, side / preprocessing.size)
+        larger = preprocessing.model_copy(
+            update={key: round(size * factor) for key, size in sizes.items() if size}
+        )
+        return Photograph(preprocessing(data, str(path)), larger(data, str(path)))
+
+    def findings(self, square: np.ndarray, lang: Lang = "both") -> list[dict[str, Any]]:
+        """The diseases with their probabilities by the prompts of `lang`, and by those of each language alone.
+
+        Raises:
+            UserError: the model does not read `lang`.
+        """
+        if lang not in self.axes:
+            raise UserError(f"--lang {lang}: this model reads {self.languages[0]} only; choose that, or both")
+        seen = embed.pixels(self.model, square[None])[0].astype(float)
+        probability = {one: 1 / (1 + np.exp(-axes @ seen)) for one, axes in self.axes.items()}
+        return [
+            {
+                "key": term.key,
+                "zh": term.zh,
+                "en": term.en,
+                "probability": float(probability[lang][k]),
+                "by_language": {one: float(probability[one][k]) for one in self.languages},
+            }
+            for k, term in enumerate(self.terms)
+        ]
+
+    def number(self, key: str) -> int:
+        """Where a disease stands among `terms`.
+
+        Raises:
+            UserError: it is none of them.
+        """
+        keys = [term.key for term in self.terms]
+        if key not in keys:
+            raise UserError(f"--finding '{key}' is none of {', '.join(keys)}")
+        return keys.index(key)
+
+
+def predict(
+    reader: Reader, path: Path, lang: Lang, map: Path | None = None, finding: str | None = None
+) -> dict[str, Any]:
+    """The findings of one photograph; with a `map`, a PNG of what speaks for `finding`, or for the most probable one.
+
+    Raises:
+        UserError: the picture is absent, damaged or too large, or there is no such finding.
+    """
+    photograph = reader.see(path)
+    rows = reader.findings(photograph.square, lang)
+    made = {"image": str(path), "lang": lang, "diseases": rows}
+    if map is None:
+        return made
+    chosen = (
+        reader.number(finding)
+        if finding
+        else int(ties.first_largest(np.array([row["probability"] for row in rows])))
+    )
+    [drops] = saliency.occlusion(reader.model, photograph.square, reader.axes[lang][chosen : chosen + 1])
+    term = reader.terms[chosen]
+    facts = {"finding": term.key, "zh": term.zh, "en": term.en, "image": path.name}
+    saliency.write(map, saliency.overlay(photograph.shown, drops), **facts)
+    return made | {
+        "saliency": {
+            "file": str(map),
+            "finding": term.key,
+            "method": saliency.METHOD,
+            "for": float(drops.max()),
+            "against": float(drops.min()),
+        }
+    }
+
+
+def maps(out: Path | None, paths: Sequence[Path], places: Sequence[Path]) -> list[Path | None]:
+    """Where the saliency of each photograph goes: to the file `out`, or into the folder `out` under its own name.
+
+    Raises:
+        UserError: a file for several photographs, or two photographs of one name.
+    """
+    if out is None:
+        return [None] * len(paths)
+    if [*places] == [*paths] and len(paths) == 1 and out.suffix.lower() == ".png" and not out.is_dir():
+        return [out]
+    if out.suffix:
+        raise UserError(f"--saliency {out}: one photograph is written to a .png, several into a folder")
+    names = [f"{path.stem}.png" for path in paths]
+    twice = [name for k, name in enumerate(names) if name in names[:k]]
+    if twice:
+        raise UserError(f"--saliency {out}: two photographs would become '{twice[0]}'; take them one by one")
+    return [out / name for name in names]
+
+
+def wording(made: dict[str, Any]) -> str:
+    """What `predict` found, in lines for people; the most probable first."""
+    lines = [made["image"]]
+    for row in sorted(made["diseases"], key=lambda row: -row["probability"]):
+        single = ", ".join(f"{lang} {each:.3f}" for lang, each in row["by_language"].items())
+        lines.append(f"{row['zh']} {row['en']}: {row['probability']:.3f} ({single})")
+    if "saliency" in made:
+        drawn = made["saliency"]
+        span = f"{drawn['against']:+.3f} to {drawn['for']:+.3f} in log odds"
+        lines.append(f"{drawn['file']}: what speaks for {drawn['finding']} by {drawn['method']}, {span}")
+    return "\n".join(lines)

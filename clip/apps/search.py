@@ -1,0 +1,134 @@
+"""Photographs by words: the embeddings of a data set nearest to that of a text."""
+
+import base64
+import io
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from clip import embed
+from clip.model.encoders import CLIP
+from synth.base import ties
+from synth.base.errors import UserError
+from synth.base.runs import atomic, write_text
+from synth.data.images import decode
+from synth.data.pictures import Pictures
+from synth.data.records import SPLITS, read_table
+
+SIDE = 192
+"""Pixels a side of a picture on a contact sheet."""
+
+
+class Embedded(NamedTuple):
+    """A file of `clip embed`."""
+
+    ids: list[str]
+    subjects: list[str]
+    vectors: np.ndarray
+    """(N, D) of length 1."""
+
+
+def read(path: Path) -> Embedded:
+    """Read a file of `clip embed`.
+
+    Raises:
+        UserError: absent, or not such a file.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; write it with 'clip embed'")
+    try:
+        table = pq.read_table(path, columns=["id", "subject_id", "embedding"])
+    except (pa.ArrowException, OSError) as error:
+        line = str(error).splitlines()[0]
+        raise UserError(f"{path}: no embeddings of 'clip embed' ({line})") from None
+    if not len(table):
+        raise UserError(f"{path}: holds no embeddings")
+    vectors = np.array(table["embedding"].to_pylist(), np.float32)
+    return Embedded(table["id"].to_pylist(), table["subject_id"].to_pylist(), vectors)
+
+
+def search(model: CLIP, embedded: Embedded, text: str, k: int, where: str = "") -> list[dict[str, Any]]:
+    """The `k` photographs whose embeddings have the largest cosine with that of a text, the nearest first.
+
+    Raises:
+        UserError: an empty text, or embeddings of another size than the model's; `where` names their file.
+    """
+    if not text.strip():
+        raise UserError("the text to look for is empty; give for example '疑似青光眼。'")
+    if embedded.vectors.shape[1] != model.config.embedding:
+        raise UserError(
+            f"{where}: embeddings of {embedded.vectors.shape[1]} numbers, the model makes "
+            f"{model.config.embedding}; embed with this --model"
+        )
+    scores = ties.levelled(embedded.vectors.astype(float) @ embed.texts(model, [text])[0])
+    nearest = np.argsort(-scores, kind="stable")[:k]
+    return [
+        {
+            "rank": rank,
+            "score": float(scores[i]),
+            "id": embedded.ids[i],
+            "subject_id": embedded.subjects[i],
+        }
+        for rank, i in enumerate(nearest, 1)
+    ]
+
+
+def sheet(path: Path, text: str, hits: list[dict[str, Any]], data: Path) -> None:
+    """Write what was found as pictures, `.png` or `.html`; `data` are the records that were embedded.
+
+    Raises:
+        UserError: another kind of file, or records that lack what was found.
+    """
+    if path.suffix.lower() not in (".png", ".html"):
+        raise UserError(f"--sheet {path}: write .png or .html")
+    rows = {each: row for row, each in enumerate(read_table(data, SPLITS, ["id"])["id"].to_pylist())}
+    if absent := [hit["id"] for hit in hits if hit["id"] not in rows]:
+        raise UserError(f"{data}: no record '{absent[0]}'; give the records that were embedded")
+    pictures = Pictures(data, SPLITS)
+    images = []
+    for hit in hits:
+        image = Image.fromarray(decode(pictures[rows[hit["id"]]], pictures.where(rows[hit["id"]])))
+        image.thumbnail((SIDE, SIDE))
+        images.append(image)
+    if path.suffix.lower() == ".html":
+        write_text(path, _html(text, hits, images))
+    else:
+        with atomic(path) as temporary:
+            _grid(hits, images).save(temporary, "PNG")
+
+
+def _grid(hits: list[dict[str, Any]], images: list[Image.Image]) -> Image.Image:
+    columns, line = min(5, len(images)), 18
+    grid = Image.new("RGB", (columns * SIDE, -(-len(images) // columns) * (SIDE + line)), "white")
+    draw = ImageDraw.Draw(grid)
+    for k, (hit, image) in enumerate(zip(hits, images, strict=True)):
+        x, y = k % columns * SIDE, k // columns * (SIDE + line)
+        grid.paste(image, (x + (SIDE - image.width) // 2, y + (SIDE - image.height) // 2))
+        draw.text((x + 4, y + SIDE + 3), f"{hit['rank']}. {hit['score']:.3f}  {hit['id'][:18]}", fill="black")
+    return grid
+
+
+def _html(text: str, hits: list[dict[str, Any]], images: list[Image.Image]) -> str:
+    figures = []
+    for hit, image in zip(hits, images, strict=True):
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=90)
+        figures.append(
+            f'<figure><img src="data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}" alt="">'
+            f"<figcaption>{hit['rank']}. {hit['score']:.3f}<br>{escape(hit['id'])}</figcaption></figure>"
+        )
+    style = (
+        "body{font:15px system-ui,'Noto Sans CJK SC',sans-serif;margin:2em}main{display:flex;flex-wrap:wrap;gap:1em}"
+        f"figure{{margin:0;width:{SIDE}px}}figcaption{{font-size:.8em;overflow-wrap:anywhere}}"
+    )
+    return (
+        f'<!doctype html><html><head><meta charset="utf-8"><title>{escape(text)}</title><style>{style}</style></head>'
+        f"<body><h1>{escape(text)}</h1><p>{len(hits)} nearest by cosine; for research only</p>"
+        f"<main>{''.join(figures)}</main></body></html>\n"
+    )

@@ -1,0 +1,1 @@
+"""Changes to photographs that leave what they show as it was."""

@@ -1,0 +1,189 @@
+"""What an evaluation looks at: photographs with embeddings, the answers that their labels give, and intervals."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from pydantic import NonNegativeInt, PositiveInt
+
+from clip import embed
+from clip.evaluation import metrics
+from clip.model.encoders import CLIP
+from clip.prompts import Task
+from synth.base import stats
+from synth.base.config import Config
+from synth.base.errors import UserError
+from synth.data.records import data_fingerprint, read_table
+
+
+class Judged(Config):
+    """What every evaluation has to choose: how large a class must be, and how intervals are drawn."""
+
+    least: PositiveInt = 5
+    """Photographs that a class needs; smaller classes are left out, and named."""
+    rounds: PositiveInt = 1000
+    """Bootstrap samples of patients behind an interval."""
+    seed: NonNegativeInt = 0
+    """Of the bootstrap, and of whatever else an evaluation draws."""
+
+
+class Photographs(NamedTuple):
+    """Embeddings, labels and patients of N photographs."""
+
+    embeddings: np.ndarray
+    """(N, D) float32 of unit length, in the order of `table`."""
+    table: pa.Table
+    """Every column but the picture."""
+
+
+class Answers(NamedTuple):
+    """Those n photographs of a table that answer a task, in the K classes that are large enough."""
+
+    rows: np.ndarray
+    """(n,) their rows in the table."""
+    truth: np.ndarray
+    """(n,) their classes, as numbers into `classes`."""
+    whose: np.ndarray
+    """(n,) their patients, from 0 to `patients` - 1."""
+    patients: int
+    """How many people they are of."""
+    classes: dict[str, int]
+    """The classes judged -> photographs."""
+    left_out: dict[str, int]
+    """The classes not judged -> photographs."""
+
+
+def load(model: CLIP, data: Path, splits: Sequence[str]) -> Photographs:
+    """The photographs of some splits, embedded.
+
+    Raises:
+        UserError: there are none, or a picture is damaged.
+    """
+    table = labels(data, splits)
+    return Photographs(embed.images(model, data, splits), table)
+
+
+def labels(data: Path, splits: Sequence[str]) -> pa.Table:
+    """What records say of the photographs of some splits.
+
+    Raises:
+        UserError: there are none.
+    """
+    table = read_table(data, splits)
+    if not len(table):
+        raise UserError(
+            f"{data}: no records in {', '.join(splits)}; choose another --split, for example 'all'"
+        )
+    return table
+
+
+def facts(data: Path, splits: Sequence[str], rows: int) -> dict[str, Any]:
+    """What names the records of a report."""
+    return {
+        "data": str(data),
+        "fingerprint": data_fingerprint(data),
+        "splits": list(splits),
+        "rows": rows,
+    }
+
+
+def answers(task: Task, table: pa.Table, least: int, wanted: Sequence[str] | None = None) -> Answers:
+    """The photographs that answer a task; without `wanted`, in every class that has `least` of them."""
+    number = task.classify(table)
+    sizes = dict(
+        zip(task.classes, np.bincount(number[number >= 0], minlength=len(task.classes)).tolist(), strict=True)
+    )
+    kept = [name for name in sizes if (sizes[name] >= least if wanted is None else name in wanted)]
+    numbers = [list(sizes).index(name) for name in kept]
+    rows = np.flatnonzero(np.isin(number, numbers))
+    people, whose = np.unique(table["subject_id"].take(pa.array(rows)).to_pylist(), return_inverse=True)
+    return Answers(
+        rows=rows,
+        truth=np.searchsorted(numbers, number[rows]),
+        whose=whose,
+        patients=len(people),
+        classes={name: sizes[name] for name in kept},
+        left_out={name: size for name, size in sizes.items() if name not in kept},
+    )
+
+
+def measure(
+    config: Judged, found: Answers, probability: np.ndarray, ordinal: bool
+) -> dict[str, dict[str, float]]:
+    """Each metric with its interval, of (n, K) probabilities, or of (S, n, K) made with S seeds.
+
+    With several seeds the value is the mean over them, and a bootstrap sample draws patients and, independently,
+    seeds, both with replacement (the crossed bootstrap of Owen 2007, doi:10.1214/07-AOAS122): the interval covers
+    other patients and other draws alike.
+    """
+    runs = probability if probability.ndim == 3 else probability[None]
+    people = stats.draws(found.patients, config.rounds, config.seed)
+    seeds = stats.draws(len(runs), config.rounds, config.seed + 1) if len(runs) > 1 else np.ones((1, 1))
+    values: dict[str, list[np.ndarray]] = {}
+    for run in runs:
+        told = metrics.statistics(found.truth, run, ordinal) | {"noise": metrics.noise(found.truth, run)}
+        for key, statistic in told.items():
+            values.setdefault(key, []).append(stats.over(people, found.whose, statistic))
+    means = {key: (seeds.T * each).sum(axis=0) / seeds.sum(axis=1) for key, each in values.items()}
+    chance = means.pop("noise")
+    # The interval of the calibration error is not one of percentiles; nor would that of a difference be.
+    return {
+        key: plain(metrics.interval(key, mean, chance, found.patients), None if key == "ece" else mean)
+        for key, mean in means.items()
+    }
+
+
+def measured(
+    config: Judged, found: Answers, made: dict[str, np.ndarray], ordinal: bool
+) -> dict[str, dict[str, Any]]:
+    """What a result says of the probabilities of each of its rows: `metrics`, and `reliability` to draw."""
+    return {
+        "metrics": {row: measure(config, found, each, ordinal) for row, each in made.items()},
+        "reliability": {row: metrics.reliability(found.truth, each) for row, each in made.items()},
+    }
+
+
+class Told(dict[str, float]):
+    """A number and its interval, as files tell them: `value`, `low`, `high`; and, which they do not, what it was drawn from."""
+
+    samples: np.ndarray | None = None
+    """(1 + rounds,) what `stats.over` gives: of the patients as they are, then as they were drawn."""
+
+
+def plain(value: stats.Estimate, samples: np.ndarray | None = None) -> Told:
+    """A number and its interval, for a report; with `samples`, to be compared with another on the same patients."""
+    told = Told(value=value.value, low=value.low, high=value.high)
+    told.samples = samples
+    return told
+
+
+def result(kind: str, name: str, task: Task, found: Answers) -> dict[str, Any]:
+    """What every result of a classification says beside its metrics; `kind` is the name of the evaluation."""
+    return {
+        "task": kind,
+        "name": name,
+        "title": task.title,
+        "source": task.source,
+        "n": len(found.rows),
+        "patients": found.patients,
+        "classes": found.classes,
+        "left_out": found.left_out,
+        "without_pictures": blind(np.array(list(found.classes.values())), task.ordinal),
+    }
+
+
+def blind(sizes: np.ndarray, ordinal: bool) -> dict[str, dict[str, float]]:
+    """What calling every photograph by the largest class scores, and calling by a fair die, in expectation.
+
+    The one is certain of it; to the other all classes are as probable.
+    """
+    share, fair = float(sizes.max() / sizes.sum()), 1 / len(sizes)
+    whole = 1 if len(sizes) == 2 else 2  # of the Brier score, see `metrics.statistics`
+    shared = {"balanced_accuracy": fair, "macro_auc": 0.5}
+    graded = {"kappa": 0.0} if ordinal else {}
+    return {
+        "majority": {"accuracy": share, **shared, **graded, "brier": whole * (1 - share), "ece": 1 - share},
+        "chance": {"accuracy": fair, **shared, **graded, "brier": whole * (1 - fair) / 2, "ece": 0.0},
+    }

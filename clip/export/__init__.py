@@ -1,0 +1,44 @@
+"""Checkpoints in the forms of other libraries."""
+
+from pathlib import Path
+
+
+def export(model: Path, out: Path, to: str, config: Path | None = None) -> list[str]:
+    """Write `model` in another form; what was written, and by how much it differs from ours, in lines for people.
+
+    Raises:
+        UserError: the other library has no such tower, or computes something else.
+    """
+    what = "largest difference of an embedding's component"
+    if to == "onnx":
+        from clip.export.onnx import BATCHES, to_onnx
+
+        found = to_onnx(model, out)
+        sizes = " and ".join(map(str, BATCHES))
+        return [
+            f"{out / name}: {what} to torch, batches of {sizes}: {each:.1e}" for name, each in found.items()
+        ]
+    if to == "hf":
+        from clip.export.huggingface import to_huggingface
+
+        kind, difference = to_huggingface(model, out)
+        return [f"{out}: {kind}; {what}: {difference:.1e}"]
+    if to == "open_clip":
+        from clip.export.open_clip import to_open_clip
+
+        return [f"{out}: open_clip.create_model('local-dir:{out}'); {what}: {to_open_clip(model, out):.1e}"]
+    if to == "cn_clip":
+        from clip.export.cn_clip import to_cn_clip
+
+        to_cn_clip(model, out)
+    elif model.is_dir():
+        from clip.export.huggingface import from_huggingface
+
+        from_huggingface(model, out)
+    else:
+        from clip.export.cn_clip import from_cn_clip
+        from clip.training.config import TrainConfig
+        from synth.base.config import load
+
+        from_cn_clip(model, load(TrainConfig, config).model, out)
+    return [str(out)]

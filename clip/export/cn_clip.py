@@ -1,0 +1,112 @@
+"""Weights of ours under Chinese-CLIP's names, and back.
+
+Chinese-CLIP's `ModifiedResNet` is timm's `resnet50_clip` by other names; BERT, projection and scale share theirs.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from clip import embed
+from clip.model.encoders import CLIP, ClipConfig, build
+from synth.base import checkpoint
+from synth.base.errors import UserError
+
+_RENAMED = (  # ours, theirs; {1} is a stage, which they count from 1
+    (r"visual\.stem\.conv(\d)\.conv\.", r"visual.conv\1."),
+    (r"visual\.stem\.conv(\d)\.bn\.", r"visual.bn\1."),
+    (r"visual\.stages\.(\d)\.(\d+)\.shortcut\.conv\.conv\.", r"visual.layer{\1}.\2.downsample.0."),
+    (r"visual\.stages\.(\d)\.(\d+)\.shortcut\.conv\.bn\.", r"visual.layer{\1}.\2.downsample.1."),
+    (r"visual\.stages\.(\d)\.(\d+)\.conv(\d)_(?:1x1|kxk)\.conv\.", r"visual.layer{\1}.\2.conv\3."),
+    (r"visual\.stages\.(\d)\.(\d+)\.conv(\d)_(?:1x1|kxk)\.bn\.", r"visual.layer{\1}.\2.bn\3."),
+    (r"visual\.head\.pos_embed$", r"visual.attnpool.positional_embedding"),
+    (r"visual\.head\.([qkv])\.", r"visual.attnpool.\1_proj."),
+    (r"visual\.head\.proj\.", r"visual.attnpool.c_proj."),
+)
+
+
+def cn_clip_name(name: str) -> str:
+    """What Chinese-CLIP calls a parameter of ours."""
+    for ours, theirs in _RENAMED:
+        renamed, count = re.subn(ours, theirs, name)
+        if count:  # stages count from 0, layers from 1
+            return re.sub(r"\{(\d)\}", lambda found: str(int(found[1]) + 1), renamed)
+    return name
+
+
+def cn_clip_weights(model: CLIP) -> dict[str, Tensor]:
+    """The state dict of Chinese-CLIP's `CLIP` that computes what `model` does.
+
+    It has no place for a bias; that changes no embedding and no order.
+
+    Raises:
+        UserError: the image tower is not CLIP's ResNet.
+    """
+    _check_tower(model.config)
+    weights = model.state_dict()
+    weights.pop("logit_bias", None)
+    return {cn_clip_name(name): tensor for name, tensor in weights.items()}
+
+
+def ours(config: ClipConfig, weights: dict[str, Tensor], where: str) -> CLIP:
+    """A model of ours, in evaluation mode, with the state dict of Chinese-CLIP's `CLIP`.
+
+    Raises:
+        UserError: the weights are of another architecture than `config`.
+    """
+    _check_tower(config)
+    model = build(config.model_copy(update={"bias": False}))
+    plain = {name.removeprefix("module."): tensor.float() for name, tensor in weights.items()}
+    wanted = {cn_clip_name(name): name for name in model.state_dict()}
+    missing = sorted(set(wanted) - set(plain))
+    if missing:
+        raise UserError(f"{where}: '{missing[0]}' is missing; does --config name its architecture?")
+    # Chinese-CLIP's own trainer leaves a pooler behind that nothing uses.
+    left = sorted(name for name in set(plain) - set(wanted) if not name.startswith("bert.pooler."))
+    if left:
+        raise UserError(
+            f"{where}: '{left[0]}' has no place in the model; does --config name its architecture?"
+        )
+    try:
+        model.load_state_dict({name: plain[theirs] for theirs, name in wanted.items()})
+    except RuntimeError as error:
+        line = str(error).splitlines()[-1].strip()
+        raise UserError(f"{where}: {line}; does --config name its architecture and size?") from None
+    return model.eval()
+
+
+def to_cn_clip(path: Path, out: Path) -> None:
+    """Write a checkpoint of ours as a file that Chinese-CLIP loads."""
+    model, head = embed.load_checkpoint(path)
+    # Chinese-CLIP's loader expects the prefix that DistributedDataParallel leaves, and these three keys.
+    weights = {f"module.{name}": tensor for name, tensor in cn_clip_weights(model).items()}
+    checkpoint.save(
+        out, {"epoch": 0, "step": head.get("images", 0), "name": "visionclip", "state_dict": weights}
+    )
+
+
+def from_cn_clip(path: Path, config: ClipConfig, out: Path) -> None:
+    """Write a checkpoint of Chinese-CLIP as one of ours.
+
+    Raises:
+        UserError: not such a checkpoint, or of another architecture than `config`.
+    """
+    content: Any = checkpoint.load(path)
+    weights = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(weights, dict):
+        raise UserError(f"{path}: no 'state_dict' in it; give a checkpoint that Chinese-CLIP's trainer wrote")
+    model = ours(config, weights, str(path))
+    checkpoint.save(out, embed.header(model, images=None, data=None) | {"weights": model.state_dict()})
+
+
+def _check_tower(config: ClipConfig) -> None:
+    if not config.image.name.endswith("_clip"):
+        raise UserError(
+            f"model.image.name='{config.image.name}': Chinese-CLIP knows only CLIP's ResNet; use 'resnet50_clip'"
+        )
+    if config.preprocessing.size % 32:
+        raise UserError(
+            f"model.preprocessing.size={config.preprocessing.size}: Chinese-CLIP needs a multiple of 32"
+        )

@@ -1,0 +1,198 @@
+"""A folder that transformers opens, without code of ours.
+
+A plain Vision Transformer becomes a `ChineseCLIPModel`.  transformers has no CLIP with a ResNet: that becomes a folder
+of parts, each in its own library's format,
+
+    text/                   transformers.BertModel.from_pretrained("FOLDER/text", add_pooling_layer=False), and the tokenizer
+    image/                  timm.create_model("local-dir:FOLDER/image", pretrained=True)
+    projection.safetensors  text_projection (width, D), logit_scale (), and logit_bias () where there is one
+
+which `load` opens as a model of ours.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clip import embed
+from clip.export import metadata, tokenizer, vit
+from clip.model.encoders import CLIP, MEAN, STD, ClipConfig, build
+from synth.base import config as configs
+from synth.base import runs
+from synth.base.errors import UserError
+
+_PARTS = ("text/model.safetensors", "image/model.safetensors", "projection.safetensors")
+_NORMS = {"before": "pre_layrnorm", "after": "post_layernorm"}
+_BLOCK = {
+    "norm1.": "layer_norm1.",
+    "norm2.": "layer_norm2.",
+    "attn.proj.": "self_attn.out_proj.",
+    "mlp.": "mlp.",
+}
+"""timm's names within a block, and those of transformers; `attn.qkv` is cut into three."""
+
+
+def to_huggingface(path: Path, out: Path) -> tuple[str, float]:
+    """Write the folder and open it again; returns what opens it, and the largest difference of the embeddings.
+
+    Raises:
+        UserError: the embeddings differ by more than `facts.TOLERANCE`.
+    """
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # a folder is written in a moment
+    model, head = embed.load_checkpoint(path)
+    metadata.write(out, model, path, head)
+    try:
+        shape, weights = vit.read(model.visual)
+        if not shape.norm_before:
+            raise ValueError("it does not norm its tokens before the first block")
+    except ValueError:
+        kind, seen, read = "folder of parts", *_parts(model, out)
+    else:
+        kind, seen, read = "ChineseCLIPModel", *_whole(model, shape, weights, out)
+    _preprocessor(model).save_pretrained(out)
+    return kind, metadata.check(model, seen, read, out)
+
+
+def load(folder: Path) -> CLIP:
+    """The model of a folder of parts, in evaluation mode.
+
+    Raises:
+        UserError: it is no such folder, or its weights do not fit.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    said = runs.read_json(folder / "visionclip.json")
+    if missing := [part for part in _PARTS if not (folder / part).is_file()]:
+        raise UserError(
+            f"{folder}: no '{missing[0]}'; give a folder that 'clip export --to hf' made of a ResNet"
+        )
+    model = build(configs.check(ClipConfig, said.get("model", {}), str(folder / "visionclip.json")))
+    try:
+        text, image, rest = (load_file(folder / part) for part in _PARTS)
+        named = {f"bert.{name}": tensor for name, tensor in text.items()}
+        named |= {f"visual.{name}": tensor for name, tensor in image.items()}
+        model.load_state_dict(named | rest)
+    except (SafetensorError, RuntimeError) as error:
+        line = str(error).splitlines()[-1].strip()
+        raise UserError(
+            f"{folder}: weights do not fit its visionclip.json ({line}); export it again"
+        ) from None
+    return model.eval()
+
+
+def from_huggingface(folder: Path, out: Path) -> None:
+    """Write the model of a folder of parts as a checkpoint of ours."""
+    from synth.base import checkpoint
+
+    model = load(folder)
+    checkpoint.save(out, embed.header(model, images=None, data=None) | {"weights": model.state_dict()})
+
+
+def _parts(model: CLIP, out: Path) -> tuple[Tensor, Tensor]:
+    """Write the folder of parts; the embeddings of `facts` by what was written."""
+    from timm.models import save_for_hf
+
+    for part in ("text", "image"):
+        (out / part).mkdir(parents=True, exist_ok=True)
+    model.bert.save_pretrained(out / "text")  # type: ignore[operator]
+    tokenizer.write(out / "text", model.config.context)
+    if model.config.image.layers is None:
+        scaled = {"input_size": (3, *[model.config.preprocessing.size] * 2), "mean": MEAN, "std": STD}
+        save_for_hf(
+            model.visual, str(out / "image"), safe_serialization=True, data_config=scaled | {"crop_pct": 1.0}
+        )
+    else:  # a ResNet of other depth than its name says; timm cannot be told in JSON, `load` can
+        _save(out / "image" / "model.safetensors", model.visual.state_dict())
+    rest = {name: each for name, each in model.state_dict().items() if "." not in name}
+    _save(out / "projection.safetensors", rest)
+    again = load(out)
+    return (
+        torch.from_numpy(embed.pixels(again, metadata.squares(model))),
+        torch.from_numpy(embed.texts(again, metadata.TEXTS)),
+    )
+
+
+def _save(path: Path, tensors: dict[str, Tensor]) -> None:
+    from safetensors.torch import save_file
+
+    with runs.atomic(path) as temporary:
+        save_file({name: each.detach().contiguous() for name, each in tensors.items()}, temporary)
+
+
+@torch.inference_mode()
+def _whole(model: CLIP, shape: vit.Shape, weights: dict[str, Tensor], out: Path) -> tuple[Tensor, Tensor]:
+    """Write a ChineseCLIPModel; the embeddings of `facts` by it, opened again, and by its own tokenizer."""
+    from transformers import BertTokenizer, ChineseCLIPConfig, ChineseCLIPModel
+
+    vision = {
+        "hidden_size": shape.width,
+        "intermediate_size": shape.hidden,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "image_size": shape.size,
+        "patch_size": shape.patch,
+        "layer_norm_eps": shape.epsilon,
+        "hidden_act": "quick_gelu" if shape.quick else "gelu",
+        "projection_dim": model.config.embedding,
+    }
+    text = {k: v for k, v in model.bert.config.to_dict().items() if k not in ("model_type", "architectures")}  # type: ignore[operator,union-attr]
+    made = ChineseCLIPModel(
+        ChineseCLIPConfig(text_config=text, vision_config=vision, projection_dim=model.config.embedding)
+    )
+    made.load_state_dict(chinese_clip_weights(model, weights))
+    made.save_pretrained(out)
+    tokenizer.write(out, model.config.context)
+    data_alone: Any = {"trust_remote_code": False, "local_files_only": True}
+    texts = BertTokenizer.from_pretrained(out, **data_alone)(
+        metadata.TEXTS, padding=True, truncation=True, return_tensors="pt"
+    )
+    again: Any = ChineseCLIPModel.from_pretrained(out, **data_alone).eval()
+    found = again(pixel_values=metadata.pictures(model), **texts)
+    return found.image_embeds, found.text_embeds
+
+
+def chinese_clip_weights(model: CLIP, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict of transformers' `ChineseCLIPModel`; `weights` are those of `vit.read`."""
+    named = {f"text_model.{name}": each for name, each in model.bert.state_dict().items()}
+    named |= {"text_projection.weight": model.text_projection.T, "logit_scale": model.logit_scale}
+    named |= {
+        "visual_projection.weight": weights["projection"],
+        "vision_model.embeddings.class_embedding": weights["class"],
+        "vision_model.embeddings.position_embedding.weight": weights["positions"],
+        "vision_model.embeddings.patch_embedding.weight": weights["patch.weight"],
+    }
+    for name, tensor in weights.items():
+        first, _, rest = name.partition(".")
+        if first in _NORMS:
+            named[f"vision_model.{_NORMS[first]}.{rest}"] = tensor
+        elif first == "blocks":
+            number, _, inner = rest.partition(".")
+            block = f"vision_model.encoder.layers.{number}."
+            if inner.startswith("attn.qkv."):
+                for part, third in zip("qkv", tensor.chunk(3), strict=True):
+                    named[f"{block}self_attn.{part}_proj.{inner.removeprefix('attn.qkv.')}"] = third
+            else:
+                ours = next(each for each in _BLOCK if inner.startswith(each))
+                named[f"{block}{_BLOCK[ours]}{inner.removeprefix(ours)}"] = tensor
+    return {name: each.detach().contiguous() for name, each in named.items()}
+
+
+def _preprocessor(model: CLIP) -> Any:
+    """What transformers does to a photograph; cropping to the field of view, where ours does, comes before it."""
+    from transformers import ChineseCLIPImageProcessor
+
+    side = model.config.preprocessing.size
+    return ChineseCLIPImageProcessor(
+        do_resize=True,
+        size={"height": side, "width": side},
+        resample=3,  # bicubic
+        do_center_crop=False,
+        image_mean=list(MEAN),
+        image_std=list(STD),
+        do_convert_rgb=True,
+    )

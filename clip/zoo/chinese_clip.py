@@ -1,0 +1,109 @@
+"""Chinese-CLIP: every tower that its trainer writes, ResNet or ViT, built by cn_clip itself."""
+
+from typing import Any
+
+from torch import Tensor
+
+from clip.model.encoders import tokenize
+from clip.zoo import weights
+from clip.zoo.foreign import Foreign, ForeignConfig, fetch
+from clip.zoo.preprocessing import ForeignPreprocessing
+from synth.base.errors import UserError
+
+CONTEXT = 52
+_HEAD_WIDTH = {1280: 80}
+"""Of image towers by width where it is not 64: ViT-H."""
+_FILES = {
+    "OFA-Sys/chinese-clip-rn50": "clip_cn_rn50.pt",
+    "OFA-Sys/chinese-clip-vit-base-patch16": "clip_cn_vit-b-16.pt",
+    "OFA-Sys/chinese-clip-vit-large-patch14": "clip_cn_vit-l-14.pt",
+    "OFA-Sys/chinese-clip-vit-large-patch14-336px": "clip_cn_vit-l-14-336.pt",
+    "OFA-Sys/chinese-clip-vit-huge-patch14": "clip_cn_vit-h-14.pt",
+}
+
+
+def load(source: str) -> Foreign:
+    """A Chinese-CLIP from a file with `state_dict`; names and shapes of the weights tell the architecture.
+
+    Raises:
+        UserError: no such file, or not Chinese-CLIP's.
+    """
+    path = fetch(
+        source, tuple(_FILES.get(source.removeprefix("hf-hub:"), f"{source.rpartition('/')[2]}.pt").split())
+    )
+    found = {name: value for name, value in weights.read(path).items() if not name.startswith("bert.pooler.")}
+    lacking = [
+        name
+        for name in ("visual.conv1.weight", "text_projection", "bert.embeddings.word_embeddings.weight")
+        if name not in found
+    ]
+    if lacking:
+        raise UserError(f"{path}: not Chinese-CLIP's weights: {', '.join(lacking)} missing")
+    from cn_clip.clip.model import CLIP as ChineseCLIP
+
+    shape = architecture(found)
+    model: Any = ChineseCLIP(**shape)
+    weights.fit(model, found, str(path), may_lack=("bert.pooler.",))
+    patch = shape["vision_patch_size"]
+    return Foreign(
+        ForeignConfig(
+            kind="cn_clip",
+            name=f"{f'ViT, {patch} px patches' if patch else 'ResNet'}, {shape['text_num_hidden_layers']}-layer BERT",
+            embedding=shape["embed_dim"],
+            context=CONTEXT,
+            languages=("zh",),
+            template="[CLS]的眼底照片",
+            preprocessing=ForeignPreprocessing(name="squash", size=shape["image_resolution"]),
+        ),
+        model.visual,
+        model,
+        lambda texts: tokenize(texts, CONTEXT),
+        model.logit_scale,
+        path,
+    )
+
+
+def architecture(found: dict[str, Tensor]) -> dict[str, Any]:
+    """What `cn_clip.clip.model.CLIP` is built with, read off the weights."""
+    words, width = found["bert.embeddings.word_embeddings.weight"].shape
+    text = {
+        "embed_dim": found["text_projection"].shape[1],
+        "vocab_size": words,
+        "text_hidden_size": width,
+        "text_num_attention_heads": max(1, width // 64),
+        "text_num_hidden_layers": _layers(found, "bert.encoder.layer."),
+        "text_intermediate_size": found["bert.encoder.layer.0.intermediate.dense.weight"].shape[0],
+        "text_max_position_embeddings": found["bert.embeddings.position_embeddings.weight"].shape[0],
+        "text_type_vocab_size": found["bert.embeddings.token_type_embeddings.weight"].shape[0],
+        "text_attention_probs_dropout_prob": 0.1,
+        "text_hidden_dropout_prob": 0.1,
+        "text_hidden_act": "gelu",
+        "text_initializer_range": 0.02,
+    }
+    return text | (_vit(found) if "visual.class_embedding" in found else _resnet(found))
+
+
+def _vit(found: dict[str, Tensor]) -> dict[str, Any]:
+    width, _, patch, _ = found["visual.conv1.weight"].shape
+    grid = round((found["visual.positional_embedding"].shape[0] - 1) ** 0.5)
+    return {
+        "image_resolution": grid * patch,
+        "vision_layers": _layers(found, "visual.transformer.resblocks."),
+        "vision_width": width,
+        "vision_patch_size": patch,
+        "vision_head_width": _HEAD_WIDTH.get(width, 64),
+    }
+
+
+def _resnet(found: dict[str, Tensor]) -> dict[str, Any]:
+    grid = round((found["visual.attnpool.positional_embedding"].shape[0] - 1) ** 0.5)
+    return {
+        "image_resolution": grid * 32,
+        "vision_layers": tuple(_layers(found, f"visual.layer{stage}.") for stage in (1, 2, 3, 4)),
+        "vision_width": found["visual.conv1.weight"].shape[0] * 2,
+        "vision_patch_size": None,
+    }
+
+
+def _layers(found: dict[str, Tensor], prefix: str) -> int:
+    return 1 + max(int(name.removeprefix(prefix).split(".")[0]) for name in found if name.startswith(prefix))

@@ -1,0 +1,1 @@
+"""What to change about a release, and what that costs."""

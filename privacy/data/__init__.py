@@ -1,0 +1,1 @@
+"""What an audit is given: groups of patients, their attributes, the release."""

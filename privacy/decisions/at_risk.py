@@ -1,0 +1,47 @@
+"""The patients whom attacks name: a list for whoever is responsible for them, off by default, and no part of a report.
+
+A list of this kind is itself personal data.  Every attack of membership names one stranger in a hundred by chance, so
+who is on it once may be there by accident.
+"""
+
+import csv
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from privacy.decisions.results import Result
+from synth.base import ties
+from synth.base.runs import atomic
+
+NAME = "private-at-risk.csv"
+_FALSE_ALARMS = 0.01
+
+
+def beyond(members: np.ndarray, strangers: np.ndarray) -> np.ndarray:
+    """(P,) bool: whose score is above what 1 % of (Q,) strangers exceed.
+
+    Nobody's where the strangers are fewer than a hundred, who cannot show such a rate.
+    """
+    if len(strangers) < 1 / _FALSE_ALARMS:
+        return np.zeros(len(members), bool)
+    members, strangers = ties.together(members, strangers)
+    return members > np.quantile(strangers, 1 - _FALSE_ALARMS, method="higher")
+
+
+def write(folder: Path, results: Sequence[Result]) -> Path:
+    """Write who is named by which attacks, those named most often first; only the owner may read the file."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for result in results:
+        for subject in result.named:
+            found[subject].append(f"{result.threat} {result.attack}")
+    rows = sorted(found.items(), key=lambda each: (-len(each[1]), each[0]))
+    with atomic(folder / NAME) as temporary:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # before anything is in it
+        with open(handle, "w", encoding="utf-8", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(["subject_id", "attacks", "named_by"])
+            table.writerows([subject, len(named), "; ".join(named)] for subject, named in rows)
+    return folder / NAME

@@ -1,0 +1,78 @@
+"""What an attack found, before and after it is put into words."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+from privacy.decisions.verdict import Answer
+from privacy.statistics.inference import Tested
+from synth.base.stats import Estimate
+
+Panel = Literal["anyone", "members", "copies"]
+
+
+class Gate(NamedTuple):
+    """A check that makes a result INVALID where it fires."""
+
+    name: str
+    fired: bool
+    why: str
+
+
+class Scale(NamedTuple):
+    """How a statistic is read, fixed in advance."""
+
+    name: str
+    """Such as "AUC" or "risk difference"."""
+    chance: float
+    """Its value without an effect."""
+    bar: float
+    """A lower bound above this is a leak."""
+    margin: float | None
+    """An upper bound below this is too little to matter; None of an alarm, whose silence says nothing."""
+    two_sided: bool = True
+    """Whether a value below chance tells of a difference too, as that of two groups does."""
+
+
+AUC = Scale("AUC", 0.5, 0.52, 0.55)
+DIFFERENCE = Scale("difference of rates", 0.0, 0.0, 0.05)
+
+
+class Result(NamedTuple):
+    """One attack on one release."""
+
+    threat: str
+    """Such as "T3"."""
+    attack: str
+    """What was done, such as "membership by denoising loss"."""
+    panel: Panel
+    scale: Scale
+    tested: Tested | None = None
+    """The one statistic that the verdict rests on; None where it could not be tested."""
+    gates: tuple[Gate, ...] = ()
+    compared: tuple[tuple[str, Estimate], ...] = ()
+    """Baselines and controls on the same scale."""
+    also: tuple[tuple[str, Estimate], ...] = ()
+    """Further numbers, which decide nothing."""
+    missing: str = ""
+    """Why it could not be tested, and what to provide."""
+    notes: tuple[str, ...] = ()
+    details: Mapping[str, Any] = MappingProxyType({})
+    """Plain values for plots and tables; nothing that tells of a single patient."""
+    certain: str = ""
+    """Evidence that no interval is needed for, such as a verified copy; it fails the release by itself."""
+    needed: int | None = None
+    """Patients with whom it could be tested, where there are too few."""
+    by_nearness: bool = False
+    """Whether patients are looked for by how near released pictures come to them, which overlooks single copies."""
+    named: tuple[str, ...] = ()
+    """Members whom the attack names, for `privacy.decisions.at_risk` alone: no report may hold them."""
+
+
+class Judged(NamedTuple):
+    """A result and the verdict on it."""
+
+    result: Result
+    p: float | None
+    """Adjusted for all pre-registered attacks of this audit."""
+    answer: Answer

@@ -1,0 +1,114 @@
+"""How well photographs and their captions agree in the eyes of a CLIP, and how well they would with anyone's."""
+
+import zlib
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from privacy.config import AuditConfig
+from privacy.data.inputs import Inputs, People
+from privacy.decisions.results import Gate
+from privacy.scores import validity
+from privacy.targets import Target
+from synth.base import ties
+from synth.base.stats import Estimate
+
+BLIND = "captions alone, without a model"
+_LANGUAGES = ("caption_zh", "caption_en")
+_BUCKETS = 128  # of pairs of letters, hashed
+
+
+class Agreement(NamedTuple):
+    """Of the patients of one arm."""
+
+    score: np.ndarray
+    """(P,) cosine of photograph and caption, mean over languages."""
+    typical: np.ndarray
+    """(P, 2) mean cosine of the photograph with strangers' captions, and of the caption with strangers' photographs."""
+
+
+def missing(inputs: Inputs, encoder: Target) -> str:
+    """Why photographs and captions cannot be compared; empty where they can."""
+    if not encoder.reads_captions:
+        return "embeddings made elsewhere read no captions; needs --model ckpt.pt"
+    for people in validity.both(inputs):
+        if not _languages(people):
+            return f"{people.folder} lacks captions; needs --members and --nonmembers in which every photograph has one"
+    return "" if _shared(inputs) else "captions of members and of strangers are in different languages"
+
+
+def agreement(inputs: Inputs, encoder: Target, seed: int | None) -> tuple[Agreement, Agreement]:
+    """Of members and of strangers; with a `seed`, in the eyes of an untrained twin."""
+    members, strangers = validity.both(inputs)
+    photographs = [_photographs(inputs, encoder, people, seed) for people in (members, strangers)]
+    found: list[list[tuple[np.ndarray, np.ndarray]]] = [[], []]
+    for language in _shared(inputs):
+        texts = [_texts(inputs, encoder, people, language, seed) for people in (members, strangers)]
+        for arm, people in enumerate((members, strangers)):
+            own = strangers.patient if people is strangers else None
+            score = (photographs[arm] * texts[arm]).sum(axis=1)
+            typical = [
+                _with_others(mine, theirs, strangers.patient, own)
+                for mine, theirs in ((photographs[arm], texts[1]), (texts[arm], photographs[1]))
+            ]
+            found[arm].append((people.per_patient(score), people.per_patient(np.stack(typical, axis=1))))
+    of_members, of_strangers = (
+        Agreement(*(np.mean(part, axis=0) for part in zip(*arm, strict=True))) for arm in found
+    )
+    return of_members, of_strangers
+
+
+def blind(inputs: Inputs, config: AuditConfig) -> tuple[Gate, Estimate]:
+    """Fires where the words of captions tell the arms apart, as the mark of a coin that members alone carry would."""
+    arms = [
+        people.per_patient(
+            np.hstack([_letters(people.table[language].to_pylist()) for language in _shared(inputs)])
+        )
+        for people in validity.both(inputs)
+    ]
+    members, strangers = np.split(ties.standardised(np.concatenate(arms)), [len(arms[0])])
+    return validity.blind(BLIND, members, strangers, config)
+
+
+def _with_others(
+    vectors: np.ndarray, pool: np.ndarray, patient: np.ndarray, own: np.ndarray | None
+) -> np.ndarray:
+    """(N,) mean cosine of (N, D) with a pool of strangers, those of the same patient left out."""
+    total, count = pool.sum(axis=0), len(pool)
+    if own is None:
+        return vectors @ total / count
+    sums = np.zeros((int(patient[-1]) + 1, pool.shape[1]))
+    np.add.at(sums, patient, pool)
+    counts = np.bincount(patient)
+    return (vectors * (total - sums[own])).sum(axis=1) / (count - counts[own])
+
+
+def _languages(people: People) -> set[str]:
+    """In which every photograph has a caption."""
+    return {name for name in _LANGUAGES if all(people.table[name].to_pylist())}
+
+
+def _shared(inputs: Inputs) -> list[str]:
+    members, strangers = validity.both(inputs)
+    return sorted(_languages(members) & _languages(strangers))
+
+
+def _photographs(inputs: Inputs, encoder: Target, people: People, seed: int | None) -> np.ndarray:
+    key = [encoder.facts["sha256"], people.fingerprint, "embedding", seed]
+    photographs = people.photographs(encoder.preprocessing)
+    return inputs.once(key, lambda: encoder.embed(photographs, people.ids, seed)).astype(float)
+
+
+def _texts(inputs: Inputs, encoder: Target, people: People, language: str, seed: int | None) -> np.ndarray:
+    key = [encoder.facts["sha256"], people.fingerprint, language, seed]
+    return inputs.once(key, lambda: encoder.texts(people.table[language].to_pylist(), seed)).astype(float)
+
+
+def _letters(captions: list[str]) -> np.ndarray:
+    """(N, k) how often each pair of letters occurs, by hash."""
+    found = np.zeros((len(captions), _BUCKETS))
+    for row, caption in enumerate(captions):
+        for pair in pairwise(caption):
+            found[row, zlib.crc32("".join(pair).encode()) % _BUCKETS] += 1
+    return found

@@ -1,0 +1,89 @@
+"""What a generator is asked about the photographs of both arms, one number each, in which a high one speaks for membership."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from privacy.config import AuditConfig
+from privacy.data.inputs import Inputs, People
+from privacy.targets import queries
+from privacy.targets.generator import Generator
+from synth.base import ties
+
+HEADLINE = ("denoising error", "SimA")
+"""Whose mean the verdict rests on, fixed before any audit: the plainest score and the strongest of a single query."""
+ASIDE = ("CLiD", "PIA", "SecMI")
+"""Which stand beside it."""
+
+
+class Asked(NamedTuple):
+    """What one model says of patients of both arms: name of a score -> (P,) and (Q,)."""
+
+    members: dict[str, np.ndarray]
+    strangers: dict[str, np.ndarray]
+
+    def headline(self) -> tuple[np.ndarray, np.ndarray]:
+        """The mean of the scores of `HEADLINE`, each in units of its spread among strangers."""
+        members, strangers = (
+            np.mean([units(arm[name], self.strangers[name]) for name in HEADLINE], axis=0)
+            for arm in (self.members, self.strangers)
+        )
+        return members, strangers
+
+
+def ask(
+    inputs: Inputs,
+    generator: Generator,
+    names: Sequence[str],
+    arms: tuple[People, People],
+    config: AuditConfig,
+) -> Asked:
+    """Scores of the patients of both arms."""
+    found = [
+        {name: people.per_patient(_score(inputs, generator, people, name, config)) for name in names}
+        for people in arms
+    ]
+    return Asked(*found)
+
+
+def _score(
+    inputs: Inputs, generator: Generator, people: People, name: str, config: AuditConfig
+) -> np.ndarray:
+    """(N,) one score per photograph, higher where it speaks for membership; kept once it was computed."""
+    photographs = people.photographs(generator.preprocessing)
+    # A coin that members alone were dealt would tell the arms apart.
+    codes = generator.codes(people.table.drop_columns(["canary"]))
+    sima, pia, secmi = config.membership_queries
+
+    def errors(told: bool) -> np.ndarray:
+        grid = config.membership_steps, config.membership_draws, config.seed
+        known = codes if told else generator.unconditional(len(codes))
+        key = [generator.fingerprint, people.fingerprint, "denoising", told, *grid]
+        return inputs.once(key, lambda: generator.losses(photographs, known, *grid))
+
+    def once(query: str, step: int, *stride: int) -> np.ndarray:
+        key = [generator.fingerprint, people.fingerprint, query, step]
+        return inputs.once(key, lambda: getattr(queries, query)(generator, photographs, codes, step, *stride))
+
+    match name:
+        case "denoising error":
+            return -_log(errors(True)).mean(axis=(1, 2))
+        case "CLiD":  # 2405.14800: members gain more from being told what they show
+            return (_log(errors(False)) - _log(errors(True))).mean(axis=(1, 2))
+        case "SimA":
+            return -_log(once("pull", sima))
+        case "PIA":
+            return -_log(once("echo", pia))
+        case _:
+            return -_log(once("detour", secmi // 4 * 4, secmi // 4))
+
+
+def _log(values: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(values, 1e-12))
+
+
+def units(values: np.ndarray, strangers: np.ndarray) -> np.ndarray:
+    """Scores in units of their spread among strangers, or as they are where it is none; 0 where strangers are on average."""
+    mean, deviation = ties.moments(strangers[:, None])
+    return (values - mean) / np.where(np.isfinite(deviation), deviation, 1.0)

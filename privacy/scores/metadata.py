@@ -1,0 +1,72 @@
+"""What records and files say of a photograph without a look at its pixels: numbers for attackers who need no model."""
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from privacy.data.inputs import Inputs, People
+from privacy.statistics import components
+from synth.base.errors import UserError
+from synth.base.runs import progress
+from synth.data.pictures import Pictures
+from synth.data.vocabulary import FLAGS
+
+DIAGNOSES = ("dr_grade", *FLAGS, "findings")
+"""Columns that state a disease or its signs."""
+PROVENANCE = ("source",)
+"""Columns that are neither a label, nor an attribute, nor a name: where a photograph comes from."""
+
+
+def files(inputs: Inputs, people: People) -> np.ndarray:
+    """(N, 4) uint64 of each encoded picture: the head of its sha256, bytes, width, height."""
+
+    def make() -> np.ndarray:
+        encoded = Pictures(people.folder, people.splits)
+        found = np.zeros((len(encoded), 4), np.uint64)
+        with progress("reading files", len(encoded)) as bar:
+            for place, row in enumerate(people.cohort.order):
+                data = encoded[int(row)]
+                head = int.from_bytes(hashlib.sha256(data).digest()[:8], "big")
+                found[place] = head, len(data), *_size(data, encoded.where(int(row)))
+                bar.update()
+        return found
+
+    return inputs.once([people.fingerprint, "files"], make)
+
+
+def of_files(people: People, read: np.ndarray) -> dict[str, np.ndarray]:
+    """Name -> (N,): photographs of the same patient, and the logarithms of bytes, width and height; of `files`."""
+    found = {"photographs": np.bincount(people.patient)[people.patient].astype(float)}
+    sizes = {name: read[:, place].astype(float) for place, name in enumerate(("bytes", "width", "height"), 1)}
+    return found | {name: np.log(values) for name, values in sizes.items()}
+
+
+def of_records(people: People, columns: Sequence[str]) -> dict[str, np.ndarray]:
+    """Name -> (N,): years as a number; every other word, and that nothing is stated, as 0 or 1."""
+    found: dict[str, np.ndarray] = {}
+    for column in columns:
+        for place, value in enumerate(people.table[column].to_pylist()):
+            years = column == "age" and value is not None
+            words = [] if years else value if isinstance(value, list) else [value]
+            if years:
+                found.setdefault("age", np.zeros(len(people.ids)))[place] = value
+            for word in words:
+                found.setdefault(f"{column}={word}", np.zeros(len(people.ids)))[place] = 1
+    return found
+
+
+def features(stated: Mapping[str, np.ndarray], people: People) -> np.ndarray | None:
+    """(N, k) of (N,) numbers, as a probe takes them; None where they are the same of every photograph."""
+    values = np.stack(list(stated.values()), axis=1)
+    return components.reduce(values, people.patient) if np.ptp(values, axis=0).any() else None
+
+
+def _size(data: bytes, where: str) -> tuple[int, int]:
+    try:
+        with Image.open(io.BytesIO(data)) as image:  # reads no more than the head
+            return image.size
+    except UnidentifiedImageError:
+        raise UserError(f"{where}: not a picture; replace or remove it") from None

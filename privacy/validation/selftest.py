@@ -1,0 +1,165 @@
+"""Does the audit work here?  Leaks of known size are planted and must be found; where there is none, none may be.
+
+Everything is drawn: scores, phantoms and embeddings.  Nothing here needs a patient, a model or a network.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from privacy import audit
+from privacy.config import AuditConfig
+from privacy.data.inputs import Inputs, People
+from privacy.decisions import power_simulation, verdict
+from privacy.decisions.results import AUC, DIFFERENCE
+from privacy.statistics import inference
+from privacy.targets import open_target
+from privacy.validation import calibration, settings
+from synth import phantom
+from synth.data import records
+from synth.data.records import Row
+from synth.phantom import PhantomConfig
+
+PICTURES = 400
+"""Of some 170 phantoms: a quarter each for attackers, members and strangers, and one to be released."""
+ARMS = ("attackers", "members", "nonmembers", "synthetic")
+COPIED = 0.2
+"""Share of the leaking release that is copies of members."""
+PLAIN, LEAKING = 1.0, 6.0
+"""By how many standard deviations an encoder tells the sexes apart."""
+_QUICK = AuditConfig(
+    permutations=60,
+    bootstrap=200,
+    copies_permutations=999,
+    copies_patients=25,
+    copies_searched=60,
+    copies_steps=10,
+    detection_rounds=50,
+)
+_ROUNDS = 60
+_PATIENTS = 200
+
+
+class Check(NamedTuple):
+    """One thing that must be so."""
+
+    name: str
+    passed: bool
+    said: str
+
+
+def run(kept: Path, seed: int = 0) -> Iterator[Check]:
+    """All checks, one after the other; `kept` is a folder for what is drawn."""
+    yield from false_alarms(seed)
+    yield from planted(seed)
+    yield from audits(kept, seed)
+
+
+def false_alarms(seed: int) -> Iterator[Check]:
+    """No judgement rejects more often than chance lets it, without a leak."""
+    for name in calibration.JUDGEMENTS:
+        found = [calibration.rejections(name, each, _ROUNDS, seed) for each in settings.SETTINGS[:4]]
+        worst = max(found, key=lambda each: each.significant)
+        said = f"{worst.significant:.1%} at p < 5 %, {worst.failed:.1%} FAIL, at worst ({worst.setting})"
+        yield Check(f"no false alarms: {name}", worst.significant <= worst.most, said)
+
+
+def planted(seed: int) -> Iterator[Check]:
+    """A leak of the size that an audit says it finds is found as often as it says, in patients of their own."""
+    rng = np.random.default_rng([seed, 60])
+    scores, success = rng.normal(size=_PATIENTS), rng.random(_PATIENTS) < 0.6
+    for name, trial in (
+        ("scores", power_simulation.scores(scores, _PATIENTS, inference.separation, AUC)),
+        ("successes", power_simulation.rates(success, _PATIENTS, _rates, DIFFERENCE)),
+    ):
+        limit = power_simulation.limit(trial, _ROUNDS, seed)
+        assert limit.least is not None
+        found = power_simulation.share(trial, limit.least, _ROUNDS, seed + 1)
+        silent = power_simulation.share(trial, trial.scale.chance, _ROUNDS, seed + 1)
+        near = (
+            abs(found - power_simulation.POWER)
+            <= 3 * (2 * power_simulation.POWER * (1 - power_simulation.POWER) / _ROUNDS) ** 0.5
+        )
+        said = f"{trial.scale.name} {limit.least:.3f} is found in {found:.0%} of new rounds, no leak in {silent:.0%}"
+        yield Check(f"a planted leak is found: {name}", near and silent < 0.15, said)
+
+
+def audits(kept: Path, seed: int) -> Iterator[Check]:
+    """Of two releases of the same phantoms, the one that leaks FAILS and the other does not."""
+    rows = _people(seed)
+    people = {arm: _write(kept / arm, rows[arm]) for arm in ARMS}
+    copies = int(COPIED * len(rows["synthetic"]))
+    stolen = [
+        {**row, "image": copied["image"]}
+        for row, copied in zip(rows["synthetic"][:copies], rows["members"], strict=False)
+    ]
+    leaking = _write(kept / "leaking", [*stolen, *rows["synthetic"][copies:]])
+    clean = _words(kept / "clean", people, people["synthetic"], PLAIN, seed)
+    found = _words(kept / "found", people, leaking, LEAKING, seed)
+    for name, word in clean.items():
+        yield Check(f"no leak: {name}", word not in (verdict.FAIL, verdict.INVALID), word)
+    for name in ("T2 sex read from embeddings", "T4 copies of photographs"):
+        word = next((word for asked, word in found.items() if asked.startswith(name)), verdict.NOT_TESTABLE)
+        yield Check(f"a leak: {name}", word == verdict.FAIL, word)
+
+
+def table(checks: list[Check]) -> dict[str, Any]:
+    """As plain values."""
+    return {"passed": all(each.passed for each in checks), "checks": [each._asdict() for each in checks]}
+
+
+def line(check: Check) -> str:
+    """For the terminal."""
+    return f"{'ok' if check.passed else 'WRONG':<6}{check.name}: {check.said}"
+
+
+def _rates(members: np.ndarray, strangers: np.ndarray) -> inference.Tested:
+    return inference.rate_difference(members > 0.5, strangers > 0.5)
+
+
+def _people(seed: int) -> dict[str, list[Row]]:
+    """The rows of each arm: every fourth phantom."""
+    config = PhantomConfig(size=32, seed=seed + 2, unreadable=0.0)
+    arms: dict[str, list[Row]] = {arm: [] for arm in ARMS}
+    for row in phantom.records(config, PICTURES):
+        arms[ARMS[int(str(row["subject_id"]).rpartition("-")[2]) % len(ARMS)]].append(row)
+    return arms
+
+
+def _write(folder: Path, rows: list[Row]) -> People:
+    records.write_records(folder, rows, {"source": "selftest", "arm": folder.name})
+    return People(folder, kept=folder.parent / "pictures")
+
+
+def _words(
+    kept: Path, people: dict[str, People], released: People, strength: float, seed: int
+) -> dict[str, str]:
+    """Attack -> verdict on an encoder that tells the sexes of members apart by `strength`, those of others plainly."""
+    encoder = _embeddings(kept, people, strength, seed)
+    arms = (people["members"], people["nonmembers"], people["attackers"])
+    inputs = Inputs(kept / "cache", open_target(encoder), None, released, *arms)
+    config = _QUICK.model_copy(update={"seed": seed})
+    results = [
+        result for name in ("disclosure", "memorization") for result in audit.attack(name, inputs, config)
+    ]
+    return {f"{each.result.threat} {each.result.attack}": each.answer.word for each in audit.judge(results)}
+
+
+def _embeddings(kept: Path, people: dict[str, People], strength: float, seed: int) -> Path:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rng = np.random.default_rng([seed, 61])
+    ids, values = [], []
+    for arm in ARMS[:3]:
+        each = people[arm]
+        found = rng.normal(size=(each.cohort.patients, 8))
+        sex = np.array([value == "M" for value in each.cohort.values["sex"]]) - 0.5
+        found[:, 0] += (strength if arm == "members" else PLAIN) * sex
+        ids += each.ids.tolist()
+        values += found[each.patient].tolist()
+    kept.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"id": ids, "embedding": values}), kept / "embeddings.parquet")
+    return kept / "embeddings.parquet"

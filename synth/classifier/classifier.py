@@ -1,0 +1,249 @@
+"""A small classifier of several labels at once: what generators are judged with, and samples checked by.
+
+It learns from records, from random weights, and what is unknown teaches it nothing.
+"""
+
+import difflib
+from collections.abc import Sequence
+from math import cos, pi
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import timm
+import torch
+from pydantic import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from synth.base import arguments, checkpoint, pretrained
+from synth.base.config import Config, check
+from synth.base.errors import UserError
+from synth.base.order import step_seed, visited
+from synth.base.runs import claim, progress
+from synth.classifier.augmentation import Augmentation, augment
+from synth.classifier.targets import TARGETS, enough, targets
+from synth.data.images import Preprocessing
+from synth.data.pictures import pixels
+from synth.data.records import data_fingerprint, read_table
+
+FORMAT, VERSION = "visionclip-classifier", 1
+_STATE = "visionclip-classifier-state"
+
+
+class ClassifierConfig(Config):
+    """How a classifier is trained.  Durations count images."""
+
+    architecture: str = "resnet18"
+    """A name that timm knows; trained from random weights."""
+    images: PositiveInt = 36_864
+    """Stop after this many; at 64 px resnet18 sees about 70 a second on one core."""
+    batch: PositiveInt = 64
+    """Images per optimiser step."""
+    lr: PositiveFloat = 1e-3
+    """AdamW's, after warm-up; it falls to 0 along half a cosine."""
+    weight_decay: NonNegativeFloat = 0.05
+    """AdamW's."""
+    warmup: NonNegativeInt = 1_920
+    """Images over which the rate rises from 0."""
+    heaviest: PositiveFloat = 10
+    """A positive counts as many times as there are negatives to one, and at most this."""
+    least: PositiveInt = 20
+    """Positives, and negatives, that a label needs among the training pictures to become a target."""
+    save_every: PositiveInt = 12_800
+    """Images between checkpoints; a killed run loses at most this many."""
+    seed: NonNegativeInt = 0
+    """Seeds the weights, the order and the changes to pictures."""
+    augmentation: Augmentation = Augmentation()
+    """How a picture is changed each time that it is shown."""
+    preprocessing: Preprocessing = Preprocessing()
+    """What is done to a photograph first."""
+
+    @field_validator("architecture")
+    @classmethod
+    def architecture_is_known(cls, name: str) -> str:
+        arguments.check_network_name(name)
+        if not timm.is_model(name):
+            near = difflib.get_close_matches(name, timm.list_models(), 1)
+            remedy = f"did you mean '{near[0]}'?" if near else "for example 'resnet18'"
+            raise ValueError(f"'{name}' is unknown to timm; {remedy}")
+        return name
+
+    @model_validator(mode="after")
+    def durations_divide(self) -> Self:
+        for name in ("images", "save_every"):
+            if getattr(self, name) % self.batch:
+                raise ValueError(f"{name}={getattr(self, name)} must be a multiple of batch={self.batch}")
+        return self
+
+
+class Classifier(nn.Module):
+    """Pictures -> one logit per label; the labels are judged independently of each other."""
+
+    def __init__(self, config: ClassifierConfig, labels: Sequence[str]) -> None:
+        super().__init__()
+        self.config, self.labels = config, tuple(labels)
+        self.network = timm.create_model(config.architecture, pretrained=False, num_classes=len(labels))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) in [-1, 1] -> (B, L) logits."""
+        return self.network(images)
+
+    def predict(self, pictures: np.ndarray) -> np.ndarray:
+        """(N, S, S, 3) uint8, preprocessed as `config.preprocessing` says -> (N, L) probabilities.
+
+        Positives were given more weight in training, so .5 is the best cut and not a prevalence.
+        """
+        return self._batched(pictures, lambda images: self.network(images).sigmoid())
+
+    def features(self, pictures: np.ndarray) -> np.ndarray:
+        """(N, S, S, 3) uint8 -> (N, D), what the last layer sees."""
+        network: Any = self.network
+        return self._batched(
+            pictures, lambda images: network.forward_head(network.forward_features(images), pre_logits=True)
+        )
+
+    @torch.inference_mode()
+    def _batched(self, pictures: np.ndarray, call: Any, size: int = 128) -> np.ndarray:
+        side = self.config.preprocessing.size
+        if pictures.ndim != 4 or pictures.shape[1:] != (side, side, 3) or pictures.dtype != np.uint8:
+            raise UserError(
+                f"pictures of shape {pictures.shape}, {pictures.dtype}: this classifier reads (N, {side}, {side}, 3) uint8"
+            )
+        self.eval()
+        device = next(self.parameters()).device
+        starts = range(0, len(pictures), size)
+        parts = [call(_tensor(pictures[i : i + size]).to(device)).float().cpu().numpy() for i in starts]
+        return np.concatenate(parts)
+
+
+def train(
+    config: ClassifierConfig,
+    data: Path,
+    out: Path,
+    splits: Sequence[str] = ("train",),
+    what: str = "classifier",
+) -> Path:
+    """Train on records; the same call again resumes.  Returns the checkpoint's file, `out/classifier.pt`.
+
+    Raises:
+        UserError: no records, no label with enough positives, or `out` holds another run.
+    """
+    truth = targets(read_table(data, splits))
+    chosen = enough(truth, config.least)
+    if not chosen:
+        raise UserError(
+            f"{data}: no label has {config.least} positives and negatives among its {len(truth)} "
+            f"{', '.join(splits)} records; lower 'least' or bring more records"
+        )
+    pictures = pixels(data, splits, config.preprocessing, out / ".cache")
+    names = [TARGETS[i] for i in chosen]
+    return fit(config, pictures, truth[:, chosen], names, out, data_fingerprint(data), what)
+
+
+def fit(
+    config: ClassifierConfig,
+    pictures: np.ndarray,
+    truth: np.ndarray,
+    labels: Sequence[str],
+    out: Path,
+    data: str,
+    what: str = "classifier",
+) -> Path:
+    """Train on arrays until `config.images` were seen; the same call again resumes.
+
+    Args:
+        pictures: (N, S, S, 3) uint8.
+        truth:    (N, L): 1 present, 0 absent, nan unknown, which gives no gradient.
+        data:     what names the pictures and labels, for the checkpoint and so that no other run is resumed.
+
+    Returns:
+        `out/classifier.pt`.
+    """
+    wanted = {"config": config.model_dump(mode="json"), "labels": list(labels), "data": data, "n": len(truth)}
+    claim(out, "config.json", wanted, "classifier", free=("config.save_every",))
+    done = out / "classifier.pt"
+    if done.exists():
+        return done
+    torch.manual_seed(config.seed)
+    model = Classifier(config, labels)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device=device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    known, positive = torch.from_numpy(~np.isnan(truth)), torch.from_numpy(np.nan_to_num(truth)).float()
+    sums = positive.sum(dim=0)
+    weight = ((known.sum(dim=0) - sums) / sums.clamp(min=1)).clamp(
+        min=1 / config.heaviest, max=config.heaviest
+    )
+    weight = weight.to(device)
+    seen = _resume(out / "state.pt", model, optimizer)
+
+    with progress(f"training {what}", config.images, seen) as bar:
+        while seen < config.images:
+            # Randomness is a function of position, so a resumed run draws what an uninterrupted one would.
+            torch.manual_seed(step_seed(config.seed, 0, seen))
+            for group in optimizer.param_groups:
+                group["lr"] = config.lr * _rate(config, seen)
+            mine = visited(len(pictures), config.seed, seen, config.batch)
+            images = augment(_tensor(pictures[mine]).to(device), config.augmentation)
+            told, asked = known[mine].to(device), positive[mine].to(device)
+            loss = binary_cross_entropy_with_logits(model(images), asked, pos_weight=weight, reduction="none")
+            loss = (loss * told).sum() / told.sum().clamp(min=1)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            seen += config.batch
+            bar.update(config.batch)
+            if seen % config.save_every == 0 and seen < config.images:
+                state = {"images": seen, "weights": model.state_dict(), "optimizer": optimizer.state_dict()}
+                checkpoint.save(out / "state.pt", checkpoint.header(_STATE, VERSION, **state))
+
+    facts = {**wanted, "images": config.images, "weights": model.cpu().state_dict()}
+    checkpoint.save(done, checkpoint.header(FORMAT, VERSION, **facts))
+    (out / "state.pt").unlink(missing_ok=True)
+    return done
+
+
+def load(path: Path) -> tuple[Classifier, dict[str, Any]]:
+    """A trained classifier and its header, from its file or the folder that `train` wrote.
+
+    Raises:
+        UserError: the file is absent, damaged, or no classifier.
+    """
+    path = path / "classifier.pt" if path.is_dir() else path
+    head = checkpoint.check_header(path, checkpoint.load(path), FORMAT, VERSION)
+    try:
+        model = Classifier(check(ClassifierConfig, head["config"], str(path)), head["labels"])
+        model.load_state_dict(head.pop("weights"))
+    except pretrained.errors() as error:
+        raise UserError(f"{path}: damaged classifier ({pretrained.reason(error)}); train it again") from None
+    return model.eval().to(memory_format=torch.channels_last), head  # type: ignore[call-overload]
+
+
+def _rate(config: ClassifierConfig, seen: int) -> float:
+    if seen < config.warmup:
+        return (seen + config.batch) / (config.warmup + config.batch)
+    return 0.5 + 0.5 * cos(pi * (seen - config.warmup) / max(config.images - config.warmup, 1))
+
+
+def _tensor(pictures: np.ndarray) -> Tensor:
+    images = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def _resume(path: Path, model: Classifier, optimizer: torch.optim.Optimizer) -> int:
+    """Restore the last checkpoint, if there is one; returns the images seen."""
+    if not path.exists():
+        return 0
+    state = checkpoint.check_header(path, checkpoint.load(path), _STATE, VERSION)
+    model.load_state_dict(state["weights"])
+    optimizer.load_state_dict(state["optimizer"])
+    return state["images"]

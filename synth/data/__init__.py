@@ -1,0 +1,1 @@
+"""Records: vocabulary, images, captions, shards."""

@@ -1,0 +1,83 @@
+"""The pictures of a folder of records: encoded, one by one, or all as one array as a network sees them."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from synth.base.config import fingerprint
+from synth.base.errors import UserError
+from synth.base.runs import atomic, progress
+from synth.data.images import Preprocessing
+from synth.data.records import SPLITS, data_fingerprint, shards
+from synth.data.shards import images, row_groups
+
+
+class Pictures:
+    """The encoded pictures of some splits, by row number in the order of `read_table`; reads what is asked for."""
+
+    def __init__(self, folder: Path, splits: Sequence[str] = SPLITS) -> None:
+        self._groups: list[tuple[Path, int]] = []
+        self._starts: list[int] = []
+        self._firsts: list[int] = []
+        start = 0
+        for path in (path for split in splits for path in shards(folder, split)):
+            first = start
+            for group, rows in enumerate(row_groups(path)):
+                self._groups.append((path, group))
+                self._starts.append(start)
+                self._firsts.append(first)
+                start += rows
+        self._length = start
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> bytes:
+        place = self._place(index)
+        return _images(*self._groups[place])[index - self._starts[place]]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (self[i] for i in range(self._length))
+
+    def where(self, index: int) -> str:
+        """The shard and row of a picture, for an error that a person is to act on."""
+        place = self._place(index)
+        return f"{self._groups[place][0]} row {index - self._firsts[place]}"
+
+    def _place(self, index: int) -> int:
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        return bisect_right(self._starts, index) - 1
+
+
+_images = lru_cache(maxsize=64)(images)
+
+
+def pixels(folder: Path, splits: Sequence[str], preprocessing: Preprocessing, cache: Path) -> np.ndarray:
+    """(N, S, S, 3) uint8, read-only, in the row order of `read_table(folder, splits)`.
+
+    Decoded once and kept in `cache`, memory-mapped, under a name that tells content and preprocessing.
+
+    Raises:
+        UserError: no records in these splits, or a damaged picture.
+    """
+    pictures = Pictures(folder, splits)
+    if not len(pictures):
+        raise UserError(f"{folder}: no records in {' or '.join(splits)}")
+    key = fingerprint([data_fingerprint(folder), list(splits), preprocessing.model_dump()])[:16]
+    path = cache / f"pixels-{key}.npy"
+    if not path.exists():
+        side = preprocessing.size
+        with atomic(path) as temporary:
+            # open_memmap appends no suffix, unlike np.save
+            array = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(pictures), side, side, 3))
+            with progress("decoding", len(pictures)) as bar:
+                for i, data in enumerate(pictures):
+                    array[i] = preprocessing(data, pictures.where(i))
+                    bar.update()
+            array.flush()
+            del array
+    return np.load(path, mmap_mode="r")

@@ -1,0 +1,1 @@
+"""The generative process: noise schedule, training loss, samplers."""

@@ -1,1 +1,0 @@
-"""Few-step students of trained generators."""

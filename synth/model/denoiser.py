@@ -1,0 +1,105 @@
+"""The denoiser: a diffusers U-Net over wavelet bands or latents, told the noise level and the labels."""
+
+from typing import Self
+
+import torch
+from diffusers import UNet2DModel  # type: ignore[attr-defined]
+from pydantic import NonNegativeInt, PositiveInt, model_validator
+from torch import Tensor, nn
+
+from synth.base.config import Config
+from synth.model import text_encoder
+from synth.model.conditioning import LabelConditioning
+from synth.model.latent import LatentConfig, LatentSpace
+from synth.model.wavelet import WaveletSpace
+
+GROUPS = 16
+
+
+class NetworkConfig(Config):
+    """The size of a denoiser."""
+
+    levels: NonNegativeInt = 1
+    """Haar levels: each quarters the pixels and multiplies the channels by four; 0 works on pixels."""
+    channels: tuple[PositiveInt, ...] = (64, 96, 128, 160)
+    """Width at each resolution, finest first; multiples of 16."""
+    layers: PositiveInt = 1
+    """Residual blocks at each resolution."""
+    attention_from: NonNegativeInt = 2
+    """Self-attention from this resolution down, 0 being the finest."""
+    captions: str | None = None
+    """A text encoder of `transformers`, its folder, or its name on the hub if `hf download` has fetched it: captions are a
+    condition beside labels."""
+    latent: LatentConfig | None = None
+    """Denoise the latents of an autoencoder, which is trained first (`autoencoder`): for 256 px and more."""
+
+    @model_validator(mode="after")
+    def widths_group(self) -> Self:
+        for width in self.channels:
+            if width % GROUPS:
+                raise ValueError(f"channels={list(self.channels)}: {width} is not a multiple of {GROUPS}")
+        return self
+
+    @property
+    def bands(self) -> int:
+        """Channels of what is denoised."""
+        return self.latent.channels if self.latent else 3 * 4**self.levels
+
+    @property
+    def factor(self) -> int:
+        """Pixels a side of the picture for one of what is denoised."""
+        return 2 ** (self.levels + (self.latent.halvings if self.latent else 0))
+
+    def space(self) -> WaveletSpace | LatentSpace:
+        """The space in which such a denoiser works, not yet fitted."""
+        if self.latent:
+            return LatentSpace(self.levels, **self.latent.model_dump())
+        return WaveletSpace(self.levels)
+
+
+class Denoiser(nn.Module):
+    """U-Net and label conditioning as one module: what is trained, averaged and distributed."""
+
+    def __init__(self, config: NetworkConfig, size: int) -> None:
+        super().__init__()
+        depth = len(config.channels)
+        attention = [place >= config.attention_from for place in range(depth)]
+        self.unet = UNet2DModel(
+            sample_size=size // config.factor,
+            in_channels=config.bands + 2,
+            out_channels=config.bands,
+            layers_per_block=config.layers,
+            block_out_channels=config.channels,
+            down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attention),
+            up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attention)),
+            attention_head_dim=32,
+            norm_num_groups=GROUPS,
+            class_embed_type="identity",
+        )
+        self.conditioning = LabelConditioning(
+            config.channels[0] * 4, text=text_encoder.width(config.captions)
+        )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of what it takes and gives."""
+        side = self.unet.config["sample_size"]
+        return self.unet.config["out_channels"], side, side
+
+    def forward(self, noisy: Tensor, step: Tensor, codes: Tensor) -> Tensor:
+        """The predicted velocity.
+
+        Args:
+            noisy: (B, C, H, W) standardised bands with noise.
+            step:  (B,) int64 diffusion step.
+            codes: (B, L) label codes, or (B, L + D) with the vectors of captions behind them.
+        """
+        return self.unet(placed(noisy), step, class_labels=self.conditioning(codes)).sample
+
+
+def placed(bands: Tensor) -> Tensor:
+    """(B, C + 2, H, W): the bands, and two channels that tell each pixel where it is (1807.03247)."""
+    batch, _, height, width = bands.shape
+    y, x = (torch.linspace(-1.7, 1.7, n, device=bands.device, dtype=bands.dtype) for n in (height, width))
+    where = torch.stack(torch.meshgrid(y, x, indexing="ij")).expand(batch, 2, height, width)
+    return torch.cat([bands, where], dim=1).contiguous(memory_format=torch.channels_last)

@@ -1,1 +1,0 @@
-"""Train a generator under differential privacy."""

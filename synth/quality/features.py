@@ -1,0 +1,165 @@
+"""What photographs are compared by: a named function from pictures to vectors."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from synth.base.errors import UserError
+from synth.base.runs import atomic, progress, sha256
+from synth.classifier.classifier import Classifier
+
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which torchvision's weights expect
+_BATCH = 64
+KNOWN = "own, random:NAME, timm:NAME=FILE, torchvision:NAME=FILE, inception:FILE"
+
+
+class Features(NamedTuple):
+    """A function from (B, S, S, 3) uint8 to (B, D), and the name under which its results are reported."""
+
+    name: str
+    call: Callable[[np.ndarray], np.ndarray]
+    frechet: str = "Fréchet distance"
+    kernel: str = "kernel distance"
+
+
+def own(classifier: Classifier) -> Features:
+    """Those of the classifier that learnt from the real photographs."""
+    config = classifier.config
+    name = f"{config.architecture} trained on these real photographs, {config.preprocessing.size} px"
+    return Features(name, classifier.features)
+
+
+def parse(text: str, size: int) -> Features:
+    """The features that `--features` names, all but `own`.
+
+    Raises:
+        UserError: unknown, or the weights do not fit.
+    """
+    kind, _, rest = text.partition(":")
+    name, _, file = rest.partition("=")
+    if kind == "random" and rest:
+        return Features(f"{rest} with random weights (seed 0), {size} px", _timm(rest, None))
+    if kind in ("timm", "torchvision") and name and file:
+        call = (_timm if kind == "timm" else _torchvision)(name, Path(file))
+        return Features(f"{kind} {name}, weights {Path(file).name} ({sha256(Path(file))[:8]})", call)
+    if kind == "inception" and rest:
+        path = Path(rest)
+        shown = (
+            f"Inception of 2015 ({path.name}, {sha256(path)[:8] if path.is_file() else 'absent'}), {size} px"
+        )
+        return Features(shown, _inception(path), "FID", "KID")
+    raise UserError(f"--features '{text}': known: {KNOWN}")
+
+
+def extract(features: Features, pictures: np.ndarray, path: Path, what: str) -> np.ndarray:
+    """(N, D) float32 features of (N, S, S, 3) pictures, computed once and kept in `path`.
+
+    Raises:
+        UserError: the function gives something else than one vector a picture.
+    """
+    if not path.exists():
+        parts = []
+        with progress(f"features of {what}", len(pictures)) as bar:
+            for start in range(0, len(pictures), _BATCH):
+                part = np.asarray(features.call(np.asarray(pictures[start : start + _BATCH])))
+                parts.append(part)
+                bar.update(len(part))
+        found = np.concatenate(parts).astype(np.float32)
+        if found.ndim != 2 or len(found) != len(pictures) or not np.isfinite(found).all():
+            raise UserError(
+                f"features '{features.name}': {found.shape} of {len(pictures)} pictures, or not finite; "
+                "one vector a picture is needed"
+            )
+        with atomic(path) as temporary, open(temporary, "wb") as file:
+            np.save(file, found)
+    return np.load(path)
+
+
+def _timm(name: str, file: Path | None) -> Callable[[np.ndarray], np.ndarray]:
+    import timm
+
+    if not timm.is_model(name):
+        raise UserError(f"--features: '{name}' is unknown to timm {timm.__version__}")
+    torch.manual_seed(0)
+    network = timm.create_model(name, pretrained=False, num_classes=0)
+    facts: Any = network.pretrained_cfg
+    if file is None:
+        return _network(network, None, facts["mean"], facts["std"])
+    _weights(network, file)
+    return _network(network, facts["input_size"][-1], facts["mean"], facts["std"])
+
+
+def _torchvision(name: str, file: Path) -> Callable[[np.ndarray], np.ndarray]:
+    from torchvision import models
+
+    if name not in models.list_models(models):
+        raise UserError(f"--features: '{name}' is unknown to torchvision")
+    network = models.get_model(name, weights=None)
+    _weights(network, file)
+    for last in ("fc", "classifier", "head", "heads"):
+        if hasattr(network, last):
+            setattr(network, last, torch.nn.Identity())
+    return _network(network, 224, _MEAN, _STD)
+
+
+def _weights(network: torch.nn.Module, file: Path) -> None:
+    """Load a state dictionary of the same network; what belongs to its last layer may be left over."""
+    from synth.base import checkpoint
+
+    if file.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        if not file.is_file():
+            raise UserError(f"{file}: no such file")
+        state: Any = load_file(file)
+    else:
+        state = checkpoint.load(file)
+    state = dict(state.get("state_dict", state.get("model", state))) if isinstance(state, dict) else {}
+    missing = network.state_dict().keys() - state.keys()
+    if missing:
+        raise UserError(f"{file}: no weights of this network; '{min(missing)}' is missing")
+    try:
+        network.load_state_dict({key: state[key] for key in network.state_dict()})
+    except RuntimeError as error:
+        raise UserError(f"{file}: weights of another shape ({str(error).splitlines()[-1].strip()})") from None
+
+
+def _network(
+    network: torch.nn.Module, side: int | None, mean: tuple[float, ...], std: tuple[float, ...]
+) -> Callable[[np.ndarray], np.ndarray]:
+    network.eval()
+    middle, spread = (torch.tensor(each).view(1, 3, 1, 1) for each in (mean, std))
+
+    @torch.inference_mode()
+    def call(pictures: np.ndarray) -> np.ndarray:
+        images = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 255
+        if side and images.shape[-1] != side:
+            images = torch.nn.functional.interpolate(images, size=side, mode="bicubic", antialias=True)
+        return network((images.clamp(0, 1) - middle) / spread).flatten(1).numpy()
+
+    return call
+
+
+def _inception(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """The network of the published FID, resized to as clean-fid does (Parmar et al. 2022, 2104.11222)."""
+    if path.name != "inception-2015-12-05.pt" or not path.is_file():
+        raise UserError(f"{path}: give the file inception-2015-12-05.pt; other weights give no FID")
+    from cleanfid.inception_torchscript import InceptionV3W
+    from cleanfid.resize import build_resizer
+
+    try:
+        network = InceptionV3W(str(path.parent), download=False).eval()
+    except RuntimeError as error:
+        raise UserError(f"{path}: not TorchScript or damaged ({str(error).splitlines()[0]})") from None
+    resize = build_resizer("clean")
+
+    @torch.inference_mode()
+    def call(pictures: np.ndarray) -> np.ndarray:
+        images = np.stack([resize(np.asarray(Image.fromarray(each))) for each in pictures])
+        return network(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
+
+    return call

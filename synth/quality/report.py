@@ -1,0 +1,118 @@
+"""The report of an evaluation: `report.json` for machines, `report.html` for people, the same facts in both.
+
+No real photograph, no number about a single patient and no id of one is in either: people send reports around.
+The nearest training photographs go into a file of their own that only its owner may read.
+"""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from synth.base.runs import atomic, write_json, write_text
+from synth.classifier.targets import TARGETS
+from synth.data.vocabulary import DISEASES, FINDINGS
+from synth.quality.neighbours import Pair
+from synth.quality.samples import Sample
+from synth.quality.utility import ARMS
+
+NAMES = {
+    "dr": "diabetic retinopathy",
+    "referable_dr": "referable diabetic retinopathy",
+    **{term.key: term.en for term in (*DISEASES, *FINDINGS)},
+}
+"""Target -> what it is called."""
+_SHOWN = 8  # pictures a disease on the sheets
+_SIDE = 96  # pixels of a picture in the report
+
+
+def write(out: Path, report: dict[str, Any], pictures: dict[str, str]) -> None:
+    """Write both files, each whole or not at all."""
+    write_json(out / "report.json", report)
+    write_text(out / "report.html", _render("report.html.j2", report=report, pictures=pictures))
+
+
+def write_photographs(path: Path, report: dict[str, Any], samples: list[Pair], held_out: list[Pair]) -> None:
+    """Write the pairs of photograph and nearest training photograph; nobody but the owner may read the file."""
+    shown = [
+        [(data_url(row([pair.picture, pair.neighbour])), pair.closeness) for pair in pairs]
+        for pairs in (samples, held_out)
+    ]
+    page = _render("photographs.html.j2", report=report, samples=shown[0], held_out=shown[1])
+    with atomic(path) as temporary:
+        temporary.touch(mode=0o600)
+        temporary.chmod(0o600)
+        temporary.write_text(page, encoding="utf-8")
+
+
+def sheets(sample: Sample, columns: list[int]) -> dict[str, str]:
+    """Target -> data URL of some synthetic photographs that were asked to show it."""
+    shown = {}
+    for column in columns:
+        rows = np.flatnonzero(sample.truth[:, column] == 1)[:_SHOWN]
+        if len(rows):
+            shown[TARGETS[column]] = data_url(row([np.array(sample.pictures[i]) for i in rows]))
+    return shown
+
+
+def row(tiles: list[np.ndarray]) -> Image.Image:
+    """Square pictures side by side."""
+    side = max(_SIDE, tiles[0].shape[0])
+    page = Image.new("RGB", (len(tiles) * (side + 2), side), "white")
+    for place, tile in enumerate(tiles):
+        picture = Image.fromarray(tile).resize((side, side), Image.Resampling.BICUBIC)
+        page.paste(picture, (place * (side + 2), 0))
+    return page
+
+
+def data_url(picture: Image.Image) -> str:
+    """The picture as text that a page without a network can show."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=90)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def summary(report: dict[str, Any]) -> str:
+    """A few lines for the terminal."""
+    used, head = report["utility"], report["utility"]["headline"]
+    lines = []
+    if head:
+        lines += [
+            f"train on synthetic, test on real: mean AUC {estimate(head['mean_auc']['synthetic'])}, trained on real "
+            f"{estimate(head['mean_auc']['real'])}, over {len(head['diseases'])} diseases",
+            f"ratio {estimate(head['ratio'])}, difference {estimate(head['difference'])}, of what real photographs "
+            f"teach above chance {estimate(head['above_chance'])}",
+        ]
+    else:
+        lines.append(f"no disease has {report['config']['headline']} held-out positives; no mean is given")
+    for each in used["diseases"]:
+        cells = "  ".join(f"{name} {estimate(value)}" for name, value in each["auc"].items())
+        lines.append(f"  {each['key']:<20} {each['positives']:>5} positives  {cells}")
+    return "\n".join(lines)
+
+
+def estimate(value: dict[str, float | None], digits: int = 3) -> str:
+    """`.812 (.774 to .850)`; a dash for what is not known."""
+    if value["value"] is None:
+        return "–"
+    low, high = ("–" if value[end] is None else f"{value[end]:.{digits}f}" for end in ("low", "high"))
+    return f"{value['value']:.{digits}f} ({low} to {high})"
+
+
+def _render(template: str, **values: Any) -> str:
+    """A page; everything that comes from data is escaped."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["estimate"] = estimate
+    environment.globals.update(names=NAMES, arms=ARMS)
+    return environment.get_template(template).render(**values)

@@ -1,0 +1,94 @@
+"""The photographs that are compared: some whole patients of a folder of records, as a network sees them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+
+from synth.base.config import fingerprint
+from synth.base.errors import UserError
+from synth.base.runs import atomic, progress
+from synth.classifier.targets import targets
+from synth.data.images import Preprocessing, decode
+from synth.data.pictures import Pictures
+from synth.data.records import LABELS, data_fingerprint, read_table
+
+_COLUMNS = ("id", "subject_id", *LABELS, "caption_zh", "caption_en")
+
+
+class Sample(NamedTuple):
+    """Photographs in an order in which every first part is a random draw of patients."""
+
+    pictures: np.ndarray
+    """(N, S, S, 3) uint8."""
+    truth: np.ndarray
+    """(N, len(TARGETS)): 1 present, 0 absent, nan unknown."""
+    patients: np.ndarray
+    """(N,) int: who is on it."""
+    table: pa.Table
+    """Their N records, without pictures."""
+    name: str
+    """What names the content: data, patients and preprocessing."""
+
+    def first(self, count: int) -> Self:
+        """The first `count` photographs; the last patient may lose one."""
+        if count >= len(self.patients):
+            return self
+        return type(self)(
+            self.pictures[:count],
+            self.truth[:count],
+            self.patients[:count],
+            self.table.slice(0, count),
+            fingerprint([self.name, count]),
+        )
+
+
+def draw(
+    folder: Path, splits: Sequence[str], most: int, fit: Preprocessing, cache: Path, seed: int, what: str
+) -> Sample:
+    """Up to `most` photographs of some splits, whole patients in random order; decoded once, kept in `cache`.
+
+    Raises:
+        UserError: no records in these splits, a damaged picture, or pictures smaller than `fit.size`.
+    """
+    table = read_table(folder, splits, _COLUMNS)
+    if not len(table):
+        raise UserError(f"{folder}: no records in {', '.join(splits)}, which judging needs as {what}")
+    rows, patients = _people(table["subject_id"].to_numpy(zero_copy_only=False), most, seed)
+    name = fingerprint([data_fingerprint(folder), list(splits), rows.tolist(), fit.model_dump()])
+    path = cache / f"{name[:16]}.npy"
+    if not path.exists():
+        _decode(Pictures(folder, splits), rows, fit, path, f"decoding {what}", folder)
+    table = table.take(pa.array(rows))
+    return Sample(np.load(path, mmap_mode="r"), targets(table), patients, table, name)
+
+
+def _people(subjects: np.ndarray, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) rows, patient by patient in random order, at most `most`; and whose each is."""
+    _, whose = np.unique(subjects.astype(str), return_inverse=True)
+    turn = np.random.default_rng(seed).permutation(whose.max() + 1)
+    rows = np.argsort(turn[whose], kind="stable")[:most]
+    return rows, whose[rows]
+
+
+def _decode(
+    pictures: Pictures, rows: np.ndarray, fit: Preprocessing, path: Path, what: str, folder: Path
+) -> None:
+    side = min(decode(pictures[int(rows[0])], pictures.where(int(rows[0]))).shape[:2])
+    if side < fit.size:
+        raise UserError(
+            f"{folder}: its pictures are {side} pixels a side, --size asks for {fit.size}; give --size {side} or less"
+        )
+    with atomic(path) as temporary:
+        # open_memmap appends no suffix, unlike np.save
+        shape = (len(rows), fit.size, fit.size, 3)
+        array = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+        with progress(what, len(rows)) as bar:
+            for place in np.argsort(rows):  # in the order of the file: neighbours are read together
+                row = int(rows[place])
+                array[place] = fit(pictures[row], pictures.where(row))
+                bar.update()
+        array.flush()
+        del array

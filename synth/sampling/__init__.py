@@ -1,0 +1,1 @@
+"""From a plan to shards: what is drawn, by whom, and what is drawn again."""

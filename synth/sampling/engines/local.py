@@ -1,0 +1,150 @@
+"""This machine: one process, or several that are started again when they are killed."""
+
+import os
+import signal
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from multiprocessing import connection, get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from synth.base.config import fingerprint
+from synth.base.errors import UserError
+from synth.data.shards import is_done
+from synth.sampling.engines import Events
+from synth.sampling.plan import Plan, Shard
+
+_LOSSES = 20  # workers killed without a finished shard between them, before we give up
+
+
+def alone(plan: Plan, model: Path, out: Path, shards: Iterable[Shard], number: int = 0) -> Events:
+    """Draw shards in this process, on GPU `number` where there are any."""
+    import torch
+
+    from synth.sampling.sampler import Sampler
+
+    gpus = torch.cuda.device_count()
+    sampler = Sampler(plan, model, f"cuda:{number % gpus}" if gpus else "cpu")
+    drawn = None
+    for shard in shards:
+        finished = yield from sampler.write(shard, out)
+        if drawn:
+            drawn[1].result()
+            yield drawn[0]
+        drawn = shard, finished
+    if drawn:
+        drawn[1].result()
+        yield drawn[0]
+
+
+class _Worker:
+    """One process: the shards it holds, and the rows it has drawn of them."""
+
+    def __init__(self, number: int, task: tuple[Plan, Path, Path]) -> None:
+        # Forked from a server that has the libraries loaded and has started no thread: a successor is there at once.
+        context = get_context("forkserver")
+        context.set_forkserver_preload(["synth.sampling.sampler"])
+        self.number, self.task = number, task
+        self.held: list[Shard] = []
+        self.rows = 0
+        self.pipe, theirs = context.Pipe()
+        self.process: Any = context.Process(target=_work, args=(theirs, *task, number), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def hand(self, shard: Shard | None) -> None:
+        """Give it one more shard, or send it home."""
+        with suppress(BrokenPipeError):  # killed just now: its end of the pipe tells
+            self.pipe.send(shard)
+        self.held += [shard] if shard else []
+
+    def was_killed(self) -> bool:
+        """Whether a process that has gone silent was killed; it may also have gone home."""
+        self.process.join()
+        if self.process.exitcode > 0:
+            raise RuntimeError(f"worker {self.number} failed; its traceback stands above")
+        return self.process.exitcode < 0
+
+
+def several(plan: Plan, model: Path, out: Path, shards: Iterable[Shard], workers: int) -> Events:
+    """Draw shards in `workers` processes; what a killed one had begun is drawn again by its successor.
+
+    Raises:
+        UserError: the disk is full, or workers are killed again and again.
+    """
+    # One thread each: two on a busy machine are slower than one.
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+    todo, losses = deque(shards), 0
+    crew = {w.pipe: w for w in (_Worker(number, (plan, model, out)) for number in range(workers))}
+    try:
+        while crew:
+            for pipe in connection.wait(list(crew)):
+                assert isinstance(pipe, Connection)
+                worker = crew[pipe]
+                try:
+                    event = pipe.recv()
+                except (EOFError, OSError):
+                    del crew[pipe]
+                    if not worker.was_killed():
+                        continue
+                    losses += 1
+                    if losses > _LOSSES:
+                        raise UserError(_EXHAUSTED.format(out=out, losses=losses)) from None
+                    yield from _recover(worker, out, fingerprint(plan), todo)
+                    successor = _Worker(worker.number, worker.task)
+                    crew[successor.pipe] = successor
+                    continue
+                if isinstance(event, UserError):
+                    raise event
+                if event is None:
+                    worker.hand(todo.popleft() if todo else None)
+                    continue
+                if isinstance(event, Shard):
+                    losses = 0
+                    worker.held.remove(event)
+                worker.rows += -event.rows if isinstance(event, Shard) else event
+                yield event
+    finally:
+        for worker in crew.values():
+            worker.process.kill()
+
+
+_EXHAUSTED = (
+    "{out}: {losses} workers were killed without a finished shard between them (out of memory?); "
+    "repeat the command with fewer --workers, finished shards are kept"
+)
+
+
+def _recover(worker: _Worker, out: Path, digest: str, todo: deque[Shard]) -> Events:
+    """Put what a killed worker held back to be done, unless its file is there already."""
+    for shard in reversed(worker.held):
+        if is_done(out / shard.name, digest):
+            worker.rows -= shard.rows
+            yield shard
+        else:
+            todo.appendleft(shard)
+    yield -worker.rows
+
+
+def _work(pipe: Connection, plan: Plan, model: Path, out: Path, number: int) -> None:
+    """Draw what comes through `pipe` until there is no more, and tell it what `alone` yields."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    try:
+        for event in alone(plan, model, out, _handed(pipe), number):
+            pipe.send(event)
+    except UserError as error:
+        pipe.send(error)
+    except (BrokenPipeError, ConnectionResetError, EOFError):
+        return  # whoever started this one is gone
+
+
+def _handed(pipe: Connection) -> Iterator[Shard]:
+    """Ask for one shard after the other."""
+    while True:
+        pipe.send(None)
+        shard = pipe.recv()
+        if shard is None:
+            return
+        yield shard

@@ -1,0 +1,148 @@
+"""The copy guard: how near strangers' photographs come to the training photographs, and samples that come nearer.
+
+Strangers are the patients of the splits that the generator did not learn from.  What is kept beside the samples for
+this are small pictures of patients: `synth.sampling.filters.rejection.folder` says where, and it is never published.
+"""
+
+from collections.abc import Sequence
+from math import floor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synth.base.config import fingerprint
+from synth.base.errors import UserError
+from synth.base.runs import atomic, progress, read_json, write_json
+from synth.data.images import Preprocessing
+from synth.data.pictures import Pictures
+from synth.data.records import data_fingerprint, read_table
+from synth.sampling.filters.copies import VERSION, Search, descriptor
+
+RATE = 0.0075  # of strangers that may be taken for copies: some way below the 1 % that is tolerated
+_FEWEST = 10  # patients without whom there is nothing to calibrate with
+_ROWS = 500  # photographs in memory at a time
+_COMPARED = ("cfp", None)
+"""Modalities of photographs of the fundus.  Tomograms look alike and would loosen the threshold (docs/sampling.md)."""
+
+
+def prepare(records: Sequence[Path], size: int, cache: Path, rate: float = RATE) -> dict[str, Any]:
+    """Describe the photographs of a generator's records and calibrate on its held-out patients; once per `cache`.
+
+    Pictures of other modalities than colour photographs are left out; an unknown one counts as colour.
+
+    Args:
+        records: split `train` is protected; the patients of `validation` and `test` are the strangers.  Subjects of
+                 different folders are different people.
+        size:    pixels a side of the samples.
+        rate:    share of strangers that may be taken for copies.
+
+    Returns:
+        What the plan keeps: descriptor version, records, how many photographs (and pictures that are none) and
+        patients, `closeness` (a sample below it is a copy), and the patients that this was calibrated with.
+
+    Raises:
+        UserError: no records, or too few held-out patients.
+    """
+    data = data_fingerprint(*records)
+    key = fingerprint([VERSION, data, size, rate, _COMPARED])[:16]
+    facts = cache / f"guard-{key}.json"
+    if not facts.exists():
+        references, subjects, other = described(records, ["train"], size)
+        strangers, whose, _ = described(records, ["validation", "test"], size)
+        with progress("comparing strangers", len(strangers)) as bar:
+            search, near = Search(references, np.unique(subjects, return_inverse=True)[1]), []
+            for i in range(0, len(strangers), _ROWS):
+                near.append(search.closeness(strangers[i : i + _ROWS])[0])
+                bar.update(len(near[-1]))
+        threshold, flagged, patients = calibrate(
+            np.concatenate(near), whose, rate, ", ".join(map(str, records))
+        )
+        with atomic(cache / f"guard-{key}.npy") as temporary, open(temporary, "wb") as file:
+            np.save(file, references)
+        said = {
+            "descriptor": VERSION,
+            "index": key,
+            "records": data,
+            "photographs": len(references),
+            "other_modalities": other,
+            "patients": len(np.unique(subjects)),
+            "closeness": threshold,
+            "held_out_patients": patients,
+            "held_out_flagged": flagged,
+            "false_alarms_expected": round((flagged + 1) / (patients + 1), 6),
+        }
+        write_json(facts, {"subjects": np.unique(subjects, return_inverse=True)[1].tolist(), "said": said})
+    return read_json(facts)["said"]
+
+
+def described(records: Sequence[Path], splits: list[str], size: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """(N, D) descriptors of the photographs of some splits, as a generator of `size` pixels saw them; whose they are;
+    how many pictures are no colour photographs, and left out."""
+    prepare, found, whose, others = Preprocessing(size=size), list[np.ndarray](), list[str](), 0
+    for number, folder in enumerate(records):
+        pictures, table = Pictures(folder, splits), read_table(folder, splits, ["subject_id", "modality"])
+        kept = [i for i, kind in enumerate(table["modality"].to_pylist()) if kind in _COMPARED]
+        others += len(pictures) - len(kept)
+        whose += [f"{number}/{subject}" for subject in table["subject_id"].take(kept).to_pylist()]
+        with progress(f"describing {' and '.join(splits)}", len(kept)) as bar:
+            for start in range(0, len(kept), _ROWS):
+                rows = kept[start : start + _ROWS]
+                found.append(descriptor(np.stack([prepare(pictures[i], pictures.where(i)) for i in rows])))
+                bar.update(len(rows))
+    if not found:
+        raise UserError(
+            f"{', '.join(map(str, records))}: no photographs of the fundus in {' or '.join(splits)}; the guard needs "
+            "training photographs and held-out patients"
+        )
+    return np.concatenate(found), np.array(whose), others
+
+
+def calibrate(
+    closeness: np.ndarray, whose: np.ndarray, rate: float, where: str = "records"
+) -> tuple[float, int, int]:
+    """The closeness below which at most `rate` of strangers fall, how many of these do, and how many these are.
+
+    A patient falls below with any photograph.  With k of n below, the chance that one more stranger does is at most
+    (k + 1) / (n + 1), whatever the distribution (Vovk et al. 2005, conformal prediction); k is the most that `rate`
+    allows.  Fewer than 1 / `rate` patients cannot promise it: k is then 0.
+
+    Args:
+        closeness: (N,) of photographs.
+        whose:     (N,) patients.
+
+    Raises:
+        UserError: fewer than ten patients.
+    """
+    people, place = np.unique(whose, return_inverse=True)
+    if len(people) < _FEWEST:
+        raise UserError(
+            f"{where}: {len(people)} held-out patients are too few to calibrate the copy guard, {_FEWEST} are needed; "
+            "import with more of them, for example --split 7:1:2"
+        )
+    nearest = np.full(len(people), np.inf)
+    np.minimum.at(nearest, place, closeness)
+    below = max(floor(rate * (len(people) + 1)) - 1, 0)
+    threshold = floor(float(np.sort(nearest)[below]) * 1e4) / 1e4  # the same number on every kind of machine
+    return threshold, int((nearest < threshold).sum()), len(people)
+
+
+class Guard:
+    """A guard as a plan describes it, opened from what `prepare` left in `cache`.
+
+    Raises:
+        UserError: it is not there.
+    """
+
+    def __init__(self, facts: dict[str, Any], cache: Path, device: str = "cpu") -> None:
+        path = cache / f"guard-{facts['index']}.npy"
+        if not path.exists():
+            raise UserError(f"{path}: the copy guard's index is not there; repeat the whole 'synth generate'")
+        subjects = read_json(path.with_suffix(".json"))["subjects"]
+        self._search = Search(np.load(path, mmap_mode="c"), np.array(subjects), device)
+        self._threshold, self._device = facts["closeness"], device
+
+    def copies(self, pictures: np.ndarray) -> np.ndarray:
+        """(N,) bool: which of (N, S, S, 3) uint8 samples are copies."""
+        near, _ = self._search.closeness(descriptor(pictures, self._device))
+        return near < self._threshold

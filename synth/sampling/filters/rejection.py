@@ -1,0 +1,170 @@
+"""Samples that are drawn again: copies of training photographs, and those that contradict their label.
+
+Labels stay, noise and seed are those of (plan, image, attempt), so that a shard is still a function of its plan.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from synth.base.errors import UserError
+from synth.sampling.plan import Draw
+
+ATTEMPTS = 10  # draws after the first
+
+
+def folder(out: Path) -> Path:
+    """Where the filters of the samples in `out` are kept: beside it, for they hold what is known of patients."""
+    return out.absolute().with_name(f".{out.absolute().name}.filters")
+
+
+def prepare(
+    out: Path, size: int, copies: Sequence[Path], mislabelled: Path | None, classifier: Path | None = None
+) -> dict[str, Any]:
+    """What a plan says of its filters: nothing, or `{"filters": {...}}`.  Prepared once, then read from `folder(out)`.
+
+    Args:
+        size:        pixels a side of the samples.
+        copies:      folders of records whose training photographs are protected.
+        mislabelled: records that a classifier learns the labels from.
+        classifier:  one that has learnt from them already.
+
+    Raises:
+        UserError: the records do not allow it.
+    """
+    if classifier is not None and mislabelled is None:
+        raise UserError("--label-classifier needs --reject-mislabelled RECORDS, to calibrate it with")
+    asked: dict[str, Any] = {}
+    if copies:
+        from synth.sampling.filters import copy_filter
+
+        asked["copies"] = copy_filter.prepare(copies, size, folder(out))
+    if mislabelled is not None:
+        from synth.sampling.filters import labels
+
+        asked["mislabelled"] = labels.prepare(mislabelled, classifier, size, folder(out))
+    return {"filters": {**asked, "attempts": ATTEMPTS}} if asked else {}
+
+
+class Verdict(NamedTuple):
+    """What the filters say of one sample."""
+
+    copy: bool
+    contradicted: dict[str, float]
+    """Label -> logits by which the classifier contradicts it."""
+
+    @property
+    def good(self) -> bool:
+        return not self.copy and not self.contradicted
+
+
+class Filters:
+    """The filters of a plan, opened.
+
+    Args:
+        asked: `plan["filters"]`.
+        cache: `folder` of the samples.
+    """
+
+    def __init__(self, asked: dict[str, Any], cache: Path, device: str = "cpu") -> None:
+        self._guard = self._check = None
+        if "copies" in asked:
+            from synth.sampling.filters.copy_filter import Guard
+
+            self._guard = Guard(asked["copies"], cache, device)
+        if "mislabelled" in asked:
+            from synth.sampling.filters.labels import LabelCheck
+
+            self._check = LabelCheck(asked["mislabelled"], cache, device)
+
+    def judge(self, pictures: np.ndarray, labels: Sequence[dict[str, Any]]) -> list[Verdict]:
+        """A verdict on each of (N, S, S, 3) uint8 samples and what each was asked to show."""
+        copies = self._guard.copies(pictures) if self._guard else np.zeros(len(pictures), bool)
+        wrong = self._check.contradictions(pictures, list(labels)) if self._check else [{}] * len(pictures)
+        return [Verdict(bool(copy), found) for copy, found in zip(copies, wrong, strict=True)]
+
+
+class Candidate(NamedTuple):
+    """One attempt at an image."""
+
+    draw: Draw
+    picture: Tensor
+    verdict: Verdict
+
+
+def sift(
+    first: int,
+    asked: list[Draw],
+    kept: int,
+    sample: Callable[[list[Draw]], Tensor],
+    again: Callable[[int, int], Draw],
+    judge: Callable[[np.ndarray, Sequence[dict[str, Any]]], list[Verdict]],
+    attempts: int = ATTEMPTS,
+) -> tuple[list[Candidate], Counter[str]]:
+    """The first good attempt at each of the first `kept` images of a batch.
+
+    Where none is good, the one that contradicts its labels least.  Further batches are as large as the first and
+    hold the next attempts at what is still open, each as often as there is room.
+
+    Args:
+        first:  index of the first image, for errors.
+        asked:  a whole batch of first attempts.
+        sample: (B, S, S, 3) uint8 of a whole batch.
+        again:  attempt a, from 1, at the image in a place of the batch.
+
+    Returns:
+        A candidate per image; what was rejected, under the keys of `count`.
+
+    Raises:
+        UserError: every attempt at an image is a copy.
+    """
+
+    def judged(drawn: list[Draw]) -> list[Candidate]:
+        pictures = sample(drawn)
+        verdicts = judge(pictures.cpu().numpy(), [draw.labels for draw in drawn])
+        return [Candidate(*found) for found in zip(drawn, pictures, verdicts, strict=True)]
+
+    tried: list[list[Candidate]] = [[found] for found in judged(asked)[:kept]]
+    while open_ := [
+        p for p, found in enumerate(tried) if not found[-1].verdict.good and len(found) <= attempts
+    ]:
+        slots = [(open_[i % len(open_)], i // len(open_)) for i in range(len(asked))]
+        begun = {place: len(tried[place]) for place in open_}
+        drawn = [again(place, begun[place] + round) for place, round in slots]
+        for (place, _), found in zip(slots, judged(drawn), strict=True):
+            if not tried[place][-1].verdict.good and len(tried[place]) <= attempts:
+                tried[place].append(found)
+    chosen = [_chosen(found, first + place) for place, found in enumerate(tried)]
+    return chosen, count(tried, chosen)
+
+
+def _chosen(tried: list[Candidate], index: int) -> Candidate:
+    """The good one, which is the last, or else the one that contradicts its labels least."""
+    able = [found for found in tried if not found.verdict.copy]
+    if not able:
+        labels = {key: value for key, value in tried[0].draw.labels.items() if value not in (None, 0, [])}
+        raise UserError(
+            f"image {index}, {labels}: {len(tried)} draws in a row are copies of training photographs; the generator "
+            "repeats its patients: train it on more of them or for less long, or leave these labels out of --labels"
+        )
+    return min(able, key=lambda found: max(found.verdict.contradicted.values(), default=0.0))
+
+
+def count(tried: list[list[Candidate]], chosen: list[Candidate]) -> Counter[str]:
+    """`drawn`, `copies`, `mislabelled`, `mislabelled LABEL` for each label, and `kept though mislabelled`.
+
+    A rejected sample counts as a copy or as mislabelled, not as both, and under each label that it contradicts.
+    """
+    counts = Counter[str](drawn=sum(map(len, tried)), copies=0, mislabelled=0)
+    for found, kept in zip(tried, chosen, strict=True):
+        for verdict in (candidate.verdict for candidate in found if candidate is not kept):
+            counts["copies"] += verdict.copy
+            if not verdict.copy:
+                counts["mislabelled"] += 1
+                counts.update(f"mislabelled {label}" for label in verdict.contradicted)
+        counts["kept though mislabelled"] += not kept.verdict.good
+    return counts

@@ -1,0 +1,245 @@
+"""What is to be generated: a plan, and image i as a function of (plan, i)."""
+
+import bisect
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from synth.base.checkpoint import versions
+from synth.base.config import fingerprint, read_yaml
+from synth.base.errors import UserError
+from synth.base.runs import read_json, sha256
+from synth.base.speed import Cost
+from synth.data.records import LABELS, SPLITS, check_labels
+from synth.data.shards import SUFFIXES, shard_name
+from synth.data.vocabulary import VERSION as VOCABULARY
+from synth.model.card import manner
+from synth.sampling.distributions import DISTRIBUTIONS, distribution
+
+Plan = dict[str, Any]
+"""What a run of `synth generate` was asked for, as it stands in plan.json; its fingerprint names the run."""
+
+PRECISIONS = ("fp32", "bf16")
+
+
+class Shard(NamedTuple):
+    """One file of a plan: images `first` to `first + rows`."""
+
+    name: str
+    first: int
+    rows: int
+
+
+class Draw(NamedTuple):
+    """What image i is to show, and the randomness it is made of."""
+
+    labels: dict[str, Any]
+    seed: int
+    noise: np.ndarray
+    prompt: str | None = None
+
+
+def make(
+    model: Path,
+    n: int,
+    seed: int = 0,
+    labels: str = "joint",
+    steps: int | None = None,
+    guidance: float | None = None,
+    batch: int = 16,
+    quality: int = 95,
+    format: str = "parquet",
+    precision: str = "fp32",
+    marks: bool = False,
+) -> Plan:
+    """The plan of `n` images from a generator's folder.
+
+    Args:
+        labels:  one of `distributions.DISTRIBUTIONS`, or the path of a YAML file.
+        steps, guidance: None is what the generator was made for.
+        batch:   images per forward pass.
+        quality: of the JPEG, 1 to 100.
+        format:  of the shards, a key of `shards.SUFFIXES`.
+        precision: of the network, one of `PRECISIONS`.
+        marks:   half of the images with each mark of a canary coin, in their captions too.
+
+    Raises:
+        UserError: a number is out of range, the label file is wrong, or the generator knows no marks.
+    """
+    student = read_json(model / "model_index.json").get("student")
+    steps, guidance = manner(student, steps, guidance)
+    for name, value, least in (
+        ("n", n, 1),
+        ("steps", steps, 1),
+        ("guidance", guidance, 1),
+        ("seed", seed, 0),
+        ("batch", batch, 1),
+    ):
+        if not value >= least:  # nan neither
+            raise UserError(f"--{name} {value}: must be at least {least}")
+    if not 1 <= quality <= 100:
+        raise UserError(f"--quality {quality}: must be 1 to 100")
+    if format not in SUFFIXES:
+        raise UserError(f"--format '{format}': known: {', '.join(SUFFIXES)}")
+    if precision not in PRECISIONS:
+        raise UserError(f"--precision '{precision}': known: {', '.join(PRECISIONS)}")
+    named = labels in DISTRIBUTIONS
+    mix = distribution(read_json(model / "mix.json"), labels) if named else read_mix(Path(labels))
+    if not mix:
+        raise UserError(
+            f"{model}/mix.json: no label combination that enough people share; say what to draw with --labels FILE"
+        )
+    mix = _marked(model, mix) if marks else mix
+    return {
+        "kind": "synthetic",
+        "n": n,
+        "seed": seed,
+        "model": weights_fingerprint(model),
+        "steps": steps,
+        "solver": f"{'ddim of a student' if student else 'dpmsolver++ 2M'}, trailing, zero terminal SNR",
+        "guidance": float(guidance),
+        "batch": batch,
+        "precision": precision,
+        "jpeg_quality": quality,
+        "format": format,
+        "rows_per_shard": _rows_per_shard(n, batch),
+        "vocabulary": VOCABULARY,
+        "libraries": versions(),
+        "labels": labels if named else "file",
+        "mix": mix,
+        **_text_encoder(model, mix),
+    }
+
+
+def _marked(model: Path, mix: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A mix with either mark for half of each combination: what an audit samples, and a release does not."""
+    if not read_json(model / "visionclip.json").get("canary"):
+        raise UserError(
+            f"--marks: {model} was trained on no records of 'privacy canary plant'; leave the flag out"
+        )
+    return [
+        entry | {"weight": entry["weight"] / 2, "labels": entry["labels"] | {"canary": coin}}
+        for entry in mix
+        for coin in (0, 1)
+    ]
+
+
+def _text_encoder(model: Path, mix: list[dict[str, Any]]) -> dict[str, Any]:
+    """The text encoder that the prompts of a mix are for; nothing without prompts."""
+    if not any("prompt" in entry for entry in mix):
+        return {}
+    said = read_json(model / "visionclip.json").get("captions")
+    if said is None:
+        raise UserError(f"{model}: was trained without captions ('network.captions') and takes no prompt")
+    return {"captions": said}
+
+
+def weights_fingerprint(folder: Path) -> str:
+    """The hash of a generator's weights and settings."""
+    parts = sorted(p for p in folder.rglob("*") if p.suffix in (".safetensors", ".json"))
+    return fingerprint({str(p.relative_to(folder)): sha256(p) for p in parts})
+
+
+def read_mix(path: Path) -> list[dict[str, Any]]:
+    """The label distribution in a YAML file: `mix:` is a list of {weight, labels}, and a prompt where wanted.
+
+    Raises:
+        UserError: a key, a weight or a label is wrong.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"--labels '{path}': neither {', '.join(DISTRIBUTIONS)} nor a YAML file that is there"
+        )
+    mix = read_yaml(path).get("mix")
+    if not isinstance(mix, list) or not mix:
+        raise UserError(f"{path}: key 'mix' must be a list of {{weight: …, labels: {{…}}}}")
+    for place, entry in enumerate(mix):
+        where = f"{path}: mix[{place}]"
+        if not isinstance(entry, dict) or {*entry, "prompt"} != {"weight", "labels", "prompt"}:
+            raise UserError(f"{where}: must have 'weight' and 'labels', and may have 'prompt'")
+        if "prompt" in entry and (not isinstance(entry["prompt"], str) or not entry["prompt"].strip()):
+            raise UserError(f"{where}: prompt={entry['prompt']!r} must be a sentence")
+        if not isinstance(entry["weight"], int | float) or entry["weight"] <= 0:
+            raise UserError(f"{where}: weight={entry['weight']!r} must be a positive number")
+        labels = entry["labels"] or {}
+        unknown = set(labels) - set(LABELS)
+        if unknown:
+            raise UserError(f"{where}: unknown label '{min(unknown)}'; known: {', '.join(LABELS)}")
+        check_labels(labels, where)
+        entry["labels"] = labels
+    return mix
+
+
+def _rows_per_shard(n: int, batch: int) -> int:
+    """About forty shards, of whole batches, of at most 5000 rows: a kill loses little, a million is 200 files."""
+    return max(batch, min(5000, n // 40) // batch * batch)
+
+
+def shards(plan: Plan) -> list[Shard]:
+    """Every file of a plan; the splits are 8 : 1 : 1 and follow one another."""
+    n = plan["n"]
+    ends = [n * 8 // 10, n * 9 // 10, n]
+    found = []
+    for split, first, end in zip(SPLITS, [0, *ends[:-1]], ends, strict=True):
+        starts = range(first, end, plan["rows_per_shard"])
+        for number, start in enumerate(starts):
+            name = shard_name(split, number, len(starts), plan["format"])
+            found.append(Shard(name, start, min(end - start, plan["rows_per_shard"])))
+    return found
+
+
+def draws(plan: Plan, indices: range, shape: tuple[int, int, int], attempt: int = 0) -> Iterator[Draw]:
+    """The labels, seed and (C, H, W) noise of some images, each keyed by (plan seed, index, attempt) alone.
+
+    A further attempt at an image has its labels, another seed and other noise.
+    """
+    bounds = list(itertools.accumulate(entry["weight"] for entry in plan["mix"]))
+    for index in indices:
+        rng = np.random.Generator(np.random.Philox(key=[plan["seed"], index]))
+        choice = bisect.bisect_right(bounds, rng.random() * bounds[-1])
+        entry = plan["mix"][min(choice, len(bounds) - 1)]
+        if attempt:
+            # The third word of the counter: 2**128 numbers away from the first attempt.
+            rng = np.random.Generator(np.random.Philox(key=[plan["seed"], index], counter=[0, 0, attempt, 0]))
+        seed = int(rng.integers(2**63))
+        yield Draw(entry["labels"], seed, rng.standard_normal(shape, np.float32), entry.get("prompt"))
+
+
+def describe(plan: Plan, cost: Cost) -> list[str]:
+    """A few lines for people: what a dry run says; `cost` is from `estimate.estimate`."""
+    total = sum(entry["weight"] for entry in plan["mix"])
+    lines = [
+        f"{plan['n']} images in {len(shards(plan))} shards of up to {plan['rows_per_shard']}, seed {plan['seed']}, "
+        f"{plan['steps']} steps, guidance {plan['guidance']:g}",
+        f"plan {fingerprint(plan)[:16]}, model {plan['model'][:16]}",
+    ]
+    lines.append(f"{cost.words()}, pictures of phantoms were measured ({cost.basis})")
+    if "filters" in plan:
+        lines.append(_filters(plan["filters"]))
+    for entry in plan["mix"][:12]:
+        told = entry["labels"] | ({"prompt": entry["prompt"]} if "prompt" in entry else {})
+        shown = {k: v for k, v in told.items() if v not in (None, 0, [])}
+        lines.append(f"{entry['weight'] / total:7.2%}  {json.dumps(shown, ensure_ascii=False)}")
+    if len(plan["mix"]) > 12:
+        lines.append(f"        and {len(plan['mix']) - 12} more label combinations")
+    return lines
+
+
+def _filters(asked: dict[str, Any]) -> str:
+    said = []
+    if "copies" in asked:
+        guard = asked["copies"]
+        said.append(
+            f"copies of {guard['photographs']} photographs, nearer than {guard['closeness']:.3f} "
+            f"(at most {guard['false_alarms_expected']:.1%} false alarms expected, {guard['held_out_patients']} patients)"
+        )
+    if "mislabelled" in asked:
+        check = asked["mislabelled"]
+        said.append(
+            f"what contradicts {', '.join(check['checks'])}; not checked: {', '.join(check['unchecked']) or 'what it did not learn'}"
+        )
+    return f"drawn again, at most {asked['attempts']} times: {'; '.join(said)}"

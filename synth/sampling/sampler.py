@@ -1,0 +1,146 @@
+"""Draw one shard: sample, then encode and write in a thread of its own while the next batch is sampled."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from synth.base.config import fingerprint
+from synth.data.captions import write
+from synth.data.images import encode
+from synth.data.records import SCHEMA, Row, row
+from synth.data.shards import writing
+from synth.model import text_encoder
+from synth.model.conditioning import code
+from synth.pipeline import load
+from synth.sampling.filters.rejection import Filters, folder, sift
+from synth.sampling.plan import Draw, Plan, Shard, draws
+
+_AHEAD = 2  # batches that may wait for the writer: what bounds memory where sampling is the faster
+
+
+class Batch(NamedTuple):
+    """Images `first` to `first + len(asked)`: what was asked for, and (B, S, S, 3) uint8 pictures of it."""
+
+    first: int
+    asked: list[Draw]
+    pictures: torch.Tensor
+
+
+class Sampler:
+    """A generator opened for one plan; the bytes of a shard are a function of (plan, shard) alone.
+
+    Args:
+        device: where to sample, for example "cuda:1".
+    """
+
+    def __init__(self, plan: Plan, model: Path, device: str = "cpu") -> None:
+        torch.set_num_threads(1)  # two on a busy machine are slower than one, and give other bits
+        self.plan, self.digest = plan, fingerprint(plan)
+        self.pipeline, _ = load(model)
+        self.pipeline.to(device)
+        if plan["precision"] == "bf16":
+            self.pipeline.unet.to(torch.bfloat16)  # type: ignore[call-arg]
+        self._filters: Filters | None = None
+        self._writer = ThreadPoolExecutor(1, "writer")
+
+    def write(self, shard: Shard, out: Path) -> Generator[int, None, Future[None]]:
+        """Draw one shard into the folder `out`; yields the rows of each batch once they are sampled.
+
+        Returns:
+            A future of the finished file: its last rows, hash and sidecar are written while the next shard is drawn.
+
+        Raises:
+            UserError: the disk is full or the folder cannot be written.
+        """
+        waiting: deque[Future[None]] = deque()
+        counts = Counter[str]()
+        if "filters" in self.plan and self._filters is None:
+            self._filters = Filters(self.plan["filters"], folder(out), str(self.pipeline.device))
+        with ExitStack() as file:
+            add = file.enter_context(writing(out / shard.name, SCHEMA, self.digest, shard.first, counts))
+            file.callback(_settle, waiting)
+            for batch in self._batches(shard, counts):
+                waiting.append(self._writer.submit(self._add, add, batch))
+                if len(waiting) > _AHEAD:
+                    waiting.popleft().result()
+                yield len(batch.asked)
+            return self._writer.submit(_finish, file.pop_all(), waiting)
+
+    def _batches(self, shard: Shard, counts: Counter[str]) -> Iterator[Batch]:
+        """What a shard is made of; every picture passes here on its way to the file.  Filters add to `counts`."""
+        size, end = self.plan["batch"], shard.first + shard.rows
+        for first in range(shard.first, end, size):
+            # The last batch is drawn whole and cut: the same seed in a smaller batch is not the same to the bit.
+            asked = list(draws(self.plan, range(first, first + size), self.pipeline.shape))
+            kept = min(size, end - first)
+            if self._filters is None:
+                yield Batch(first, asked[:kept], self.sample(asked)[:kept])
+                continue
+            found, rejected = sift(first, asked, kept, self.sample, self._again(first), self._filters.judge)
+            counts.update(rejected)
+            yield Batch(first, [c.draw for c in found], torch.stack([c.picture for c in found]))
+
+    def _again(self, first: int) -> Callable[[int, int], Draw]:
+        """Another attempt at the image in a place of the batch that begins with image `first`."""
+
+        def draw(place: int, attempt: int) -> Draw:
+            index = first + place
+            return next(draws(self.plan, range(index, index + 1), self.pipeline.shape, attempt))
+
+        return draw
+
+    def sample(self, asked: list[Draw]) -> torch.Tensor:
+        """(B, S, S, 3) uint8 of one whole batch."""
+        device, told = self.pipeline.device, np.stack([code(draw.labels) for draw in asked])
+        if "captions" in self.plan:
+            vectors = text_encoder.embedded([draw.prompt for draw in asked], self.plan["captions"])
+            told = np.concatenate([told.astype(np.float32), vectors], axis=1)
+        return self.pipeline(
+            torch.from_numpy(told).to(device),
+            torch.from_numpy(np.stack([draw.noise for draw in asked])).to(device),
+            steps=self.plan["steps"],
+            guidance=self.plan["guidance"],
+        )
+
+    def _add(self, add: Callable[[Iterable[Row]], None], batch: Batch) -> None:
+        pictures = batch.pictures.cpu().numpy()
+        add(
+            record(self.plan, self.digest, batch.first + place, draw, picture)
+            for place, (draw, picture) in enumerate(zip(batch.asked, pictures, strict=True))
+        )
+
+
+def record(plan: Plan, digest: str, index: int, draw: Draw, picture: np.ndarray) -> Row:
+    """Image `index` of a plan as a row: captioned and encoded; `picture` is (S, S, 3) uint8."""
+    name = f"{digest[:12]}-{index:09d}"
+    captions = {"zh": write(draw.labels, "zh", draw.seed), "en": write(draw.labels, "en", draw.seed)}
+    if draw.prompt:
+        captions["zh" if any("一" <= letter <= "鿿" for letter in draw.prompt) else "en"] = draw.prompt
+    return row(
+        id=name,
+        subject_id=name,
+        image={"bytes": encode(picture, plan["jpeg_quality"]), "path": None},
+        caption_zh=captions["zh"],
+        caption_en=captions["en"],
+        **draw.labels,
+        source="visionclip",
+        seed=draw.seed,
+        plan=digest,
+    )
+
+
+def _settle(waiting: Iterable[Future[None]]) -> None:
+    """Leave nothing that still writes to a file about to be closed."""
+    wait([task for task in waiting if not task.cancel()])
+
+
+def _finish(file: ExitStack, waiting: Iterable[Future[None]]) -> None:
+    with file:
+        for task in waiting:  # all are over, this came after them in the same thread; one may have failed
+            task.result()

@@ -1,0 +1,104 @@
+"""Check a folder of records: every shard there, whole, of one plan, with the bytes it was written with."""
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from synth.base.config import fingerprint
+from synth.base.errors import UserError
+from synth.base.runs import progress, read_json, sha256
+from synth.data.records import COLUMNS, SPLITS, shards
+from synth.sampling.plan import shards as planned
+
+_NAMED = 5  # damaged shards that the error names
+
+
+def verify(folder: Path) -> dict[str, Any]:
+    """Read every byte of `folder`; returns counts.
+
+    Raises:
+        UserError: shards are damaged, missing or foreign: how many, which, what ails them and what to do about it.
+    """
+    plan = _plan(folder)
+    there = [path for split in SPLITS for path in shards(folder, split)]
+    wanted, remedy = there, "delete the folder and repeat the command that wrote it"
+    if plan.get("kind") == "synthetic":
+        wanted = [folder / shard.name for shard in planned(plan)]
+        remedy = "repeat its 'synth generate' to mend them"
+        foreign = sorted(set(there) - set(wanted))
+        if foreign:
+            raise UserError(f"{foreign[0]}: not of the plan of {folder}; delete it")
+    ailments = ailing(wanted, fingerprint(plan), "verifying")
+    if ailments:
+        named = [f"{path.relative_to(folder)} ({why})" for path, why in sorted(ailments.items())]
+        more = f", and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+        raise UserError(
+            f"{folder}: {len(named)} of {len(wanted)} shards are damaged or missing: "
+            f"{', '.join(named[:_NAMED])}{more}; {remedy}"
+        )
+    rows: dict[str, int] = dict.fromkeys(SPLITS, 0)
+    for path in wanted:
+        rows[path.name.split("-")[0]] += read_json(path.with_suffix(".json"))["rows"]
+    return {"folder": str(folder), "plan": fingerprint(plan), "shards": len(wanted), "rows": rows}
+
+
+def _plan(folder: Path) -> dict[str, Any]:
+    path = folder / "plan.json"
+    found = read_json(path) if path.exists() else None
+    planned_by = {"n", "format", "rows_per_shard"}
+    if not isinstance(found, dict) or (found.get("kind") == "synthetic" and not planned_by <= found.keys()):
+        raise UserError(
+            f"{folder}: no set of ours, {'its plan.json is another one' if path.exists() else 'it has no plan.json'}; "
+            "give a folder that 'synth generate', 'synth import' or 'synth phantom' wrote, with plan.json and data/"
+        )
+    return found
+
+
+def ailing(paths: Iterable[Path], plan: str, what: str) -> dict[Path, str]:
+    """Those shards that are not as they were written, and what ails each; reads every byte.
+
+    Args:
+        plan: the fingerprint of the plan that they are to be of.
+        what: the progress bar says is going on.
+    """
+    paths = list(paths)
+    found: dict[Path, str] = {}
+    with (
+        progress(what, len(paths), unit="shards") as bar,
+        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads,
+    ):
+        for path, why in zip(paths, threads.map(lambda path: _ailment(path, plan), paths), strict=True):
+            if why:
+                found[path] = why
+            bar.update()
+    return found
+
+
+def _ailment(path: Path, plan: str) -> str | None:
+    sidecar_path = path.with_suffix(".json")
+    if not path.exists():
+        return "missing"
+    if not sidecar_path.exists():
+        return f"its sidecar {sidecar_path.name} is missing"
+    try:
+        sidecar = read_json(sidecar_path)
+    except UserError:
+        sidecar = None
+    if not isinstance(sidecar, dict) or not {"plan", "sha256", "rows"} <= sidecar.keys():
+        return f"its sidecar {sidecar_path.name} is damaged"
+    if sidecar["plan"] != plan:
+        return f"of plan {sidecar['plan'][:16]}, the folder's is {plan[:16]}"
+    size = path.stat().st_size
+    if size != sidecar.get("bytes", size):
+        return f"{size} bytes, {sidecar['bytes']} were written"
+    if sha256(path) != sidecar["sha256"]:
+        return "sha256 differs from its sidecar's"
+    if path.suffix == ".parquet":
+        found = pq.read_metadata(path)
+        if found.num_rows != sidecar["rows"] or found.schema.to_arrow_schema().names != list(COLUMNS):
+            return "rows or columns differ from what its sidecar and the schema say"
+    return None

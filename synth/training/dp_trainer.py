@@ -1,0 +1,250 @@
+"""Train a generator with differential privacy: what it tells of any one patient is bounded, and the bound is known.
+
+DP-SGD by Opacus, as for diffusion models in Dockhorn et al. 2023 (2210.09929).  At each step every patient is drawn
+with the same chance, one photograph of each; a patient's gradient, averaged over several noise draws, is clipped, and
+Gaussian noise is added to the sum.  Nothing else of the photographs reaches the model's folder: bands are measured on
+drawn phantoms, the label mix is a fixed one, and the data are not named by their hash.
+
+The secret behind all randomness comes from the operating system and stays in `state.pt`, which only its owner can read.
+"""
+
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from opacus import GradSampleModule
+from opacus.accountants import PRVAccountant
+from torch import Tensor
+
+from synth import phantom
+from synth.base import checkpoint
+from synth.base.errors import UserError
+from synth.base.runs import Tell, append_metrics, claim, progress, quiet, read_json, rewind_metrics
+from synth.data.records import data_fingerprint, read_table
+from synth.data.vocabulary import FLAGS, SIDE_KEYS
+from synth.diffusion import process
+from synth.model.denoiser import Denoiser
+from synth.model.text_encoder import Captions, captions
+from synth.model.wavelet import WaveletSpace
+from synth.provenance.training_data import Origin, commitments, origins
+from synth.training import dp_budget
+from synth.training.averages import PowerAverages
+from synth.training.dp_gradients import NoisyOptimizer, per_sample, randomness
+from synth.training.examples import Examples, as_tensor
+
+if TYPE_CHECKING:
+    from synth.training.config import TrainConfig
+
+FORMAT, VERSION = "visionclip-private-state", 1
+_FITTED_ON = 32  # phantoms from which the deviation of the bands is measured
+
+_SHOWN = (
+    {"dr_grade": 0, **dict.fromkeys(FLAGS, 0)},
+    *({"dr_grade": grade} for grade in (1, 2, 3, 4)),
+    *({flag: 1} for flag in FLAGS),
+)
+MIX = [{"weight": 1, "labels": {**labels, "eye_side": side}} for labels in _SHOWN for side in SIDE_KEYS]
+"""Healthy eyes and each disease equally often: what real patients have is not told."""
+
+
+def train(config: "TrainConfig", data: Sequence[Path], run: Path, tell: Tell = quiet) -> Path:
+    """Train within the budget `config.dp`; the same call again resumes.  Returns the model's folder.
+
+    Reads and writes what `synth.training.trainer.train` does; `run/config.json` holds the mechanism too, and
+    `run/model/visionclip.json` what was spent.  A step draws `batch` patients on average; `images` counts these.
+
+    Raises:
+        UserError: a setting would break the guarantee, or would go beyond the budget.
+    """
+    from synth.training import cost, trainer
+
+    rows_of = _patients(data)
+    mechanism = _claim(config, data, run, len(rows_of))
+    tell(cost.lines(config, run))
+    texts = captions(config.network.captions, data, run / "cache")
+    examples = Examples(data, config.preprocessing, run / "cache", config.seed, 0, texts)
+    behind = _behind(origins(data), texts)
+    if planted := commitments(data):
+        behind["canary"] = planted
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    torch.manual_seed(config.seed)
+    denoiser = Denoiser(config.network, config.preprocessing.size).to(device)
+    accountant, space = PRVAccountant(), WaveletSpace(config.network.levels)
+    averages = PowerAverages(denoiser, config.averages)
+    optimizer = NoisyOptimizer(
+        torch.optim.AdamW(denoiser.parameters(), lr=config.lr),
+        noise_multiplier=mechanism["noise_multiplier"],
+        max_grad_norm=mechanism["clipping_norm"],
+        expected_batch_size=config.batch,
+    )
+    optimizer.attach_step_hook(accountant.get_optimizer_hook_fn(mechanism["sampling_rate"]))
+    parts = {
+        "weights": denoiser,
+        "optimizer": optimizer,
+        "averages": averages,
+        "space": space,
+        "accountant": accountant,
+    }
+    seen, secret = _resume(run, config, parts)
+    rewind_metrics(run / "metrics.jsonl", seen)
+    network, losses = per_sample(denoiser), list[float]()
+    space.to(device)  # type: ignore[call-arg]
+
+    with progress("training privately", config.images, seen) as bar:
+        while seen < config.images:
+            step = seen // config.batch
+            for group in optimizer.param_groups:
+                group["lr"] = config.lr * min(1.0, (seen + config.batch) / max(config.warmup, 1))
+            drawn = _drawn(rows_of, mechanism["sampling_rate"], secret, step)
+            optimizer.chance = randomness(secret, step, draw=1)
+            for first in range(0, max(len(drawn), 1), config.micro_batch):
+                part = drawn[first : first + config.micro_batch]
+                losses += take_gradients(network, space, examples, part, config, (secret, step))
+                optimizer.signal_skip_step(first + config.micro_batch < len(drawn))
+                optimizer.step()
+                optimizer.zero_grad()
+
+            seen += config.batch
+            bar.update(config.batch)
+            averages.step(seen, config.batch)
+            if seen % config.save_every == 0 or seen == config.images:
+                told = _told(accountant, mechanism, behind)
+                _save(run, seen, secret, parts, losses, told)
+                trainer.export(run, seen, config, denoiser, averages, space, told, MIX)
+                losses.clear()
+
+    trainer.export(run, seen, config, denoiser, averages, space, _told(accountant, mechanism, behind), MIX)
+    return run / "model"
+
+
+def _claim(config: "TrainConfig", data: Sequence[Path], run: Path, patients: int) -> dp_budget.Mechanism:
+    """Make `run` the home of this training, or find that it is; returns its mechanism."""
+    assert config.dp is not None
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UserError("dp: trains in one process; start it without torchrun")
+    path = run / "config.json"
+    known = read_json(path).get("mechanism", {}).get("noise_multiplier") if path.exists() else None
+    found = dp_budget.mechanism(config.dp, patients, config.batch, config.images, known)
+    asked = {"config": config.model_dump(mode="json"), "data": data_fingerprint(*data), "mechanism": found}
+    claim(run, path.name, asked, "run, or the same with another budget", free=("config.save_every",))
+    return found
+
+
+def _patients(data: Sequence[Path]) -> list[np.ndarray]:
+    """The training rows of each patient; one id in two folders is one patient."""
+    ids: list[str | None] = []
+    for folder in data:
+        ids += read_table(folder, ["train"], ["subject_id"])["subject_id"].to_pylist()
+        if None in ids:
+            raise UserError(
+                f"{folder}: a row without subject_id; a patient who has no name cannot be protected"
+            )
+    _, whose = np.unique(np.array(ids, str), return_inverse=True)
+    return np.split(np.argsort(whose, kind="stable"), np.cumsum(np.bincount(whose))[:-1])
+
+
+def _drawn(rows_of: list[np.ndarray], rate: float, secret: int, step: int) -> list[tuple[int, int]]:
+    """(patient, row) of a Poisson sample of patients, one photograph of each."""
+    patients = np.flatnonzero(randomness(secret, step).random(len(rows_of)) < rate).tolist()
+    return [(patient, randomness(secret, step, patient).choice(rows_of[patient])) for patient in patients]
+
+
+def take_gradients(
+    network: GradSampleModule,
+    space: WaveletSpace,
+    examples: Examples,
+    drawn: list[tuple[int, int]],
+    config: "TrainConfig",
+    when: tuple[int, int],
+) -> list[float]:
+    """Leave in each parameter `grad_sample`, (patients, *shape): a patient's gradient, averaged over its draws.
+
+    Args:
+        drawn: (patient, row) of each; may be none.
+        when:  (secret, step).
+
+    Returns:
+        The mean loss, of no or one element.
+    """
+    assert config.dp is not None
+    if not drawn:
+        for p in network.parameters():
+            p.grad_sample = p.new_zeros((0, *p.shape))  # type: ignore[attr-defined]
+        return []
+    draws = range(1, config.dp.draws + 1)
+    device = next(network.parameters()).device
+    chances = [randomness(*when, patient, draw) for patient, _ in drawn for draw in draws]
+    rows = np.repeat([row for _, row in drawn], len(draws))
+    denoiser = cast(Denoiser, network._module)
+    shown = examples.shown(rows, chances, denoiser.shape, config.flip, config.label_dropout)
+    images, told, noise, time = (part.to(device) for part in shown)
+    clean = space.encode(images).contiguous(memory_format=torch.channels_last)
+    loss = process.loss(network, process.noising(), clean, noise, time, told)
+    loss.backward()
+    for p in network.parameters():
+        p.grad_sample = p.grad_sample.unflatten(0, (len(drawn), len(draws))).mean(dim=1)  # type: ignore[attr-defined]
+    return [float(loss.detach())]
+
+
+def _resume(run: Path, config: "TrainConfig", parts: dict[str, Any]) -> tuple[int, int]:
+    """Restore the last checkpoint, or begin with a new secret; returns the images seen and the secret."""
+    path = run / "state.pt"
+    if not path.exists():
+        parts["space"].fit(_phantoms(config))
+        _write(run, 0, secrets.randbits(128), parts, {})
+    state = checkpoint.load(path)
+    checkpoint.check_header(path, state, FORMAT, VERSION)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return state["images"], int(state["secret"], 16)
+
+
+def _phantoms(config: "TrainConfig") -> Tensor:
+    """(B, 3, S, S) in [-1, 1]: drawn phantoms.  The bands of photographs would be released without noise."""
+    drawn = phantom.PhantomConfig(size=max(32, config.preprocessing.size), seed=config.seed)
+    pictures = [config.preprocessing(row["image"]["bytes"]) for row in phantom.records(drawn, _FITTED_ON)]
+    return as_tensor(np.stack(pictures))
+
+
+def _behind(sources: list[Origin], texts: Captions | None) -> dict[str, Any]:
+    """What the model's folder says of its data: nothing that was measured on them."""
+    named = [{name: value for name, value in origin.items() if name != "images"} for origin in sources]
+    return {"data": None, "trained_on": named, **({"captions": texts.said} if texts else {})}
+
+
+def _told(
+    accountant: PRVAccountant, mechanism: dp_budget.Mechanism, behind: dict[str, Any]
+) -> dict[str, Any]:
+    """The same with the guarantee."""
+    steps = sum(times for _, _, times in accountant.history)
+    return {
+        **behind,
+        "differential_privacy": {
+            "epsilon": dp_budget.spent(accountant.history, mechanism["delta"]),
+            **mechanism,
+            "steps": steps,
+            "steps_planned": mechanism["steps"],
+            "bands": f"measured on {_FITTED_ON} drawn phantoms",
+            "mix": "the same for any data",
+        },
+    }
+
+
+def _save(
+    run: Path, seen: int, secret: int, parts: dict[str, Any], losses: list[float], told: dict[str, Any]
+) -> None:
+    loss = round(float(np.mean(losses)), 6) if losses else None  # of photographs: not for release
+    epsilon = told["differential_privacy"]["epsilon"]
+    append_metrics(run / "metrics.jsonl", images=seen, loss=loss, epsilon=round(epsilon, 4))
+    _write(run, seen, secret, parts, told)
+
+
+def _write(run: Path, seen: int, secret: int, parts: dict[str, Any], told: dict[str, Any]) -> None:
+    states = {name: part.state_dict() for name, part in parts.items()}
+    state = {"images": seen, "secret": f"{secret:032x}", **states, **told}
+    checkpoint.save(run / "state.pt", checkpoint.header(FORMAT, VERSION, **state), secret=True)
