@@ -8,7 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= $(firstword $(foreach name,python3.11 python3 python,$(if $(shell $(name) -c 'import sys; print(sys.version_info[:2] == (3, 11))' 2>/dev/null | grep True),$(name))))
 VENV := .venv
 STAMP := $(VENV)/.installed
-INSTALL := -c constraints.txt -e '.[test]'
+INSTALL := -c constraints.txt -e '.[test,docs]'
 RUN := $(VENV)/bin
 CODE := synth clip privacy tests examples benchmarks
 
@@ -32,13 +32,14 @@ demo: $(STAMP) ## synthetic pairs -> CLIP -> zero-shot -> audit -> demo/report.h
 	PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/python examples/demo/run.py --out demo
 
 # One thread a process: two OpenMP pools on two cores stand in each other's way.
-test: $(STAMP) ## all tests, two at a time; ARGS="-k name" for some
+test: $(STAMP) ## all tests, two at a time; ARGS="-k name" for some, ARGS="-m 'not slow'" for the quick ones
 	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-check: $(STAMP) ## ruff, ruff format, pyright
+check: $(STAMP) ## ruff, ruff format, pyright, the pages
 	$(RUN)/ruff check $(CODE)
 	$(RUN)/ruff format --check $(CODE)
 	$(RUN)/pyright
+	$(RUN)/mkdocs build --strict --quiet --site-dir build/site
 
 format: $(STAMP) ## put the code into shape
 	$(RUN)/ruff check --fix $(CODE)

@@ -3,7 +3,9 @@
 import ast
 import re
 import tomllib
+from collections.abc import Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import NamedTuple
@@ -93,6 +95,47 @@ def test_imports_run_down():
     assert wrong == []
 
 
+def folder_of(module: str) -> str:
+    """The folder that a module stands in; a module directly in a package, such as `synth.pipeline`, is a room of its own."""
+    path = modules()[module]
+    folder = ".".join(path.parent.relative_to(ROOT).parts)
+    return module if folder in PACKAGES else folder
+
+
+def arrows() -> Iterator[tuple[str, str]]:
+    """Which module of ours imports which, inside functions too."""
+    known = modules()
+    for found in ours():
+        target = found.target if found.target in known else found.target.rpartition(".")[0]
+        yield found.module, target
+
+
+def circle(edges: set[tuple[str, str]]) -> list[str]:
+    """One circle among `edges`, or nothing."""
+    graph: dict[str, set[str]] = {}
+    for source, target in edges:
+        if source != target:
+            graph.setdefault(source, set()).add(target)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_circle_between_modules():
+    assert circle(set(arrows())) == []
+
+
+def test_no_circle_between_folders():
+    assert circle({(folder_of(source), folder_of(target)) for source, target in arrows()}) == []
+
+
+def test_a_circle_would_be_seen():
+    assert circle({("a", "b"), ("b", "c"), ("c", "a"), ("c", "d")})
+    assert circle({("a", "b"), ("b", "c"), ("a", "c")}) == []
+
+
 def test_the_audit_loads_its_targets_lazily():
     """`privacy --help` must not pay for the encoder; targets.py imports it inside functions."""
     eager = [
@@ -151,6 +194,67 @@ def test_every_imported_library_is_declared():
         if not {name.lower().replace("_", "-") for name in owners[top]} & declared:
             undeclared.add(f"{found.module} imports {top}")
     assert undeclared == set()
+
+
+def test_every_dependency_is_imported():
+    """A library that nothing imports is not asked for; those listed are used by their name on a command line or by another."""
+    by_name = {
+        "ruff",
+        "pytest",
+        "pytest-timeout",
+        "pytest-xdist",
+        "pyright",
+        "mkdocs-material",
+        "mkdocstrings",
+    }
+    indirect = {"accelerate", "starlette", "wandb", "onnxscript", "tensorboard"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    lines = [*project["dependencies"], *(line for extra in extras for line in extra)]
+    declared = {re.split(r"[\[<>=~! ]", line)[0].lower() for line in lines}
+    names = {
+        "ray": "ray",
+        "open-clip-torch": "open_clip",
+        "pyyaml": "yaml",
+        "scikit-learn": "sklearn",
+        "pillow": "PIL",
+        "clean-fid": "cleanfid",
+    }
+    text = "\n".join(
+        path.read_text(encoding="utf-8")
+        for folder in (*PACKAGES, "tests", "benchmarks", "examples")
+        for path in (ROOT / folder).rglob("*.py")
+    )
+    imported = set(re.findall(r"^\s*(?:import|from)\s+([A-Za-z_0-9]+)", text, re.MULTILINE))
+    unused = {
+        name
+        for name in declared - by_name - indirect
+        if names.get(name, name.replace("-", "_")) not in imported
+    }
+    assert unused == set()
+
+
+def test_every_setting_is_in_the_reference():
+    """Each class of settings stands in docs/reference.md, which is made of their docstrings."""
+    page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    classes: dict[str, tuple[str, list[str]]] = {}
+    for module, path in modules().items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                classes[f"{module}.{node.name}"] = (
+                    node.name,
+                    [ast.unparse(base).rpartition(".")[2] for base in node.bases],
+                )
+    settings, more = {"Config"}, True
+    while more:
+        fresh = {name for name, bases in classes.values() if set(bases) & settings} - settings
+        settings, more = settings | fresh, bool(fresh)
+    missing = [
+        full
+        for full, (name, _) in classes.items()
+        if name in settings - {"Config"} and f"::: {full}" not in page
+    ]
+    assert missing == []
 
 
 def test_every_data_file_goes_into_the_wheel():
