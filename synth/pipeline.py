@@ -24,6 +24,7 @@ from torch import Tensor
 from synth.base import arguments, pretrained
 from synth.base.errors import UserError
 from synth.base.runs import disk_error, read_json, write_json
+from synth.data.tensors import as_pictures
 from synth.diffusion import process
 from synth.model.card import FORMAT as FORMAT
 from synth.model.card import INTERVAL as INTERVAL
@@ -123,8 +124,7 @@ class FundusPipeline(DiffusionPipeline):
                 sample = process.jump(sample, velocity, angles[step] - angles[[*uneven, -1][number + 1]])
             else:
                 sample = self.scheduler.step(velocity, step, sample, return_dict=False)[0]  # type: ignore[arg-type]
-        images = self.space.decode(sample)
-        return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        return as_pictures(self.space.decode(sample)).contiguous()
 
 
 def save(pipeline: FundusPipeline, folder: Path, card: GeneratorCard, mix: list[dict[str, Any]]) -> None:

@@ -149,15 +149,16 @@ class Generator:
         """(B, C, H, W) what the network works on, of (B, S, S, 3) uint8."""
         import torch
 
-        images = (
-            torch.from_numpy(np.array(photographs)).to(self._device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        )
+        from synth.data.tensors import as_tensor
+
+        images = as_tensor(photographs, self._device)
         return self._pipeline.space.encode(images).float().contiguous(memory_format=torch.channels_last)
 
     def decoded(self, bands: Any) -> np.ndarray:
         """(B, S, S, 3) uint8 of (B, C, H, W) that the network works on."""
-        images = self._pipeline.space.decode(bands).clamp(-1, 1)
-        return ((images + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        from synth.data.tensors import as_pictures
+
+        return as_pictures(self._pipeline.space.decode(bands)).cpu().numpy()
 
     def _noise(self, count: int, seed: int, first: int = 0) -> Any:
         """(count, C, H, W) standard normal, a function of seed and place."""

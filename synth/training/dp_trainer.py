@@ -25,6 +25,7 @@ from synth.base import checkpoint
 from synth.base.errors import UserError
 from synth.base.runs import Tell, append_metrics, claim, progress, quiet, read_json, rewind_metrics
 from synth.data.records import data_fingerprint, read_table
+from synth.data.tensors import as_tensor
 from synth.data.vocabulary import FLAGS, SIDE_KEYS
 from synth.diffusion import process
 from synth.model.card import TrainingSource
@@ -35,7 +36,7 @@ from synth.provenance.training_data import commitments, training_sources
 from synth.training import dp_budget
 from synth.training.averages import PowerAverages
 from synth.training.dp_gradients import NoisyOptimizer, per_sample, randomness
-from synth.training.examples import Examples, as_tensor
+from synth.training.examples import Examples
 
 if TYPE_CHECKING:
     from synth.training.config import TrainConfig

@@ -14,6 +14,7 @@ from synth import pipeline
 from synth.base.errors import UserError
 from synth.base.runs import Tell, claim, progress, quiet, rewind_metrics
 from synth.data.records import data_fingerprint
+from synth.data.tensors import as_tensor
 from synth.data.vocabulary import VERSION as VOCABULARY
 from synth.diffusion import process
 from synth.model.card import GeneratorCard
@@ -25,7 +26,7 @@ from synth.provenance.training_data import commitments, training_sources
 from synth.training import autoencoder, cost, samples, state
 from synth.training.averages import PowerAverages
 from synth.training.config import TrainConfig
-from synth.training.examples import Examples, as_tensor, mix_of
+from synth.training.examples import Examples, mix_of
 
 _FITTED_ON = 2048  # pictures from which the deviation of the bands is measured
 _FREE = tuple(f"config.{key}" for key in ("images", "save_every", "gradient_checkpointing", "compile"))
