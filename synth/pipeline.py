@@ -24,11 +24,12 @@ from torch import Tensor
 from synth.base import arguments, pretrained
 from synth.base.errors import UserError
 from synth.base.runs import disk_error, read_json, write_json
+from synth.data.tensors import as_pictures
 from synth.diffusion import process
 from synth.model.card import FORMAT as FORMAT
 from synth.model.card import INTERVAL as INTERVAL
 from synth.model.card import VERSION as VERSION
-from synth.model.card import facts, locate, manner
+from synth.model.card import GeneratorCard, locate, read_card, sampling_defaults
 from synth.model.conditioning import LabelConditioning, unconditional
 from synth.model.denoiser import placed
 from synth.model.latent import LatentSpace
@@ -106,7 +107,7 @@ class FundusPipeline(DiffusionPipeline):
         Raises:
             UserError: a student is asked for other steps than its own, or for more guidance.
         """
-        steps, guidance = manner(self.config["student"], steps, guidance)
+        steps, guidance = sampling_defaults(self.config["student"], steps, guidance)
         told, untold = (self.conditioning(c).to(self.unet.dtype) for c in (codes, unconditional(codes)))
         self.scheduler.set_timesteps(steps, device=noise.device)
         last = self.scheduler.config["num_train_timesteps"]
@@ -123,11 +124,10 @@ class FundusPipeline(DiffusionPipeline):
                 sample = process.jump(sample, velocity, angles[step] - angles[[*uneven, -1][number + 1]])
             else:
                 sample = self.scheduler.step(velocity, step, sample, return_dict=False)[0]  # type: ignore[arg-type]
-        images = self.space.decode(sample)
-        return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        return as_pictures(self.space.decode(sample)).contiguous()
 
 
-def save(pipeline: FundusPipeline, folder: Path, facts: dict[str, Any], mix: list[dict[str, Any]]) -> None:
+def save(pipeline: FundusPipeline, folder: Path, card: GeneratorCard, mix: list[dict[str, Any]]) -> None:
     """Write the folder beside its final place, then swap it in; a kill leaves the old one or none."""
     fresh = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -136,7 +136,7 @@ def save(pipeline: FundusPipeline, folder: Path, facts: dict[str, Any], mix: lis
         for config in fresh.glob("*/config.json"):  # diffusers notes where each part was read from
             write_json(config, {k: v for k, v in read_json(config).items() if k != "_name_or_path"})
         write_json(fresh / "mix.json", mix)
-        write_json(fresh / "visionclip.json", facts)
+        write_json(fresh / "visionclip.json", card.to_json())
         if (folder / publication.FILE).exists():
             shutil.copy(folder / publication.FILE, fresh)
         write_model_card(fresh)
@@ -147,14 +147,14 @@ def save(pipeline: FundusPipeline, folder: Path, facts: dict[str, Any], mix: lis
         raise disk_error(folder, error) from error
 
 
-def load(model: Path) -> tuple[FundusPipeline, dict[str, Any]]:
+def load(model: Path) -> tuple[FundusPipeline, GeneratorCard]:
     """Open a generator and what it says of itself; nothing that the folder holds is executed.
 
     Raises:
         UserError: absent, foreign or damaged.
     """
     folder = locate(model)
-    found = facts(folder)
+    card = read_card(folder)
     diffusers_logging.set_verbosity_error()
     diffusers_logging.disable_progress_bar()
     index = arguments.read_mapping(folder / "model_index.json")
@@ -182,7 +182,7 @@ def load(model: Path) -> tuple[FundusPipeline, dict[str, Any]]:
         raise UserError(f"{folder}: its unet does not take {bands} bands and 2 coordinates; train it again")
     for module in (pipeline.unet, pipeline.space):
         module.eval().to(memory_format=torch.channels_last)  # type: ignore[call-arg]
-    return pipeline, found
+    return pipeline, card
 
 
 def _kind(folder: Path, part: str, found: Any) -> Any:
@@ -191,14 +191,16 @@ def _kind(folder: Path, part: str, found: Any) -> Any:
     known = {kind.__name__: kind for kind in get_args(taken) or (taken,)}
     library, name = found if isinstance(found, list) and len(found) == 2 else (None, None)
     kind = known.get(str(name))
-    if (
-        kind is None or str(library).partition(".")[0] != __name__.partition(".")[0]
-    ):  # a module may have moved since
+    if kind is None or _package(str(library)) != _package(kind.__module__):  # a module may have moved since
         raise UserError(
             f"{folder}/model_index.json: '{part}' is {found}, not a {' or '.join(known)}; "
             "copy or train the generator again"
         )
     return kind
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def _check_index(path: Path, index: dict[str, Any]) -> None:

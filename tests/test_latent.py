@@ -23,6 +23,7 @@ from synth.base.runs import read_json, read_metrics, sha256
 from synth.commands.app import app
 from synth.data.images import Preprocessing
 from synth.data.records import read_table
+from synth.data.tensors import as_tensor
 from synth.diffusion import process
 from synth.model.conditioning import UNKNOWN
 from synth.model.denoiser import Denoiser, NetworkConfig
@@ -32,7 +33,7 @@ from synth.training import autoencoder
 from synth.training.autoencoder import AutoencoderConfig, HeldOut, loss, rate, reconstruction
 from synth.training.config import TrainConfig
 from synth.training.cost import cost
-from synth.training.examples import Examples, as_tensor
+from synth.training.examples import Examples
 from synth.training.trainer import train
 
 LATENT = LatentConfig(channels=4, halvings=1, width=8, blocks=1)
@@ -165,8 +166,8 @@ def test_one_command_trains_both_and_the_generator_says_how_faithful_its_autoenc
     held_out = read_table(records, ["validation"])["subject_id"].to_pylist()
     assert curve[-1]["images"] == 192
     assert (curve[-1]["pictures"], curve[-1]["patients"]) == (len(held_out), len(set(held_out)))
-    known = pipeline.facts(run / "model")
-    assert known["reconstruction"] == {k: v for k, v in curve[-1].items() if k not in ("images", "loss")}
+    known = pipeline.read_card(run / "model")
+    assert known.reconstruction == {k: v for k, v in curve[-1].items() if k not in ("images", "loss")}
     assert read_json(run / "model/model_index.json")["space"][1] == "LatentSpace"
     assert pipeline.FundusPipeline.from_pretrained(run / "model").size == 32
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synth.base.runs import progress
-from synth.data.images import Preprocessing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,18 +35,18 @@ class Generator:
         from synth.sampling.plan import weights_fingerprint
 
         place = pipeline.locate(folder)
-        self._pipeline, self.known = pipeline.load(place)
+        self._pipeline, self.card = pipeline.load(place)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         for part in (self._pipeline.unet, self._pipeline.conditioning, self._pipeline.space):
             part.to(self._device)  # type: ignore[call-arg]
         self._schedule = process.noising()
-        self.preprocessing = Preprocessing(**self.known["preprocessing"])
+        self.preprocessing = self.card.preprocessing
         self.fingerprint = weights_fingerprint(place)
         self.operations = cost.forward(place / "unet")
         """Of one pass of the network over one photograph, as `synth.base.speed` counts them."""
         self.facts: dict[str, Any] = {
             "path": str(folder),
-            "kind": f"{self.known['format']} {self.known['version']}",
+            "kind": f"{self.card.format} {self.card.version}",
             "weights": self.fingerprint,
             "preprocessing": self.preprocessing.model_dump(),
         }
@@ -150,15 +149,16 @@ class Generator:
         """(B, C, H, W) what the network works on, of (B, S, S, 3) uint8."""
         import torch
 
-        images = (
-            torch.from_numpy(np.array(photographs)).to(self._device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        )
+        from synth.data.tensors import as_tensor
+
+        images = as_tensor(photographs, self._device)
         return self._pipeline.space.encode(images).float().contiguous(memory_format=torch.channels_last)
 
     def decoded(self, bands: Any) -> np.ndarray:
         """(B, S, S, 3) uint8 of (B, C, H, W) that the network works on."""
-        images = self._pipeline.space.decode(bands).clamp(-1, 1)
-        return ((images + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        from synth.data.tensors import as_pictures
+
+        return as_pictures(self._pipeline.space.decode(bands)).cpu().numpy()
 
     def _noise(self, count: int, seed: int, first: int = 0) -> Any:
         """(count, C, H, W) standard normal, a function of seed and place."""

@@ -33,6 +33,7 @@ from synth.classifier.targets import TARGETS, enough, targets
 from synth.data.images import Preprocessing
 from synth.data.pictures import pixels
 from synth.data.records import data_fingerprint, read_table
+from synth.data.tensors import as_tensor
 
 FORMAT, VERSION = "visionclip-classifier", 1
 _STATE = "visionclip-classifier-state"
@@ -235,8 +236,7 @@ def _rate(config: ClassifierConfig, seen: int) -> float:
 
 
 def _tensor(pictures: np.ndarray) -> Tensor:
-    images = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return images.contiguous(memory_format=torch.channels_last)
+    return as_tensor(pictures).contiguous(memory_format=torch.channels_last)
 
 
 def _resume(path: Path, model: Classifier, optimizer: torch.optim.Optimizer) -> int:

@@ -1,6 +1,6 @@
 """The photographs that are compared: some whole patients of a folder of records, as a network sees them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -9,10 +9,9 @@ import pyarrow as pa
 
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
-from synth.base.runs import atomic, progress
 from synth.classifier.targets import targets
 from synth.data.images import Preprocessing, decode
-from synth.data.pictures import Pictures
+from synth.data.pictures import Pictures, mapped
 from synth.data.records import LABELS, data_fingerprint, read_table
 
 _COLUMNS = ("id", "subject_id", *LABELS, "caption_zh", "caption_en")
@@ -58,11 +57,10 @@ def draw(
         raise UserError(f"{folder}: no records in {', '.join(splits)}, which judging needs as {what}")
     rows, patients = _people(table["subject_id"].to_numpy(zero_copy_only=False), most, seed)
     name = fingerprint([data_fingerprint(folder), list(splits), rows.tolist(), fit.model_dump()])
-    path = cache / f"{name[:16]}.npy"
-    if not path.exists():
-        _decode(Pictures(folder, splits), rows, fit, path, f"decoding {what}", folder)
+    portions = _decoded(Pictures(folder, splits), rows, fit, folder)
+    pictures = mapped(cache / f"{name[:16]}.npy", len(rows), fit.size, portions, f"decoding {what}")
     table = table.take(pa.array(rows))
-    return Sample(np.load(path, mmap_mode="r"), targets(table), patients, table, name)
+    return Sample(pictures, targets(table), patients, table, name)
 
 
 def _people(subjects: np.ndarray, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -73,22 +71,15 @@ def _people(subjects: np.ndarray, most: int, seed: int) -> tuple[np.ndarray, np.
     return rows, whose[rows]
 
 
-def _decode(
-    pictures: Pictures, rows: np.ndarray, fit: Preprocessing, path: Path, what: str, folder: Path
-) -> None:
+def _decoded(
+    pictures: Pictures, rows: np.ndarray, fit: Preprocessing, folder: Path
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The place among `rows` of each picture, and the picture as (1, S, S, 3) uint8."""
     side = min(decode(pictures[int(rows[0])], pictures.where(int(rows[0]))).shape[:2])
     if side < fit.size:
         raise UserError(
             f"{folder}: its pictures are {side} pixels a side, --size asks for {fit.size}; give --size {side} or less"
         )
-    with atomic(path) as temporary:
-        # open_memmap appends no suffix, unlike np.save
-        shape = (len(rows), fit.size, fit.size, 3)
-        array = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
-        with progress(what, len(rows)) as bar:
-            for place in np.argsort(rows):  # in the order of the file: neighbours are read together
-                row = int(rows[place])
-                array[place] = fit(pictures[row], pictures.where(row))
-                bar.update()
-        array.flush()
-        del array
+    for place in np.argsort(rows):  # in the order of the file: neighbours are read together
+        row = int(rows[place])
+        yield np.array([place]), fit(pictures[row], pictures.where(row))[None]

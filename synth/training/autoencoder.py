@@ -24,9 +24,10 @@ from synth.base.runs import append_metrics, progress, rewind_metrics
 from synth.data.images import Preprocessing
 from synth.data.pictures import Pictures, pixels
 from synth.data.records import read_table
+from synth.data.tensors import as_tensor
 from synth.model.latent import LatentSpace
 from synth.model.wavelet import haar
-from synth.training.examples import Examples, as_tensor
+from synth.training.examples import Examples
 
 FORMAT, VERSION = "visionclip-autoencoder-state", 1
 _FITTED_ON = 256  # pictures from which the deviations of bands and latents are measured

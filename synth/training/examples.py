@@ -19,6 +19,7 @@ from synth.base.order import permutation, randomness
 from synth.data.images import Preprocessing
 from synth.data.pictures import pixels
 from synth.data.records import LABELS, read_table
+from synth.data.tensors import as_tensor
 from synth.data.vocabulary import FLAGS
 from synth.diffusion.process import STEPS
 from synth.model.conditioning import UNKNOWN, codes, mirror
@@ -128,11 +129,6 @@ class Examples:
         language = rng.integers(3)
         none |= bool(language == 2)
         return self.captions.vectors[-1 if none else self.captions.places[row, language]]
-
-
-def as_tensor(pictures: np.ndarray) -> Tensor:
-    """(B, 3, S, S) float in [-1, 1] from (B, S, S, 3) uint8."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def read_training(folders: Sequence[Path]) -> pa.Table:
