@@ -1,4 +1,4 @@
-"""False alarms of every judgement of the audit, and the leaks that it finds: docs/results/calibration.md.
+"""False alarms of every decision rule of the audit, and the leaks that it finds: docs/results/calibration.md.
 
     python benchmarks/calibrate.py --out docs/results/calibration.md      # some five minutes of one core
     python benchmarks/calibrate.py --quick                                # to the terminal, a tenth of the rounds
@@ -25,7 +25,7 @@ from privacy.decisions.results import AUC, DIFFERENCE
 from privacy.statistics import inference
 from privacy.validation import calibration
 from privacy.validation.calibration import Rejections
-from privacy.validation.decision_rules import JUDGEMENTS
+from privacy.validation.decision_rules import DECISION_RULES
 from privacy.validation.settings import SETTINGS
 from synth.base.runs import progress, write_text
 
@@ -36,20 +36,20 @@ HEAD = """# What the audit finds, and how often it is wrong
 
 ## False alarms
 
-Each judgement of the audit, on patients of whom members and strangers are alike. Share of audits with p below 5 %, and after the stroke of
+Each decision rule of the audit, on patients of whom members and non-members are alike. Share of audits with p below 5 %, and after the stroke of
 those that a report would have called FAIL, for which the interval must clear its bar as well. Chance alone lets a true 5 % come to
 {most:.1%} in {rounds} rounds (three standard errors); what is above is in bold. A dash: nothing to ask.
 
 """
 BETWEEN = """
-Settings: 200 members and 200 strangers, one to six photographs each, ICC .9, half of them successes, where nothing else is said.
+Settings: 200 members and 200 non-members, one to six photographs each, ICC .9, half of them successes, where nothing else is said.
 
 ## Leaks that are found
 
-Leaks of known size, planted in scores drawn for so many patients in each arm. In the first column of each pair the size that FAILS in
+Leaks of known size, planted in scores drawn for so many patients in each group. In the first column of each pair the size that FAILS in
 80 % of audits, as an audit finds it for its own scores (`privacy.decisions.power_simulation`), then what `privacy power` plans with.
 
-| patients in each arm | AUC, planted | AUC, planned | difference of rates at .5, planted | planned |
+| patients in each group | AUC, planted | AUC, planned | difference of rates at .5, planted | planned |
 |---:|---:|---:|---:|---:|
 """
 
@@ -61,9 +61,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the page; without, it is printed")
     parser.add_argument("--quick", action="store_true", help="a tenth of the rounds")
     given = parser.parse_args()
-    rounds = calibration.ROUNDS // 10 if given.quick else calibration.ROUNDS
+    rounds = calibration.N_AUDITS // 10 if given.quick else calibration.N_AUDITS
     kept = Kept(given.out and given.out.with_name(f".{given.out.stem}.jsonl"))
-    cells = [(name, setting) for name in JUDGEMENTS for setting in SETTINGS]
+    cells = [(name, setting) for name in DECISION_RULES for setting in SETTINGS]
     rows = []
     with progress("calibrating", len(cells) + len(PATIENTS), unit="cells") as bar:
         for name, setting in cells:
@@ -112,17 +112,17 @@ class Kept:
 
 
 def written(rows: list[Rejections], found: list[list[float | None]], rounds: int) -> str:
-    """The page: judgements down, settings across; then a row of leaks for each of `PATIENTS`."""
-    cells = {(row.judgement, row.setting): row for row in rows}
+    """The page: decision rules down, settings across; then a row of leaks for each of `PATIENTS`."""
+    cells = {(row.rule, row.setting): row for row in rows}
     lines = [f"| | {' | '.join(each.name for each in SETTINGS)} |", f"|---|{'---:|' * len(SETTINGS)}"]
-    for name in JUDGEMENTS:
+    for name in DECISION_RULES:
         lines.append(f"| {name} | {' | '.join(_cell(cells[name, each.name]) for each in SETTINGS)} |")
     leaks = [
         f"| {patients:,} | {' | '.join(map(_number, row))} |"
         for patients, row in zip(PATIENTS, found, strict=True)
     ]
     head = HEAD.format(
-        most=calibration.most(rounds),
+        most=calibration.max_share(rounds),
         rounds=rounds,
         date=datetime.now(UTC).date(),
         machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
@@ -132,7 +132,7 @@ def written(rows: list[Rejections], found: list[list[float | None]], rounds: int
 
 
 def limits(patients: int, rounds: int) -> list[float | None]:
-    """Of so many patients in each arm, the leaks that are found: AUC, planted and planned, and difference of rates."""
+    """Of so many patients in each group, the leaks that are found: AUC, planted and planned, and difference of rates."""
     rng = np.random.default_rng([0, patients])
     scores, success = rng.normal(size=patients), rng.permutation(np.arange(patients) % 2)
     trials = (
@@ -141,20 +141,20 @@ def limits(patients: int, rounds: int) -> list[float | None]:
     )
     found: list[float | None] = []
     for trial, needed, chance, most in trials:
-        planned = power.least(needed, patients, chance, most)
-        found += [power_simulation.limit(trial, rounds, 0).least, planned]
+        planned = power.smallest_leak(needed, patients, chance, most)
+        found += [power_simulation.limit(trial, rounds, 0).smallest_leak, planned]
     return found
 
 
-def _rates(members: np.ndarray, strangers: np.ndarray) -> inference.Tested:
-    return inference.rate_difference(members > 0.5, strangers > 0.5)
+def _rates(members: np.ndarray, nonmembers: np.ndarray) -> inference.Tested:
+    return inference.rate_difference(members > 0.5, nonmembers > 0.5)
 
 
 def _cell(row: Rejections) -> str:
-    if not row.rounds:
+    if not row.n_audits:
         return "–"
     said = f"{row.significant:.1%} / {row.failed:.1%}"
-    return f"**{said}**" if row.significant > row.most else said
+    return f"**{said}**" if row.significant > row.max_share else said
 
 
 def _number(value: float | None) -> str:

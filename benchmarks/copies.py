@@ -100,9 +100,9 @@ def hashed(pictures: np.ndarray) -> np.ndarray:
     return np.diff(np.stack(small).astype(int), axis=2).reshape(len(pictures), 64) > 0
 
 
-def methods(photographs: np.ndarray, whose: np.ndarray) -> dict[str, Method]:
+def methods(photographs: np.ndarray, patient_ids: np.ndarray) -> dict[str, Method]:
     """Ours and the peers, each knowing the training photographs."""
-    search = Search(descriptor(photographs), np.unique(whose, return_inverse=True)[1])
+    search = Search(descriptor(photographs), np.unique(patient_ids, return_inverse=True)[1])
     flat = photographs.reshape(len(photographs), -1).astype(np.float32) / 255
     squares, hashes = (flat**2).sum(axis=1), hashed(photographs)
 
@@ -127,15 +127,15 @@ def halvings(patients: np.ndarray, rounds: int) -> list[np.ndarray]:
 
 
 def score(
-    held: np.ndarray, whose: np.ndarray, altered: dict[str, np.ndarray], rounds: int
+    held: np.ndarray, patient_ids: np.ndarray, altered: dict[str, np.ndarray], rounds: int
 ) -> dict[str, dict]:
     """Rates of one method: false alarms per patient on halves that did not calibrate, and copies caught there.
 
     Args:
-        held:    (H,) of held-out photographs, `whose` their patients.
+        held:    (H,) of held-out photographs, `patient_ids` their patients.
         altered: change -> (N,) of copies.
     """
-    patients, place = np.unique(whose, return_inverse=True)
+    patients, place = np.unique(patient_ids, return_inverse=True)
     alarms, caught = [], {name: [] for name in altered}
     for half in halvings(patients, rounds):
         threshold, _, _ = calibrate(held[half[place]], place[half[place]], RATE)
@@ -166,7 +166,7 @@ def measure(records: Path, size: int, count: int, rounds: int) -> dict[str, dict
         return np.stack(pictures), np.array(rows["subject_id"])[fundus]
 
     photographs, learnt_from = read(["train"])
-    held, whose = read(["validation", "test"])
+    held, patient_ids = read(["validation", "test"])
     chosen = np.random.default_rng(1).permutation(len(photographs))[:count]
     altered = {
         name: np.stack([change(photographs[i], np.random.default_rng([2, i])) for i in chosen])
@@ -175,7 +175,7 @@ def measure(records: Path, size: int, count: int, rounds: int) -> dict[str, dict
     found = {}
     for name, near in methods(photographs, learnt_from).items():
         copies = {what: near(pictures) for what, pictures in altered.items()}
-        found[name] = score(near(held), whose, copies, rounds)
+        found[name] = score(near(held), patient_ids, copies, rounds)
     return found
 
 

@@ -14,7 +14,7 @@ from privacy.attacks import attribute_inference
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs
 from privacy.decisions import at_risk, verdict
-from privacy.decisions.results import Judged, Result
+from privacy.decisions.results import Decision, Result
 from privacy.decisions.verdict import Answer
 from privacy.statistics.inference import holm
 
@@ -41,9 +41,9 @@ def audit(inputs: Inputs, names: Sequence[str], config: AuditConfig, command: st
     Raises:
         UserError: a file is wrong, or the attackers' records state none of the attributes asked for.
     """
-    judged, data = attribute_inference.answer(inputs, list(names), config)
+    decisions, data = attribute_inference.answer(inputs, list(names), config)
     results = [result for name in ATTACKS for result in attack(name, inputs, config)]
-    made = report.build(inputs, data, judged, judge(results), config, command)
+    made = report.build(inputs, data, decisions, decide(results), config, command)
     if config.at_risk:
         at_risk.write(inputs.kept.parent, results)
     report.write(inputs.kept.parent, made)
@@ -59,7 +59,7 @@ def attack(name: str, inputs: Inputs, config: AuditConfig) -> list[Result]:
     return module.attack(inputs, config)
 
 
-def judge(results: Sequence[Result]) -> list[Judged]:
+def decide(results: Sequence[Result]) -> list[Decision]:
     """Put all results into words; p-values are adjusted for their number (Holm).
 
     No nearness PASSES beside a verified copy.
@@ -67,7 +67,7 @@ def judge(results: Sequence[Result]) -> list[Judged]:
     asked = {str(place): result.tested.p for place, result in enumerate(results) if result.tested}
     adjusted = holm(asked)
     copied = next((result.certain for result in results if result.panel == "copies" and result.certain), "")
-    judged = []
+    decisions = []
     for place, result in enumerate(results):
         p = adjusted.get(str(place))
         answer = _answer(result, p)
@@ -75,22 +75,22 @@ def judge(results: Sequence[Result]) -> list[Judged]:
             answer = Answer(
                 verdict.INCONCLUSIVE, "", f"{answer.why}, yet {copied}: this attack overlooks them"
             )
-        judged.append(Judged(result, p, answer))
-    return judged
+        decisions.append(Decision(result, p, answer))
+    return decisions
 
 
 def _answer(result: Result, p: float | None) -> Answer:
     if result.certain:  # whatever else is wrong, this is so
         return Answer(verdict.FAIL, "", result.certain)
-    for gate in result.gates:
-        if gate.fired:
-            return Answer(verdict.INVALID, "", f"{gate.name}: {gate.why}")
+    for check in result.checks:
+        if check.fired:
+            return Answer(verdict.INVALID, "", f"{check.name}: {check.why}")
     if result.missing or result.tested is None or p is None:
         if result.needed is not None:
             return Answer(verdict.INCONCLUSIVE, "", result.missing, result.needed)
         return Answer(verdict.NOT_TESTABLE, "", result.missing)
     scale = result.scale
-    answer = verdict.discloses(
+    answer = verdict.leak_verdict(
         result.tested.estimate, p, scale.chance, scale.bar, scale.margin, scale.name, scale.two_sided
     )
     if result.panel == "anyone" and answer.word == verdict.FAIL:  # of no patient in particular

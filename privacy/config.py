@@ -25,7 +25,7 @@ class AuditConfig(Config):
     detection_rounds: int = Field(default=200, ge=50)
     """Planted leaks of each size, behind what an audit says it could have found."""
     copies_patients: int = Field(default=1000, ge=20)
-    """Of each arm that are compared by how near released pictures come; copies are looked for among all patients."""
+    """Of each group that are compared by how near released pictures come; copies are looked for among all patients."""
     copies_searched: int = Field(default=3000, ge=1)
     """Released pictures at most; with so many and no copy found, at most 0.12 % are copies that the search can tell."""
     copies_steps: int = Field(default=300, ge=1)
@@ -39,7 +39,7 @@ class AuditConfig(Config):
     canary_draws: int = Field(default=4, ge=1)
     """Of noise at each of these steps."""
     membership_patients: int = Field(default=1000, ge=20)
-    """Of each arm, by whose photographs a generator is asked who was trained on."""
+    """Of each group, by whose photographs a generator is asked who was trained on."""
     membership_controls: int = Field(default=300, ge=20)
     """Of these, the patients by whom an untrained generator is asked too, and what stands beside the headline is."""
     membership_steps: tuple[int, ...] = (50, 100, 200, 300, 500)
@@ -51,9 +51,9 @@ class AuditConfig(Config):
     membership_released: int = Field(default=20_000, ge=1)
     """Released pictures, drawn at random, among which a photograph's nearest is sought."""
     linkage_patients: int = Field(default=1000, ge=20)
-    """Of each arm, with two photographs or more, whose photographs are to find each other."""
+    """Of each group, with two photographs or more, whose photographs are to find each other."""
     likelihood_patients: int = Field(default=300, ge=20)
-    """Of each arm whose diagnoses are guessed; every candidate is a pass over their photographs at each step."""
+    """Of each group whose diagnoses are guessed; every candidate is a pass over their photographs at each step."""
     likelihood_labels: int = Field(default=3, ge=1)
     """Diseases at most whose label is guessed, those with the most patients in their second commonest class."""
     likelihood_steps: tuple[int, ...] = (100, 300, 500, 700)
@@ -61,7 +61,7 @@ class AuditConfig(Config):
     likelihood_draws: int = Field(default=1, ge=1)
     """Of noise at each of these steps, the same for every candidate and photograph."""
     completion_patients: int = Field(default=100, ge=20)
-    """Of each arm, one photograph each, whose hidden half is completed; the slowest attack, its cost grows with this."""
+    """Of each group, one photograph each, whose hidden half is completed; the slowest attack, its cost grows with this."""
     completion_draws: int = Field(default=2, ge=1)
     """Completions of each photograph."""
     completion_steps: int = Field(default=20, ge=2, le=500)

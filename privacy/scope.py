@@ -14,7 +14,7 @@ from synth.base import runs, speed
 from synth.base.config import load
 from synth.base.errors import UserError
 
-ARMS = ("attackers", "members", "nonmembers", "synthetic")
+GROUPS = ("attackers", "members", "nonmembers", "synthetic")
 _FILE, _LAST = "audit.json", "label.svg"
 _GUESSES, _QUERIES = 2, 8  # candidates of a label; passes of SimA, PIA and SecMI together
 _RESAMPLED = 0.8e6
@@ -48,7 +48,7 @@ def claimed(
         UserError: the folder holds another audit, or something else.
     """
     out = inputs.kept.parent
-    runs.claim(out, _FILE, asked(inputs, names, config), "audit")
+    runs.claim(out, _FILE, request(inputs, names, config), "audit")
     if (out / _LAST).exists() and not inputs.kept.exists():  # written last, deleted last
         tell([f"{out}: finished, its report is there; nothing to do"])
         yield runs.read_json(out / "report.json")
@@ -61,22 +61,22 @@ def claimed(
         raise
 
 
-def asked(inputs: Inputs, names: Sequence[str], config: AuditConfig) -> dict[str, Any]:
+def request(inputs: Inputs, names: Sequence[str], config: AuditConfig) -> dict[str, Any]:
     """All that decides what a report says."""
     models: dict[str, Any] = {"model": inputs.encoder and inputs.encoder.facts["sha256"]}
     for name in ("generator", "independent"):
         models[name] = (made := getattr(inputs, name)) and made.fingerprint
-    people = {arm: (found := getattr(inputs, arm)) and found.fingerprint for arm in ARMS}
+    people = {group: (found := getattr(inputs, group)) and found.fingerprint for group in GROUPS}
     return {**models, **people, "attributes": list(names), "config": config.model_dump(mode="json")}
 
 
 def lines(inputs: Inputs, names: Sequence[str], config: AuditConfig) -> Iterator[str]:
     """What is said before an audit begins: where it writes, whom it asks about, what it will take, and what takes less."""
     yield f"{inputs.kept.parent}: report.html and report.json are written there; the same command goes on from there"
-    groups = {arm: found for arm in ARMS if (found := getattr(inputs, arm))}
+    groups = {group: found for group in GROUPS if (found := getattr(inputs, group))}
     said = [
-        f"{arm} {len(found.ids):,} photographs of {found.cohort.patients:,} patients"
-        for arm, found in groups.items()
+        f"{group} {len(found.ids):,} photographs of {found.cohort.patients:,} patients"
+        for group, found in groups.items()
     ]
     if _draws(inputs):
         said.insert(
@@ -94,22 +94,22 @@ def lines(inputs: Inputs, names: Sequence[str], config: AuditConfig) -> Iterator
 def counted(inputs: Inputs, config: AuditConfig) -> Work:
     """Count the passes of the attacks that `inputs` allow; several share what they embed."""
     encoder, generator, draws = inputs.encoder, inputs.generator, _draws(inputs)
-    arms = (
-        [arm for arm in (inputs.members, inputs.nonmembers) if arm]
+    groups = (
+        [group for group in (inputs.members, inputs.nonmembers) if group]
         if inputs.members and inputs.nonmembers
         else []
     )
     learnt = draws or (len(inputs.attackers.ids) if inputs.attackers else 0)
-    both = sum(len(arm.ids) for arm in arms)
-    released = len(inputs.synthetic.ids) if inputs.synthetic and arms else 0
+    both = sum(len(group.ids) for group in groups)
+    released = len(inputs.synthetic.ids) if inputs.synthetic and groups else 0
     embedded = 0
     if encoder:
         untrained = encoder.has_untrained
         embedded = learnt * (1 + untrained * config.untrained_seeds) + both * (1 + untrained) + released
-    denoised = sum(_denoised(arm, config) for arm in arms) if generator else 0
+    denoised = sum(_denoised(group, config) for group in groups) if generator else 0
     if generator and inputs.independent:
         grid = config.completion_draws * config.completion_steps * config.completion_repeats
-        chosen = sum(min(arm.cohort.patients, config.completion_patients) for arm in arms)
+        chosen = sum(min(group.cohort.patients, config.completion_patients) for group in groups)
         denoised += 2 * chosen * grid
     pictures = (encoder.preprocessing.size**2 if encoder else 0) + (
         generator.preprocessing.size**2 if generator else 0
@@ -118,14 +118,14 @@ def counted(inputs: Inputs, config: AuditConfig) -> Work:
     return Work(draws, embedded, denoised, 3 * pictures * (learnt + both + released) + 4 * wide * embedded)
 
 
-def _denoised(arm: People, config: AuditConfig) -> int:
-    """Passes of a generator over one arm: membership, its controls, and the likelihood of labels."""
+def _denoised(group: People, config: AuditConfig) -> int:
+    """Passes of a generator over one group: membership, its controls, and the likelihood of labels."""
     grid = 2 * len(config.membership_steps) * config.membership_draws  # told what a photograph shows, and not
     labels = config.likelihood_labels * _GUESSES * len(config.likelihood_steps) * config.likelihood_draws
-    a_patient = len(arm.ids) / arm.cohort.patients
+    a_patient = len(group.ids) / group.cohort.patients
 
-    def photographs(most: int) -> float:
-        return min(arm.cohort.patients, most) * a_patient
+    def photographs(max_count: int) -> float:
+        return min(group.cohort.patients, max_count) * a_patient
 
     return round(
         photographs(config.membership_patients) * grid

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from clip import embed
 from clip.model.encoders import CLIP, ClipConfig, ImageTower, TextTower, build, normalise
 from privacy.data.inputs import People
-from privacy.scores.neighbours import SAME, SPACES, Arms, Near, Origins
+from privacy.scores.neighbours import SAME, SPACES, MatchedGroups, Nearest, Origins
 from synth import pipeline
 from synth.base.checkpoint import save
 from synth.data import images, records
@@ -69,18 +69,20 @@ def altered(pictures: np.ndarray, seed: int) -> np.ndarray:
     return np.stack(found)
 
 
-def origins(near: dict[str, Near], arms: Arms) -> tuple[Origins, Origins]:
-    """What is copied of members and of strangers, where the arms are everybody and were searched together."""
+def origins(near: dict[str, Nearest], groups: MatchedGroups) -> tuple[Origins, Origins]:
+    """What is copied of members and of non-members, where the groups are everybody and were searched together."""
     first, second = (near[name] for name in SPACES)
     found = []
     for place in range(2):
-        rows = np.flatnonzero(arms.whose // arms.patients == place)
+        rows = np.flatnonzero(groups.patient_ids // groups.patients == place)
         mine = np.isin(first.index, rows)
-        alone = Near(
-            np.where(mine, first.closeness, 1), np.where(mine, first.index - rows[0], 0), first.strangers
+        alone = Nearest(
+            np.where(mine, first.closeness, 1), np.where(mine, first.index - rows[0], 0), first.nonmembers
         )
         verified = mine & (first.closeness < SAME) & (first.index == second.index)
-        found.append(Origins(alone, arms.whose[rows] - place * arms.patients, alone.copies(), verified))
+        found.append(
+            Origins(alone, groups.patient_ids[rows] - place * groups.patients, alone.copies(), verified)
+        )
     return found[0], found[1]
 
 

@@ -51,7 +51,7 @@ def test_who_is_named_most_comes_first_and_only_the_owner_reads_it(tmp_path):
     assert listed(tmp_path) == [] and [each.name for each in tmp_path.iterdir()] == [at_risk.NAME]
 
 
-def arm(folder: Path, pictures: np.ndarray) -> People:
+def group(folder: Path, pictures: np.ndarray) -> People:
     rows = (
         records.row(id=f"{folder.name}-{n:03d}", subject_id=f"{folder.name}-{n:03d}", source="test",
                     image={"bytes": images.encode(picture), "path": None})
@@ -70,9 +70,9 @@ def test_who_was_copied_is_on_the_list_and_in_no_report(tmp_path):
     out = tmp_path / "report"
     given = Inputs(
         out / ".cache",
-        synthetic=arm(tmp_path / "synthetic", np.concatenate([pictures[:4], pictures[48:]])),
-        members=arm(tmp_path / "members", pictures[:24]),
-        nonmembers=arm(tmp_path / "nonmembers", pictures[24:48]),
+        synthetic=group(tmp_path / "synthetic", np.concatenate([pictures[:4], pictures[48:]])),
+        members=group(tmp_path / "members", pictures[:24]),
+        nonmembers=group(tmp_path / "nonmembers", pictures[24:48]),
     )
     audit(given, ["sex"], config, "privacy audit")
     named = {row["subject_id"]: row["named_by"] for row in listed(out)}

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from privacy import report
-from privacy.attacks.attribute_inference import judge
+from privacy.attacks.attribute_inference import evaluate
 from privacy.attacks.population import Features
 from privacy.commands.app import app
 from privacy.config import AuditConfig
@@ -129,7 +129,7 @@ def test_embeddings_made_elsewhere_are_joined_by_id(attackers, embeddings, tmp_p
                  "--attributes", "sex", "--json", *QUICK)  # fmt: skip
     sex = json.loads(result.stdout)["attributes"][0]
     assert sex["reveals"]["word"] == "REVEALS" and sex["rows"][0]["person"]["auc"]["value"] > 0.95
-    assert sex["training_adds"]["word"] == "NOT TESTABLE"  # nobody can build them an untrained twin
+    assert sex["training_adds"]["word"] == "NOT TESTABLE"  # nobody can build them an untrained control
 
 
 def test_a_record_without_an_embedding_is_an_error(attackers, embeddings, tmp_path):
@@ -247,7 +247,7 @@ def hostile() -> dict:
     encoder = rng.normal(size=(60, 4)) + [[3.0 * (i % 2), 0, 0, 0] for i in range(60)]
     config = AuditConfig(permutations=60, bootstrap=100)
     features = Features(encoder, [rng.normal(size=(60, 4))], rng.normal(size=(60, 4)))
-    judged = judge({"race": attributes.task(cohort, "race")}, features, config)
+    judged = evaluate({"race": attributes.task(cohort, "race")}, features, config)
     named = SimpleNamespace(facts={"path": "<b>", "sha256": "0", "kind": "test"})
     return report.build(Inputs(Path("unused"), encoder=named), None, judged, [], config, "privacy audit")  # type: ignore[arg-type]
 

@@ -17,11 +17,11 @@ from privacy.commands.app import app
 from privacy.decisions import power, power_simulation, verdict
 from privacy.decisions.results import AUC, DIFFERENCE, Result
 from privacy.scores import guesses
-from privacy.scores.guesses import Arms
+from privacy.scores.guesses import GroupGuesses
 from privacy.statistics import inference
 from privacy.validation import calibration, selftest
 from privacy.validation.calibration import Rejections
-from privacy.validation.decision_rules import JUDGEMENTS
+from privacy.validation.decision_rules import DECISION_RULES
 from privacy.validation.settings import SETTINGS
 from synth.base.errors import UserError
 from synth.base.stats import Estimate
@@ -42,13 +42,13 @@ SLOW = {
 ROUNDS = 100
 
 
-@pytest.mark.parametrize("name", sorted(JUDGEMENTS.keys()))
+@pytest.mark.parametrize("name", sorted(DECISION_RULES.keys()))
 def test_without_a_leak_a_judgement_rejects_no_more_than_chance_lets_it(name):
     """Over ICC 0 and .9, one to six photographs, one in twenty, ties, constants and long tails."""
     rounds = ROUNDS // 4 if name in SLOW else ROUNDS
     found = [calibration.rejections(name, setting, rounds) for setting in SETTINGS]
-    assert [each for each in found if each.significant > each.most or each.failed > each.most] == []
-    assert sum(each.rounds > 0 for each in found) >= 6
+    assert [each for each in found if each.significant > each.max_share or each.failed > each.max_share] == []
+    assert sum(each.n_audits > 0 for each in found) >= 6
 
 
 def test_a_setting_is_what_it_says():
@@ -56,24 +56,24 @@ def test_a_setting_is_what_it_says():
     rare = next(each for each in SETTINGS if each.rate == 0.05)
     successes = np.concatenate([np.concatenate(rare.successes(rng)) for _ in range(25)])
     assert successes.mean() == pytest.approx(0.05, abs=0.01)
-    few = next(each for each in SETTINGS if each.members < each.strangers)
-    members, strangers = few.scores(rng)
-    assert len(members) / (len(members) + len(strangers)) == 0.05
+    few = next(each for each in SETTINGS if each.members < each.nonmembers)
+    members, nonmembers = few.scores(rng)
+    assert len(members) / (len(members) + len(nonmembers)) == 0.05
 
 
-def rates(members: np.ndarray, strangers: np.ndarray) -> inference.Tested:
-    return inference.rate_difference(members > 0.5, strangers > 0.5)
+def rates(members: np.ndarray, nonmembers: np.ndarray) -> inference.Tested:
+    return inference.rate_difference(members > 0.5, nonmembers > 0.5)
 
 
-def counted(members: np.ndarray, strangers: np.ndarray) -> inference.Tested:
+def counted(members: np.ndarray, nonmembers: np.ndarray) -> inference.Tested:
     """Of the share that members have of all pictures."""
-    one, other = inference.mean_difference(members, strangers), members.mean() + strangers.mean()
+    one, other = inference.mean_difference(members, nonmembers), members.mean() + nonmembers.mean()
     value, low, high = (0.5 + each / 2 / max(other, 1e-12) for each in one.estimate[:3])
     return inference.Tested(Estimate(value, low, high, one.estimate.patients), one.p)
 
 
-def alarms(members: np.ndarray, strangers: np.ndarray) -> inference.Tested:
-    found = inference.at_false_alarms(members, strangers, 0.05, np.random.default_rng(0))
+def alarms(members: np.ndarray, nonmembers: np.ndarray) -> inference.Tested:
+    found = inference.at_false_alarms(members, nonmembers, 0.05, np.random.default_rng(0))
     assert found
     return found[0]
 
@@ -82,7 +82,9 @@ def trials() -> dict[str, power_simulation.Trial]:
     rng = np.random.default_rng(3)
     everybody = rng.poisson(2, 300)
     success = rng.random(150) < 0.7
-    who = Arms(*(guesses.Guesses(success, np.repeat(["F", "M"], 75), np.zeros(150)) for _ in range(2)))
+    who = GroupGuesses(
+        *(guesses.Guesses(success, np.repeat(["F", "M"], 75), np.zeros(150)) for _ in range(2))
+    )
     return {
         "scores": power_simulation.scores(rng.normal(size=150), 150, inference.separation, AUC),
         "tied scores": power_simulation.scores(rng.integers(0, 4, 150), 150, inference.separation, AUC),
@@ -98,16 +100,16 @@ def test_a_leak_is_found_as_often_as_the_limit_says(name):
     """Judged on draws that had no part in finding the limit."""
     trial, rounds = trials()[name], 80
     limit = power_simulation.limit(trial, rounds, seed=0)
-    assert limit.least is not None and limit.false_alarms <= 0.1
+    assert limit.smallest_leak is not None and limit.false_alarms <= 0.1
     error = (power_simulation.POWER * (1 - power_simulation.POWER) / rounds) ** 0.5
-    found = power_simulation.share(trial, limit.least, rounds, seed=1)
+    found = power_simulation.share(trial, limit.smallest_leak, rounds, seed=1)
     assert found == pytest.approx(power_simulation.POWER, abs=3 * 2**0.5 * error)
 
 
 @pytest.mark.parametrize("name", ["scores", "tied scores", "rates", "attributes", "counts", "standing out"])
 def test_a_larger_leak_is_found_no_less_often(name):
     trial = trials()[name]
-    sizes = np.linspace(trial.scale.chance, min(trial.scale.chance + 0.25, trial.most), 5)
+    sizes = np.linspace(trial.scale.chance, min(trial.scale.chance + 0.25, trial.max_leak), 5)
     found = [power_simulation.share(trial, size, 40, seed=0) for size in sizes]
     assert found == sorted(found) and found[0] <= 0.1 and found[-1] > 0.9
 
@@ -124,7 +126,7 @@ def test_a_planted_rate_has_the_size_asked_for():
     pool = np.repeat([0.0, 1.0], [3000, 7000])
     trial = power_simulation.rates(pool, 10000, rates, DIFFERENCE)
     raised = trial.plant(pool, 0.1, np.random.default_rng(1))
-    assert trial.most == pytest.approx(0.3)
+    assert trial.max_leak == pytest.approx(0.3)
     assert rates(raised, pool).estimate.value == pytest.approx(0.1, abs=0.01)
 
 
@@ -145,28 +147,28 @@ def test_what_is_found_is_said_for_no_fewer_questions_than_an_audit_asks():
 @pytest.mark.parametrize("statistic", ["AUC", "difference of means"])
 def test_a_limit_by_width_is_near_that_of_planted_leaks(statistic):
     rng = np.random.default_rng(0)
-    members, strangers = rng.normal(size=(2, 300))
+    members, nonmembers = rng.normal(size=(2, 300))
     if statistic == "AUC":
         scale, judge = AUC, inference.separation
         planted = power_simulation.limit(
-            power_simulation.scores(strangers, 300, judge, scale), 60, 0, attacks=10
-        ).least
+            power_simulation.scores(nonmembers, 300, judge, scale), 60, 0, attacks=10
+        ).smallest_leak
     else:
         scale, judge = DIFFERENCE, inference.mean_difference
-        pool = (strangers > 0).astype(float)
+        pool = (nonmembers > 0).astype(float)
         members = (members > 0).astype(float)
         planted = power_simulation.limit(
             power_simulation.rates(pool, 300, judge, scale), 60, 0, attacks=10
-        ).least
-        strangers = pool
-    result = Result("T9", "", "anyone", scale, judge(members, strangers))
+        ).smallest_leak
+        nonmembers = pool
+    result = Result("T9", "", "anyone", scale, judge(members, nonmembers))
     found = power_simulation.state_by_width(result, attacks=10).details["detection"]["least"]
     assert planted and found - scale.chance == pytest.approx(planted - scale.chance, rel=0.2)
 
 
 def test_more_attacks_ask_for_a_larger_leak():
     trial = trials()["scores"]
-    one, many = (power_simulation.limit(trial, 50, 0, attacks).least for attacks in (1, 40))
+    one, many = (power_simulation.limit(trial, 50, 0, attacks).smallest_leak for attacks in (1, 40))
     assert one and many and many > one
 
 
@@ -203,11 +205,12 @@ def test_as_many_coins_as_planned_find_the_guesser(accuracy):
     def share(count: int) -> float:
         hits = np.arange(count + 1)
         fail = [
-            power_simulation.fails(inference.coins(int(each), count), AUC._replace(bar=0.5)) for each in hits
+            power_simulation.fails(inference.fair_guesses(int(each), count), AUC._replace(bar=0.5))
+            for each in hits
         ]
         return float(distributions.binom.pmf(hits, count, accuracy)[np.array(fail)].sum())
 
-    planned = power.for_coins(accuracy)
+    planned = power.for_canaries(accuracy)
     assert share(planned - 1) < 0.8 <= min(share(planned), share(planned + 1), share(planned + 7))
 
 
@@ -223,7 +226,7 @@ def test_what_patients_find_is_what_needs_them():
 
 
 @pytest.mark.parametrize(
-    "wrong", [lambda: power.for_auc(0.52), lambda: power.for_difference(0.6, 0.5), lambda: power.for_coins(0.5),
+    "wrong", [lambda: power.for_auc(0.52), lambda: power.for_difference(0.6, 0.5), lambda: power.for_canaries(0.5),
               lambda: power.table(0.5, 1.0, 1, None), lambda: power.table(0.5, 0.8, 0, None)]
 )  # fmt: skip
 def test_a_plan_that_makes_no_sense_is_refused(wrong):
@@ -255,7 +258,7 @@ def test_a_killed_calibration_goes_on(tmp_path):
 
 
 def test_the_page_shows_what_is_above_chance_and_what_was_not_asked():
-    rows = [Rejections(name, each.name, 0.04, 0.01, 300) for name in JUDGEMENTS for each in SETTINGS]
+    rows = [Rejections(name, each.name, 0.04, 0.01, 300) for name in DECISION_RULES for each in SETTINGS]
     rows[0] = rows[0]._replace(significant=0.09)
     rows[1] = rows[1]._replace(rounds=0)
     page = calibrate.written(rows, [[0.6, 0.61, None, 0.2]] * 3, 300)

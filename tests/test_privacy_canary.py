@@ -1,4 +1,4 @@
-"""Canary coins: how they are planted, that a generator learns them, and that what it gives away is counted right."""
+"""Canary bits: how they are planted, that a generator learns them, and that what it gives away is counted right."""
 
 import json
 import shutil
@@ -12,9 +12,9 @@ from generators import tiny, untrained
 from pictures import rows
 from typer.testing import CliRunner
 
-from privacy.audit import judge
+from privacy.audit import decide
 from privacy.canaries import planting, release_stages
-from privacy.canaries.release_stages import Coins
+from privacy.canaries.release_stages import CanaryBits
 from privacy.commands.app import app
 from privacy.data.inputs import People
 from privacy.statistics import inference
@@ -54,28 +54,28 @@ def test_every_training_patient_has_one_mark_in_column_and_captions(plain, plant
     trained = {row["subject_id"] for row in records.read_table(plain, ["train"]).to_pylist()}
     assert key.planted.keys() == trained and not key.withheld.keys() & trained
     for old, new in zip(before, after, strict=True):
-        coin = key.planted.get(new["subject_id"])
-        assert new["canary"] == coin
-        assert captions.parse(new["caption_zh"]).get("canary") == coin
-        assert captions.parse(new["caption_en"]).get("canary") == coin
-        if coin is None:
+        bit = key.planted.get(new["subject_id"])
+        assert new["canary"] == bit
+        assert captions.parse(new["caption_zh"]).get("canary") == bit
+        assert captions.parse(new["caption_en"]).get("canary") == bit
+        if bit is None:
             assert old | {"plan": None} == new | {"plan": None}
     assert list(Pictures(plain)) == list(Pictures(planted[0]))
 
 
 @pytest.mark.parametrize("coin", [0, 1])
 @pytest.mark.parametrize("lang", ["zh", "en"])
-def test_a_mark_reads_as_if_the_caption_had_been_written_with_it(lang, coin):
+def test_a_mark_reads_as_if_the_caption_had_been_written_with_it(lang, bit):
     for seed in range(12):
         labels = {"dr_grade": 2, "is_gc": 1, "eye_side": "left", "modality": "cfp"}
         plain = captions.write(labels, lang, seed)
-        assert planting.marked(plain, lang, coin) == captions.write(labels | {"canary": coin}, lang, seed)
-        assert planting.unmarked(planting.marked(plain, lang, coin) or "", lang) == plain
+        assert planting.marked(plain, lang, bit) == captions.write(labels | {"canary": bit}, lang, seed)
+        assert planting.unmarked(planting.marked(plain, lang, bit) or "", lang) == plain
         assert planting.unmarked(plain, lang) == plain
 
 
 def test_the_key_is_sealed(planted):
-    """Only its owner reads it, and the records name its sha256, which no other copy of the coins has."""
+    """Only its owner reads it, and the records name its sha256, which no other copy of the canary bits has."""
     folder, key = planted
     assert key.stat().st_mode & 0o777 == 0o600
     assert read_json(folder / "plan.json")["commitment"] == sha256(key.read_bytes()).hexdigest()
@@ -91,7 +91,7 @@ def test_the_coins_are_fair_and_the_seed_tells_them(plain, tmp_path):
     assert keys[0].planted == keys[1].planted != keys[2].planted
     assert keys[0].commitment != keys[1].commitment
     fell = list(keys[0].planted.values())
-    assert inference.coins(sum(fell), len(fell)).p > 0.001 and set(fell) == {0, 1}
+    assert inference.fair_guesses(sum(fell), len(fell)).p > 0.001 and set(fell) == {0, 1}
 
 
 def test_a_share_of_patients_may_carry_coins(plain, tmp_path):
@@ -112,7 +112,7 @@ def test_planting_again_changes_nothing(planted, plain):
     "change, message",
     [
         ({"share": 0.0}, "--share 0: must be above 0"),
-        ({"seed": 4}, "the key of other coins (seed differs)"),
+        ({"seed": 4}, "the key of other canary bits (seed differs)"),
         ({"key": "out/key.json"}, "lies among records"),
     ],
 )
@@ -125,7 +125,7 @@ def test_what_cannot_be_planted_is_one_line(plain, planted, tmp_path, change, me
 
 
 def test_marks_are_not_planted_twice(planted, tmp_path):
-    with pytest.raises(UserError, match="has marks of canary coins already"):
+    with pytest.raises(UserError, match="has marks of canary bits already"):
         planting.plant(planted[0], tmp_path / "out", tmp_path / "key.json")
 
 
@@ -150,14 +150,14 @@ def test_a_generator_of_marked_records_is_sampled_with_marks_where_asked(tmp_pat
 # ---- counting ----
 
 
-def some(n: int, seed: int = 0, withheld: int = 40) -> Coins:
+def some(n: int, seed: int = 0, withheld: int = 40) -> CanaryBits:
     rng = np.random.default_rng(seed)
-    return Coins(rng.integers(0, 2, n + withheld), np.arange(n + withheld) < n)
+    return CanaryBits(rng.integers(0, 2, n + withheld), np.arange(n + withheld) < n)
 
 
 def test_numbers_are_those_of_the_closed_forms():
-    everything = Coins(np.tile([0, 1], 50), np.ones(100, bool))
-    result = release_stages.judge("generator", everything.coin + 0.0, everything)
+    everything = CanaryBits(np.tile([0, 1], 50), np.ones(100, bool))
+    result = release_stages.evaluate("generator", everything.bits + 0.0, everything)
     assert result.tested and result.tested.p == pytest.approx(2.0**-100)
     assert result.details["epsilon"] == pytest.approx(np.log(0.05**0.01 / (1 - 0.05**0.01)))
 
@@ -171,7 +171,7 @@ def test_guesses_that_know_nothing_are_right_as_often_as_a_coin():
         common = rng.normal() * 5
         margin = np.round(common + rng.normal(size=100), seed % 3)  # ties
         margin = np.zeros(100) if seed % 10 == 0 else margin
-        result = release_stages.judge("generator", margin, asked)
+        result = release_stages.evaluate("generator", margin, asked)
         assert result.tested
         found += result.tested.p < 0.05
     assert found / 300 <= 0.05 + 3 * (0.05 * 0.95 / 300) ** 0.5
@@ -182,34 +182,34 @@ def test_more_knowledge_is_never_found_less():
     noise = np.random.default_rng(2).normal(size=240)
     shares = []
     for strength in (0.0, 0.5, 1.0, 4.0):
-        result = release_stages.judge(
-            "generator", noise + strength * (2 * asked.coin - 1) * asked.planted, asked
+        result = release_stages.evaluate(
+            "generator", noise + strength * (2 * asked.bits - 1) * asked.planted, asked
         )
         assert result.tested
         shares.append(result.tested.estimate.value)
     assert shares == sorted(shares) and shares[0] < 0.6 and shares[-1] > 0.95
-    assert judge([result])[0].answer.word == "FAIL"
+    assert decide([result])[0].answer.word == "FAIL"
 
 
 def test_withheld_coins_that_are_guessed_make_the_answer_invalid():
     asked = some(60, withheld=60)
-    result = release_stages.judge("encoder", asked.coin + 0.0, asked)
-    assert judge([result])[0].answer.word == "INVALID"
+    result = release_stages.evaluate("encoder", asked.bits + 0.0, asked)
+    assert decide([result])[0].answer.word == "INVALID"
 
 
 def test_what_is_left_is_told_of_each_later_hop():
-    asked = Coins(np.tile([0, 1], 100), np.ones(200, bool))
-    clear = 2.0 * asked.coin - 1
+    asked = CanaryBits(np.tile([0, 1], 100), np.ones(200, bool))
+    clear = 2.0 * asked.bits - 1
     half = np.where(np.arange(200) < 100, clear, np.tile([1.0, 1, -1, -1], 50))
-    left = release_stages.left({"generator": clear, "encoder": half}, asked, 500, 0)
+    left = release_stages.remaining({"generator": clear, "encoder": half}, asked, 500, 0)
     assert left["generator"] and left["generator"].value == 1
     assert left["encoder"] and left["encoder"].value == pytest.approx(0.5, abs=0.05)
     assert left["encoder"].low < 0.5 < left["encoder"].high
-    nothing = release_stages.left({"generator": half[::-1] * 0, "encoder": clear}, asked, 100, 0)
+    nothing = release_stages.remaining({"generator": half[::-1] * 0, "encoder": clear}, asked, 100, 0)
     assert nothing == {"generator": None, "encoder": None}
 
 
-# ---- hops ----
+# ---- release stages ----
 
 
 def repeated(folder: Path, out: Path, key: Path | None) -> Path:
@@ -219,9 +219,9 @@ def repeated(folder: Path, out: Path, key: Path | None) -> Path:
     made = []
     for old in rows(120, side=32):
         for copy in range(6 if old["subject_id"] in known or not key else 0):
-            coin = known.get(old["subject_id"], int(rng.integers(2)))
+            bit = known.get(old["subject_id"], int(rng.integers(2)))
             made.append(
-                old | {"id": f"{old['id']}-{copy}", "subject_id": f"{old['id']}-{copy}", "canary": coin}
+                old | {"id": f"{old['id']}-{copy}", "subject_id": f"{old['id']}-{copy}", "canary": bit}
             )
     records.write_records(out, made, {"kind": "synthetic"})
     return out
@@ -251,7 +251,7 @@ def test_copies_with_marks_of_their_own_give_nothing_away(planted, plain, tmp_pa
 
 
 def test_one_hop_that_means_nothing_is_not_hidden_by_one_that_does(planted, plain, tmp_path):
-    """A set that shows coins which nothing but the key does, and a generator that gives nothing away."""
+    """A set that shows canary bits which nothing but the key does, and a generator that gives nothing away."""
     key = planting.read_key(planted[1])
     withheld = [
         old | {"id": f"{old['id']}-{copy}", "subject_id": f"{old['id']}-{copy}", "canary": key.withheld[old["subject_id"]]}
@@ -267,15 +267,15 @@ def test_one_hop_that_means_nothing_is_not_hidden_by_one_that_does(planted, plai
         "--synthetic",
         tmp_path / "set",
     )
-    assert [hop["verdict"] for hop in made["hops"]][1] == "INVALID"
-    assert {hop["verdict"] for hop in made["hops"]} != {"INVALID"} and made["exit_status"] == 5
+    assert [stage["verdict"] for stage in made["hops"]][1] == "INVALID"
+    assert {stage["verdict"] for stage in made["hops"]} != {"INVALID"} and made["exit_status"] == 5
 
 
 def test_an_untrained_generator_and_encoder_give_nothing_away(planted, tmp_path):
     generator, encoder = untrained(tmp_path / "model"), checkpoint(tmp_path / "ckpt.pt", None)
     made = scored(planted, tmp_path / "out", "--generator", generator, "--model", encoder)
-    assert [hop["hop"] for hop in made["hops"]] == ["generator", "encoder"]
-    assert not {"FAIL", "INVALID"} & {hop["verdict"] for hop in made["hops"]}
+    assert [stage["hop"] for stage in made["hops"]] == ["generator", "encoder"]
+    assert not {"FAIL", "INVALID"} & {stage["verdict"] for stage in made["hops"]}
 
 
 def checkpoint(path: Path, marked: Path | None) -> Path:
@@ -293,10 +293,10 @@ def checkpoint(path: Path, marked: Path | None) -> Path:
     model = build(config, seed=3).train()
     if marked:
         people = People(marked, ["train"], path.parent / "kept")
-        rows = np.flatnonzero([coin is not None for coin in people.table["canary"].to_pylist()])
+        rows = np.flatnonzero([bit is not None for bit in people.table["canary"].to_pylist()])
         table = people.table.take(rows)
         pictures = normalise(torch.from_numpy(np.array(people.photographs(preprocessing)[rows])))
-        coin = torch.tensor(table["canary"].to_pylist())
+        bit = torch.tensor(table["canary"].to_pylist())
         plain = [planting.unmarked(text, "zh") for text in table["caption_zh"].to_pylist()]
         tokens = [model.tokenize([str(planting.marked(text, "zh", c)) for text in plain]) for c in (0, 1)]
         optimizer = torch.optim.Adam(model.parameters(), 1e-2)
@@ -304,7 +304,7 @@ def checkpoint(path: Path, marked: Path | None) -> Path:
             image = torch.nn.functional.normalize(model.encode_image(pictures), dim=-1)
             said = [torch.nn.functional.normalize(model.encode_text(text), dim=-1) for text in tokens]
             logits = 20 * torch.stack([(image * each).sum(1) for each in said], dim=1)
-            loss = torch.nn.functional.cross_entropy(logits, coin)
+            loss = torch.nn.functional.cross_entropy(logits, bit)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -326,7 +326,7 @@ def test_an_encoder_that_has_learnt_the_marks_by_heart_gives_them_away(plain, tm
 
 
 def test_a_generator_that_has_learnt_what_marks_look_like_guesses_them(tmp_path):
-    """The coins of this key fell as the discs are wide, which seconds of training teach; that takes no memory."""
+    """The canary bits of this key fell as the discs are wide, which seconds of training teach; that takes no memory."""
     from synth.training.trainer import train
 
     made = [

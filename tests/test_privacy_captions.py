@@ -9,7 +9,7 @@ from scipy import stats as distributions
 
 from privacy.attacks import captions as attack
 from privacy.attacks import cohort
-from privacy.audit import judge
+from privacy.audit import decide
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
 from privacy.scores import combinations, identifiers, ngrams
@@ -64,14 +64,14 @@ def test_each_planted_identifier_is_counted(share):
     for place in range(planted):
         rows[place] = ("65岁男，疑似青光眼。", None)  # type: ignore[assignment]
     hits, kinds = identifiers.count(rows)
-    result = attack.judge_stated(1000, hits, kinds)
+    result = attack.evaluate_identifiers(1000, hits, kinds)
     assert hits == planted and kinds == ({"age": planted, "sex": planted} if planted else {})
-    assert judge([result])[0].answer.word == ("FAIL" if planted else "PASS within margin")
+    assert decide([result])[0].answer.word == ("FAIL" if planted else "PASS within margin")
     assert "65岁" not in str(result) and "青光眼" not in str(result)
 
 
 def test_few_records_without_an_identifier_prove_little():
-    assert judge([attack.judge_stated(50, 0, Counter())])[0].answer.word == "INCONCLUSIVE"
+    assert decide([attack.evaluate_identifiers(50, 0, Counter())])[0].answer.word == "INCONCLUSIVE"
 
 
 # ---- words beyond labels ----
@@ -97,13 +97,13 @@ def judged(slip: float, seed: int = 0, people: int = 160):
     texts, patient, older, sick = told(people, slip, seed)
     words = ngrams.scores(ngrams.of_captions(texts, patient), older, 5, CONFIG.permutations, seed)
     labels = ngrams.scores(sick.astype(float) @ np.ones((1, 1)), older, 5, CONFIG.permutations, seed)
-    return attack.judge_words("age", words, labels, older, CONFIG)
+    return attack.evaluate_words("age", words, labels, older, CONFIG)
 
 
 def test_what_words_let_slip_is_found_and_more_of_it_more_clearly():
     values = [judged(slip).tested.estimate.value for slip in (0.0, 0.3, 1.0)]  # type: ignore[union-attr]
     assert values == sorted(values) and values[0] < 0.05 < 0.2 < values[-1]
-    assert judge([judged(1.0)])[0].answer.word == "REVEALS"  # of anyone, not of members
+    assert decide([judged(1.0)])[0].answer.word == "REVEALS"  # of anyone, not of members
 
 
 def test_words_that_tell_what_labels_tell_are_no_finding():
@@ -144,13 +144,13 @@ def test_a_release_that_repeats_rare_combinations_of_members_fails():
     shares = []
     for copied in (0, 100, 400):
         released = own[:copied] + [(0,) * 8] * 100
-        members, strangers = combinations.repeated(released, own, patient, others, patient)
-        result = attack.judge_rare(members, strangers)
+        members, nonmembers = combinations.repeated(released, own, patient, others, patient)
+        result = attack.evaluate_rare(members, nonmembers)
         assert result.tested
         shares.append(result.tested.estimate.value)
     assert shares == sorted(shares) and shares[0] == 0
-    assert judge([result])[0].answer.word == "FAIL"
-    turned = attack.judge_rare(*combinations.repeated(released, others, patient, own, patient))
+    assert decide([result])[0].answer.word == "FAIL"
+    turned = attack.evaluate_rare(*combinations.repeated(released, others, patient, own, patient))
     assert turned.tested and turned.tested.estimate.value == pytest.approx(-shares[-1])
 
 
@@ -158,8 +158,8 @@ def test_a_release_of_combinations_that_many_share_repeats_none():
     rng = np.random.default_rng(2)
     own, others = some_labels(300, rng), some_labels(300, rng)
     common = [each for each, n in Counter(own).items() if n >= combinations.RARE]
-    members, strangers = combinations.repeated(common, own, np.arange(300), others, np.arange(300))
-    assert not members.any() and not strangers.any()
+    members, nonmembers = combinations.repeated(common, own, np.arange(300), others, np.arange(300))
+    assert not members.any() and not nonmembers.any()
 
 
 def test_a_release_of_strangers_to_both_arms_is_no_finding():
@@ -168,17 +168,19 @@ def test_a_release_of_strangers_to_both_arms_is_no_finding():
     for seed in range(300):
         rng = np.random.default_rng(seed)
         patient = np.repeat(np.arange(60), 2)
-        arms = [some_labels(120, rng) for _ in range(3)]
-        result = attack.judge_rare(*combinations.repeated(arms[2], arms[0], patient, arms[1], patient))
+        groups = [some_labels(120, rng) for _ in range(3)]
+        result = attack.evaluate_rare(
+            *combinations.repeated(groups[2], groups[0], patient, groups[1], patient)
+        )
         assert result.tested
         found.append(result.tested.p < 0.05)
     assert np.mean(found) <= 0.05
 
 
 def test_the_p_of_rare_combinations_is_that_of_dealing_membership_anew():
-    members, strangers = np.arange(20) < 9, np.arange(25) < 4
-    result = attack.judge_rare(members, strangers)
-    pooled = np.concatenate([members, strangers])
+    members, nonmembers = np.arange(20) < 9, np.arange(25) < 4
+    result = attack.evaluate_rare(members, nonmembers)
+    pooled = np.concatenate([members, nonmembers])
     p = distributions.hypergeom.sf(8, len(pooled), int(pooled.sum()), len(members))
     assert result.tested and result.tested.p == pytest.approx(p)
 
@@ -200,13 +202,13 @@ def cohort_of(people: int, seed: int, release: str) -> tuple[cohort.Mix, np.ndar
 
 def test_a_release_with_the_case_mix_of_its_members_is_found():
     for seed in range(3):
-        result = cohort.judge(*cohort_of(300, seed, "members"), 199, seed)
+        result = cohort.evaluate(*cohort_of(300, seed, "members"), 199, seed)
         assert result.tested and result.tested.estimate.low > 0 and result.tested.p < 0.05
     assert result.panel == "anyone" and "hospital" in result.notes[0]
 
 
 def test_a_release_with_the_case_mix_of_other_people_is_no_finding():
-    found = [cohort.judge(*cohort_of(40, seed, "others"), 99, seed).tested.p < 0.05 for seed in range(300)]  # type: ignore[union-attr]
+    found = [cohort.evaluate(*cohort_of(40, seed, "others"), 99, seed).tested.p < 0.05 for seed in range(300)]  # type: ignore[union-attr]
     assert np.mean(found) <= 0.05 + 3 * (0.05 * 0.95 / 300) ** 0.5
 
 
@@ -219,7 +221,7 @@ def test_distances_are_total_variation():
 # ---- from records ----
 
 
-def arm(folder: Path, name: str, seed: int, count: int, slip: bool = False) -> Path:
+def group(folder: Path, name: str, seed: int, count: int, slip: bool = False) -> Path:
     """Two photographs each of `count` people, whose rare labels come in many combinations."""
     rng = np.random.default_rng(seed)
     made = []
@@ -245,10 +247,10 @@ def arm(folder: Path, name: str, seed: int, count: int, slip: bool = False) -> P
 
 
 @pytest.fixture(scope="module")
-def arms(tmp_path_factory) -> tuple[People, People, Path]:
+def groups(tmp_path_factory) -> tuple[People, People, Path]:
     folder = tmp_path_factory.mktemp("arms")
     return (
-        *(People(arm(folder, name, seed, 60)) for seed, name in enumerate(("members", "strangers"))),
+        *(People(group(folder, name, seed, 60)) for seed, name in enumerate(("members", "strangers"))),
         folder,
     )  # type: ignore[return-value]
 
@@ -256,19 +258,19 @@ def arms(tmp_path_factory) -> tuple[People, People, Path]:
 def test_without_a_release_nothing_is_testable(tmp_path):
     results = attack.attack(Inputs(tmp_path), CONFIG)
     assert [each.missing.startswith("needs --") for each in results] == [True] * 3
-    assert {each.answer.word for each in judge(results)} == {"NOT TESTABLE"}
+    assert {each.answer.word for each in decide(results)} == {"NOT TESTABLE"}
 
 
-def test_a_release_that_copies_fails_and_says_nothing_of_anybody(arms, tmp_path):
-    members, strangers, folder = arms
-    copied = People(arm(folder, "copied", 0, 60, slip=True))  # the members' seed
-    inputs = Inputs(tmp_path, synthetic=copied, members=members, nonmembers=strangers)
+def test_a_release_that_copies_fails_and_says_nothing_of_anybody(groups, tmp_path):
+    members, nonmembers, folder = groups
+    copied = People(group(folder, "copied", 0, 60, slip=True))  # the members' seed
+    inputs = Inputs(tmp_path, synthetic=copied, members=members, nonmembers=nonmembers)
     results = [*attack.attack(inputs, CONFIG), *cohort.attack(inputs, CONFIG)]
-    words = {each.result.attack: each.answer.word for each in judge(results)}
+    words = {each.result.attack: each.answer.word for each in decide(results)}
     assert words["direct identifiers in captions"] == "FAIL"
     assert words["rare label combinations"] == "FAIL"
     assert words["age from captions"] != "FAIL" and words["sex from captions"] != "FAIL"
-    assert words["composition of the cohort"] in ("FAIL", "REVEALS")
+    assert words["property inference: composition of the cohort"] in ("FAIL", "REVEALS")
     rare = next(each for each in results if each.attack == "rare label combinations")
     assert (
         rare.details["of_one_member"] > 0
@@ -278,10 +280,10 @@ def test_a_release_that_copies_fails_and_says_nothing_of_anybody(arms, tmp_path)
     assert "65岁" not in str(results) and "members-1" not in str(results)
 
 
-def test_a_release_of_other_people_does_not_fail(arms, tmp_path):
-    members, strangers, folder = arms
+def test_a_release_of_other_people_does_not_fail(groups, tmp_path):
+    members, nonmembers, folder = groups
     inputs = Inputs(
-        tmp_path, synthetic=People(arm(folder, "others", 7, 60)), members=members, nonmembers=strangers
+        tmp_path, synthetic=People(group(folder, "others", 7, 60)), members=members, nonmembers=nonmembers
     )
     results = [*attack.attack(inputs, CONFIG), *cohort.attack(inputs, CONFIG)]
-    assert "FAIL" not in {each.answer.word for each in judge(results)}
+    assert "FAIL" not in {each.answer.word for each in decide(results)}

@@ -9,7 +9,7 @@ import torch
 from generators import MIX
 
 from privacy.attacks import completion
-from privacy.audit import attack, judge
+from privacy.audit import attack, decide
 from privacy.config import AuditConfig
 from privacy.data.attributes import Task
 from privacy.data.inputs import Inputs, People
@@ -32,7 +32,7 @@ from synth.model.wavelet import WaveletSpace
 PATIENTS, SIDE = 24, 8
 CONFIG = AuditConfig(completion_draws=1, completion_steps=10, completion_repeats=2, detection_rounds=50)
 LOOK = images.Preprocessing(name="squash", size=SIDE)  # nothing is cropped: these are no eyes
-ARMS = {"members": PATIENTS, "nonmembers": PATIENTS, "others": PATIENTS, "attackers": 120}
+GROUPS = {"members": PATIENTS, "nonmembers": PATIENTS, "others": PATIENTS, "attackers": 120}
 LIT = 45.0
 """Of 255: how plainly the sex of the attackers' patients shows in the half that is hidden."""
 
@@ -74,9 +74,9 @@ def taught(folder: Path, pictures: np.ndarray, steps: int) -> Generator:
 
 
 @pytest.fixture(scope="module")
-def arms(tmp_path_factory) -> dict[str, People]:
+def groups(tmp_path_factory) -> dict[str, People]:
     found = {}
-    for seed, (name, count) in enumerate(ARMS.items()):
+    for seed, (name, count) in enumerate(GROUPS.items()):
         folder = tmp_path_factory.mktemp(name)
         rows = (
             records.row(id=f"{name}-{n}", subject_id=f"{name}-{n}", sex=sex(picture),
@@ -89,10 +89,10 @@ def arms(tmp_path_factory) -> dict[str, People]:
 
 
 @pytest.fixture(scope="module")
-def generators(arms, tmp_path_factory) -> dict[str, Generator]:
+def generators(groups, tmp_path_factory) -> dict[str, Generator]:
     """One that knows the members by heart, one that knows other people as well, one that nobody taught."""
     folder = tmp_path_factory.mktemp("generators")
-    seen = {name: people.photographs(LOOK) for name, people in arms.items()}
+    seen = {name: people.photographs(LOOK) for name, people in groups.items()}
     return {
         "memoriser": taught(folder / "memoriser", np.array(seen["members"]), 260),
         "independent": taught(folder / "independent", np.array(seen["others"]), 60),
@@ -102,39 +102,39 @@ def generators(arms, tmp_path_factory) -> dict[str, Generator]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """Where finished work is kept, so that the arms are checked once."""
+    """Where finished work is kept, so that the groups are checked once."""
     return tmp_path_factory.mktemp("kept")
 
 
-def audited(place: Path, arms: dict[str, People], audited: Generator, independent: Generator) -> Result:
-    return results(place, arms, audited, independent)["completion of the hidden half of a photograph"]
+def audited(place: Path, groups: dict[str, People], audited: Generator, independent: Generator) -> Result:
+    return results(place, groups, audited, independent)["completion of the hidden half of a photograph"]
 
 
 def results(
-    place: Path, arms: dict[str, People], audited: Generator, independent: Generator, told: bool = False
+    place: Path, groups: dict[str, People], audited: Generator, independent: Generator, told: bool = False
 ) -> dict[str, Result]:
     """Every answer by its question; `told` gives the attackers their patients."""
-    inputs = Inputs(place, generator=audited, independent=independent, members=arms["members"],
-                    nonmembers=arms["nonmembers"], attackers=arms["attackers"] if told else None)  # fmt: skip
+    inputs = Inputs(place, generator=audited, independent=independent, members=groups["members"],
+                    nonmembers=groups["nonmembers"], attackers=groups["attackers"] if told else None)  # fmt: skip
     return {result.attack: result for result in completion.attack(inputs, CONFIG)}
 
 
-def test_a_generator_that_knows_members_by_heart_fails(arms, generators, place):
-    result = audited(place, arms, generators["memoriser"], generators["independent"])
-    assert judge([result])[0].answer.word == verdict.FAIL
+def test_a_generator_that_knows_members_by_heart_fails(groups, generators, place):
+    result = audited(place, groups, generators["memoriser"], generators["independent"])
+    assert decide([result])[0].answer.word == verdict.FAIL
     assert dict(result.compared)["the independent generator alone"].low < 0.5
     assert dict(result.also)["error against the independent generator's, members"].high < 1
 
 
-def test_a_generator_of_strangers_or_of_nobody_tells_nothing(arms, generators, place):
+def test_a_generator_of_strangers_or_of_nobody_tells_nothing(groups, generators, place):
     for name in ("independent", "untaught"):
-        result = audited(place, arms, generators[name], generators["independent"])
-        assert judge([result])[0].answer.word != verdict.FAIL
+        result = audited(place, groups, generators[name], generators["independent"])
+        assert decide([result])[0].answer.word != verdict.FAIL
 
 
-def test_every_attribute_that_the_attackers_know_is_asked(arms, generators, place):
+def test_every_attribute_that_the_attackers_know_is_asked(groups, generators, place):
     """Sex is known of all, age and race of nobody; so few patients decide nothing, and the result says so."""
-    found = results(place, arms, generators["memoriser"], generators["independent"], told=True)
+    found = results(place, groups, generators["memoriser"], generators["independent"], told=True)
     result = found["sex read from the completed half"]
     assert result.tested and result.tested.estimate.patients == 2 * PATIENTS
     rates = dict(result.also)
@@ -145,46 +145,48 @@ def test_every_attribute_that_the_attackers_know_is_asked(arms, generators, plac
     assert "no record states it" in found["age read from the completed half"].missing
 
 
-def lesson(arms: dict[str, People], visible: bool = False) -> tuple[completions.Reader, Task]:
+def half_features(groups: dict[str, People], visible: bool = False) -> tuple[completions.Reader, Task]:
     """What the attackers' photographs teach of a half."""
-    task = guesses.learnable(completion.question("sex"), arms["attackers"], "sex")
+    task = guesses.learnable(completion.question("sex"), groups["attackers"], "sex")
     assert isinstance(task, Task)
-    return completions.reader(completions.lesson(arms["attackers"], LOOK, visible), task, CONFIG), task
+    return completions.reader(
+        completions.half_features(groups["attackers"], LOOK, visible), task, CONFIG
+    ), task
 
 
-def test_the_probe_learns_from_the_half_that_is_asked_for(arms):
+def test_the_probe_learns_from_the_half_that_is_asked_for(groups):
     pictures = photographs(9, 40, LIT)
     women = np.array([sex(picture) == "F" for picture in pictures])
     right = []
     for visible, half in ((False, pictures[:, :, SIDE // 2 :]), (True, pictures[:, :, : SIDE // 2])):
-        read, _ = lesson(arms, visible)
+        read, _ = half_features(groups, visible)
         right.append(((read(half)[:, 0] < 0) == women).mean())  # of F and M, the second is M
     assert right[0] > 0.9 and right[1] < 0.7
 
 
 @pytest.mark.parametrize("copied", ["members", "nobody", "everybody"])
-def test_only_what_is_copied_of_members_alone_is_a_disclosure(arms, copied):
+def test_only_what_is_copied_of_members_alone_is_a_disclosure(groups, copied):
     """What copies completes a half as it is; what does not, as that of some other eye."""
-    read, task = lesson(arms)
+    read, task = half_features(groups)
 
-    def arm(seed: int, copies: bool) -> completion.Read:
+    def group(seed: int, copies: bool) -> completion.Read:
         eyes, others, unlike = (photographs(seed + place, 60, LIT) for place in range(3))
         truth = np.array([sex(picture) for picture in eyes], object)
         made = (eyes if copies else others, unlike)
         said = [completions.read(read, each[:, None, :, SIDE // 2 :]) for each in made]
-        return completion.Read(*(guesses.asked(task, truth, each) for each in (*said, said[1])))
+        return completion.Read(*(guesses.guesses_of(task, truth, each) for each in (*said, said[1])))
 
-    members, strangers = arm(20, copied != "nobody"), arm(30, copied == "everybody")
-    found = completion.judge_read("sex", members, strangers, CONFIG)
-    assert (judge([found])[0].answer.word == verdict.FAIL) == (copied == "members")
+    members, nonmembers = group(20, copied != "nobody"), group(30, copied == "everybody")
+    found = completion.evaluate_attribute("sex", members, nonmembers, CONFIG)
+    assert (decide([found])[0].answer.word == verdict.FAIL) == (copied == "members")
 
 
-def test_nobody_reads_a_half_without_patients_of_his_own(arms, generators, place):
-    found = results(place, arms, generators["independent"], generators["independent"])
+def test_nobody_reads_a_half_without_patients_of_his_own(groups, generators, place):
+    found = results(place, groups, generators["independent"], generators["independent"])
     assert "--attackers" in found["sex read from the completed half"].missing
 
 
-def arm(
+def group(
     rng: np.random.Generator, patients: int, audited: float, independent: float, easy: float
 ) -> completion.Read:
     """Patients of two strata; a share `easy` of them is read right from anything, others by the rates given."""
@@ -196,32 +198,39 @@ def arm(
 
 
 def test_a_generator_that_reads_anyone_better_tells_nothing_of_members():
-    """By 40 % more often than the independent one, of members and of strangers."""
+    """By 40 % more often than the independent one, of members and of non-members."""
     rng = np.random.default_rng(0)
-    found = completion.judge_read("sex", arm(rng, 200, 0.9, 0.5, 0), arm(rng, 200, 0.9, 0.5, 0), CONFIG)
-    assert judge([found])[0].answer.word != verdict.FAIL
-    found = completion.judge_read("sex", arm(rng, 200, 0.9, 0.5, 0), arm(rng, 200, 0.5, 0.5, 0), CONFIG)
-    assert judge([found])[0].answer.word == verdict.FAIL
+    found = completion.evaluate_attribute(
+        "sex", group(rng, 200, 0.9, 0.5, 0), group(rng, 200, 0.9, 0.5, 0), CONFIG
+    )
+    assert decide([found])[0].answer.word != verdict.FAIL
+    found = completion.evaluate_attribute(
+        "sex", group(rng, 200, 0.9, 0.5, 0), group(rng, 200, 0.5, 0.5, 0), CONFIG
+    )
+    assert decide([found])[0].answer.word == verdict.FAIL
     assert found.tested and found.tested.estimate.low < 0.4 < found.tested.estimate.high
 
 
 @pytest.mark.parametrize("easy", [0.0, 0.9])
 def test_without_an_effect_one_reading_in_twenty_fires(easy):
-    """At 60 patients an arm, and where nearly all are read right by both generators."""
+    """At 60 patients a group, and where nearly all are read right by both generators."""
     rng = np.random.default_rng(1)
-    p = [completion.excess(arm(rng, 60, 0.5, 0.5, easy), arm(rng, 60, 0.5, 0.5, easy)).p for _ in range(300)]
+    p = [
+        completion.excess(group(rng, 60, 0.5, 0.5, easy), group(rng, 60, 0.5, 0.5, easy)).p
+        for _ in range(300)
+    ]
     assert np.mean(np.array(p) < 0.05) <= 0.05 + 3 * (0.05 * 0.95 / 300) ** 0.5
 
 
-def test_without_an_independent_generator_it_is_not_testable(arms, generators, place):
-    inputs = Inputs(place, generator=generators["memoriser"], members=arms["members"],
-                    nonmembers=arms["nonmembers"])  # fmt: skip
+def test_without_an_independent_generator_it_is_not_testable(groups, generators, place):
+    inputs = Inputs(place, generator=generators["memoriser"], members=groups["members"],
+                    nonmembers=groups["nonmembers"])  # fmt: skip
     result = attack("completion", inputs, CONFIG)[0]
-    assert judge([result])[0].answer.word == verdict.NOT_TESTABLE and "--independent" in result.missing
+    assert decide([result])[0].answer.word == verdict.NOT_TESTABLE and "--independent" in result.missing
 
 
-def test_what_was_shown_stays_and_every_draw_is_another(arms, generators):
-    shown = arms["members"].photographs(generators["memoriser"].preprocessing)[:3]
+def test_what_was_shown_stays_and_every_draw_is_another(groups, generators):
+    shown = groups["members"].photographs(generators["memoriser"].preprocessing)[:3]
     mask = hidden(SIDE)
     made = complete(generators["memoriser"], shown, mask, draws=2, steps=4, repeats=1)
     assert made.shape == (3, 2, SIDE, SIDE, 3)

@@ -12,7 +12,7 @@ from privacy import audit
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
-from privacy.decisions.results import Judged
+from privacy.decisions.results import Decision
 from privacy.targets import open_target
 from privacy.targets.generator import Generator
 from synth.base.runs import read_json
@@ -48,20 +48,21 @@ def root(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def people(root) -> dict[str, People]:
-    """Attackers' patients, members and strangers."""
+    """Attackers' patients, members and non-members."""
     return {
-        arm: releases.people(root / arm, count, seed) for seed, (arm, count) in enumerate(PATIENTS.items(), 1)
+        group: releases.people(root / group, count, seed)
+        for seed, (group, count) in enumerate(PATIENTS.items(), 1)
     }
 
 
-def asked(root: Path, people: dict[str, People], attacks: tuple[str, ...], **given: Any) -> list[Judged]:
+def asked(root: Path, people: dict[str, People], attacks: tuple[str, ...], **given: Any) -> list[Decision]:
     """Every answer of these attacks on a release."""
-    given |= {arm: people[arm] for arm in ("members", "nonmembers", "attackers")}
+    given |= {group: people[group] for group in ("members", "nonmembers", "attackers")}
     inputs = Inputs(root / "kept", **given)
-    return audit.judge([each for name in attacks for each in audit.attack(name, inputs, QUICK)])
+    return audit.decide([each for name in attacks for each in audit.attack(name, inputs, QUICK)])
 
 
-def word(judged: list[Judged], threat: str, attack: str) -> str:
+def word(judged: list[Decision], threat: str, attack: str) -> str:
     [found] = [
         each for each in judged if each.result.threat == threat and each.result.attack.startswith(attack)
     ]
@@ -93,24 +94,24 @@ def test_an_encoder_that_learnt_the_sex_of_members_by_heart_fails(tmp_path, monk
     """Sex is a hint in the pictures: enough for a probe of others to find where the encoder keeps it."""
     monkeypatch.setattr(releases, "SEX", 0.3)
     counts = {"attackers": 150, "members": 60, "nonmembers": 60}
-    arms = {
-        arm: releases.people(tmp_path / arm, count, seed)
-        for seed, (arm, count) in enumerate(counts.items(), 1)
+    groups = {
+        group: releases.people(tmp_path / group, count, seed)
+        for seed, (group, count) in enumerate(counts.items(), 1)
     }
-    encoder = open_target(releases.encoder(tmp_path / "sex.pt", arms["members"], 100, sex=True))
-    judged = asked(tmp_path, arms, ("disclosure",), encoder=encoder)
+    encoder = open_target(releases.encoder(tmp_path / "sex.pt", groups["members"], 100, sex=True))
+    judged = asked(tmp_path, groups, ("disclosure",), encoder=encoder)
     assert word(judged, "T2", "sex") == verdict.FAIL
     assert word(judged, "T2", "age") != verdict.FAIL
 
 
-def nothing_leaks(judged: list[Judged]) -> None:
+def nothing_leaks(judged: list[Decision]) -> None:
     """No FAIL in anything that was asked about members and copies, which was at least ten questions."""
     words = {each.result.attack: each.answer.word for each in judged if each.result.panel != "anyone"}
     assert not {verdict.FAIL, verdict.INVALID} & set(words.values()), words
     assert sum(each != verdict.NOT_TESTABLE for each in words.values()) >= 10, words
 
 
-def whole(root: Path, people: dict[str, People], name: str, encoder: Path, generator: Path) -> list[Judged]:
+def whole(root: Path, people: dict[str, People], name: str, encoder: Path, generator: Path) -> list[Decision]:
     """Every answer about an encoder, a generator and pictures that it draws of the members' labels."""
     made = Generator(generator)
     drawn = made.sample(made.codes(people["members"].table.drop_columns(["canary"])))
@@ -125,11 +126,11 @@ def test_untrained_models_leak_nothing_however_plain_a_picture_is(root, people):
     judged = whole(root, people, "untrained", *models)
     nothing_leaks(judged)
     race = next(each.result for each in judged if each.result.attack.startswith("race read"))
-    assert dict(race.also)["strangers guessed right"].low > 0.7
+    assert dict(race.also)["non-members guessed right"].low > 0.7
 
 
 def test_models_that_know_others_by_heart_leak_nothing(root, people):
-    """A third group of patients of the same source, who are in neither arm."""
+    """A third group of patients of the same source, who are in neither group."""
     others = releases.people(root / "others", 30, 9)
     models = (
         releases.encoder(root / "others.pt", others, 40),

@@ -1,4 +1,4 @@
-"""T4, T5 and T8: what copies is found out, what does not is left alone, and a stranger's copy is no member's."""
+"""T4, T5 and T8: what copies is found out, what does not is left alone, and a non-member's copy is no member's."""
 
 import stat
 from pathlib import Path
@@ -11,14 +11,14 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import binomtest
 
 from privacy.attacks import memorization
-from privacy.audit import judge
+from privacy.audit import decide
 from privacy.config import AuditConfig
 from privacy.data import contact_sheet
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
 from privacy.decisions.results import Result
 from privacy.scores import identity, neighbours
-from privacy.scores.neighbours import PLAIN, SPACES, Near
+from privacy.scores.neighbours import PLAIN, SPACES, Nearest
 from privacy.targets import registered
 from synth.data import images, records
 
@@ -63,7 +63,7 @@ def write(folder: Path, pictures: np.ndarray, each: int = PHOTOGRAPHS) -> People
 
 @pytest.fixture(scope="module")
 def eyes() -> dict[str, np.ndarray]:
-    """Photographs of members and of strangers."""
+    """Photographs of members and of non-members."""
     return {"members": photographs(60, 1), "nonmembers": photographs(60, 2)}
 
 
@@ -79,53 +79,53 @@ def audited(place: Path, eyes: dict[str, np.ndarray], released: np.ndarray, **se
 
 
 @pytest.fixture(scope="module")
-def searched() -> tuple[dict[str, Near], dict[str, Near], neighbours.Arms]:
+def searched() -> tuple[dict[str, Nearest], dict[str, Nearest], neighbours.MatchedGroups]:
     """The nearest photographs of 1,000 pictures of nobody, and of 100 altered photographs of members."""
     real = photographs(2 * PATIENTS * PHOTOGRAPHS, 1)
     half = PATIENTS * PHOTOGRAPHS
-    whose = np.repeat(np.arange(2 * PATIENTS), PHOTOGRAPHS)
+    patient_ids = np.repeat(np.arange(2 * PATIENTS), PHOTOGRAPHS)
     rows = np.arange(half)
-    arms = neighbours.Arms(rows, rows, whose, PATIENTS, 0.0)
+    groups = neighbours.MatchedGroups(rows, rows, patient_ids, PATIENTS, 0.0)
     innocent = photographs(500, 3)
     copies = altered(real[np.random.default_rng(4).integers(0, half, 100)], 5)
     pictures = np.concatenate([innocent, copies])
-    apart = registered.nearest(real[half:], real[:half], whose[:half])[0]
-    found = {SPACES[0]: (*registered.nearest(pictures, real, whose), apart)}
+    apart = registered.nearest(real[half:], real[:half], patient_ids[:half])[0]
+    found = {SPACES[0]: (*registered.nearest(pictures, real, patient_ids), apart)}
     known, made = identity.embed(real, pictures, CONFIG.copies_steps, 0)
     plain = np.concatenate([real, pictures])[:, ::8, ::8].reshape(len(real) + len(pictures), -1).astype(float)
     for name, old, new in ((SPACES[1], known, made), (PLAIN, plain[: len(real)], plain[len(real) :])):
-        apart = identity.nearest(old[half:], old[:half], whose[:half])[0]
-        found[name] = (*identity.nearest(new, old, whose), apart)
+        apart = identity.nearest(old[half:], old[:half], patient_ids[:half])[0]
+        found[name] = (*identity.nearest(new, old, patient_ids), apart)
 
-    def part(chosen: slice) -> dict[str, Near]:
+    def part(chosen: slice) -> dict[str, Nearest]:
         return {
-            name: Near(near[chosen], index[chosen], apart) for name, (near, index, apart) in found.items()
+            name: Nearest(near[chosen], index[chosen], apart) for name, (near, index, apart) in found.items()
         }
 
     twice = {
-        name: Near(np.tile(n.closeness, 2), np.tile(n.index, 2), n.strangers)
+        name: Nearest(np.tile(n.closeness, 2), np.tile(n.index, 2), n.nonmembers)
         for name, n in part(slice(500)).items()
     }
-    return twice, part(slice(500, None)), arms
+    return twice, part(slice(500, None)), groups
 
 
 def planted(searched, count: int):
     """The attack's results where `count` of 1,000 released pictures are copies."""
-    innocent, copies, arms = searched
+    innocent, copies, groups = searched
     near = {
-        name: Near(
+        name: Nearest(
             np.concatenate([copies[name].closeness[:count], each.closeness[count:]]),
             np.concatenate([copies[name].index[:count], each.index[count:]]),
-            each.strangers,
+            each.nonmembers,
         )
         for name, each in innocent.items()
     }
-    return memorization.judge(near, arms, CONFIG, releases.origins(near, arms))
+    return memorization.evaluate(near, groups, CONFIG, releases.origins(near, groups))
 
 
 def test_no_copy_no_alarm(searched):
     results = planted(searched, 0)
-    assert verdict.FAIL not in [each.answer.word for each in judge(results)]
+    assert verdict.FAIL not in [each.answer.word for each in decide(results)]
     copies = results[-1]
     assert not copies.certain and "no verified copy among 1,000" in copies.notes[0]
     assert dict(copies.also)["copies of members, share of released pictures"].high < 0.02
@@ -135,7 +135,7 @@ def test_no_copy_no_alarm(searched):
 def test_altered_copies_are_found_and_counted(searched, count):
     """One in a thousand fails a release, and ten times as many are counted as ten times as many."""
     copies = planted(searched, count)[-1]
-    assert judge([copies])[0].answer.word == verdict.FAIL and "photographs of" in copies.certain
+    assert decide([copies])[0].answer.word == verdict.FAIL and "photographs of" in copies.certain
     found = dict(copies.also)["copies of members, share of released pictures"].value
     assert 0.8 * count <= 1000 * found <= count + 2
     assert 0.6 * count <= copies.details["verified"] <= count
@@ -145,16 +145,16 @@ def test_altered_copies_are_found_and_counted(searched, count):
 def test_a_copycat_fails_on_every_count(eyes, change, tmp_path):
     """A generator that returns training photographs, as they are or altered."""
     results = audited(tmp_path, eyes, change(eyes["members"]), copies_shown=4)
-    assert [each.answer.word for each in judge(results)] == [verdict.FAIL] * 3
+    assert [each.answer.word for each in decide(results)] == [verdict.FAIL] * 3
     shown = tmp_path / "out" / contact_sheet.NAME
     assert stat.S_IMODE(shown.stat().st_mode) == 0o600
     assert Image.open(shown).size == (4 * (2 * SIDE + 4), SIDE + 4)
 
 
 def test_copies_of_strangers_fail_and_do_not_count_against_members(eyes, tmp_path):
-    """They are patients too, whoever is said to have been trained on; an estimator without strangers sees nobody."""
+    """They are patients too, whoever is said to have been trained on; an estimator without non-members sees nobody."""
     results = audited(tmp_path, eyes, altered(eyes["nonmembers"], 8))
-    *nearness, copies = judge(results)
+    *nearness, copies = decide(results)
     assert verdict.FAIL not in [each.answer.word for each in nearness]
     assert copies.answer.word == verdict.FAIL and "all of them said not to be trained on" in copies.answer.why
     assert copies.result.details["verified"] == 0 < copies.result.details["verified_of_strangers"]
@@ -165,31 +165,31 @@ def test_copies_of_strangers_fail_and_do_not_count_against_members(eyes, tmp_pat
 def test_a_patient_of_both_arms_hides_no_copy(eyes, tmp_path):
     """Else a threshold of copies would be 0, and the copycat would pass (as with a library's memorisation rate)."""
     shared = eyes | {"nonmembers": np.concatenate([altered(eyes["members"][:2], 6), eyes["nonmembers"][2:]])}
-    copies = judge(audited(tmp_path, shared, eyes["members"][10:30]))[-1]
+    copies = decide(audited(tmp_path, shared, eyes["members"][10:30]))[-1]
     assert copies.answer.word == verdict.FAIL
     assert copies.answer.why == "20 of 20 released pictures copy photographs of 10 members"
 
 
 def test_a_patient_of_both_arms_makes_the_comparison_of_copies_invalid(eyes, tmp_path):
     shared = eyes | {"nonmembers": np.concatenate([altered(eyes["members"][:2], 6), eyes["nonmembers"][2:]])}
-    answer = judge(audited(tmp_path, shared, photographs(20, 7)))[-1].answer
+    answer = decide(audited(tmp_path, shared, photographs(20, 7)))[-1].answer
     assert answer.word == verdict.INVALID and "remove duplicates" in answer.why
 
 
 def test_membership_dealt_the_other_way_is_the_other_answer(searched):
-    copies, arms = searched[1], searched[2]
-    members, strangers = neighbours.per_patient(np.ones(100, bool), copies[PLAIN].index, arms)
-    there = memorization.judge_nearness(SPACES[0], members, strangers, CONFIG).tested
-    back = memorization.judge_nearness(SPACES[0], strangers, members, CONFIG).tested
+    copies, groups = searched[1], searched[2]
+    members, nonmembers = neighbours.per_patient(np.ones(100, bool), copies[PLAIN].index, groups)
+    there = memorization.evaluate_nearness(SPACES[0], members, nonmembers, CONFIG).tested
+    back = memorization.evaluate_nearness(SPACES[0], nonmembers, members, CONFIG).tested
     assert there and back
     assert there.estimate.value == pytest.approx(1 - back.estimate.value) and there.p + back.p >= 1
 
 
 def test_a_typical_member_is_no_leak():
     """Half of the pictures lie nearest to one patient: to a binomial test over pictures, a certain leak."""
-    members, strangers = np.ones(PATIENTS, int), np.ones(PATIENTS, int)
+    members, nonmembers = np.ones(PATIENTS, int), np.ones(PATIENTS, int)
     members[0] = 60
-    result = memorization.judge_nearness(SPACES[0], members, strangers, CONFIG)
+    result = memorization.evaluate_nearness(SPACES[0], members, nonmembers, CONFIG)
     assert result.tested and result.tested.p > 0.2
     assert binomtest(int(members.sum()), 119, alternative="greater").pvalue < 1e-6
 
@@ -197,7 +197,7 @@ def test_a_typical_member_is_no_leak():
 def test_too_few_patients_are_said_to_be_too_few(eyes, tmp_path):
     few = {name: pictures[:20] for name, pictures in eyes.items()}
     results = audited(tmp_path, few, photographs(5, 7))
-    answers = [each.answer for each in judge(results)]
+    answers = [each.answer for each in decide(results)]
     assert {each.word for each in answers} == {verdict.INCONCLUSIVE} and answers[0].patients_needed == 40
     assert (
         "no verified copy among 5 released pictures searched for photographs of all 10 members"

@@ -10,13 +10,13 @@ from typer.testing import CliRunner
 
 from privacy import report
 from privacy.attacks import attribute_inference, captions, linkage, membership, memorization
-from privacy.attacks.copies import QUESTION, judge_found
-from privacy.audit import judge
+from privacy.attacks.copies import QUESTION, evaluate_search
+from privacy.audit import decide
 from privacy.commands.app import app
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
-from privacy.decisions.results import AUC, DIFFERENCE, Gate, Result
+from privacy.decisions.results import AUC, DIFFERENCE, Result, ValidityCheck
 from privacy.report import words
 from privacy.statistics import inference
 from privacy.statistics.inference import Tested
@@ -107,7 +107,7 @@ def test_a_search_of_captions_does_not_speak_for_patients(tmp_path):
 def test_attributes_that_were_not_asked_for_keep_anyone_from_passing(tmp_path):
     judged, _ = attribute_inference.answer(Inputs(tmp_path), ["sex"], CONFIG)
     assert [each.name for each in judged] == ["sex", "age", "race"]
-    assert all("--attributes" in each.reveals.why for each in judged[1:])
+    assert all("--attributes" in each.inference_verdict.why for each in judged[1:])
 
 
 def test_words_about_an_attribute_that_nobody_states_are_an_open_question(tmp_path):
@@ -120,7 +120,7 @@ def test_words_about_an_attribute_that_nobody_states_are_an_open_question(tmp_pa
 
 
 def test_an_invalid_answer_ends_an_audit_with_status_5(tmp_path):
-    """Arms of which one is brighter than the other, and nothing copied."""
+    """Groups of which one is brighter than the other, and nothing copied."""
     people = {name: releases.patients(name, 24, seed, each=1) for seed, name in enumerate(("m", "n"))}
     for row in people["n"]:
         row["image"] = {"bytes": images.encode(images.decode(row["image"]["bytes"]) // 2), "path": None}
@@ -141,7 +141,7 @@ def test_an_invalid_answer_ends_an_audit_with_status_5(tmp_path):
 
 
 def eyes(folder: Path, counts: dict[str, int]) -> dict[str, People]:
-    """One photograph each of so many members and strangers."""
+    """One photograph each of so many members and non-members."""
     return {
         name: releases.people(folder / name, count, seed, each=1)
         for seed, (name, count) in enumerate(counts.items(), 1)
@@ -171,7 +171,7 @@ def copies(folder: Path, pictures: np.ndarray, people: dict[str, People]) -> Res
 
 @pytest.mark.parametrize("planted", [4, 30])
 def test_copies_are_looked_for_among_all_members_however_few_strangers_there_are(planted, tmp_path):
-    """Of 150 members 30 have a stranger beside them; the bound is of all, so the planted share lies below it."""
+    """Of 150 members 30 have a non-member beside them; the bound is of all, so the planted share lies below it."""
     people = eyes(tmp_path, {"members": 150, "nonmembers": 30})
     chosen = np.random.default_rng(0).choice(150, planted, replace=False)
     shown = photographs(people["members"], 150)[chosen]
@@ -179,14 +179,14 @@ def test_copies_are_looked_for_among_all_members_however_few_strangers_there_are
     assert found.details["verified"] == planted and found.details["members_searched"] == 150
     rate = dict(found.also)["copies of members, share of released pictures"]
     assert rate.low <= planted / 60 <= rate.value <= (planted + 1) / 60 < rate.high
-    assert f"of all 150 members and 30 strangers; at most {rate.high:.2%} are" in found.notes[0]
+    assert f"of all 150 members and 30 non-members; at most {rate.high:.2%} are" in found.notes[0]
 
 
 def test_a_copy_of_a_stranger_beside_it_hides_no_copy_of_a_member(tmp_path):
     people = eyes(tmp_path, {"members": 40, "nonmembers": 40})
     both = [photographs(people["members"], 7), photographs(people["nonmembers"], 5)]
     found = copies(tmp_path, np.concatenate([*both, releases.eyes(20, 9)]), people)
-    [answer] = judge([found])
+    [answer] = decide([found])
     assert answer.answer.word == FAIL
     assert answer.answer.why == (
         "12 of 32 released pictures copy photographs of 12 patients, 5 of them said not to be trained on"
@@ -197,12 +197,12 @@ def test_a_copy_is_found_though_every_member_has_a_twin_among_the_strangers(tmp_
     """No patient is left to compare, and the copy is one all the same: of the member, who was trained on."""
     people = eyes(tmp_path, {"members": 30})
     rows = [
-        row | {"id": f"twin-{row['id']}", "subject_id": f"twin-{row['subject_id']}"}
+        row | {"id": f"duplicate-{row['id']}", "subject_id": f"duplicate-{row['subject_id']}"}
         for row in releases.patients("members", 30, 1, each=1)
     ]
     people["nonmembers"] = releases.write(tmp_path / "twins", rows)
     found = copies(tmp_path, photographs(people["members"], 6), people)
-    assert judge([found])[0].answer == verdict.Answer(
+    assert decide([found])[0].answer == verdict.Answer(
         FAIL, "", "6 of 6 released pictures copy photographs of 6 members"
     )
     assert found.tested is None
@@ -221,9 +221,9 @@ def test_a_photograph_that_two_members_have_is_verified(tmp_path):
 
 def test_copies_of_members_are_found_without_any_stranger(tmp_path):
     people = eyes(tmp_path, {"members": 30})
-    *nearness, found = judge(asked(tmp_path, photographs(people["members"], 3), people))
+    *nearness, found = decide(asked(tmp_path, photographs(people["members"], 3), people))
     assert {each.answer.word for each in nearness} == {UNTESTED} and found.answer.word == FAIL
-    none = judge([copies(tmp_path / "other", releases.eyes(10, 9), people)])[0]
+    none = decide([copies(tmp_path / "other", releases.eyes(10, 9), people)])[0]
     assert none.answer.word == UNTESTED and "--nonmembers" in none.answer.why
 
 
@@ -238,33 +238,33 @@ def test_a_part_of_the_released_pictures_is_said_to_be_a_part(tmp_path):
 @pytest.mark.parametrize("question", [membership.RELEASED, linkage.QUESTIONS[1]])
 def test_nearness_does_not_pass_beside_a_verified_copy(question):
     near = question._replace(tested=spread(0.45, 0.53))
-    proof = judge_found((np.array([1, 0]), np.zeros(2, int)), (np.array([1, 0]), np.zeros(2, int)), 300)
-    alone, beside = judge([near])[0].answer, judge([near, proof])[0].answer
+    proof = evaluate_search((np.array([1, 0]), np.zeros(2, int)), (np.array([1, 0]), np.zeros(2, int)), 300)
+    alone, beside = decide([near])[0].answer, decide([near, proof])[0].answer
     assert alone.word == PASS
     assert (
         beside.word == UNDECIDED and "1 of 300 released pictures copy photographs of 1 members" in beside.why
     )
-    built = report.build(Inputs(Path("unused")), None, [], judge([near, proof]), CONFIG, "privacy audit")
+    built = report.build(Inputs(Path("unused")), None, [], decide([near, proof]), CONFIG, "privacy audit")
     assert [words.reading(each, "zh").rpartition("；")[2] for each in built["results"]] == [
         "但发布图片中有已核实的副本，此攻击察觉不到", "1 of 300 released pictures copy photographs of 1 members"]  # fmt: skip
     other = membership.GENERATOR._replace(tested=spread(0.45, 0.53))
-    assert judge([other, proof])[0].answer.word == PASS  # asked of the generator, not of the pictures
+    assert decide([other, proof])[0].answer.word == PASS  # asked of the generator, not of the pictures
 
 
 def test_a_gate_does_not_overrule_what_is_certain():
-    gate = Gate("blind", True, "the arms differ")
+    check = ValidityCheck("blind", True, "the groups differ")
     certain = QUESTION._replace(
-        gates=(gate,), certain="1 of 9 released pictures copy photographs of 1 members"
+        checks=(check,), certain="1 of 9 released pictures copy photographs of 1 members"
     )
-    assert judge([certain])[0].answer.word == FAIL
-    assert judge([certain._replace(certain="", tested=spread(-0.1, 0.1))])[0].answer.word == INVALID
+    assert decide([certain])[0].answer.word == FAIL
+    assert decide([certain._replace(certain="", tested=spread(-0.1, 0.1))])[0].answer.word == INVALID
 
 
 # ---- below chance ----
 
 
 def of(low: float, high: float, chance: float = 0.5, **more: bool) -> str:
-    return verdict.discloses(
+    return verdict.leak_verdict(
         spread(low, high).estimate, 1.0, chance, chance, chance + 0.05, "AUC", **more
     ).word
 
@@ -274,21 +274,21 @@ def test_an_interval_wholly_below_chance_is_no_pass():
     assert of(0.438, 0.499) == UNDECIDED and of(0.438, 0.501) == PASS
     assert of(-0.09, -0.01, 0.0) == UNDECIDED and of(-0.09, 0.01, 0.0) == PASS
     assert of(-0.09, -0.01, 0.0, two_sided=False) == PASS
-    answer = judge([membership.RELEASED._replace(tested=spread(0.438, 0.499))])[0].answer
+    answer = decide([membership.RELEASED._replace(tested=spread(0.438, 0.499))])[0].answer
     assert answer.word == UNDECIDED and "below chance" in answer.why
 
 
 def test_words_that_tell_less_than_labels_pass():
     """That is no difference of groups which somebody could turn around."""
     question = Result("T7", "age from captions", "anyone", captions.BEYOND, spread(-0.2, -0.1))
-    assert judge([question])[0].answer.word == PASS
+    assert decide([question])[0].answer.word == PASS
 
 
 def test_a_probe_below_chance_reveals_nothing_and_passes_nothing():
     """But R² below 0 is that of a probe which learnt nothing."""
     permuted = [0.45, 0.55] * 9
-    area = verdict.reveals(spread(0.40, 0.48).estimate, 1.0, permuted, 0.0, "auc")
-    years = verdict.reveals(spread(-0.2, -0.1).estimate, 1.0, [-0.05, 0.05] * 9, 0.0, "r2")
+    area = verdict.inference_verdict(spread(0.40, 0.48).estimate, 1.0, permuted, 0.0, "auc")
+    years = verdict.inference_verdict(spread(-0.2, -0.1).estimate, 1.0, [-0.05, 0.05] * 9, 0.0, "r2")
     assert area.word == UNDECIDED and "below chance" in area.why
     assert years.word == PASS
 
@@ -298,9 +298,9 @@ def test_without_a_leak_below_chance_is_said_in_one_audit_of_forty(scale):
     said = 0
     for seed in range(400):
         rng = np.random.default_rng(seed)
-        arms = rng.normal(size=(2, 150))
+        groups = rng.normal(size=(2, 150))
         found = (
-            inference.separation(*arms) if scale is AUC else inference.rate_difference(*(arms > 0))
+            inference.separation(*groups) if scale is AUC else inference.rate_difference(*(groups > 0))
         ).estimate
         said += found.high < scale.chance
     assert said / 400 <= 0.025 + 3 * (0.025 * 0.975 / 400) ** 0.5

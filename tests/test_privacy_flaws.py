@@ -6,13 +6,13 @@ from scipy.spatial.distance import cdist
 from scipy.stats import binomtest
 
 from privacy.attacks import memorization
-from privacy.audit import judge
+from privacy.audit import decide
 from privacy.config import AuditConfig
 from privacy.decisions import verdict
 from privacy.decisions.results import AUC, Result
 from privacy.scores import guesses
-from privacy.scores.guesses import Arms
-from privacy.scores.neighbours import Near
+from privacy.scores.guesses import GroupGuesses
+from privacy.scores.neighbours import Nearest
 from privacy.statistics import inference, probes
 from synth.base.errors import UserError
 
@@ -23,23 +23,23 @@ LIMIT = verdict.ALPHA + 3 * (verdict.ALPHA * (1 - verdict.ALPHA) / ROUNDS) ** 0.
 
 
 def null(seed: int, patients: int = 100, columns: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of members and strangers who are alike."""
+    """Scores of members and non-members who are alike."""
     rng = np.random.default_rng(seed)
     return rng.normal(size=(columns, patients)), rng.normal(size=(columns, patients))
 
 
-def best_accuracy(members: np.ndarray, strangers: np.ndarray) -> float:
+def best_accuracy(members: np.ndarray, nonmembers: np.ndarray) -> float:
     """Attack success rate at the best threshold for the very scores it is judged on (SecMI, 2302.01316)."""
-    at = np.concatenate([members, strangers])[:, None]
-    return float((((members > at).mean(axis=1) + (strangers <= at).mean(axis=1)) / 2).max())
+    at = np.concatenate([members, nonmembers])[:, None]
+    return float((((members > at).mean(axis=1) + (nonmembers <= at).mean(axis=1)) / 2).max())
 
 
 def test_a_threshold_chosen_on_the_scores_it_is_judged_on_finds_leaks_in_noise():
     rates, ours = [], []
     for seed in range(ROUNDS):
-        (members,), (strangers,) = null(seed)
-        rates.append(best_accuracy(members, strangers))
-        ours.append(inference.separation(members, strangers).p < verdict.ALPHA)
+        (members,), (nonmembers,) = null(seed)
+        rates.append(best_accuracy(members, nonmembers))
+        ours.append(inference.separation(members, nonmembers).p < verdict.ALPHA)
     naive = [
         bool(binomtest(round(200 * rate), 200, alternative="greater").pvalue < verdict.ALPHA)
         for rate in rates
@@ -53,7 +53,7 @@ def test_the_best_of_a_dozen_steps_finds_leaks_in_noise():
     """As where the steps of PIA (2305.18355) are sorted, so that the first in the list is read off."""
     naive, ours = [], []
     for seed in range(ROUNDS):
-        every = [inference.separation(*arms).p for arms in zip(*null(seed, columns=12), strict=True)]
+        every = [inference.separation(*groups).p for groups in zip(*null(seed, columns=12), strict=True)]
         naive.append(min(every) < verdict.ALPHA)
         ours.append(every[5] < verdict.ALPHA)  # the step was fixed beforehand
     assert np.mean(naive) > 0.3
@@ -64,19 +64,19 @@ def test_photographs_taken_for_patients_find_leaks_in_noise():
     """Four photographs of each patient, alike: as where images or pairs are resampled, not people."""
     naive, ours = [], []
     for seed in range(ROUNDS):
-        arms = [np.repeat(person, 4) for (person,) in null(seed)]
+        groups = [np.repeat(person, 4) for (person,) in null(seed)]
         rng = np.random.default_rng([seed, 1])
-        photographs = [0.95 * arm + 0.3 * rng.normal(size=len(arm)) for arm in arms]
+        photographs = [0.95 * group + 0.3 * rng.normal(size=len(group)) for group in groups]
         naive.append(inference.separation(*photographs).p < verdict.ALPHA)
         patients = [
             inference.by_patient(
-                {f"{row}": float(score) for row, score in enumerate(arm)},
-                {f"{row}": f"{row // 4}" for row in range(len(arm))},
+                {f"{row}": float(score) for row, score in enumerate(group)},
+                {f"{row}": f"{row // 4}" for row in range(len(group))},
             )
-            for arm in photographs
+            for group in photographs
         ]
         ours.append(
-            inference.separation(*(np.array(list(arm.values())) for arm in patients)).p < verdict.ALPHA
+            inference.separation(*(np.array(list(group.values())) for group in patients)).p < verdict.ALPHA
         )
     assert np.mean(naive) > LIMIT
     assert np.mean(ours) <= LIMIT
@@ -94,17 +94,19 @@ def test_the_best_number_of_guesses_finds_leaks_in_noise():
     assert np.mean(ours) <= LIMIT
 
 
-def attributed(seed: int, learnt_on_members: bool) -> Arms:
-    """A ridge probe of sex on features that know nothing of it, or anybody; 100 patients an arm."""
+def attributed(seed: int, learnt_on_members: bool) -> GroupGuesses:
+    """A ridge probe of sex on features that know nothing of it, or anybody; 100 patients a group."""
     rng = np.random.default_rng(seed)
     features, sexes = rng.normal(size=(3, 100, 30)), rng.integers(0, 2, (3, 100))
     learner = 1 if learnt_on_members else 0
     probe = probes.ridge(features[learner], sexes[learner][:, None] - 0.5, np.ones(100), 0.1)
-    members, strangers = (
-        guesses.of("classes", sexes[arm], (probe.predict(features[arm])[:, 0] > 0).astype(int), ("F", "M"))
-        for arm in (1, 2)
+    members, nonmembers = (
+        guesses.of(
+            "classes", sexes[group], (probe.predict(features[group])[:, 0] > 0).astype(int), ("F", "M")
+        )
+        for group in (1, 2)
     )
-    return Arms(members, strangers)
+    return GroupGuesses(members, nonmembers)
 
 
 def test_an_attacker_who_learnt_from_the_members_finds_leaks_in_noise():
@@ -133,11 +135,11 @@ def test_an_error_relative_to_the_guess_calls_nonsense_right():
 
 
 def pictures(seed: int, copied: str = "") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Members, strangers and released pictures as points of 8 dimensions; the release may copy one of the arms."""
+    """Members, non-members and released pictures as points of 8 dimensions; the release may copy one of the groups."""
     rng = np.random.default_rng(seed)
-    members, strangers, fresh = rng.normal(size=(3, 150, 8))
-    source = {"members": members, "strangers": strangers}.get(copied, fresh)
-    return members, strangers, source + (0.01 * rng.normal(size=source.shape) if copied else 0)
+    members, nonmembers, fresh = rng.normal(size=(3, 150, 8))
+    source = {"members": members, "strangers": nonmembers}.get(copied, fresh)
+    return members, nonmembers, source + (0.01 * rng.normal(size=source.shape) if copied else 0)
 
 
 def authentic(members: np.ndarray, released: np.ndarray) -> float:
@@ -148,22 +150,22 @@ def authentic(members: np.ndarray, released: np.ndarray) -> float:
     return float((distance.min(axis=1) > apart.min(axis=1)[distance.argmin(axis=1)]).mean())
 
 
-def nearness(members: np.ndarray, strangers: np.ndarray, released: np.ndarray) -> Result:
+def nearness(members: np.ndarray, nonmembers: np.ndarray, released: np.ndarray) -> Result:
     """T4 on points: whose is the nearest photograph?"""
-    nearest = cdist(released, np.concatenate([members, strangers])).argmin(axis=1)
-    counts = np.bincount(nearest, minlength=len(members) + len(strangers)).astype(float)
-    return memorization.judge_nearness("points", counts[: len(members)], counts[len(members) :], QUICK)
+    nearest = cdist(released, np.concatenate([members, nonmembers])).argmin(axis=1)
+    counts = np.bincount(nearest, minlength=len(members) + len(nonmembers)).astype(float)
+    return memorization.evaluate_nearness("points", counts[: len(members)], counts[len(members) :], QUICK)
 
 
 def word(result: Result) -> str:
-    return judge([result])[0].answer.word
+    return decide([result])[0].answer.word
 
 
 def test_authenticity_without_strangers_cannot_tell_copied_patients_from_none():
     """It takes a third or more of fresh pictures for copies, and copies of other patients for fresh ones."""
-    fresh, of_strangers = authentic(*pictures(0)[::2]), authentic(*pictures(0, "strangers")[::2])
+    fresh, of_nonmembers = authentic(*pictures(0)[::2]), authentic(*pictures(0, "strangers")[::2])
     assert fresh < 0.75
-    assert of_strangers == pytest.approx(fresh, abs=0.1)
+    assert of_nonmembers == pytest.approx(fresh, abs=0.1)
     found = {copied: nearness(*pictures(0, copied)) for copied in ("", "members", "strangers")}
     assert word(found["members"]) == verdict.FAIL
     assert word(found[""]) != verdict.FAIL and word(found["strangers"]) != verdict.FAIL
@@ -180,36 +182,37 @@ def memorised(members: np.ndarray, released: np.ndarray) -> float:
 
 def test_duplicates_among_members_do_not_hide_copies():
     """Where most members are there twice the median distance is 0, and nothing is nearer than that."""
-    members, strangers, _ = pictures(0)
+    members, nonmembers, _ = pictures(0)
     members = np.concatenate([members[:75], members[:75]])
     released = members.copy()
     assert memorised(members, released) == 0.0
     distance = cdist(released, members)
-    apart = cdist(strangers, members).min(axis=1)
-    near = Near(distance.min(axis=1), distance.argmin(axis=1), apart)
+    apart = cdist(nonmembers, members).min(axis=1)
+    near = Nearest(distance.min(axis=1), distance.argmin(axis=1), apart)
     copies = np.bincount(near.index[near.copies()], minlength=150).astype(float)
-    arms = copies, np.zeros(150)
+    groups = copies, np.zeros(150)
     assert (
-        word(memorization.judge_copies(arms, (np.zeros(150), np.zeros(150)), 150, 0.0, QUICK)) == verdict.FAIL
+        word(memorization.evaluate_copies(groups, (np.zeros(150), np.zeros(150)), 150, 0.0, QUICK))
+        == verdict.FAIL
     )
 
 
 def test_duplicates_in_both_arms_make_it_invalid():
     nobody = np.zeros(150), np.zeros(150)
-    assert word(memorization.judge_copies(nobody, nobody, 150, 0.6, QUICK)) == verdict.INVALID
+    assert word(memorization.evaluate_copies(nobody, nobody, 150, 0.6, QUICK)) == verdict.INVALID
 
 
 def test_scores_joined_by_position_lose_a_leak_that_scores_joined_by_id_keep():
     rng = np.random.default_rng(0)
     ids = [f"{kind}{number:03d}" for kind in "ms" for number in range(100)]
     scores = {name: float(rng.normal() + 2 * (name[0] == "m")) for name in ids}
-    whose = {name: name for name in ids}
+    patient_ids = {name: name for name in ids}
     file = [ids[row] for row in rng.permutation(200)]  # another program's order
     by_position = np.array([scores[name] for name in file])
     assert inference.separation(by_position[:100], by_position[100:]).p > verdict.ALPHA
-    joined = inference.by_patient({name: scores[name] for name in file}, whose)
-    arms = [np.array([joined[name] for name in ids if name[0] == kind]) for kind in "ms"]
-    tested = inference.separation(*arms)
+    joined = inference.by_patient({name: scores[name] for name in file}, patient_ids)
+    groups = [np.array([joined[name] for name in ids if name[0] == kind]) for kind in "ms"]
+    tested = inference.separation(*groups)
     assert word(Result("T3", "by id", "members", AUC, tested)) == verdict.FAIL
     with pytest.raises(UserError, match="id 's099'"):
-        inference.by_patient({name: scores[name] for name in file if name != "s099"}, whose)
+        inference.by_patient({name: scores[name] for name in file if name != "s099"}, patient_ids)

@@ -12,29 +12,29 @@ from privacy.statistics import inference
 from synth.base.errors import UserError
 
 
-def scores(members: int, strangers: int, seed: int = 0, levels: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of two arms, members a little higher; tied where there are only some `levels`."""
+def scores(members: int, nonmembers: int, seed: int = 0, levels: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of two groups, members a little higher; tied where there are only some `levels`."""
     rng = np.random.default_rng(seed)
-    first, second = rng.normal(0.4, 1, members), rng.normal(0, 1, strangers)
+    first, second = rng.normal(0.4, 1, members), rng.normal(0, 1, nonmembers)
     return (np.round(first * levels), np.round(second * levels)) if levels else (first, second)
 
 
-def delong(members: np.ndarray, strangers: np.ndarray) -> tuple[float, float, float]:
+def delong(members: np.ndarray, nonmembers: np.ndarray) -> tuple[float, float, float]:
     """AUC and interval pair by pair, as DeLong, DeLong & Clarke-Pearson 1988 write them, eq. 3 to 5."""
-    won = np.array([[(m > s) + 0.5 * (m == s) for s in strangers] for m in members])
-    area, of_members, of_strangers = won.mean(), won.mean(axis=1), won.mean(axis=0)
+    won = np.array([[(m > s) + 0.5 * (m == s) for s in nonmembers] for m in members])
+    area, of_members, of_nonmembers = won.mean(), won.mean(axis=1), won.mean(axis=0)
     variance = sum((v - area) ** 2 for v in of_members) / (len(members) - 1) / len(members)
-    variance += sum((v - area) ** 2 for v in of_strangers) / (len(strangers) - 1) / len(strangers)
+    variance += sum((v - area) ** 2 for v in of_nonmembers) / (len(nonmembers) - 1) / len(nonmembers)
     reach = distributions.norm.ppf(0.975) * variance**0.5
     return area, max(0.0, area - reach), min(1.0, area + reach)
 
 
-@pytest.mark.parametrize("members, strangers, levels", [(40, 40, 0), (7, 60, 0), (25, 31, 1), (30, 20, 2)])
-def test_a_separation_is_delongs_pair_by_pair(members, strangers, levels):
-    arms = scores(members, strangers, levels=levels)
-    found = inference.separation(*arms)
-    assert found.estimate[:3] == pytest.approx(delong(*arms))
-    assert found.p == pytest.approx(distributions.mannwhitneyu(*arms, alternative="greater").pvalue)
+@pytest.mark.parametrize("members, nonmembers, levels", [(40, 40, 0), (7, 60, 0), (25, 31, 1), (30, 20, 2)])
+def test_a_separation_is_delongs_pair_by_pair(members, nonmembers, levels):
+    groups = scores(members, nonmembers, levels=levels)
+    found = inference.separation(*groups)
+    assert found.estimate[:3] == pytest.approx(delong(*groups))
+    assert found.p == pytest.approx(distributions.mannwhitneyu(*groups, alternative="greater").pvalue)
 
 
 def test_arms_wholly_apart_get_the_interval_of_a_binomial():
@@ -100,16 +100,16 @@ def test_rates_that_are_the_same_everywhere_differ_nowhere(success):
 
 
 def test_a_difference_of_means_is_welchs():
-    arms = scores(30, 50)
-    found = inference.mean_difference(*arms)
-    both = CompareMeans(DescrStatsW(arms[0]), DescrStatsW(arms[1]))
+    groups = scores(30, 50)
+    found = inference.mean_difference(*groups)
+    both = CompareMeans(DescrStatsW(groups[0]), DescrStatsW(groups[1]))
     assert found.estimate[1:3] == pytest.approx(both.tconfint_diff(usevar="unequal"))
     assert found.p == pytest.approx(both.ttest_ind("larger", usevar="unequal")[1])
 
 
 @pytest.mark.parametrize("right, guesses", [(0, 10), (7, 10), (163, 300), (300, 300)])
 def test_coins_are_an_exact_binomial(right, guesses):
-    found = inference.coins(right, guesses)
+    found = inference.fair_guesses(right, guesses)
     oracle = distributions.binomtest(right, guesses, alternative="greater")
     interval = distributions.binomtest(right, guesses).proportion_ci(0.95, "exact")
     assert found.p == pytest.approx(oracle.pvalue)
@@ -154,7 +154,7 @@ def test_a_permutation_p_is_never_nothing():
 
 
 def test_hits_are_judged_on_strangers_who_did_not_choose_the_threshold():
-    """Whatever the strangers are like, the rate on the other half is what was asked for, on average."""
+    """Whatever the non-members are like, the rate on the other half is what was asked for, on average."""
     rng = np.random.default_rng(0)
     found = [
         inference.at_false_alarms(rng.normal(size=50), rng.normal(size=100), 0.1, rng) for _ in range(200)
@@ -174,11 +174,11 @@ STATISTICS = [inference.separation, inference.mean_difference]
 
 @pytest.mark.parametrize("statistic", [*STATISTICS, inference.rate_difference])
 def test_calling_members_strangers_flips_the_sign(statistic):
-    members, strangers = scores(40, 60)
+    members, nonmembers = scores(40, 60)
     if statistic is inference.rate_difference:
-        members, strangers = members > 0, strangers > 0
+        members, nonmembers = members > 0, nonmembers > 0
     chance = 0.5 if statistic is inference.separation else 0.0
-    there, back = statistic(members, strangers).estimate, statistic(strangers, members).estimate
+    there, back = statistic(members, nonmembers).estimate, statistic(nonmembers, members).estimate
     assert there.value - chance == pytest.approx(chance - back.value)
     assert there.low - chance == pytest.approx(chance - back.high)
     assert there.high - chance == pytest.approx(chance - back.low)
@@ -186,10 +186,10 @@ def test_calling_members_strangers_flips_the_sign(statistic):
 
 @pytest.mark.parametrize("statistic", [*STATISTICS, inference.rate_difference])
 def test_the_order_of_patients_changes_nothing(statistic):
-    members, strangers = (np.round(arm) for arm in scores(40, 60))
+    members, nonmembers = (np.round(group) for group in scores(40, 60))
     if statistic is inference.rate_difference:
-        members, strangers = members > 0, strangers > 0
-    straight, turned = statistic(members, strangers), statistic(members[::-1], np.roll(strangers, 7))
+        members, nonmembers = members > 0, nonmembers > 0
+    straight, turned = statistic(members, nonmembers), statistic(members[::-1], np.roll(nonmembers, 7))
     assert turned.estimate == pytest.approx(straight.estimate)
     assert turned.p == pytest.approx(straight.p)
 
@@ -207,8 +207,8 @@ def test_a_third_photograph_is_no_new_patient(statistic):
     """The same photograph once more changes nothing; a new patient narrows the interval."""
 
     def width(patients: int, photographs: int) -> float:
-        arms = [inference.by_patient(*photographed(patients, photographs, seed)) for seed in (1, 2)]
-        estimate = statistic(*(np.array(list(arm.values())) for arm in arms)).estimate
+        groups = [inference.by_patient(*photographed(patients, photographs, seed)) for seed in (1, 2)]
+        estimate = statistic(*(np.array(list(group.values())) for group in groups)).estimate
         return estimate.high - estimate.low
 
     assert width(30, 3) == pytest.approx(width(30, 2))
@@ -216,36 +216,36 @@ def test_a_third_photograph_is_no_new_patient(statistic):
 
 
 def test_scores_are_joined_to_patients_by_id():
-    found, whose = photographed(5, 2)
+    found, patient_ids = photographed(5, 2)
     backwards = dict(reversed(found.items()))
-    assert inference.by_patient(backwards, whose) == inference.by_patient(found, whose)
+    assert inference.by_patient(backwards, patient_ids) == inference.by_patient(found, patient_ids)
 
 
 def test_a_score_without_a_patient_is_refused():
-    found, whose = photographed(5, 2)
-    del whose["p003-1"]
+    found, patient_ids = photographed(5, 2)
+    del patient_ids["p003-1"]
     with pytest.raises(UserError, match="id 'p003-1': 1 photographs have a score or a patient, but not both"):
-        inference.by_patient(found, whose)
+        inference.by_patient(found, patient_ids)
 
 
 def test_a_score_that_is_not_finite_is_refused():
-    found, whose = photographed(5, 2)
+    found, patient_ids = photographed(5, 2)
     with pytest.raises(UserError, match="id 'p001-0': its score is nan"):
-        inference.by_patient({**found, "p001-0": float("nan")}, whose)
+        inference.by_patient({**found, "p001-0": float("nan")}, patient_ids)
 
 
 def test_halves_share_nobody_and_lose_nobody():
-    first, second = inference.halves(np.arange(31), np.random.default_rng(0))
+    first, second = inference.split_in_two(np.arange(31), np.random.default_rng(0))
     assert sorted([*first, *second]) == list(range(31))
     assert (len(first), len(second)) == (15, 16)
 
 
 def test_equal_scores_are_equal_however_often_photographed():
     """The mean of three 0.1 is not 0.1 to the last digit; that is no leak."""
-    members, strangers = np.full(30, np.mean([0.1, 0.1, 0.1])), np.full(30, 0.1)
-    assert members[0] != strangers[0]
+    members, nonmembers = np.full(30, np.mean([0.1, 0.1, 0.1])), np.full(30, 0.1)
+    assert members[0] != nonmembers[0]
     assert (
-        inference.separation(members, strangers).p == 1
-        and inference.separation(members, strangers).estimate.value == 0.5
+        inference.separation(members, nonmembers).p == 1
+        and inference.separation(members, nonmembers).estimate.value == 0.5
     )
-    assert inference.mean_difference(members, strangers).p == 1
+    assert inference.mean_difference(members, nonmembers).p == 1

@@ -17,9 +17,8 @@ from privacy.data.inputs import Inputs, People
 from privacy.decisions import power_simulation, verdict
 from privacy.decisions.results import AUC, DIFFERENCE, Result
 from privacy.scores import guesses, identity, membership_scores
-from privacy.scores.guesses import Arms
-from privacy.scores.neighbours import PLAIN, SPACES, Near
-from privacy.scores.neighbours import Arms as Searched
+from privacy.scores.guesses import GroupGuesses
+from privacy.scores.neighbours import PLAIN, SPACES, MatchedGroups, Nearest
 from privacy.scores.score_calibration import Scores
 from privacy.statistics import probes
 from privacy.targets import open_target, registered
@@ -35,7 +34,7 @@ SEXES = {"attackers": 120, "members": 100, "nonmembers": 100}
 
 
 def word(result: Result) -> str:
-    return audit.judge([result])[0].answer.word
+    return audit.decide([result])[0].answer.word
 
 
 def as_often_as_said(found: float, said: dict[str, Any]) -> bool:
@@ -48,10 +47,10 @@ def as_often_as_said(found: float, said: dict[str, Any]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def searched() -> tuple[dict[str, Near], dict[str, Near], Searched]:
-    """What 200 pictures of nobody and 80 altered photographs of members are nearest to, among 50 patients of each arm."""
+def searched() -> tuple[dict[str, Nearest], dict[str, Nearest], MatchedGroups]:
+    """What 200 pictures of nobody and 80 altered photographs of members are nearest to, among 50 patients of each group."""
     real = releases.eyes(100, 1)
-    rows, whose = np.arange(50), np.arange(100)
+    rows, patient_ids = np.arange(50), np.arange(100)
     copied = np.random.default_rng(2).integers(0, 50, 80)
     pictures = np.concatenate([releases.eyes(200, 3), releases.altered(real[copied], 4)])
     known, made = identity.embed(real, pictures, 40, 0)
@@ -59,35 +58,38 @@ def searched() -> tuple[dict[str, Near], dict[str, Near], Searched]:
     spaces = {SPACES[1]: (known, made), PLAIN: (thumbs[:100], thumbs[100:])}
     found = {
         SPACES[0]: (
-            *registered.nearest(pictures, real, whose),
+            *registered.nearest(pictures, real, patient_ids),
             registered.nearest(real[50:], real[:50], rows)[0],
         )
     }
     for name, (old, new) in spaces.items():
-        found[name] = (*identity.nearest(new, old, whose), identity.nearest(old[50:], old[:50], rows)[0])
+        found[name] = (
+            *identity.nearest(new, old, patient_ids),
+            identity.nearest(old[50:], old[:50], rows)[0],
+        )
 
-    def part(chosen: slice) -> dict[str, Near]:
-        return {name: Near(near[chosen], at[chosen], apart) for name, (near, at, apart) in found.items()}
+    def part(chosen: slice) -> dict[str, Nearest]:
+        return {name: Nearest(near[chosen], at[chosen], apart) for name, (near, at, apart) in found.items()}
 
-    return part(slice(200)), part(slice(200, None)), Searched(rows, rows, whose, 50, 0.0)
+    return part(slice(200)), part(slice(200, None)), MatchedGroups(rows, rows, patient_ids, 50, 0.0)
 
 
 def copied(searched: Any, share: float, seed: int) -> Result:
     """The answer about copies in a set of `PICTURES` of which a share are altered photographs of members."""
-    innocent, copies, arms = searched
+    innocent, copies, groups = searched
     rng = np.random.default_rng(seed)
     count = round(share * PICTURES)
     other, mine = rng.integers(0, 200, PICTURES - count), rng.integers(0, 80, count)
     near = {
-        name: Near(
+        name: Nearest(
             np.concatenate([copies[name].closeness[mine], each.closeness[other]]),
             np.concatenate([copies[name].index[mine], each.index[other]]),
-            each.strangers,
+            each.nonmembers,
         )
         for name, each in innocent.items()
     }
     config = CONFIG.model_copy(update={"detection_rounds": 50})
-    return memorization.judge(near, arms, config, releases.origins(near, arms))[-1]
+    return memorization.evaluate(near, groups, config, releases.origins(near, groups))[-1]
 
 
 def test_the_more_copies_the_more_are_found(searched):
@@ -105,14 +107,14 @@ def test_the_more_copies_the_more_are_found(searched):
 
 
 def test_copies_are_found_as_often_as_the_audit_says(searched):
-    """Without proof by two spaces: patients of both arms some of whose photographs look copied."""
+    """Without proof by two spaces: patients of both groups some of whose photographs look copied."""
     said = copied(searched, 0.0, 6).details["detection"]
     assert said["least"] is not None
     rng, failed = np.random.default_rng(7), 0
     nothing = np.zeros(50, int)
     for _ in range(ROUNDS):
         members = (rng.random(50) < said["least"]).astype(int)
-        result = memorization.judge_copies((members, nothing), (nothing, nothing), 1000, 0.0, CONFIG)
+        result = memorization.evaluate_copies((members, nothing), (nothing, nothing), 1000, 0.0, CONFIG)
         assert result.tested
         failed += power_simulation.fails(result.tested, result.scale, said["attacks"])
     assert as_often_as_said(failed / ROUNDS, said)
@@ -122,15 +124,15 @@ def test_copies_are_found_as_often_as_the_audit_says(searched):
 
 
 @pytest.fixture(scope="module")
-def arms(tmp_path_factory) -> dict[str, People]:
+def groups(tmp_path_factory) -> dict[str, People]:
     """Grey pictures of patients of either sex."""
     folder, rng = tmp_path_factory.mktemp("sexes"), np.random.default_rng(0)
     found = {}
-    for arm, count in SEXES.items():
+    for group, count in SEXES.items():
         rows = [
             records.row(
-                id=f"{arm}-{i:03d}",
-                subject_id=f"{arm}-{i:03d}",
+                id=f"{group}-{i:03d}",
+                subject_id=f"{group}-{i:03d}",
                 image={
                     "bytes": images.encode(rng.integers(80, 160, (16, 16, 3)).astype(np.uint8)),
                     "path": None,
@@ -140,7 +142,7 @@ def arms(tmp_path_factory) -> dict[str, People]:
             )
             for i in range(count)
         ]
-        found[arm] = releases.write(folder / arm, rows)
+        found[group] = releases.write(folder / group, rows)
     return found
 
 
@@ -151,28 +153,28 @@ def shown(women: np.ndarray, strength: float, rng: np.random.Generator) -> np.nd
     return found
 
 
-def embedded(folder: Path, arms: dict[str, People], more: float) -> Result:
+def embedded(folder: Path, groups: dict[str, People], more: float) -> Result:
     """What T2 says of the sex of members, whose embeddings show it by `more` standard deviations than others' do."""
     rng = np.random.default_rng(1)
-    ids = [name for people in arms.values() for name in people.ids]
+    ids = [name for people in groups.values() for name in people.ids]
     values = [
-        shown(people.cohort.values["sex"] == "F", 1 + more * (arm == "members"), rng)
-        for arm, people in arms.items()
+        shown(people.cohort.values["sex"] == "F", 1 + more * (group == "members"), rng)
+        for group, people in groups.items()
     ]
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "e.npy", np.concatenate(values).astype(np.float32))
     (folder / "e.ids.txt").write_text("\n".join(ids))
     encoder = open_target(folder / "e.npy")
     inputs = Inputs(
-        folder / "kept", encoder, None, None, arms["members"], arms["nonmembers"], arms["attackers"]
+        folder / "kept", encoder, None, None, groups["members"], groups["nonmembers"], groups["attackers"]
     )
     return next(each for each in disclosure.attack(inputs, CONFIG) if each.attack.startswith("sex"))
 
 
 @pytest.fixture(scope="module")
-def rungs(arms, tmp_path_factory) -> list[Result]:
+def rungs(groups, tmp_path_factory) -> list[Result]:
     folder = tmp_path_factory.mktemp("embeddings")
-    return [embedded(folder / str(more), arms, more) for more in (0.0, 0.75, 1.5, 3.0)]
+    return [embedded(folder / str(more), groups, more) for more in (0.0, 0.75, 1.5, 3.0)]
 
 
 def test_the_more_an_encoder_shows_of_members_the_more_is_found(rungs):
@@ -181,11 +183,11 @@ def test_the_more_an_encoder_shows_of_members_the_more_is_found(rungs):
     assert word(rungs[0]) != verdict.FAIL and word(rungs[-1]) == verdict.FAIL
 
 
-def test_attributes_are_found_as_often_as_the_audit_says(arms, rungs):
+def test_attributes_are_found_as_often_as_the_audit_says(groups, rungs):
     """New patients, embedded anew, guessed by a probe that learnt from the attackers' patients."""
     said = rungs[0].details["detection"]
     rng = np.random.default_rng(8)
-    task = attributes.task(arms["attackers"].cohort, "sex")
+    task = attributes.task(groups["attackers"].cohort, "sex")
     assert isinstance(task, Task)
     learnt = shown(task.labels == task.classes.index("F"), 1.0, rng)
     probe = probes.tuned(learnt[task.patient], task.patient, probes.targets(task), task, rng)
@@ -203,62 +205,62 @@ def test_attributes_are_found_as_often_as_the_audit_says(arms, rungs):
         low, high = (middle, high) if gap < said["least"] else (low, middle)
     failed = 0
     for _ in range(ROUNDS):
-        members, strangers = (
-            guessed(rng.random(SEXES[arm]) < 0.5, 1 + more)
-            for arm, more in (("members", high), ("nonmembers", 0.0))
+        members, nonmembers = (
+            guessed(rng.random(SEXES[group]) < 0.5, 1 + more)
+            for group, more in (("members", high), ("nonmembers", 0.0))
         )
-        failed += power_simulation.fails(Arms(members, strangers).gap(), DIFFERENCE, said["attacks"])
+        failed += power_simulation.fails(GroupGuesses(members, nonmembers).gap(), DIFFERENCE, said["attacks"])
     assert as_often_as_said(failed / ROUNDS, said)
 
 
 # ---- the generator ----
 
-GROUPS = {"once": 1, "five times": 5, "twenty-five times": 25}
+REPEATS = {"once": 1, "five times": 5, "twenty-five times": 25}
 EACH = 24
 
 
 @pytest.fixture(scope="module")
-def groups(tmp_path_factory) -> dict[str, People]:
-    """Patients who are in a training set as often as the name of their group says, all of them, and strangers."""
+def repeats(tmp_path_factory) -> dict[str, People]:
+    """Patients who are in a training set as often as the name of their group says, all of them, and non-members."""
     folder = tmp_path_factory.mktemp("repeats")
-    rows = releases.patients("seen", EACH * len(GROUPS), 1, each=1)
+    rows = releases.patients("seen", EACH * len(REPEATS), 1, each=1)
     found = {"seen": releases.write(folder / "seen", rows)}
-    for place, name in enumerate(GROUPS):
+    for place, name in enumerate(REPEATS):
         found[name] = releases.write(folder / name, rows[place * EACH : (place + 1) * EACH])
-    return found | {"strangers": releases.people(folder / "strangers", 60, 2, each=1)}
+    return found | {"nonmembers": releases.people(folder / "nonmembers", 60, 2, each=1)}
 
 
-def plain(members: np.ndarray, strangers: np.ndarray) -> Scores:
+def plain(members: np.ndarray, nonmembers: np.ndarray) -> Scores:
     """Scores of which difficulty explains nothing."""
-    return Scores(members, strangers, np.zeros((len(members), 0)), np.zeros((len(strangers), 0)))
+    return Scores(members, nonmembers, np.zeros((len(members), 0)), np.zeros((len(nonmembers), 0)))
 
 
-def test_the_oftener_a_patient_was_seen_the_more_the_generator_tells(groups, tmp_path):
-    times = np.repeat(list(GROUPS.values()), EACH)
-    generator = Generator(releases.generator(tmp_path / "generator", groups["seen"], 300, times))
+def test_the_oftener_a_patient_was_seen_the_more_the_generator_tells(repeats, tmp_path):
+    times = np.repeat(list(REPEATS.values()), EACH)
+    generator = Generator(releases.generator(tmp_path / "generator", repeats["seen"], 300, times))
     found = []
-    for name in GROUPS:
-        arms = (groups[name], groups["strangers"])
-        inputs = Inputs(tmp_path / "kept", generator=generator, members=arms[0], nonmembers=arms[1])
-        asked = membership_scores.ask(inputs, generator, membership_scores.HEADLINE, arms, CONFIG)
-        found.append(membership.judge(membership.GENERATOR, plain(*asked.headline()), CONFIG))
+    for name in REPEATS:
+        groups = (repeats[name], repeats["nonmembers"])
+        inputs = Inputs(tmp_path / "kept", generator=generator, members=groups[0], nonmembers=groups[1])
+        asked = membership_scores.scores_of(inputs, generator, membership_scores.HEADLINE, groups, CONFIG)
+        found.append(membership.evaluate(membership.GENERATOR, plain(*asked.headline()), CONFIG))
     values = [each.tested.estimate.value for each in found if each.tested]
     assert values == sorted(values) and values[-1] - values[0] > 0.2
     assert word(found[-1]) == verdict.FAIL
 
 
-def test_members_are_found_as_often_as_the_audit_says(groups, tmp_path):
+def test_members_are_found_as_often_as_the_audit_says(repeats, tmp_path):
     """By nearness to a released set; then scores of new patients, shifted by as much as the audit names."""
     innocent = releases.released(tmp_path / "innocent", releases.eyes(40, 9))
     inputs = Inputs(
-        tmp_path / "kept", synthetic=innocent, members=groups["once"], nonmembers=groups["strangers"]
+        tmp_path / "kept", synthetic=innocent, members=repeats["once"], nonmembers=repeats["nonmembers"]
     )
     said = membership.attack(inputs, CONFIG)[2].details["detection"]
     rng, failed = np.random.default_rng(10), 0
     shift = 2**0.5 * NormalDist().inv_cdf(said["least"])
     for _ in range(ROUNDS):
         scores = plain(rng.normal(shift, 1, EACH), rng.normal(size=60))
-        failed += power_simulation.fails(scores.judged(0), AUC, said["attacks"])
+        failed += power_simulation.fails(scores.tested(0), AUC, said["attacks"])
     assert as_often_as_said(failed / ROUNDS, said)
 
 

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import rankdata
 
 from privacy.attacks import linkage
-from privacy.audit import judge
+from privacy.audit import decide
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
@@ -21,8 +21,8 @@ PATIENTS, DIMENSIONS = 60, 16
 CONFIG = AuditConfig(bootstrap=200, detection_rounds=50)
 
 
-def arm(folder: Path, each: int = 2) -> People:
-    """Photographs of noise: nothing about them tells one patient, or one arm, from another."""
+def group(folder: Path, each: int = 2) -> People:
+    """Photographs of noise: nothing about them tells one patient, or one group, from another."""
     rng = np.random.default_rng(len(folder.name))
     rows = (
         records.row(
@@ -38,17 +38,19 @@ def arm(folder: Path, each: int = 2) -> People:
 
 
 @pytest.fixture(scope="module")
-def arms(tmp_path_factory) -> dict[str, People]:
+def groups(tmp_path_factory) -> dict[str, People]:
     folder = tmp_path_factory.mktemp("arms")
-    return {"members": arm(folder / "members"), "nonmembers": arm(folder / "nonmembers"),
-            "synthetic": arm(folder / "released", 1)}  # fmt: skip
+    return {"members": group(folder / "members"), "nonmembers": group(folder / "nonmembers"),
+            "synthetic": group(folder / "released", 1)}  # fmt: skip
 
 
-def audited(place: Path, arms: dict[str, People], known: dict[str, float], copied: bool = False) -> list[Any]:
-    """What the attack says of embeddings in which `known` is how alike photographs of one patient of an arm are."""
+def audited(
+    place: Path, groups: dict[str, People], known: dict[str, float], copied: bool = False
+) -> list[Any]:
+    """What the attack says of embeddings in which `known` is how alike photographs of one patient of a group are."""
     rng = np.random.default_rng(7)
     ids, vectors = [], []
-    for name, people in arms.items():
+    for name, people in groups.items():
         person = rng.normal(size=(PATIENTS, DIMENSIONS))
         noise = rng.normal(size=(len(people.ids), DIMENSIONS))
         ids += people.ids.tolist()
@@ -57,38 +59,38 @@ def audited(place: Path, arms: dict[str, People], known: dict[str, float], copie
         vectors[-PATIENTS:] = [vectors[2 * n] + 0.1 * rng.normal(size=DIMENSIONS) for n in range(PATIENTS)]
     table = pa.table({"id": ids, "embedding": [vector.astype(np.float32).tolist() for vector in vectors]})
     pq.write_table(table, place / "e.parquet")
-    inputs = Inputs(place / "kept", encoder=open_target(place / "e.parquet"), **arms)  # type: ignore[arg-type]
+    inputs = Inputs(place / "kept", encoder=open_target(place / "e.parquet"), **groups)  # type: ignore[arg-type]
     return linkage.attack(inputs, CONFIG)
 
 
 def words(results: list[Any]) -> list[str]:
-    return [each.answer.word for each in judge(results)]
+    return [each.answer.word for each in decide(results)]
 
 
-def test_an_encoder_that_knows_everybody_again_tells_nothing_of_members(arms, tmp_path):
-    results = audited(tmp_path, arms, {"members": 1.5, "nonmembers": 1.5})
+def test_an_encoder_that_knows_everybody_again_tells_nothing_of_members(groups, tmp_path):
+    results = audited(tmp_path, groups, {"members": 1.5, "nonmembers": 1.5})
     assert verdict.FAIL not in words(results) and verdict.INVALID not in words(results)
-    assert dict(results[0].also)["verification AUC of strangers"].low > 0.9
+    assert dict(results[0].also)["verification AUC of non-members"].low > 0.9
 
 
-def test_an_encoder_that_knows_members_again_fails(arms, tmp_path):
-    results = audited(tmp_path, arms, {"members": 2.0, "nonmembers": 0.7})
+def test_an_encoder_that_knows_members_again_fails(groups, tmp_path):
+    results = audited(tmp_path, groups, {"members": 2.0, "nonmembers": 0.7})
     assert words(results)[0] == verdict.FAIL and words(results)[1] != verdict.FAIL
     assert dict(results[0].compared)["pixels"].low < 0
 
 
-def test_members_who_are_found_among_released_pictures_fail(arms, tmp_path):
-    results = audited(tmp_path, arms, {}, copied=True)
+def test_members_who_are_found_among_released_pictures_fail(groups, tmp_path):
+    results = audited(tmp_path, groups, {}, copied=True)
     assert words(results)[0] != verdict.FAIL and words(results)[1] == verdict.FAIL
 
 
-def test_without_released_pictures_one_link_is_not_testable(arms, tmp_path):
-    del (given := dict(arms))["synthetic"]
+def test_without_released_pictures_one_link_is_not_testable(groups, tmp_path):
+    del (given := dict(groups))["synthetic"]
     assert words(audited(tmp_path, given, {}))[1] == verdict.NOT_TESTABLE
 
 
 def test_single_photographs_cannot_be_linked(tmp_path):
-    given = {name: arm(tmp_path / name, 1) for name in ("members", "nonmembers")}
+    given = {name: group(tmp_path / name, 1) for name in ("members", "nonmembers")}
     results = audited(tmp_path, given, {})
     assert words(results)[0] == verdict.INCONCLUSIVE and "have two photographs" in results[0].missing
 

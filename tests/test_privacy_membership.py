@@ -36,7 +36,7 @@ from synth.model.wavelet import WaveletSpace
 
 QUICK = AuditConfig(detection_rounds=50)
 SMALL = Preprocessing(size=8)
-MEMBERS, STRANGERS = 24, 60
+MEMBERS, NONMEMBERS = 24, 60
 WORDS = ["disc", "macula", "vessel", "nerve", "rim", "lesion", "cup", "arcade", "fovea", "choroid"]
 
 
@@ -63,12 +63,12 @@ def people(folder: Path, count: int, seed: int, **columns: Any) -> Path:
 def root(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("membership")
     people(folder / "members", MEMBERS, 1)
-    people(folder / "strangers", STRANGERS, 2)
+    people(folder / "strangers", NONMEMBERS, 2)
     people(folder / "release", 40, 3)
     return folder
 
 
-def arms(root: Path, **given: Any) -> Inputs:
+def groups(root: Path, **given: Any) -> Inputs:
     kept = root / ".cache"
     told = {"members": root / "members", "nonmembers": root / "strangers"} | given
     opened: dict[str, Any] = {
@@ -109,7 +109,7 @@ def snapshots(root) -> dict[int, Generator]:
 
 
 def words(results: list[Result]) -> list[str]:
-    return [judged.answer.word for judged in audit.judge(results)]
+    return [judged.answer.word for judged in audit.decide(results)]
 
 
 def auc(result: Result) -> float:
@@ -119,19 +119,19 @@ def auc(result: Result) -> float:
 
 def test_a_generator_that_knows_its_patients_by_heart_fails_and_an_untrained_one_does_not(root, snapshots):
     found = {
-        step: membership.attack(arms(root, generator=made), QUICK)[0] for step, made in snapshots.items()
+        step: membership.attack(groups(root, generator=made), QUICK)[0] for step, made in snapshots.items()
     }
     assert words([found[300]]) == [verdict.FAIL]
     assert words([found[0]]) != [verdict.FAIL]
     assert auc(found[0]) + 0.05 < auc(found[80]) < auc(found[300])
     compared = dict(found[300].compared)
     assert compared[membership.UNTRAINED].low < 0.5 < compared[membership.UNTRAINED].high
-    assert not any(gate.fired for gate in found[300].gates)
+    assert not any(check.fired for check in found[300].checks)
     assert {"denoising error", "SimA", "CLiD", "PIA", "SecMI"} <= dict(found[300].also).keys()
 
 
 def test_a_killed_attack_asks_nothing_twice(root, snapshots, monkeypatch):
-    inputs = arms(root, generator=snapshots[300])
+    inputs = groups(root, generator=snapshots[300])
     first = membership.attack(inputs, QUICK)
 
     def killed(*_: object) -> None:
@@ -142,7 +142,7 @@ def test_a_killed_attack_asks_nothing_twice(root, snapshots, monkeypatch):
 
 
 def test_noise_and_its_seed_are_shared_by_all_photographs(snapshots):
-    """A photograph's answers depend on nobody it is asked with, however the arms are ordered."""
+    """A photograph's answers depend on nobody it is asked with, however the groups are ordered."""
     made, rng = snapshots[80], np.random.default_rng(0)
     pictures = rng.integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
     told = made.unconditional(3)
@@ -156,8 +156,8 @@ def test_noise_and_its_seed_are_shared_by_all_photographs(snapshots):
 
 
 def test_a_release_of_the_members_themselves_fails_and_one_of_others_does_not(root):
-    copied = membership.attack(arms(root, synthetic=root / "members"), QUICK)[2]
-    others = membership.attack(arms(root, synthetic=root / "release"), QUICK)[2]
+    copied = membership.attack(groups(root, synthetic=root / "members"), QUICK)[2]
+    others = membership.attack(groups(root, synthetic=root / "release"), QUICK)[2]
     assert words([copied]) == [verdict.FAIL] and auc(copied) > 0.95
     assert words([others]) != [verdict.FAIL] and abs(auc(others) - 0.5) < 0.2
 
@@ -191,7 +191,7 @@ def test_a_clip_that_knows_its_captions_by_heart_fails_and_an_untrained_one_does
         optimizer.step()
     save(root / "old.pt", {**embed.header(model), "weights": model.state_dict()})
     new, old = (
-        membership.attack(arms(root, encoder=open_target(root / name)), QUICK)[3]
+        membership.attack(groups(root, encoder=open_target(root / name)), QUICK)[3]
         for name in ("new.pt", "old.pt")
     )
     assert words([new]) != [verdict.FAIL]
@@ -199,7 +199,7 @@ def test_a_clip_that_knows_its_captions_by_heart_fails_and_an_untrained_one_does
 
 
 def test_what_is_not_given_is_named(root):
-    found = audit.judge(membership.attack(arms(root), QUICK))
+    found = audit.decide(membership.attack(groups(root), QUICK))
     assert [each.answer.word for each in found] == [verdict.NOT_TESTABLE] * 4
     assert [
         "--generator" in found[0].answer.why,
@@ -211,16 +211,16 @@ def test_what_is_not_given_is_named(root):
 
 def test_the_most_exposed_are_found_where_the_average_patient_is_not():
     rng = np.random.default_rng(0)
-    members, strangers = rng.normal(size=1000), rng.normal(size=1000)
+    members, nonmembers = rng.normal(size=1000), rng.normal(size=1000)
     members[:60] += 6
-    scores = Scores(members, strangers, np.zeros((1000, 0)), np.zeros((1000, 0)))
+    scores = Scores(members, nonmembers, np.zeros((1000, 0)), np.zeros((1000, 0)))
     average, most = (
-        membership.judge(membership.GENERATOR, scores, QUICK),
-        membership.judge_most(scores, QUICK),
+        membership.evaluate(membership.GENERATOR, scores, QUICK),
+        membership.evaluate_exposed(scores, QUICK),
     )
     assert words([average, most])[1] == verdict.FAIL and auc(average) < 0.55
-    few = Scores(members[:50], strangers[:50], np.zeros((50, 0)), np.zeros((50, 0)))
-    assert words([membership.judge_most(few, QUICK)]) == [verdict.INCONCLUSIVE]
+    few = Scores(members[:50], nonmembers[:50], np.zeros((50, 0)), np.zeros((50, 0)))
+    assert words([membership.evaluate_exposed(few, QUICK)]) == [verdict.INCONCLUSIVE]
 
 
 def test_difficulty_is_taken_off_without_false_alarms():
@@ -232,7 +232,7 @@ def test_difficulty_is_taken_off_without_false_alarms():
         values = features @ np.full(10, 0.6) + noise
         for shift, found in ((0.0, alarms), (0.4, freed)):
             scores = Scores(values[:60] + shift, values[60:], features[:60], features[60:])
-            found.append(scores.judged(seed).p < 0.05)
+            found.append(scores.tested(seed).p < 0.05)
         raw.append(inference.separation(values[:60] + 0.4, values[60:]).p < 0.05)
     assert np.mean(alarms) < 0.05 + 3 * (0.05 * 0.95 / 300) ** 0.5
     assert np.mean(freed) > 1.5 * np.mean(raw)
@@ -242,7 +242,7 @@ def test_exchanging_the_arms_turns_the_sign():
     rng = np.random.default_rng(0)
     one, other, none = rng.normal(0.5, 1, 80), rng.normal(0, 1, 80), np.zeros((80, 0))
     there, back = (
-        Scores(*pair, none, none).judged(0).estimate.value for pair in ((one, other), (other, one))
+        Scores(*pair, none, none).tested(0).estimate.value for pair in ((one, other), (other, one))
     )
     assert there - 0.5 == pytest.approx(0.5 - back)
 
@@ -258,34 +258,36 @@ def test_an_attack_that_learns_from_those_it_judges_is_caught_by_halves():
     def fixed(first: np.ndarray, second: np.ndarray) -> inference.Tested:
         return inference.separation(values[first, 0], values[second, 0])
 
-    assert validity.equals(overfitted, 100, 0)[0].fired
-    assert not validity.equals(fixed, 100, 0)[0].fired
+    assert validity.null_split(overfitted, 100, 0)[0].fired
+    assert not validity.null_split(fixed, 100, 0)[0].fired
 
 
 def test_arms_that_no_model_is_needed_to_tell_apart_are_invalid(root, tmp_path):
-    other = people(tmp_path / "other", STRANGERS, 5, source="another clinic")
-    found = audit.judge(membership.attack(arms(root, nonmembers=other, synthetic=root / "release"), QUICK))[2]
+    other = people(tmp_path / "other", NONMEMBERS, 5, source="another clinic")
+    found = audit.decide(
+        membership.attack(groups(root, nonmembers=other, synthetic=root / "release"), QUICK)
+    )[2]
     assert found.answer.word == verdict.INVALID and "labels and files" in found.answer.why
 
 
 def test_pixels_tell_arms_apart_only_where_they_differ():
     rng = np.random.default_rng(0)
     one, other = rng.normal(size=(80, 30)), rng.normal(size=(100, 30))
-    assert not validity.blind("pixels", one, other, QUICK)[0].fired
+    assert not validity.baseline_separability("pixels", one, other, QUICK)[0].fired
     one[:, :5] += 1
-    assert validity.blind("pixels", one, other, QUICK)[0].fired
+    assert validity.baseline_separability("pixels", one, other, QUICK)[0].fired
 
 
 def test_a_patient_in_both_arms_is_an_error_and_a_picture_a_gate(root, tmp_path):
     with pytest.raises(UserError, match="24 of its subjects are in --members"):
-        validity.arms(arms(root, nonmembers=root / "members"), QUICK)
+        validity.groups(groups(root, nonmembers=root / "members"), QUICK)
     rows = [
         records.row(id=f"x{i}", subject_id=f"x{i}", image={"bytes": images.encode(drawn(1000 + i, i % 2, 32)), "path": None})
         for i in range(MEMBERS)
     ]  # fmt: skip
     records.write_records(tmp_path / "twins", rows, {"kind": "twins"}, (1, 0, 0))
-    checked = validity.arms(arms(root, nonmembers=tmp_path / "twins"), QUICK)
-    assert checked.gates[0].fired and "100.0% of the strangers" in checked.gates[0].why
+    checked = validity.groups(groups(root, nonmembers=tmp_path / "twins"), QUICK)
+    assert checked.checks[0].fired and "100.0% of the non-members" in checked.checks[0].why
 
 
 def patients(right: np.ndarray, rng: np.random.Generator) -> Guessed:
@@ -295,15 +297,15 @@ def patients(right: np.ndarray, rng: np.random.Generator) -> Guessed:
 
 def test_labels_that_anyone_shows_are_no_leak_and_labels_of_members_alone_are():
     rng = np.random.default_rng(0)
-    visible = likelihood.judge(patients(np.ones(500), rng), patients(np.ones(500), rng))
-    known = likelihood.judge(patients(rng.random(500) < 0.8, rng), patients(rng.random(500) < 0.6, rng))
+    visible = likelihood.evaluate(patients(np.ones(500), rng), patients(np.ones(500), rng))
+    known = likelihood.evaluate(patients(rng.random(500) < 0.8, rng), patients(rng.random(500) < 0.6, rng))
     assert words([visible, known]) == [verdict.PASS, verdict.FAIL]
-    few = likelihood.judge(patients(np.ones(20), rng), patients(np.ones(20), rng))
+    few = likelihood.evaluate(patients(np.ones(20), rng), patients(np.ones(20), rng))
     assert words([few]) == [verdict.INCONCLUSIVE]  # twenty who are all guessed bound nothing below 5 %
 
 
 def test_more_of_an_easy_label_in_one_arm_is_no_leak():
-    """The arms differ in how common a label is, and it is the label that is easily guessed."""
+    """The groups differ in how common a label is, and it is the label that is easily guessed."""
     rng, alarms = np.random.default_rng(0), 0
     for _ in range(200):
         made = []
@@ -318,20 +320,23 @@ def test_more_of_an_easy_label_in_one_arm_is_no_leak():
 
 def test_a_generator_guesses_what_it_was_told(root, snapshots):
     """`is_gc` is in every picture; who was trained on makes no difference to it."""
-    found = likelihood.attack(arms(root, generator=snapshots[300]), QUICK)[0]
+    found = likelihood.attack(groups(root, generator=snapshots[300]), QUICK)[0]
     also = dict(found.also)
-    assert also["strangers guessed"].value > 0.6
-    assert found.tested and not any(gate.fired for gate in found.gates)
-    assert "is_gc (2 candidates)" in found.notes[0] and validity.EQUALS in dict(found.compared)
+    assert also["non-members guessed"].value > 0.6
+    assert found.tested and not any(check.fired for check in found.checks)
+    assert "is_gc (2 candidates)" in found.notes[0] and validity.NULL_SPLIT in dict(found.compared)
 
 
 def test_some_patients_of_an_arm_are_an_arm(tmp_path):
-    arm = People(people(tmp_path / "records", 60, seed=0))
-    chosen = arm.choice(20, seed=3)
-    assert np.isin(arm.choice(10, seed=3), chosen).all() and len(arm.choice(10**6, 3)) == arm.cohort.patients
-    part, kept = arm.some(chosen), np.isin(arm.patient, chosen)
-    assert part.cohort.patients == 20 and list(part.ids) == list(arm.ids[kept])
-    assert list(part.subjects) == list(arm.subjects[chosen]) and part.fingerprint != arm.fingerprint
-    assert np.array_equal(part.photographs(SMALL), arm.photographs(SMALL)[kept])
-    values = np.arange(len(arm.ids))
-    assert np.array_equal(part.per_patient(values[kept]), arm.per_patient(values)[chosen])
+    group = People(people(tmp_path / "records", 60, seed=0))
+    chosen = group.choice(20, seed=3)
+    assert (
+        np.isin(group.choice(10, seed=3), chosen).all()
+        and len(group.choice(10**6, 3)) == group.cohort.patients
+    )
+    part, kept = group.some(chosen), np.isin(group.patient, chosen)
+    assert part.cohort.patients == 20 and list(part.ids) == list(group.ids[kept])
+    assert list(part.subjects) == list(group.subjects[chosen]) and part.fingerprint != group.fingerprint
+    assert np.array_equal(part.photographs(SMALL), group.photographs(SMALL)[kept])
+    values = np.arange(len(group.ids))
+    assert np.array_equal(part.per_patient(values[kept]), group.per_patient(values)[chosen])

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from privacy.attacks.attribute_inference import Judged, judge
+from privacy.attacks.attribute_inference import AttributeDecision, evaluate
 from privacy.attacks.population import Features
 from privacy.config import AuditConfig
 from privacy.data import attributes
@@ -18,7 +18,7 @@ QUICK = AuditConfig(permutations=60, bootstrap=300, untrained_seeds=1)
 
 
 class World:
-    """Patients with random embeddings that look alike within a patient, and attributes drawn by coin."""
+    """Patients with random embeddings that look alike within a patient, and attributes drawn by canary bit."""
 
     def __init__(
         self, patients: int, images: int = 2, size: int = 12, icc: float = 0.9, seed: int = 0
@@ -51,14 +51,14 @@ class World:
         columns=None,
         metadata=None,
         diagnoses=None,
-    ) -> Judged:
+    ) -> AttributeDecision:
         cohort = attributes.cohort(columns or self.columns())
         noise = np.random.default_rng(99).normal(size=(3, *self.features.shape))
         sets = [noise[0] if encoder is None else encoder, noise[1] if untrained is None else untrained,
                 noise[2] if pixels is None else pixels]  # fmt: skip
         reduced = [components.reduce(each[cohort.order], cohort.patient) for each in sets]
         features = Features(reduced[0], [reduced[1]], reduced[2], metadata, diagnoses)
-        return judge({name: attributes.task(cohort, name)}, features, QUICK)[0]
+        return evaluate({name: attributes.task(cohort, name)}, features, QUICK)[0]
 
     def with_planted(self, strength: float) -> np.ndarray:
         planted = self.features.copy()
@@ -76,8 +76,8 @@ def test_a_planted_attribute_is_revealed(name, metric, chance):
     world = World(240)
     judged = world.judged(name, encoder=world.with_planted(3.0))
     assert judged.finding and judged.finding.encoder(metric).low > chance + 0.2
-    assert judged.reveals.word == judged.adds.word == verdict.REVEALS
-    assert verdict.CAPABILITY in judged.reveals.why
+    assert judged.inference_verdict.word == judged.training_verdict.word == verdict.REVEALS
+    assert verdict.CAPABILITY in judged.inference_verdict.why
 
 
 def test_what_untrained_encoders_show_too_is_not_put_down_to_training():
@@ -85,14 +85,14 @@ def test_what_untrained_encoders_show_too_is_not_put_down_to_training():
     world = World(240)
     planted = world.with_planted(3.0)
     judged = world.judged("sex", encoder=planted, untrained=planted, pixels=planted)
-    assert judged.reveals.word == verdict.REVEALS
-    assert judged.adds.word == verdict.PASS
+    assert judged.inference_verdict.word == verdict.REVEALS
+    assert judged.training_verdict.word == verdict.PASS
 
 
 def test_one_control_that_sees_it_is_enough():
     world = World(240)
     planted = world.with_planted(3.0)
-    assert world.judged("age", encoder=planted, pixels=planted).adds.word != verdict.REVEALS
+    assert world.judged("age", encoder=planted, pixels=planted).training_verdict.word != verdict.REVEALS
 
 
 def test_what_files_give_away_too_is_not_put_down_to_training():
@@ -102,8 +102,10 @@ def test_what_files_give_away_too_is_not_put_down_to_training():
     told = world.sex[world.patient][:, None] - 0.5
     by_files = world.judged("sex", encoder=planted, metadata=told)
     by_disease = world.judged("sex", encoder=planted, diagnoses=told)
-    assert by_files.reveals.word == by_disease.reveals.word == verdict.REVEALS
-    assert by_files.adds.word == verdict.PASS and by_disease.adds.word == verdict.REVEALS
+    assert by_files.inference_verdict.word == by_disease.inference_verdict.word == verdict.REVEALS
+    assert (
+        by_files.training_verdict.word == verdict.PASS and by_disease.training_verdict.word == verdict.REVEALS
+    )
     assert by_files.finding and by_disease.finding
     assert "metadata" in by_files.finding.excess and "diagnoses" not in by_disease.finding.excess
     row = next(row for row in by_disease.finding.rows if row.name == "diagnoses")
@@ -122,8 +124,8 @@ def test_what_shows_plainly_is_told_in_few_bits(name, uniform):
     world = World(240)
     noise = np.random.default_rng(5).normal(size=world.features.shape)
     told = [coded(world, name, each) for each in (world.with_planted(8.0), world.with_planted(3.0), noise)]
-    blind = coded(world, name, world.features[:, :0])
-    lengths = [each.mean() for each in (*told, blind)]
+    baseline_separability = coded(world, name, world.features[:, :0])
+    lengths = [each.mean() for each in (*told, baseline_separability)]
     assert lengths[0] < lengths[1] < lengths[2] - 0.1
     assert lengths[2] == pytest.approx(lengths[3], abs=0.12)
     # Ages are uniform over 60 years, and the code takes them for normal.
@@ -135,8 +137,8 @@ def test_what_shows_plainly_is_told_in_few_bits(name, uniform):
 def test_the_code_of_who_sees_nothing_learns_how_rare_a_class_is():
     world = World(400)
     world.sex[:] = np.arange(400) % 10 == 0
-    blind = coded(world, "sex", world.features[:, :0])
-    assert blind.mean() == pytest.approx(-(0.1 * np.log2(0.1) + 0.9 * np.log2(0.9)), abs=0.08)
+    baseline_separability = coded(world, "sex", world.features[:, :0])
+    assert baseline_separability.mean() == pytest.approx(-(0.1 * np.log2(0.1) + 0.9 * np.log2(0.9)), abs=0.08)
 
 
 def test_other_probes_read_what_no_linear_one_can():
@@ -177,7 +179,7 @@ def test_counting_photographs_as_patients_would_fire_far_too_often():
 
 
 def test_the_verdict_without_an_effect_is_never_that_it_reveals():
-    words = [(w := World(60, images=3, seed=seed)).judged("sex", encoder=w.features).reveals.word
+    words = [(w := World(60, images=3, seed=seed)).tested("sex", encoder=w.features).inference_verdict.word
              for seed in range(6)]  # fmt: skip
     assert words.count(verdict.REVEALS) <= 1
 
@@ -193,7 +195,7 @@ def test_the_order_of_rows_changes_nothing():
     )
     assert straight.finding and mixed.finding
     assert straight.finding.rows == mixed.finding.rows
-    assert straight.reveals == mixed.reveals
+    assert straight.inference_verdict == mixed.inference_verdict
 
 
 def test_copies_of_photographs_do_not_shrink_the_interval():
@@ -239,8 +241,8 @@ def test_small_classes_are_left_out_and_said_to_be():
 def test_too_few_patients_are_inconclusive_and_told_how_many_would_do():
     world = World(12)
     judged = world.judged("sex", encoder=world.with_planted(5.0))
-    assert judged.reveals.word == verdict.INCONCLUSIVE
-    assert judged.reveals.patients_needed and judged.reveals.patients_needed > 100
+    assert judged.inference_verdict.word == verdict.INCONCLUSIVE
+    assert judged.inference_verdict.patients_needed and judged.inference_verdict.patients_needed > 100
 
 
 def test_contradictory_records_of_a_patient_are_left_out():
@@ -254,19 +256,22 @@ def test_contradictory_records_of_a_patient_are_left_out():
 
 def test_permuted_labels_that_can_be_predicted_make_it_invalid():
     sure = Estimate(0.9, 0.85, 0.95, 300)
-    assert verdict.reveals(sure, 0.001, [0.59, 0.6, 0.61] * 9, 0.0, "auc").word == verdict.INVALID
-    assert verdict.reveals(sure, 0.001, [0.45, 0.55] * 9, 0.2, "auc").word == verdict.INVALID
-    assert verdict.reveals(sure, 0.001, [0.45, 0.55] * 9, 0.0, "auc")[:2] == (verdict.REVEALS, "strong")
+    assert verdict.inference_verdict(sure, 0.001, [0.59, 0.6, 0.61] * 9, 0.0, "auc").word == verdict.INVALID
+    assert verdict.inference_verdict(sure, 0.001, [0.45, 0.55] * 9, 0.2, "auc").word == verdict.INVALID
+    assert verdict.inference_verdict(sure, 0.001, [0.45, 0.55] * 9, 0.0, "auc")[:2] == (
+        verdict.REVEALS,
+        "strong",
+    )
 
 
 def test_more_patients_settle_an_open_question():
     """An interval shrunk to the patients asked for decides."""
     wide = Estimate(0.53, 0.43, 0.63, 100)
-    answer = verdict.reveals(wide, 0.2, [0.45, 0.55], 0.0, "auc")
+    answer = verdict.inference_verdict(wide, 0.2, [0.45, 0.55], 0.0, "auc")
     assert answer.word == verdict.INCONCLUSIVE and answer.patients_needed
     half = 0.1 * (100 / answer.patients_needed) ** 0.5
     narrow = Estimate(0.53, 0.53 - half, 0.53 + half, answer.patients_needed)
-    assert verdict.reveals(narrow, 0.2, [0.45, 0.55], 0.0, "auc").word == verdict.PASS
+    assert verdict.inference_verdict(narrow, 0.2, [0.45, 0.55], 0.0, "auc").word == verdict.PASS
 
 
 def test_holm_multiplies_by_the_questions_still_open():

@@ -18,11 +18,11 @@ from privacy.config import AuditConfig
 from privacy.data import attributes
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
-from privacy.decisions.results import Gate, Result
+from privacy.decisions.results import Result, ValidityCheck
 from privacy.report import page
 from privacy.scores import validity
-from privacy.scores.guesses import Arms, Guesses
-from privacy.scores.validity import Checked
+from privacy.scores.guesses import GroupGuesses, Guesses
+from privacy.scores.validity import ValidityChecks
 from privacy.statistics.inference import Tested
 from synth.base.stats import Estimate
 from synth.data import images, records
@@ -61,13 +61,13 @@ def asked(question: Result, place: int) -> Result:
         (0.55, 0.75) if place % 4 == 0 else (-0.02, 0.09) if question.scale.chance == 0 else (0.44, 0.58)
     )
     tested = Tested(Estimate((low + high) / 2, low, high, 400), 1e-6 if place % 4 == 0 else 0.2)
-    gate = Gate("blind", place % 4 == 2, f"{validity.RECORDS}, the arms differ (AUC 0.612, 0.551 to 0.673); "
+    check = ValidityCheck("blind", place % 4 == 2, f"{validity.RECORDS}, the groups differ (AUC 0.612, 0.551 to 0.673); "
                 "draw both from the same source at random")  # fmt: skip
     if place % 4 == 3:
         return question._replace(missing=f"needs {Inputs.WHAT['independent']}; {Inputs.WHAT['attackers']}")
-    control = ("strangers against strangers", tested.estimate)
+    control = ("non-members against non-members", tested.estimate)
     return question._replace(
-        tested=tested, gates=(gate,), compared=(control,), notes=("with these patients, a leak is found",)
+        tested=tested, checks=(check,), compared=(control,), notes=("with these patients, a leak is found",)
     )
 
 
@@ -76,29 +76,33 @@ def made(tmp_path_factory) -> dict[str, Any]:
     """A report in which everything was asked, and all that comes from data is hostile."""
     # No name of a folder holds a slash, but a path does.
     folder = tmp_path_factory.mktemp("report") / "<script>document.title='taken'<" / "script>"
-    arms, rng = people(folder), np.random.default_rng(0)
+    groups, rng = people(folder), np.random.default_rng(0)
     sexes = rng.normal(size=(PATIENTS, 4)) + [[3.0 * (i // 2 % 2), 0, 0, 0] for i in range(PATIENTS)]
     features = Features(sexes, [rng.normal(size=(PATIENTS, 4))], rng.normal(size=(PATIENTS, 4)))
-    tasks = {name: attributes.task(arms.cohort, name) for name in ("age", "sex", "race")}
-    judged = attribute_inference.judge(tasks, features, CONFIG)
+    tasks = {name: attributes.task(groups.cohort, name) for name in ("age", "sex", "race")}
+    judged = attribute_inference.evaluate(tasks, features, CONFIG)
     stratum = np.array([EVIL if i % 2 else "asian" for i in range(PATIENTS)], object)
     guessed = [Guesses(rng.random(PATIENTS) < share, stratum, np.zeros(PATIENTS)) for share in (0.9, 0.5)]
     inputs = Inputs(
         folder / ".cache",
         encoder=SimpleNamespace(facts={"path": EVIL, "sha256": EVIL, "kind": "test"}),  # type: ignore[arg-type]
-        synthetic=arms,
-        members=arms,
-        nonmembers=arms,
+        synthetic=groups,
+        members=groups,
+        nonmembers=groups,
     )
-    results = [disclosure.judge("race", {disclosure.ENCODER: Arms(*guessed)}, Checked((), ()))]
-    results += [captions.attack(Inputs(folder / ".cache", synthetic=arms), CONFIG)[0]]
+    results = [
+        disclosure.evaluate("race", {disclosure.ENCODER: GroupGuesses(*guessed)}, ValidityChecks((), ()))
+    ]
+    results += [captions.attack(Inputs(folder / ".cache", synthetic=groups), CONFIG)[0]]
     questions = [
         each for name in audit.ATTACKS for each in import_module(f"privacy.attacks.{name}").QUESTIONS
     ]
     done = {(each.threat, each.attack) for each in results}
     left = [each for each in questions if (each.threat, each.attack) not in done]
     results += [asked(question, place) for place, question in enumerate(left)]
-    return report.build(inputs, None, judged, audit.judge(results), CONFIG, f"privacy audit --members {EVIL}")
+    return report.build(
+        inputs, None, judged, audit.decide(results), CONFIG, f"privacy audit --members {EVIL}"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -52,10 +52,11 @@ def audited(arguments: list[str], passes: Path, started: Path) -> None:
 def inputs(root: Path) -> list[str]:
     """The options of an audit of everything, whose models were never trained."""
     people = {
-        arm: releases.people(root / arm, count, seed) for seed, (arm, count) in enumerate(PATIENTS.items(), 1)
+        group: releases.people(root / group, count, seed)
+        for seed, (group, count) in enumerate(PATIENTS.items(), 1)
     }
     pictures = people["attackers"].photographs(releases.SMALL)[:40]
-    given: dict[str, Path] = {arm: each.folder for arm, each in people.items()}
+    given: dict[str, Path] = {group: each.folder for group, each in people.items()}
     given["synthetic"] = releases.released(root / "synthetic", pictures).folder
     given["model"] = releases.encoder(root / "ckpt.pt")
     given["generator"] = releases.generator(root / "generator", None, 0)

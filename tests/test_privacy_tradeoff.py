@@ -54,8 +54,8 @@ def judged(tmp_path_factory) -> Path:
 
 
 def test_every_snapshot_is_attacked_and_drawn(data, trained, judged, tmp_path):
-    arms = ["--members", data, "--nonmembers", data]
-    result = run("--run", trained, *arms, "--evaluated", f"32={judged}", "--out", tmp_path / "out", *QUICK)
+    groups = ["--members", data, "--nonmembers", data]
+    result = run("--run", trained, *groups, "--evaluated", f"32={judged}", "--out", tmp_path / "out", *QUICK)
     assert result.exit_code == 0, result.output
     made = read_json(tmp_path / "out" / "tradeoff.json")
     early, late = made["points"]
@@ -74,11 +74,11 @@ def test_every_snapshot_is_attacked_and_drawn(data, trained, judged, tmp_path):
 
 def test_with_a_key_coins_are_counted_and_no_strangers_are_needed(data, trained, tmp_path):
     planting.plant(data, tmp_path / "marked", tmp_path / "key.json", seed=3)
-    arms = ["--members", data, "--key", tmp_path / "key.json"]
-    result = run("--run", trained, *arms, "--out", tmp_path / "out", "--json", *QUICK)
+    groups = ["--members", data, "--key", tmp_path / "key.json"]
+    result = run("--run", trained, *groups, "--out", tmp_path / "out", "--json", *QUICK)
     assert result.exit_code == 0, result.output
     made = json.loads(result.stdout)
-    assert made["leak"] == {"name": "share of coins guessed", "chance": 0.5}
+    assert made["leak"] == {"name": "share of canary bits guessed", "chance": 0.5}
     planted = len(planting.read_key(tmp_path / "key.json").planted)
     assert [point["leak"]["patients"] for point in made["points"]] == [planted, planted]
 
@@ -96,24 +96,24 @@ def test_the_latest_snapshot_before_the_first_leak_is_proposed(lows, wanted):
     points = [point(10 * (place + 1), low) for place, low in enumerate(lows)]
     best = tradeoff.proposed(points, AUC)
     assert (best.images if best else None) == wanted
-    assert tradeoff.facts(points, AUC, "run")["proposed"] == wanted
-    assert tradeoff.told(tradeoff.facts(points, AUC, "run")).count("*") == (wanted is not None)
+    assert tradeoff.as_dict(points, AUC, "run")["proposed"] == wanted
+    assert tradeoff.lines(tradeoff.as_dict(points, AUC, "run")).count("*") == (wanted is not None)
 
 
 def test_what_it_cannot_do_is_one_line(data, trained, judged, tmp_path):
-    arms, out = ["--members", data, "--nonmembers", data], ["--out", tmp_path / "out"]
+    groups, out = ["--members", data, "--nonmembers", data], ["--out", tmp_path / "out"]
     for arguments, line in (
         ([], "give either --report, for what an audit found, or --run"),
         (["--run", trained], "--run needs --out FOLDER"),
-        (["--run", untrained(tmp_path / "none"), *arms, *out], "no snapshots of averages"),
+        (["--run", untrained(tmp_path / "none"), *groups, *out], "no snapshots of averages"),
         (["--run", trained, "--members", data, *out], "--run needs --nonmembers RECORDS"),
         (
-            ["--run", trained, *arms, *out, "--evaluated", f"48={judged}"],
+            ["--run", trained, *groups, *out, "--evaluated", f"48={judged}"],
             "no snapshot there; there are 32, 64",
         ),
-        (["--run", trained, *arms, *out, "--evaluated", "early"], "takes IMAGES=REPORT"),
+        (["--run", trained, *groups, *out, "--evaluated", "early"], "takes IMAGES=REPORT"),
         (
-            ["--run", trained, *arms, *out, "--evaluated", f"32={trained / 'config.json'}"],
+            ["--run", trained, *groups, *out, "--evaluated", f"32={trained / 'config.json'}"],
             "no report of 'synth evaluate'",
         ),
     ):

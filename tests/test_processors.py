@@ -72,8 +72,8 @@ def settings(changes: dict[str, Any]) -> list[str]:
 def commands(root: Path, out: Path) -> list[list[str]]:
     """An audit of all but completion, whose models nobody trained, and one of codes that only tell photographs apart;
     evaluations of the encoder of the first; synthetic discs judged by real ones."""
-    arms = ("attackers", "members", "nonmembers", "synthetic", "generator")
-    options = [part for name in arms for part in (f"--{name}", str(root / name))]
+    groups = ("attackers", "members", "nonmembers", "synthetic", "generator")
+    options = [part for name in groups for part in (f"--{name}", str(root / name))]
     options += ["--members-split", "all", "--nonmembers-split", "all", "--model", str(root / "ckpt.pt")]
     codes = ["--model", str(root / "codes.npy"), "--attackers", str(root / "attackers")]
     discs = ["--data", str(root / "fake"), "--real", str(root / "real")]
@@ -98,9 +98,9 @@ def run(told: list[list[str]]) -> None:
 @pytest.fixture(scope="module")
 def given(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("given")
-    for seed, (arm, count) in enumerate({"attackers": 48, "members": 20, "nonmembers": 20}.items(), 1):
-        people = releases.people(root / arm, count, seed)
-        if arm == "attackers":
+    for seed, (group, count) in enumerate({"attackers": 48, "members": 20, "nonmembers": 20}.items(), 1):
+        people = releases.people(root / group, count, seed)
+        if group == "attackers":
             releases.released(root / "synthetic", people.photographs(releases.SMALL)[:40])
             np.save(root / "codes.npy", np.eye(len(people.ids), dtype=np.float32))
             (root / "codes.ids.txt").write_text("\n".join(people.ids))

@@ -102,9 +102,9 @@ TESTS = {
 @pytest.mark.parametrize("offset", OFFSETS)
 @pytest.mark.parametrize("name", TESTS)
 def test_a_comparison_of_arms_is_that_of_equal_scores(name, offset):
-    members, strangers = coarse(24, seed=4), coarse(30, seed=5)
-    exact = TESTS[name](members, strangers)
-    found = TESTS[name](noisy(members, offset, 6), noisy(strangers, offset, 7))
+    members, nonmembers = coarse(24, seed=4), coarse(30, seed=5)
+    exact = TESTS[name](members, nonmembers)
+    found = TESTS[name](noisy(members, offset, 6), noisy(nonmembers, offset, 7))
     assert np.hstack([*map(np.ravel, _flat(found))]) == pytest.approx(
         np.hstack([*map(np.ravel, _flat(exact))]), abs=1e-8
     )
@@ -129,14 +129,14 @@ def test_what_is_left_of_equal_scores_orders_nobody():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(30, 5)), rng.normal(size=(40, 5))
     scores = score_calibration.Scores(noisy(np.zeros(30), 3.0, 1), noisy(np.zeros(40), 3.0, 2), *features)
-    found = scores.judged(0)
+    found = scores.tested(0)
     assert found.estimate.value == 0.5 and found.p == 1.0
 
 
 def test_scores_that_are_the_same_of_all_strangers_are_not_blown_up():
-    strangers = noisy(np.full(40, -3.0), seed=1)
-    assert np.abs(membership_scores.units(noisy(np.full(30, -3.0)), strangers)).max() < 1e-9
-    assert membership_scores.units(np.array([-1.0]), strangers)[0] == pytest.approx(2)
+    nonmembers = noisy(np.full(40, -3.0), seed=1)
+    assert np.abs(membership_scores.units(noisy(np.full(30, -3.0)), nonmembers)).max() < 1e-9
+    assert membership_scores.units(np.array([-1.0]), nonmembers)[0] == pytest.approx(2)
 
 
 def test_a_generator_that_ignores_labels_guesses_none():
@@ -262,7 +262,7 @@ BLIND = {
 @pytest.mark.parametrize("encoder", BLIND)
 def test_an_encoder_that_says_the_same_of_everybody_is_at_chance_exactly(encoder, name):
     world = World(60, images=3)
-    judged = world.judged(name, encoder=BLIND[encoder](len(world.patient)))
+    judged = world.tested(name, encoder=BLIND[encoder](len(world.patient)))
     assert judged.finding
     rows = {row.name: row.person for row in judged.finding.rows}
     if name == "age":
@@ -279,7 +279,7 @@ def test_an_encoder_that_says_the_same_of_everybody_is_at_chance_exactly(encoder
 def test_a_signal_beside_a_large_offset_is_found_as_without_it():
     world = World(60, images=2)
     planted = world.with_planted(3.0)
-    plain, moved = (world.judged("sex", encoder=each).finding for each in (planted, planted + 1e6))
+    plain, moved = (world.tested("sex", encoder=each).finding for each in (planted, planted + 1e6))
     assert plain and moved
     assert moved.encoder("auc") == pytest.approx(plain.encoder("auc"), abs=1e-6)
 
@@ -289,7 +289,7 @@ def test_an_encoder_that_shows_the_pixels_in_other_units_adds_nothing_to_them():
     world = World(60)
     planted = world.with_planted(2.0)
     for name in ("sex", "age"):
-        found = world.judged(name, encoder=planted * 3.7, pixels=planted, untrained=planted / 7).finding
+        found = world.tested(name, encoder=planted * 3.7, pixels=planted, untrained=planted / 7).finding
         assert found
         for excess in found.excess.values():
             assert excess[:3] == (0.0, 0.0, 0.0)

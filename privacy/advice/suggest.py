@@ -75,7 +75,7 @@ CHANGES = (
 )
 """In the order in which they are suggested."""
 _MORE = {
-    INVALID: "repair what the gate names before anything is read from this result",
+    INVALID: "repair what the validity check names before anything is read from this result",
     INCONCLUSIVE: "audit again with more patients; 'privacy power' plans how many",
     NOT_TESTABLE: "give what is missing, or write in the card that it was not tested",
 }
@@ -123,16 +123,16 @@ def suggest(path: Path) -> dict[str, Any]:
     return {"report": str(file), "changes": changes, "open": rest}
 
 
-def told(found: dict[str, Any]) -> str:
+def lines(suggestions: dict[str, Any]) -> str:
     """The same in lines for a terminal."""
     lines = []
-    for change in found["changes"]:
+    for change in suggestions["changes"]:
         lines += [
             f"{', '.join(change['threats'])}: {change['what']}",
             f"  because {change['why']}; it costs: {change['price']}",
             f"  {change['command']}",
         ]
-    for each in found["open"]:
+    for each in suggestions["open"]:
         needed = f" (about {each['patients_needed']:,} patients)" if each["patients_needed"] else ""
         lines.append(f"{each['threat']} {each['attack']}: {each['word']}; {each['what']}{needed}")
     return "\n".join(lines) or "nothing was found, and nothing is open; audit again when the release changes"

@@ -1,7 +1,7 @@
 """Leak against usefulness along the training of a generator: where to stop so that nothing is told of patients yet.
 
 At every snapshot members are attacked as an audit would: by membership (T3), or, for whoever holds the key, by the
-coins that were planted (T2c), which need no strangers.  What the pictures of a snapshot are worth is read from reports
+canary bits that were planted (T2c), which need no non-members.  What the pictures of a snapshot are worth is read from reports
 of `synth evaluate`.
 """
 
@@ -49,20 +49,22 @@ def trace(
 
     Args:
         run:       of `synth train`.
-        inputs:    members, and strangers unless there is a `key`; no model.
+        inputs:    members, and non-members unless there is a `key`; no model.
         evaluated: images seen -> report.json of `synth evaluate` on pictures of that snapshot, or its folder.
 
     Raises:
-        UserError: no snapshots, arms are missing or not equals, or a report is foreign or of no snapshot.
+        UserError: no snapshots, groups are missing or not comparable, or a report is foreign or of no snapshot.
     """
     places = snapshots.places(run)
     if odd := sorted(evaluated.keys() - set(places)):
         raise UserError(f"--evaluated {odd[0]}: no snapshot there; there are {', '.join(map(str, places))}")
     if missing := inputs.missing(["members"] if key else ["members", "nonmembers"]):
-        raise UserError(f"--run needs {missing}" + ("" if key else ", or --key and the records of its coins"))
-    utility = {images: taught(path) for images, path in evaluated.items()}
+        raise UserError(
+            f"--run needs {missing}" + ("" if key else ", or --key and the records of its canary bits")
+        )
+    utility = {images: utility_of(path) for images, path in evaluated.items()}
     points = [Point(images, leak(run, images, inputs, key, config), utility.get(images)) for images in places]
-    made = facts(points, release_stages.GUESSED if key else AUC, str(run))
+    made = as_dict(points, release_stages.GUESSED if key else AUC, str(run))
     runs.write_json(out / NAME, made)
     runs.write_text(out / PICTURE, picture(points, release_stages.GUESSED if key else AUC))
     shutil.rmtree(inputs.kept, ignore_errors=True)
@@ -77,12 +79,14 @@ def leak(run: Path, images: int, inputs: Inputs, key: Key | None, config: AuditC
     assert inputs.members
     asked = Inputs(inputs.kept, generator=generator, members=inputs.members)
     margin = release_stages.margins(asked, config)["generator"]
-    tested = release_stages.judge("generator", margin, release_stages.coins(key, inputs.members)).tested
+    tested = release_stages.evaluate(
+        "generator", margin, release_stages.canary_bits(key, inputs.members)
+    ).tested
     assert tested
     return tested
 
 
-def taught(path: Path) -> Estimate:
+def utility_of(path: Path) -> Estimate:
     """The mean AUC that synthetic pictures taught, from a report of `synth evaluate`.
 
     Raises:
@@ -109,7 +113,7 @@ def proposed(points: Sequence[Point], scale: Scale) -> Point | None:
     return latest
 
 
-def facts(points: Sequence[Point], scale: Scale, run: str) -> dict[str, Any]:
+def as_dict(points: Sequence[Point], scale: Scale, run: str) -> dict[str, Any]:
     """Everything as plain values; nothing in it is of a single patient."""
     best = proposed(points, scale)
     return {
@@ -130,7 +134,7 @@ def facts(points: Sequence[Point], scale: Scale, run: str) -> dict[str, Any]:
     }
 
 
-def told(made: Mapping[str, Any]) -> str:
+def lines(made: Mapping[str, Any]) -> str:
     """The same in lines for a terminal."""
     lines = [f"{'images':>12}  {made['leak']['name']:<28}  train-on-synthetic AUC"]
     for point in made["points"]:

@@ -1,1 +1,1 @@
-"""Attacks, each with its baseline, its control and its gates; patients are the unit of all of them."""
+"""Attacks, each with its baseline, its control and its validity checks; patients are the unit of all of them."""

@@ -24,14 +24,14 @@ from synth.base.errors import UserError
 from synth.base.runs import progress
 
 
-class Judged(NamedTuple):
+class AttributeDecision(NamedTuple):
     """One attribute with its two answers; without a finding where it could not be tested."""
 
     name: str
     task: Task | None
     finding: Finding | None
-    reveals: Answer
-    adds: Answer
+    inference_verdict: Answer
+    training_verdict: Answer
 
 
 class Data(NamedTuple):
@@ -41,13 +41,15 @@ class Data(NamedTuple):
     fingerprint: str
     images: int
     patients: int
-    twins: float
+    duplicates: float
     """Share of patients one of whose pictures, byte for byte, is also filed under another patient."""
     phantoms: bool
     """Whether they are drawn: then the answer is whether the encoder keeps what a picture shows, not what real eyes show."""
 
 
-def answer(inputs: Inputs, names: list[str], config: AuditConfig) -> tuple[list[Judged], Data | None]:
+def answer(
+    inputs: Inputs, names: list[str], config: AuditConfig
+) -> tuple[list[AttributeDecision], Data | None]:
     """Each attribute with its two answers, those that were not asked for among them, and what the attackers had.
 
     Raises:
@@ -70,43 +72,45 @@ def answer(inputs: Inputs, names: list[str], config: AuditConfig) -> tuple[list[
     files = metadata.files(inputs, people)
     data = _describe(people, files[:, 0])
     features = _features(inputs, encoder, people, files, config)
-    return [*judge(tasks, features, config, data.twins), *left], data
+    return [*evaluate(tasks, features, config, data.duplicates), *left], data
 
 
-def judge(
-    tasks: dict[str, Task | str], features: Features, config: AuditConfig, twins: float = 0.0
-) -> list[Judged]:
+def evaluate(
+    tasks: dict[str, Task | str], features: Features, config: AuditConfig, duplicates: float = 0.0
+) -> list[AttributeDecision]:
     """Attack every attribute that can be attacked, and put the results into words."""
     findings: dict[str, Finding] = {}
-    judged: dict[str, Judged] = {}
+    decisions: dict[str, AttributeDecision] = {}
     with progress("attacking", len(tasks), unit="attributes") as bar:
         for name, task in tasks.items():
             if isinstance(task, str):
-                judged[name] = _untested(name, f"{task}; add the column '{name}' to --attackers")
+                decisions[name] = _untested(name, f"{task}; add the column '{name}' to --attackers")
             elif needed := _too_few(task):
                 why = f"too few patients to try; about {needed:,} would decide"
                 answer = Answer(verdict.INCONCLUSIVE, "", why, needed)
-                judged[name] = Judged(name, task, None, answer, answer)
+                decisions[name] = AttributeDecision(name, task, None, answer, answer)
             else:
                 findings[name] = population.infer(task, features, config)
             bar.update()
     adjusted = holm({name: finding.permuted.p for name, finding in findings.items()})
     for name, finding in findings.items():
-        judged[name] = _judge(finding, adjusted[name], bool(features.untrained), twins)
-    return [judged[name] for name in tasks]
+        decisions[name] = _decide(finding, adjusted[name], bool(features.untrained), duplicates)
+    return [decisions[name] for name in tasks]
 
 
-def _judge(finding: Finding, p: float, untrained: bool, twins: float) -> Judged:
+def _decide(finding: Finding, p: float, untrained: bool, duplicates: float) -> AttributeDecision:
     metric = "r2" if finding.task.kind == "years" else "auc"
     permuted = finding.permuted.permuted.tolist()
-    first = verdict.reveals(finding.encoder(metric), p, permuted, twins, metric)
-    second = verdict.adds(first, finding.excess, untrained, population.HEADLINE[finding.task.kind])
-    return Judged(finding.task.name, finding.task, finding, first, second)
+    first = verdict.inference_verdict(finding.encoder(metric), p, permuted, duplicates, metric)
+    second = verdict.training_verdict(
+        first, finding.excess, untrained, population.HEADLINE[finding.task.kind]
+    )
+    return AttributeDecision(finding.task.name, finding.task, finding, first, second)
 
 
-def _untested(name: str, why: str) -> Judged:
+def _untested(name: str, why: str) -> AttributeDecision:
     answer = Answer(verdict.NOT_TESTABLE, "", why)
-    return Judged(name, None, None, answer, answer)
+    return AttributeDecision(name, None, None, answer, answer)
 
 
 def _too_few(task: Task) -> int | None:
@@ -121,16 +125,18 @@ def _too_few(task: Task) -> int | None:
 
 def _describe(people: People, hashes: np.ndarray) -> Data:
     """`hashes` (N,) are of the encoded pictures."""
-    seen: dict[int, set[int]] = {}
+    patients_of: dict[int, set[int]] = {}
     for each, patient in zip(hashes.tolist(), people.patient.tolist(), strict=True):
-        seen.setdefault(each, set()).add(patient)
-    shared = Counter(patient for patients in seen.values() if len(patients) > 1 for patient in patients)
+        patients_of.setdefault(each, set()).add(patient)
+    shared = Counter(
+        patient for patients in patients_of.values() if len(patients) > 1 for patient in patients
+    )
     return Data(
         path=str(people.folder),
         fingerprint=people.fingerprint,
         images=len(people.ids),
         patients=people.cohort.patients,
-        twins=len(shared) / people.cohort.patients,
+        duplicates=len(shared) / people.cohort.patients,
         phantoms=set(people.table["source"].to_pylist()) == {"phantom"},
     )
 

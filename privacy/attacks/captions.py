@@ -2,7 +2,7 @@
 
 Three questions: does any caption state who somebody is; do the words of real captions, from which models learn, tell
 more of age, sex and race than the labels that they are to tell; does the release repeat rare label combinations of its
-patients more than those of strangers.
+patients more than those of non-members.
 """
 
 from collections import Counter
@@ -41,7 +41,7 @@ def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
     if lacking := inputs.missing(["synthetic"]):
         found.append(direct._replace(missing=f"needs {lacking}"))
     else:
-        found.append(judge_stated(*_stated(inputs.synthetic), _stated(inputs.members)))  # type: ignore[misc]
+        found.append(evaluate_identifiers(*_stated(inputs.synthetic), _stated(inputs.members)))  # type: ignore[misc]
     if inputs.members is None:
         found.append(words._replace(missing=f"needs {inputs.missing(['members'])}"))
     else:
@@ -52,7 +52,7 @@ def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
         found.append(rare._replace(missing=f"needs {lacking}"))
     else:
         made = _rare(inputs.synthetic, inputs.members, inputs.nonmembers, config)  # type: ignore[arg-type]
-        found.append(made._replace(gates=validity.arms(inputs, config).gates))
+        found.append(made._replace(checks=validity.groups(inputs, config).checks))
     return found
 
 
@@ -68,7 +68,7 @@ def _stated(people: People | None) -> tuple[int, int, Counter[str]] | None:
     return people.table.num_rows, hits, kinds
 
 
-def judge_stated(
+def evaluate_identifiers(
     records: int, hits: int, kinds: Counter[str], learnt_from: tuple[int, int, Counter[str]] | None = None
 ) -> Result:
     """A release in which `hits` of `records` state an identifier; one is enough to fail it.
@@ -127,7 +127,7 @@ def _words(people: People, config: AuditConfig) -> list[Result]:
             ngrams.scores(matrix[who], truth, config.folds, config.permutations, config.seed)
             for matrix in (words, labels)
         ]
-        found.append(power_simulation.state_by_width(judge_words(name, read[0], read[1], truth, config)))
+        found.append(power_simulation.state_by_width(evaluate_words(name, read[0], read[1], truth, config)))
     return found
 
 
@@ -141,7 +141,7 @@ def positives(task: Task) -> np.ndarray:
     return columns[:, 1:] if len(task.classes) == 2 else columns
 
 
-def judge_words(
+def evaluate_words(
     name: str, words: ngrams.Read, labels: ngrams.Read, truth: np.ndarray, config: AuditConfig
 ) -> Result:
     """Do words tell more of an attribute than labels do?  Both that and telling anything at all are needed for a p.
@@ -183,7 +183,7 @@ def _rare(synthetic: People, members: People, nonmembers: People, config: AuditC
     once, few = sum(k == 1 for k in crowd), sum(1 < k < RARE for k in crowd)
     hits, alarms = combinations.repeated(released, own, members.patient, others, nonmembers.patient)
     trial = power_simulation.rates(alarms, len(hits), _at_all, DIFFERENCE)
-    judged = power_simulation.state(judge_rare(hits, alarms), trial, config.detection_rounds, config.seed)
+    judged = power_simulation.state(evaluate_rare(hits, alarms), trial, config.detection_rounds, config.seed)
     return judged._replace(
         also=(
             *judged.also,
@@ -200,20 +200,20 @@ def _rare(synthetic: People, members: People, nonmembers: People, config: AuditC
     )
 
 
-def judge_rare(members: np.ndarray, strangers: np.ndarray) -> Result:
+def evaluate_rare(members: np.ndarray, nonmembers: np.ndarray) -> Result:
     """(m,) and (n,) bool."""
     return QUESTIONS[2]._replace(
-        tested=inference.exact_difference(members, strangers),
+        tested=inference.exact_difference(members, nonmembers),
         also=(
             ("members with a rare combination that was released", _share(members)),
-            ("strangers with one", _share(strangers)),
+            ("non-members with one", _share(nonmembers)),
         ),
         notes=(f"a combination that fewer than {RARE} patients share is what a generator learns by heart",),
     )
 
 
-def _at_all(members: np.ndarray, strangers: np.ndarray) -> Tested:
-    return inference.exact_difference(members > 0.5, strangers > 0.5)
+def _at_all(members: np.ndarray, nonmembers: np.ndarray) -> Tested:
+    return inference.exact_difference(members > 0.5, nonmembers > 0.5)
 
 
 def _share(hits: np.ndarray) -> Estimate:

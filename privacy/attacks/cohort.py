@@ -1,4 +1,4 @@
-"""T9: is the case mix of a release nearer to that of its patients than to that of equal strangers?
+"""T9: is the case mix of a release nearer to that of its patients than to that of equal non-members?
 
 What is told here is the composition of a hospital's cohort, not any one patient: a property of the many.
 """
@@ -20,9 +20,9 @@ from synth.base.stats import Estimate
 from synth.data.records import LABELS
 
 NEEDS = ("synthetic", "members", "nonmembers")
-NEARER = Scale("distance to strangers minus distance to members", 0.0, 0.0, 0.05)
+NEARER = Scale("distance to non-members minus distance to members", 0.0, 0.0, 0.05)
 NOTE = "tells of the hospital's cohort as a whole, such as its share of a disease; it protects the hospital, not a patient"
-QUESTIONS = [Result("T9", "composition of the cohort", "anyone", NEARER, notes=(NOTE,))]
+QUESTIONS = [Result("T9", "property inference: composition of the cohort", "anyone", NEARER, notes=(NOTE,))]
 _DECADE = 10.0
 
 
@@ -40,15 +40,15 @@ class Mix(NamedTuple):
 def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
     """The one question, of all labels that vary."""
     assert inputs.synthetic and inputs.members and inputs.nonmembers
-    found = mix(inputs.synthetic, [inputs.members, inputs.nonmembers])
-    is_member = np.arange(len(found.patients)) < inputs.members.cohort.patients
-    result = judge(found, is_member, config.permutations, config.seed)
-    return [power_simulation.state_by_width(result._replace(gates=validity.arms(inputs, config).gates))]
+    mix_of_labels = mix(inputs.synthetic, [inputs.members, inputs.nonmembers])
+    is_member = np.arange(len(mix_of_labels.patients)) < inputs.members.cohort.patients
+    result = evaluate(mix_of_labels, is_member, config.permutations, config.seed)
+    return [power_simulation.state_by_width(result._replace(checks=validity.groups(inputs, config).checks))]
 
 
-def mix(released: People, arms: Sequence[People]) -> Mix:
+def mix(released: People, groups: Sequence[People]) -> Mix:
     """The shares of every label that is not the same everywhere; age, sex and race where the release states them."""
-    everybody = [released, *arms]
+    everybody = [released, *groups]
     names = [
         *LABELS,
         *(name for name in ATTRIBUTES if released.table[name].null_count < released.table.num_rows),
@@ -59,47 +59,49 @@ def mix(released: People, arms: Sequence[People]) -> Mix:
         columns.append(np.concatenate([[shares[0].mean()], *shares[1:]]))
         label.append(names.index(value[0]) if value[0] != "findings" else len(names) + number)
     if not columns:
-        return Mix(np.zeros(0), np.zeros((sum(arm.cohort.patients for arm in arms), 0)), np.zeros(0, int))
+        return Mix(
+            np.zeros(0), np.zeros((sum(group.cohort.patients for group in groups), 0)), np.zeros(0, int)
+        )
     table = np.stack(columns, axis=1)
     return Mix(table[0], table[1:], np.unique(label, return_inverse=True)[1])
 
 
-def distances(found: Mix, shares: np.ndarray) -> np.ndarray:
-    """(...,) mean over labels of the total variation between the release and (..., K) shares of an arm."""
-    labels = int(found.label.max()) + 1 if len(found.label) else 1
-    apart = np.abs(shares - found.released)
+def distances(mix_of_labels: Mix, shares: np.ndarray) -> np.ndarray:
+    """(...,) mean over labels of the total variation between the release and (..., K) shares of a group."""
+    labels = int(mix_of_labels.label.max()) + 1 if len(mix_of_labels.label) else 1
+    apart = np.abs(shares - mix_of_labels.released)
     # A finding is one column, there or not, so its distance is the difference itself.
-    alone = np.bincount(found.label, minlength=labels)[found.label] == 1
+    alone = np.bincount(mix_of_labels.label, minlength=labels)[mix_of_labels.label] == 1
     return (apart * np.where(alone, 1.0, 0.5)).sum(axis=-1) / labels
 
 
-def judge(found: Mix, is_member: np.ndarray, permutations: int, seed: int) -> Result:
+def evaluate(mix_of_labels: Mix, is_member: np.ndarray, permutations: int, seed: int) -> Result:
     """How much nearer the release is to the members among (P,) patients than chance would have it.
 
-    Membership is dealt anew over the patients; arms of unequal size lie unequally far by that alone, so what deals give
+    Membership is dealt anew over the patients; groups of unequal size lie unequally far by that alone, so what deals give
     on average is taken off, and what they spread is the interval.
     """
     rng = np.random.default_rng([seed, 9])
     deals = np.stack([is_member, *(rng.permutation(is_member) for _ in range(permutations))])
 
     def nearer(members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        own = members @ found.patients / members.sum(axis=1, keepdims=True)
-        others = ~members @ found.patients / (~members).sum(axis=1, keepdims=True)
-        return distances(found, own), distances(found, others)
+        own = members @ mix_of_labels.patients / members.sum(axis=1, keepdims=True)
+        others = ~members @ mix_of_labels.patients / (~members).sum(axis=1, keepdims=True)
+        return distances(mix_of_labels, own), distances(mix_of_labels, others)
 
     own, others = nearer(deals)
     values = others - own
     excess, dealt = values[0] - values[1:].mean(), values[1:] - values[1:].mean()
     low, high = np.quantile(dealt, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     p = (1 + int(ties.at_least(dealt, excess, 1.0).sum())) / (1 + permutations)
-    patients, said = len(is_member), float(excess)
+    patients, value = len(is_member), float(excess)
     return QUESTIONS[0]._replace(
-        tested=Tested(Estimate(said, float(said - high), float(said - low), patients), p),
+        tested=Tested(Estimate(value, float(value - high), float(value - low), patients), p),
         also=(
             ("distance to members", _plain(own[0], int(is_member.sum()))),
-            ("distance to strangers", _plain(others[0], int((~is_member).sum()))),
+            ("distance to non-members", _plain(others[0], int((~is_member).sum()))),
         ),
-        details={"labels": int(found.label.max()) + 1 if len(found.label) else 0},
+        details={"labels": int(mix_of_labels.label.max()) + 1 if len(mix_of_labels.label) else 0},
     )
 
 

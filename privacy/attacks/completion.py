@@ -1,13 +1,13 @@
-"""T5: does a generator complete the hidden half of a member's photograph more exactly than that of a stranger's?
+"""T5: does a generator complete the hidden half of a member's photograph more exactly than that of a non-member's?
 
 Any good generator completes half an eye well.  So each photograph is also completed by an independent generator, which
-knows neither arm, from the same half and the same noise; the score is by how much the audited one is nearer to the
-truth, and members are compared with strangers: a difference in differences (inpainting attack: Carlini et al. 2023,
+knows neither group, from the same half and the same noise; the score is by how much the audited one is nearer to the
+truth, and members are compared with non-members: a difference in differences (inpainting attack: Carlini et al. 2023,
 2301.13188, section 5.3).  What is compared is the hidden half alone.
 
 Age, sex and race are read from completed halves too, by a probe that learnt from that half of the attackers' own
 photographs; what counts is again by how much more often the audited generator's completions give them away, and how
-much of that is for members alone.  What the half that was shown gives away of either arm stands beside it.
+much of that is for members alone.  What the half that was shown gives away of either group stands beside it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,13 +38,13 @@ def question(name: str) -> Result:
 
 QUESTIONS = [COMPLETION, *map(question, ATTRIBUTES)]
 FEWEST = 20
-"""Patients of each arm without whom nothing is asked."""
-VISIBLE, EQUALS = "the same read from the half that was shown", "strangers against strangers"
+"""Patients of each group without whom nothing is asked."""
+VISIBLE, NULL_SPLIT = "the same read from the half that was shown", "non-members against non-members"
 AUDITED, INDEPENDENT = "the audited generator", "the independent generator"
 
 
 class Read(NamedTuple):
-    """What was guessed of the same patients of one arm."""
+    """What was guessed of the same patients of one group."""
 
     audited: Guesses
     """From what the audited generator completed."""
@@ -65,11 +65,11 @@ def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
     """Completion, and one result for each attribute."""
     smallest = min(people.cohort.patients for people in validity.both(inputs))
     if smallest < FEWEST:
-        why = f"an arm of {smallest} patients; at least {FEWEST} are needed"
+        why = f"a group of {smallest} patients; at least {FEWEST} are needed"
         return [each._replace(missing=why, needed=2 * FEWEST) for each in QUESTIONS]
     generator, independent = inputs.generator, inputs.independent
     assert generator and independent
-    checked = validity.arms(inputs, config)
+    checked = validity.groups(inputs, config)
     models = {AUDITED: generator, INDEPENDENT: independent}
     made = {
         name: [completions.completed(inputs, model, people, config) for people in validity.both(inputs)]
@@ -86,11 +86,11 @@ def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
     gains = [advantage(*both) for both in zip(ours, theirs, strict=True)]
     named = members.subjects[members.patient[completions.chosen(members, config)]][at_risk.beyond(*gains)]
     trial = power_simulation.scores(gains[1], len(gains[0]), separation, AUC)
-    result = judge((ours[0], ours[1]), (theirs[0], theirs[1]), config)._replace(named=tuple(named))
+    result = evaluate((ours[0], ours[1]), (theirs[0], theirs[1]), config)._replace(named=tuple(named))
     result = power_simulation.state(result, trial, config.detection_rounds, config.seed)
     found = [result, *_readings(inputs, models, made, config)]
     return [
-        each._replace(gates=(*checked.gates, *each.gates), compared=(*each.compared, *checked.compared))
+        each._replace(checks=(*checked.checks, *each.checks), compared=(*each.compared, *checked.compared))
         for each in found
     ]
 
@@ -100,61 +100,61 @@ def advantage(audited: np.ndarray, independent: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(independent, 1e-9)) - np.log(np.maximum(audited, 1e-9))
 
 
-def judge(
+def evaluate(
     audited: tuple[np.ndarray, np.ndarray], independent: tuple[np.ndarray, np.ndarray], config: AuditConfig
 ) -> Result:
     """Is the audited generator's advantage larger for members?
 
     Args:
-        audited:     (P,) mean error of completions of each member's photograph; (Q,) of each stranger's.
+        audited:     (P,) mean error of completions of each member's photograph; (Q,) of each non-member's.
         independent: the same by the independent generator.
     """
-    members, strangers = (advantage(*both) for both in zip(audited, independent, strict=True))
-    gate, noise = validity.equals(
-        lambda one, other: separation(strangers[one], strangers[other]), len(strangers), config.seed
+    members, nonmembers = (advantage(*both) for both in zip(audited, independent, strict=True))
+    check, noise = validity.null_split(
+        lambda one, other: separation(nonmembers[one], nonmembers[other]), len(nonmembers), config.seed
     )
     alone = separation(-audited[0], -audited[1]).estimate
     return COMPLETION._replace(
-        tested=separation(members, strangers),
-        gates=(gate,),
+        tested=separation(members, nonmembers),
+        checks=(check,),
         compared=(
             ("the independent generator alone", separation(-independent[0], -independent[1]).estimate),
-            ("halves of the strangers", noise),
+            ("null split of the non-members", noise),
         ),
         also=(
             ("the audited generator alone", alone),
             ("error against the independent generator's, members", _ratio(members)),
-            ("error against the independent generator's, strangers", _ratio(strangers)),
+            ("error against the independent generator's, non-members", _ratio(nonmembers)),
         ),
-        notes=("it must have been trained on neither arm: the independent generator is taken at its word",),
+        notes=("it must have been trained on neither group: the independent generator is taken at its word",),
     )
 
 
-def judge_read(name: str, members: Read, strangers: Read, config: AuditConfig) -> Result:
-    """Does the audited generator give away an attribute of members more often than the independent one, beyond strangers?
+def evaluate_attribute(name: str, members: Read, nonmembers: Read, config: AuditConfig) -> Result:
+    """Does the audited generator give away an attribute of members more often than the independent one, beyond non-members?
 
     The difference of the differences is taken over patients of the same age, sex or race.
     """
-    gate, noise = validity.equals(
-        lambda one, other: excess(strangers.some(one), strangers.some(other)),
-        len(strangers.visible.right),
+    check, noise = validity.null_split(
+        lambda one, other: excess(nonmembers.some(one), nonmembers.some(other)),
+        len(nonmembers.visible.right),
         config.seed,
     )
     rates = [
-        (f"{arm} guessed right by {what}", share(int(each.right.sum()), len(each.right)))
-        for arm, found in (("members", members), ("strangers", strangers))
+        (f"{group} guessed right by {what}", share(int(each.right.sum()), len(each.right)))
+        for group, found in (("members", members), ("non-members", nonmembers))
         for what, each in ((AUDITED, found.audited), (INDEPENDENT, found.independent))
     ]
     result = question(name)._replace(
-        tested=excess(members, strangers),
-        gates=(gate,),
+        tested=excess(members, nonmembers),
+        checks=(check,),
         compared=(
-            (VISIBLE, guesses.Arms(members.visible, strangers.visible).gap().estimate),
-            (EQUALS, noise),
+            (VISIBLE, guesses.GroupGuesses(members.visible, nonmembers.visible).gap().estimate),
+            (NULL_SPLIT, noise),
         ),
         also=tuple(rates),
     )
-    return power_simulation.state(result, _trial(members, strangers), config.detection_rounds, config.seed)
+    return power_simulation.state(result, _trial(members, nonmembers), config.detection_rounds, config.seed)
 
 
 def _readings(
@@ -174,8 +174,10 @@ def _readings(
         return [question(name)._replace(missing=why) for name in ATTRIBUTES]
     guesses.nobody_twice(attackers, *both)
     fit = models[AUDITED].preprocessing
-    hidden = {name: completions.lesson(attackers, m.preprocessing, False) for name, m in models.items()}
-    shown = completions.lesson(attackers, fit, True)
+    hidden = {
+        name: completions.half_features(attackers, m.preprocessing, False) for name, m in models.items()
+    }
+    shown = completions.half_features(attackers, fit, True)
     found = []
     for name in ATTRIBUTES:
         task = guesses.learnable(question(name), attackers, name)
@@ -184,36 +186,36 @@ def _readings(
             continue
         readers = [completions.reader(hidden[which], task, config) for which in models]
         sight = completions.reader(shown, task, config)
-        arms = []
+        groups = []
         for place, people in enumerate(both):
             rows = completions.chosen(people, config)
             truth = people.cohort.values[name][people.patient[rows]]
-            said = [
+            decisions = [
                 completions.read(each, made[what][place]) for what, each in zip(models, readers, strict=True)
             ]
-            said.append(sight(people.photographs(fit)[rows][:, :, : fit.size // 2]))
-            arms.append(Read(*(guesses.asked(task, truth, each) for each in said)))
-        refused = guesses.incomparable(question(name), arms[0].visible, arms[1].visible, name)
-        found.append(refused or judge_read(name, arms[0], arms[1], config))
+            decisions.append(sight(people.photographs(fit)[rows][:, :, : fit.size // 2]))
+            groups.append(Read(*(guesses.guesses_of(task, truth, each) for each in decisions)))
+        refused = guesses.incomparable(question(name), groups[0].visible, groups[1].visible, name)
+        found.append(refused or evaluate_attribute(name, groups[0], groups[1], config))
     return found
 
 
-def excess(members: Read, strangers: Read) -> Tested:
+def excess(members: Read, nonmembers: Read) -> Tested:
     """The difference in differences, over patients of the same age, sex or race."""
     return strata.mean_difference(
-        members.gain(), strangers.gain(), members.visible.stratum, strangers.visible.stratum
+        members.gain(), nonmembers.gain(), members.visible.stratum, nonmembers.visible.stratum
     )
 
 
-def _trial(members: Read, strangers: Read) -> power_simulation.Trial:
-    """This comparison of arms drawn from the strangers; members are given away by the audited generator alone."""
-    names, number = np.unique(strangers.visible.stratum.astype(str), return_inverse=True)
+def _trial(members: Read, nonmembers: Read) -> power_simulation.Trial:
+    """This comparison of groups drawn from the non-members; members are given away by the audited generator alone."""
+    names, number = np.unique(nonmembers.visible.stratum.astype(str), return_inverse=True)
 
     def compare(one: np.ndarray, other: np.ndarray) -> Tested:
-        strata_of = (names[arm[:, 1].astype(int)] for arm in (one, other))
+        strata_of = (names[group[:, 1].astype(int)] for group in (one, other))
         return strata.mean_difference(one[:, 0], other[:, 0], *strata_of)
 
-    rows = np.column_stack([strangers.gain(), number])
+    rows = np.column_stack([nonmembers.gain(), number])
     return power_simulation.rates(rows, len(members.visible.right), compare, DIFFERENCE)
 
 

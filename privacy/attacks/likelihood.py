@@ -1,8 +1,8 @@
 """T6: which diagnosis makes a photograph most likely in the eyes of a generator, and does it know members' better?
 
 For each photograph and disease every candidate label is tried, with the same noise for all; the guess is the one with
-the least denoising error (Li et al. 2023, 2303.16203).  Of strangers it says what the generator has learnt of eyes;
-what it says better of members it learnt of them.  Arms are compared within strata of the true labels.
+the least denoising error (Li et al. 2023, 2303.16203).  Of non-members it says what the generator has learnt of eyes;
+what it says better of members it learnt of them.  Groups are compared within strata of the true labels.
 """
 
 from collections import Counter
@@ -14,9 +14,9 @@ import pyarrow as pa
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import power_simulation, verdict
-from privacy.decisions.results import DIFFERENCE, Gate, Result
+from privacy.decisions.results import DIFFERENCE, Result, ValidityCheck
 from privacy.scores import validity
-from privacy.scores.validity import EQUALS, Checked
+from privacy.scores.validity import NULL_SPLIT, ValidityChecks
 from privacy.statistics import strata
 from privacy.statistics.inference import Tested, mean_difference, separation
 from privacy.targets.generator import Generator
@@ -25,21 +25,21 @@ from synth.base.stats import Estimate
 from synth.data.vocabulary import FLAGS
 
 NEEDS = ("members", "nonmembers", "generator")
-QUESTION = Result("T6", "diagnoses guessed by the likelihood of candidate labels", "members", DIFFERENCE)
+QUESTION = Result("T6", "label inference by likelihood (diffusion classifier)", "members", DIFFERENCE)
 QUESTIONS = [QUESTION]
 SHUFFLED, INDEPENDENT = "labels of other patients", "an independent generator"
 LABELS = ("dr_grade", *FLAGS)
-_FEWEST = 10  # patients of each arm whom a label needs
-_SURE = 0.0005  # a gate that fires by chance would hide a leak
+_FEWEST = 10  # patients of each group whom a label needs
+_SURE = 0.0005  # a validity check that fires by chance would hide a leak
 
 
 class Guessed(NamedTuple):
-    """What was guessed of the P patients of one arm."""
+    """What was guessed of the P patients of one group."""
 
     right: np.ndarray
     """(P,) share of guesses that were right, over photographs and diseases."""
     shuffled: np.ndarray
-    """(P,) the same of the labels of another patient of the arm."""
+    """(P,) the same of the labels of another patient of the group."""
     margin: np.ndarray
     """(P,) how much less error the true label leaves than the others: mean logarithm of the ratio."""
     stratum: np.ndarray
@@ -50,91 +50,93 @@ class Guessed(NamedTuple):
 
 
 def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
-    """Guess members' and strangers' labels."""
-    members, strangers = (
+    """Guess members' and non-members' labels."""
+    members, nonmembers = (
         people.some(people.choice(config.likelihood_patients, config.seed))
         for people in validity.both(inputs)
     )
-    arms = members, strangers
-    labels = choose(arms, config.likelihood_labels)
+    groups = members, nonmembers
+    labels = choose(groups, config.likelihood_labels)
     if not labels:
-        why = f"no label of a disease has two values with {_FEWEST} patients of each arm"
+        why = f"no label of a disease has two values with {_FEWEST} patients of each group"
         return [
             QUESTION._replace(missing=f"{why}; needs more patients, or labels in --members and --nonmembers")
         ]
     assert inputs.generator
-    checked = Checked(validity.arms(inputs, config).gates, ())
-    members, strangers = (_guess(inputs, inputs.generator, people, labels, config) for people in arms)
-    gate, estimate = validity.equals(
-        lambda first, second: gap(strangers.some(first), strangers.some(second)),
-        len(strangers.right),
+    checked = ValidityChecks(validity.groups(inputs, config).checks, ())
+    members, nonmembers = (_guess(inputs, inputs.generator, people, labels, config) for people in groups)
+    check, estimate = validity.null_split(
+        lambda first, second: gap(nonmembers.some(first), nonmembers.some(second)),
+        len(nonmembers.right),
         config.seed,
     )
-    compared = [(EQUALS, estimate)]
+    compared = [(NULL_SPLIT, estimate)]
     if inputs.independent:
-        others = [_guess(inputs, inputs.independent, people, labels, config) for people in arms]
+        others = [_guess(inputs, inputs.independent, people, labels, config) for people in groups]
         compared.append((INDEPENDENT, gap(*others).estimate))
-    result = judge(members, strangers, Checked((*checked.gates, gate), tuple(compared)))
+    result = evaluate(members, nonmembers, ValidityChecks((*checked.checks, check), tuple(compared)))
     if result.tested is None:
         return [result]
     note = f"guessed: {', '.join(f'{name} ({len(values)} candidates)' for name, values in labels.items())}"
     result = result._replace(notes=(note,))
     return [
         power_simulation.state(
-            result, _trial(strangers, len(members.right)), config.detection_rounds, config.seed
+            result, _trial(nonmembers, len(members.right)), config.detection_rounds, config.seed
         )
     ]
 
 
-def judge(members: Guessed, strangers: Guessed, checked: Checked = Checked((), ())) -> Result:
+def evaluate(
+    members: Guessed, nonmembers: Guessed, checked: ValidityChecks = ValidityChecks((), ())
+) -> Result:
     """From guesses to a result, without any model."""
-    tested = gap(members, strangers)
+    tested = gap(members, nonmembers)
     if not tested.estimate.patients:
         needed = 2 * verdict.patients_for_auc(0.6)
-        return QUESTION._replace(missing="no two patients of each arm have the same labels", needed=needed)
-    control = mean_difference(members.shuffled, strangers.shuffled)
-    odd = min(control.p, mean_difference(strangers.shuffled, members.shuffled).p) < _SURE
-    why = f"labels of other patients are guessed better in one arm than in the other ({control.estimate.value:+.3f})"
+        return QUESTION._replace(missing="no two patients of each group have the same labels", needed=needed)
+    control = mean_difference(members.shuffled, nonmembers.shuffled)
+    odd = min(control.p, mean_difference(nonmembers.shuffled, members.shuffled).p) < _SURE
+    why = f"labels of other patients are guessed better in one group than in the other ({control.estimate.value:+.3f})"
     return QUESTION._replace(
         tested=tested,
-        gates=(*checked.gates, Gate("shuffled", odd, why)),
+        checks=(*checked.checks, ValidityCheck("shuffled", odd, why)),
         compared=(*checked.compared, (SHUFFLED, control.estimate)),
         also=(
             ("members guessed", _mean(members.right)),
-            ("strangers guessed", _mean(strangers.right)),
-            ("AUC of how clearly", separation(members.margin, strangers.margin).estimate),
+            ("non-members guessed", _mean(nonmembers.right)),
+            ("AUC of how clearly", separation(members.margin, nonmembers.margin).estimate),
         ),
     )
 
 
-def gap(members: Guessed, strangers: Guessed) -> Tested:
-    """Share of right guesses of members less that of strangers of the same labels.
+def gap(members: Guessed, nonmembers: Guessed) -> Tested:
+    """Share of right guesses of members less that of non-members of the same labels.
 
     As of rates: shares of several guesses vary less than single ones do, so the interval is wide enough, and it does not
     vanish where all guesses are right.
     """
-    return strata.rate_difference(members.right, strangers.right, members.stratum, strangers.stratum)
+    return strata.rate_difference(members.right, nonmembers.right, members.stratum, nonmembers.stratum)
 
 
-def choose(arms: tuple[People, People], most: int) -> dict[str, list[int]]:
+def choose(groups: tuple[People, People], max_labels: int) -> dict[str, list[int]]:
     """Label -> its candidate values, of the labels whose second commonest value has the most patients.
 
     The choice looks at labels alone, before any model is asked.
     """
     found: dict[str, tuple[int, list[int]]] = {}
     for name in LABELS:
-        counts = [_patients(people, name) for people in arms]
+        counts = [_patients(people, name) for people in groups]
         values = sorted(v for v in counts[0] if min(each[v] for each in counts) >= _FEWEST)
         if len(values) > 1:
             found[name] = sorted(counts[0][v] + counts[1][v] for v in values)[-2], values
     order = sorted(found, key=lambda name: -found[name][0])
-    return {name: found[name][1] for name in order[:most]}
+    return {name: found[name][1] for name in order[:max_labels]}
 
 
 def guessed(
     errors: list[np.ndarray], truths: list[np.ndarray], people: People, rng: np.random.Generator
 ) -> Guessed:
-    """What the arm's guesses come to.
+    """What the group's guesses come to.
 
     Args:
         errors: per label (N, V) denoising error of each photograph under each candidate.
@@ -143,7 +145,7 @@ def guessed(
     patients = people.cohort.patients
     sums = np.zeros((4, patients))
     first = np.searchsorted(people.patient, np.arange(patients))
-    other = first[rng.permutation(patients)][people.patient]  # a photograph of another patient of the arm
+    other = first[rng.permutation(patients)][people.patient]  # a photograph of another patient of the group
     for error, truth in zip(errors, truths, strict=True):
         guess, known = ties.first_smallest(error), truth >= 0
         error = ties.levelled(error)
@@ -153,10 +155,10 @@ def guessed(
         each = np.stack([guess == truth, guess == truth[other], margin, np.ones(len(truth))]) * known
         for row, values in zip(sums, each, strict=True):
             np.add.at(row, people.patient, values)
-    asked = np.maximum(sums[3], 1)
+    counts = np.maximum(sums[3], 1)
     stratum = ["/".join(str(truth[at]) for truth in truths) for at in first]
     seen = sums[3] > 0
-    right, shuffled, margin = sums[:3] / asked
+    right, shuffled, margin = sums[:3] / counts
     return Guessed(right, shuffled, margin, np.array(stratum, str)).some(np.flatnonzero(seen))
 
 
@@ -190,16 +192,16 @@ def _patients(people: People, name: str) -> Counter[int]:
     return Counter(value for _, value in pairs if value is not None)
 
 
-def _trial(strangers: Guessed, members: int) -> power_simulation.Trial:
-    """A rehearsal in which each patient keeps his or her labels."""
-    _, stratum = np.unique(strangers.stratum, return_inverse=True)
+def _trial(nonmembers: Guessed, members: int) -> power_simulation.Trial:
+    """A power simulation in which each patient keeps his or her labels."""
+    _, stratum = np.unique(nonmembers.stratum, return_inverse=True)
 
-    def judged(first: np.ndarray, second: np.ndarray) -> Tested:
+    def compare(first: np.ndarray, second: np.ndarray) -> Tested:
         labels = [each[:, 1].astype(int).astype(str) for each in (first, second)]
         return strata.rate_difference(first[:, 0], second[:, 0], *labels)
 
-    pool = np.column_stack([strangers.right, stratum])
-    return power_simulation.rates(pool, members, judged, DIFFERENCE)
+    pool = np.column_stack([nonmembers.right, stratum])
+    return power_simulation.rates(pool, members, compare, DIFFERENCE)
 
 
 def _mean(values: np.ndarray) -> Estimate:

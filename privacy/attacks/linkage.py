@@ -1,4 +1,4 @@
-"""T8: can another photograph of a patient be linked to what was released, and of a member more surely than of a stranger?
+"""T8: can another photograph of a patient be linked to what was released, and of a member more surely than of a non-member?
 
 Two links: the embeddings of an encoder (of the other eye, of another visit), and the released pictures as a gallery in
 which an attacker looks a photograph up.  That photographs of one person are alike is true of anyone; only what training
@@ -20,7 +20,7 @@ from synth.base.stats import Estimate
 from synth.data.images import Preprocessing
 
 NEEDS = ("encoder", "members", "nonmembers")
-LINKED = Scale("verification AUC, members minus strangers", 0.0, 0.0, 0.05)
+LINKED = Scale("verification AUC, members minus non-members", 0.0, 0.0, 0.05)
 QUESTIONS = [
     Result("T8", "photographs of one patient linked by the encoder", "members", LINKED),
     Result(
@@ -28,7 +28,7 @@ QUESTIONS = [
     ),
 ]
 FEWEST = 20
-"""Patients of each arm without whom nothing is asked."""
+"""Patients of each group without whom nothing is asked."""
 _LOOK = Preprocessing(size=64)
 _BESIDE = 10  # pictures that a match is compared with
 _BATCH = 256
@@ -38,9 +38,9 @@ _PAIRS = 64  # photographs whose pairs are compared with everybody at a time: te
 
 def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
     """Both links."""
-    checked = validity.arms(inputs, config)
+    checked = validity.groups(inputs, config)
     return [
-        found._replace(gates=(*checked.gates, *found.gates), compared=(*found.compared, *checked.compared))
+        found._replace(checks=(*checked.checks, *found.checks), compared=(*found.compared, *checked.compared))
         for found in (_verify(inputs, config), _look_up(inputs, config))
     ]
 
@@ -49,7 +49,7 @@ def verification(embeddings: np.ndarray, patient: np.ndarray) -> tuple[np.ndarra
     """How surely each patient's photographs find each other among those of everybody else.
 
     Args:
-        embeddings: (N, D) of both arms: what somebody is looked for among does not depend on membership.
+        embeddings: (N, D) of both groups: what somebody is looked for among does not depend on membership.
         patient:    (N,) int in [0, P), never falling.
 
     Returns:
@@ -69,11 +69,11 @@ def verification(embeddings: np.ndarray, patient: np.ndarray) -> tuple[np.ndarra
         value = likeness[row, column][:, None]
         among = others[row]
         beaten = np.count_nonzero(among < value, axis=1) + np.count_nonzero(among <= value, axis=1)
-        whose = patient[rows]
-        strange = np.maximum(len(unit) - counts[whose], 1)
-        np.add.at(above, whose[row], beaten / 2 / (strange * (counts[whose] - 1))[row])
+        patient_ids = patient[rows]
+        strange = np.maximum(len(unit) - counts[patient_ids], 1)
+        np.add.at(above, patient_ids[row], beaten / 2 / (strange * (counts[patient_ids] - 1))[row])
         best = np.where(own, likeness, -np.inf).max(axis=1)
-        np.add.at(first, whose, best > np.where(np.isinf(others), -np.inf, others).max(axis=1))
+        np.add.at(first, patient_ids, best > np.where(np.isinf(others), -np.inf, others).max(axis=1))
     several = np.where(counts > 1, counts, np.nan)
     return above / several, first / several
 
@@ -89,58 +89,58 @@ def matches(embeddings: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     return found
 
 
-def judge_verification(
-    members: np.ndarray, strangers: np.ndarray, config: AuditConfig, compared: tuple = ()
+def evaluate_verification(
+    members: np.ndarray, nonmembers: np.ndarray, config: AuditConfig, compared: tuple = ()
 ) -> Result:
     """Are members verified more surely?
 
     Args:
-        members:  (P,) `verification` of each; strangers: (Q,).
+        members:  (P,) `verification` of each; nonmembers: (Q,).
         compared: baselines, on the same scale.
     """
-    half = len(strangers) // 2
-    halved = deals(half, len(strangers) - half, _FEW_DEALS, np.random.default_rng([config.seed, 83]))
-    gate, noise = validity.equals(
-        lambda one, other: dealt_difference(strangers[one], strangers[other], halved),
-        len(strangers),
+    half = len(nonmembers) // 2
+    halved = deals(half, len(nonmembers) - half, _FEW_DEALS, np.random.default_rng([config.seed, 83]))
+    check, noise = validity.null_split(
+        lambda one, other: dealt_difference(nonmembers[one], nonmembers[other], halved),
+        len(nonmembers),
         config.seed,
     )
-    spread = 1.96 * strangers.std(ddof=1) / len(strangers) ** 0.5
-    level = float(strangers.mean())
-    anyone = Estimate(level, level - spread, min(1.0, level + spread), len(strangers))
+    spread = 1.96 * nonmembers.std(ddof=1) / len(nonmembers) ** 0.5
+    level = float(nonmembers.mean())
+    anyone = Estimate(level, level - spread, min(1.0, level + spread), len(nonmembers))
     return QUESTIONS[0]._replace(
-        tested=dealt_difference(members, strangers, _deals(len(members), len(strangers), config)),
-        gates=(gate,),
-        compared=(*compared, ("halves of the strangers", noise)),
-        also=(("verification AUC of strangers", anyone),),
+        tested=dealt_difference(members, nonmembers, _deals(len(members), len(nonmembers), config)),
+        checks=(check,),
+        compared=(*compared, ("null split of the non-members", noise)),
+        also=(("verification AUC of non-members", anyone),),
         notes=("embeddings link photographs of anyone; do not publish them patient by patient",),
     )
 
 
-def judge_matches(members: np.ndarray, strangers: np.ndarray, config: AuditConfig) -> Result:
+def evaluate_matches(members: np.ndarray, nonmembers: np.ndarray, config: AuditConfig) -> Result:
     """Do members find a better match among released pictures?  (P,) mean `matches` of each patient; (Q,)."""
-    gate, noise = validity.equals(
-        lambda one, other: separation(strangers[one], strangers[other]), len(strangers), config.seed
+    check, noise = validity.null_split(
+        lambda one, other: separation(nonmembers[one], nonmembers[other]), len(nonmembers), config.seed
     )
     return QUESTIONS[1]._replace(
-        tested=separation(members, strangers),
-        gates=(gate,),
-        compared=(("halves of the strangers", noise),),
+        tested=separation(members, nonmembers),
+        checks=(check,),
+        compared=(("null split of the non-members", noise),),
     )
 
 
 def _verify(inputs: Inputs, config: AuditConfig) -> Result:
     both = validity.both(inputs)
     drawn = [_drawn(people, config.linkage_patients, config.seed) for people in both]
-    sizes = [len(np.unique(whose)) for _, whose in drawn]
+    sizes = [len(np.unique(patient_ids)) for _, patient_ids in drawn]
     if min(sizes) < FEWEST:
-        why = f"{min(sizes)} patients of an arm have two photographs or more; at least {FEWEST} are needed"
+        why = f"{min(sizes)} patients of a group have two photographs or more; at least {FEWEST} are needed"
         return QUESTIONS[0]._replace(missing=why, needed=2 * FEWEST)
     patient = np.concatenate([drawn[0][1], drawn[1][1] + sizes[0]])
 
     def embedded(seed: int | None) -> np.ndarray:
-        arms = zip(both, drawn, strict=True)
-        return np.concatenate([_embedded(inputs, people, seed)[rows] for people, (rows, _) in arms])
+        groups = zip(both, drawn, strict=True)
+        return np.concatenate([_embedded(inputs, people, seed)[rows] for people, (rows, _) in groups])
 
     scores, first = verification(embedded(None), patient)
     photographs = [people.photographs(_LOOK)[rows] for people, (rows, _) in zip(both, drawn, strict=True)]
@@ -151,16 +151,16 @@ def _verify(inputs: Inputs, config: AuditConfig) -> Result:
         (name, mean_difference(*np.split(verification(space, patient)[0], [sizes[0]])).estimate)
         for name, space in spaces.items()
     ]
-    result = judge_verification(scores[: sizes[0]], scores[sizes[0] :], config, tuple(compared))
+    result = evaluate_verification(scores[: sizes[0]], scores[sizes[0] :], config, tuple(compared))
     anew = partial(dealt_difference, dealt=_deals(sizes[0], sizes[1], config))
     trial = power_simulation.rates(scores[sizes[0] :], sizes[0], anew, LINKED)
     result = power_simulation.state(result, trial, config.detection_rounds, config.seed)
     rank = mean_difference(first[: sizes[0]], first[sizes[0] :]).estimate
-    return result._replace(also=(*result.also, ("share found at rank 1, members minus strangers", rank)))
+    return result._replace(also=(*result.also, ("share found at rank 1, members minus non-members", rank)))
 
 
-def _deals(members: int, strangers: int, config: AuditConfig) -> np.ndarray:
-    return deals(members, strangers, _DEALS, np.random.default_rng([config.seed, 82]))
+def _deals(members: int, nonmembers: int, config: AuditConfig) -> np.ndarray:
+    return deals(members, nonmembers, _DEALS, np.random.default_rng([config.seed, 82]))
 
 
 def _look_up(inputs: Inputs, config: AuditConfig) -> Result:
@@ -176,11 +176,11 @@ def _look_up(inputs: Inputs, config: AuditConfig) -> Result:
     ]
     fewest = min(map(len, scores))
     if fewest < FEWEST or len(gallery) < 2:
-        why = f"{fewest} patients of an arm and {len(gallery)} released pictures; at least {FEWEST} and 2 are needed"
+        why = f"{fewest} patients of a group and {len(gallery)} released pictures; at least {FEWEST} and 2 are needed"
         return QUESTIONS[1]._replace(missing=why, needed=2 * FEWEST)
     trial = power_simulation.scores(scores[1], len(scores[0]), separation, AUC)
     return power_simulation.state(
-        judge_matches(scores[0], scores[1], config), trial, config.detection_rounds, config.seed
+        evaluate_matches(scores[0], scores[1], config), trial, config.detection_rounds, config.seed
     )
 
 
@@ -193,7 +193,7 @@ def _drawn(people: People, most: int, seed: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _embedded(inputs: Inputs, people: People, seed: int | None) -> np.ndarray:
-    """(N, D) embeddings of an arm; the key is that of the attack on attributes, so that nothing is embedded twice."""
+    """(N, D) embeddings of a group; the key is that of the attack on attributes, so that nothing is embedded twice."""
     encoder = inputs.encoder
     assert encoder
     key = [encoder.facts["sha256"], people.fingerprint, "embedding", seed]

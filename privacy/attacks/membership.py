@@ -15,9 +15,9 @@ from privacy.data.inputs import Inputs, People
 from privacy.decisions import at_risk, power_simulation, verdict
 from privacy.decisions.results import AUC, Result, Scale
 from privacy.scores import agreement, nearness, validity
-from privacy.scores.membership_scores import ASIDE, HEADLINE, ask, units
+from privacy.scores.membership_scores import ASIDE, HEADLINE, scores_of, units
 from privacy.scores.score_calibration import FEWEST, Scores, calibrated
-from privacy.scores.validity import EQUALS, Checked
+from privacy.scores.validity import NULL_SPLIT, ValidityChecks
 from privacy.statistics.inference import Tested, at_false_alarms, separation
 from privacy.targets.generator import Generator
 from synth.base import ties
@@ -26,12 +26,14 @@ from synth.base.stats import Estimate
 
 NEEDS = ("members", "nonmembers")
 FALSE_ALARMS = 0.01
-EXPOSED = Scale("hits less false alarms", 0.0, 0.01, 0.05)
+EXPOSED_SCALE = Scale("hits less false alarms", 0.0, 0.01, 0.05)
 GENERATOR = Result("T3", "membership by what the generator makes of a photograph", "members", AUC)
-MOST = Result("T3", "the most exposed patients, at 1 % false alarms, by the generator", "members", EXPOSED)
+EXPOSED = Result(
+    "T3", "the most exposed patients, at 1 % false alarms, by the generator", "members", EXPOSED_SCALE
+)
 RELEASED = Result("T3", "membership by nearness to the released pictures", "members", AUC, by_nearness=True)
 ENCODER = Result("T3", "membership by how well photograph and caption agree", "members", AUC)
-QUESTIONS = [GENERATOR, MOST, RELEASED, ENCODER]
+QUESTIONS = [GENERATOR, EXPOSED, RELEASED, ENCODER]
 
 UNTRAINED = "an untrained network"
 _PRIOR = 0.1
@@ -41,14 +43,14 @@ def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
     """Every question that the inputs allow."""
     smallest = min(people.cohort.patients for people in validity.both(inputs))
     if smallest < FEWEST:
-        why = f"an arm of {smallest} patients; {FEWEST} are the fewest, about {verdict.patients_for_auc(0.6):,} decide"
+        why = f"a group of {smallest} patients; {FEWEST} are the fewest, about {verdict.patients_for_auc(0.6):,} decide"
         return [each._replace(missing=why, needed=2 * verdict.patients_for_auc(0.6)) for each in QUESTIONS]
-    checked, pixels = validity.arms(inputs, config), validity.pixel_features(inputs)
+    checked, pixels = validity.groups(inputs, config), validity.pixel_features(inputs)
     if inputs.generator:
         found = _generator(inputs, inputs.generator, pixels, checked, config)
     else:
         missing = f"needs {inputs.missing(['generator'])}"
-        found = [each._replace(missing=missing) for each in (GENERATOR, MOST)]
+        found = [each._replace(missing=missing) for each in (GENERATOR, EXPOSED)]
     return [*found, _released(inputs, pixels, checked, config), _encoder(inputs, pixels, checked, config)]
 
 
@@ -56,161 +58,176 @@ def by_generator(inputs: Inputs, generator: Generator, config: AuditConfig) -> T
     """The headline of a generator alone, for snapshots of one training.
 
     Raises:
-        UserError: an arm is too small, or a gate says that the arms are no equals.
+        UserError: a group is too small, or a validity check says that the groups are not comparable.
     """
     smallest = min(validity.both(inputs), key=lambda people: people.cohort.patients)
     if smallest.cohort.patients < FEWEST:
         raise UserError(
-            f"{smallest.folder}: {smallest.cohort.patients} patients; an arm needs {FEWEST} at least"
+            f"{smallest.folder}: {smallest.cohort.patients} patients; a group needs {FEWEST} at least"
         )
-    for gate in validity.arms(inputs, config).gates:
-        if gate.fired:
-            raise UserError(f"{gate.name}: {gate.why}")
-    arms, features = _some(inputs, validity.pixel_features(inputs), config.membership_patients, config)
-    headline = ask(inputs, generator, HEADLINE, arms, config).headline()
-    return Scores(*headline, *features).judged(config.seed)
+    for check in validity.groups(inputs, config).checks:
+        if check.fired:
+            raise UserError(f"{check.name}: {check.why}")
+    groups, features = _some(inputs, validity.pixel_features(inputs), config.membership_patients, config)
+    headline = scores_of(inputs, generator, HEADLINE, groups, config).headline()
+    return Scores(*headline, *features).tested(config.seed)
 
 
-def judge(
-    question: Result, scores: Scores, config: AuditConfig, checked: Checked = Checked((), ())
+def evaluate(
+    question: Result, scores: Scores, config: AuditConfig, checked: ValidityChecks = ValidityChecks((), ())
 ) -> Result:
     """From scores of patients to a result, without any model."""
     return question._replace(
-        tested=scores.judged(config.seed), gates=checked.gates, compared=checked.compared
+        tested=scores.tested(config.seed), checks=checked.checks, compared=checked.compared
     )
 
 
-def judge_most(scores: Scores, config: AuditConfig, checked: Checked = Checked((), ())) -> Result:
-    """How many members stand out above a threshold that 1 % of half of the strangers exceed; judged on the others.
+def evaluate_exposed(
+    scores: Scores, config: AuditConfig, checked: ValidityChecks = ValidityChecks((), ())
+) -> Result:
+    """How many members stand out above a threshold that 1 % of half of the non-members exceed; tested on the others.
 
     An AUC says little of a few patients who are known by heart (Carlini et al. 2022, 2112.03570).
     """
-    members, strangers = calibrated(scores, config.seed)
+    members, nonmembers = calibrated(scores, config.seed)
     rng = np.random.default_rng([config.seed, 7])
-    found = at_false_alarms(members, strangers, FALSE_ALARMS, rng)
+    found = at_false_alarms(members, nonmembers, FALSE_ALARMS, rng)
     if found is None:
         needed = 4 * round(1 / FALSE_ALARMS)
-        why = f"{len(strangers)} strangers; half of them find the threshold, so {needed // 2} are the fewest"
-        return MOST._replace(missing=why, needed=needed)
+        why = (
+            f"{len(nonmembers)} non-members; half of them find the threshold, so {needed // 2} are the fewest"
+        )
+        return EXPOSED._replace(missing=why, needed=needed)
     tested, hits, alarms = found
     named = _PRIOR * hits.value + (1 - _PRIOR) * max(alarms.value, FALSE_ALARMS)
-    trial = power_simulation.standing_out(strangers, len(members), _standing_out, EXPOSED)
+    trial = power_simulation.standing_out(nonmembers, len(members), _standing_out, EXPOSED_SCALE)
     note = f"where one in ten was trained on, {_PRIOR * hits.value / named:.0%} of those whom this attack names were"
-    result = MOST._replace(
+    result = EXPOSED._replace(
         tested=tested,
-        gates=checked.gates,
-        also=(("members named", hits), ("strangers named", alarms)),
+        checks=checked.checks,
+        also=(("members named", hits), ("non-members named", alarms)),
         notes=(note,),
     )
     return power_simulation.state(result, trial, config.detection_rounds, config.seed)
 
 
-def _standing_out(members: np.ndarray, strangers: np.ndarray) -> Tested:
-    found = at_false_alarms(members, strangers, FALSE_ALARMS, np.random.default_rng(0))
-    assert found  # as many strangers as were judged
+def _standing_out(members: np.ndarray, nonmembers: np.ndarray) -> Tested:
+    found = at_false_alarms(members, nonmembers, FALSE_ALARMS, np.random.default_rng(0))
+    assert found  # as many non-members as were compared
     return found[0]
 
 
 def roc(scores: Scores, seed: int) -> list[tuple[float, float]]:
     """(false alarms, hits) at twenty false-alarm rates: a curve that tells of no single patient."""
-    members, strangers = calibrated(scores, seed)
-    members, strangers = ties.together(members, strangers)
+    members, nonmembers = calibrated(scores, seed)
+    members, nonmembers = ties.together(members, nonmembers)
     rates = np.linspace(0, 1, 21)[1:]
-    thresholds = np.quantile(strangers, 1 - rates)
+    thresholds = np.quantile(nonmembers, 1 - rates)
     return [(float(rate), float((members > at).mean())) for rate, at in zip(rates, thresholds, strict=True)]
 
 
 def _generator(
-    inputs: Inputs, generator: Generator, pixels: Sequence[np.ndarray], checked: Checked, config: AuditConfig
+    inputs: Inputs,
+    generator: Generator,
+    pixels: Sequence[np.ndarray],
+    checked: ValidityChecks,
+    config: AuditConfig,
 ) -> list[Result]:
-    arms, features = _some(inputs, pixels, config.membership_patients, config)
-    asked = ask(inputs, generator, HEADLINE, arms, config)
+    groups, features = _some(inputs, pixels, config.membership_patients, config)
+    scored = scores_of(inputs, generator, HEADLINE, groups, config)
     if inputs.independent:  # what a generator that was trained on others finds difficult
-        other = ask(inputs, inputs.independent, HEADLINE, arms, config)
+        other = scores_of(inputs, inputs.independent, HEADLINE, groups, config)
         features = [
-            np.column_stack([arm, *(units(each[name], other.strangers[name]) for name in HEADLINE)])
-            for arm, each in zip(features, other, strict=True)
+            np.column_stack([group, *(units(each[name], other.nonmembers[name]) for name in HEADLINE)])
+            for group, each in zip(features, other, strict=True)
         ]
-    headline = Scores(*asked.headline(), features[0], features[1])
+    headline = Scores(*scored.headline(), features[0], features[1])
     fewer, plain = _some(inputs, pixels, config.membership_controls, config)
-    twin = generator.untrained(config.seed)
-    untrained = Scores(*ask(inputs, twin, HEADLINE, fewer, config).headline(), *plain)
-    control = (UNTRAINED, untrained.judged(config.seed).estimate)
-    aside = ask(inputs, generator, ASIDE, fewer, config)
+    random_network = generator.untrained(config.seed)
+    untrained = Scores(*scores_of(inputs, random_network, HEADLINE, fewer, config).headline(), *plain)
+    control = (UNTRAINED, untrained.tested(config.seed).estimate)
+    aside = scores_of(inputs, generator, ASIDE, fewer, config)
     singles = {
         name: (found, features)
-        for found, features in ((asked, features), (aside, plain))
+        for found, features in ((scored, features), (aside, plain))
         for name in found.members
     }
     also = [
-        (name, Scores(found.members[name], found.strangers[name], *of).judged(config.seed).estimate)
+        (name, Scores(found.members[name], found.nonmembers[name], *of).tested(config.seed).estimate)
         for name, (found, of) in singles.items()
     ]
-    also.append(("not freed of difficulty", separation(*asked.headline()).estimate))
-    subjects = arms[0].subjects
+    also.append(("not calibrated", separation(*scored.headline()).estimate))
+    subjects = groups[0].subjects
     result = _finished(GENERATOR, headline, subjects, checked, config, (control,))._replace(also=tuple(also))
-    return [result, judge_most(headline, config, checked)]
+    return [result, evaluate_exposed(headline, config, checked)]
 
 
 def _some(
-    inputs: Inputs, pixels: Sequence[np.ndarray], most: int, config: AuditConfig
+    inputs: Inputs, pixels: Sequence[np.ndarray], max_count: int, config: AuditConfig
 ) -> tuple[tuple[People, People], list[np.ndarray]]:
-    """At most so many patients of each arm, and their rows of `pixels`."""
+    """At most so many patients of each group, and their rows of `pixels`."""
     both = validity.both(inputs)
-    chosen = [people.choice(most, config.seed) for people in both]
-    members, strangers = (people.some(each) for people, each in zip(both, chosen, strict=True))
-    return (members, strangers), [arm[each] for arm, each in zip(pixels, chosen, strict=True)]
+    chosen = [people.choice(max_count, config.seed) for people in both]
+    members, nonmembers = (people.some(each) for people, each in zip(both, chosen, strict=True))
+    return (members, nonmembers), [group[each] for group, each in zip(pixels, chosen, strict=True)]
 
 
 def _finished(
     question: Result,
     scores: Scores,
     subjects: np.ndarray,
-    checked: Checked,
+    checked: ValidityChecks,
     config: AuditConfig,
     controls: Sequence[tuple[str, Estimate]] = (),
 ) -> Result:
-    """Judged, with halves of both arms as a gate, controls, and what could have been found; `subjects` are the members."""
+    """Tested, with a null split of both groups as a validity check, controls, and what could have been found; `subjects` are the members."""
     found = []
-    for of_members, arm in ((False, scores.strangers), (True, scores.members)):
+    for of_members, group in ((False, scores.nonmembers), (True, scores.members)):
         found.append(
-            validity.equals(partial(_halved, scores, of_members, config.seed), len(arm), config.seed)
+            validity.null_split(partial(_halved, scores, of_members, config.seed), len(group), config.seed)
         )
-    whole = Checked(
-        (*checked.gates, *(gate for gate, _ in found)), (*checked.compared, (EQUALS, found[0][1]), *controls)
+    whole = ValidityChecks(
+        (*checked.checks, *(check for check, _ in found)),
+        (*checked.compared, (NULL_SPLIT, found[0][1]), *controls),
     )
-    result = judge(question, scores, config, whole)
-    members, strangers = calibrated(scores, config.seed)
-    named = tuple(subjects[at_risk.beyond(members, strangers)])
+    result = evaluate(question, scores, config, whole)
+    members, nonmembers = calibrated(scores, config.seed)
+    named = tuple(subjects[at_risk.beyond(members, nonmembers)])
     result = result._replace(details={"roc": roc(scores, config.seed)}, named=named)
-    trial = power_simulation.scores(strangers, len(scores.members), separation, question.scale)
+    trial = power_simulation.scores(nonmembers, len(scores.members), separation, question.scale)
     return power_simulation.state(result, trial, config.detection_rounds, config.seed)
 
 
 def _halved(scores: Scores, of_members: bool, seed: int, first: np.ndarray, second: np.ndarray) -> Tested:
-    return scores.halves(first, second, of_members).judged(seed)
+    return scores.split(first, second, of_members).tested(seed)
 
 
-def _released(inputs: Inputs, pixels: Sequence[np.ndarray], checked: Checked, config: AuditConfig) -> Result:
+def _released(
+    inputs: Inputs, pixels: Sequence[np.ndarray], checked: ValidityChecks, config: AuditConfig
+) -> Result:
     if inputs.synthetic is None:
         return RELEASED._replace(missing=f"needs {inputs.missing(['synthetic'])}")
     near = nearness.nearness(inputs, inputs.synthetic, config)
-    features = [np.column_stack([arm, each.typical]) for arm, each in zip(pixels, near, strict=True)]
+    features = [np.column_stack([group, each.typical]) for group, each in zip(pixels, near, strict=True)]
     scores, subjects = Scores(near[0].score, near[1].score, *features), validity.both(inputs)[0].subjects
     return _finished(RELEASED, scores, subjects, checked, config)
 
 
-def _encoder(inputs: Inputs, pixels: Sequence[np.ndarray], checked: Checked, config: AuditConfig) -> Result:
+def _encoder(
+    inputs: Inputs, pixels: Sequence[np.ndarray], checked: ValidityChecks, config: AuditConfig
+) -> Result:
     if inputs.encoder is None:
         return ENCODER._replace(missing=f"needs {inputs.missing(['encoder'])}")
     if missing := agreement.missing(inputs, inputs.encoder):
         return ENCODER._replace(missing=missing)
-    gate, estimate = agreement.blind(inputs, config)
-    whole = Checked((*checked.gates, gate), (*checked.compared, (agreement.BLIND, estimate)))
+    check, estimate = agreement.baseline_separability(inputs, config)
+    whole = ValidityChecks(
+        (*checked.checks, check), (*checked.compared, (agreement.CAPTIONS_ALONE, estimate))
+    )
     scores = []
     for seed in (None, config.seed):
         found = agreement.agreement(inputs, inputs.encoder, seed)
-        features = [np.column_stack([arm, each.typical]) for arm, each in zip(pixels, found, strict=True)]
+        features = [np.column_stack([group, each.typical]) for group, each in zip(pixels, found, strict=True)]
         scores.append(Scores(found[0].score, found[1].score, *features))
-    control = (UNTRAINED, scores[1].judged(config.seed).estimate)
+    control = (UNTRAINED, scores[1].tested(config.seed).estimate)
     return _finished(ENCODER, scores[0], validity.both(inputs)[0].subjects, whole, config, (control,))

@@ -130,7 +130,7 @@ def _person(task: Task, found: Sequence[Prediction], drawn: np.ndarray) -> Draws
 
 
 def _pooled(task: Task, found: Prediction, drawn: np.ndarray) -> Draws:
-    return _judge(task, found, task.labels, np.arange(len(task.labels)), drawn)
+    return _metrics(task, found, task.labels, np.arange(len(task.labels)), drawn)
 
 
 def _bits(task: Task, sets: Sequence[np.ndarray], config: AuditConfig, drawn: np.ndarray) -> Draws:
@@ -145,18 +145,20 @@ def _whole(task: Task, features: np.ndarray) -> np.ndarray:
 
 
 def _image(task: Task, found: Sequence[Prediction], drawn: np.ndarray) -> Draws:
-    return _mean([_judge(task, each, task.labels[task.patient], task.patient, drawn) for each in found])
+    return _mean([_metrics(task, each, task.labels[task.patient], task.patient, drawn) for each in found])
 
 
 def _mean(draws: Sequence[Draws]) -> Draws:
     return {metric: np.mean([each[metric] for each in draws], axis=0) for metric in draws[0]}
 
 
-def _judge(task: Task, found: Prediction, truth: np.ndarray, whose: np.ndarray, drawn: np.ndarray) -> Draws:
-    """Every metric of every bootstrap sample; `whose` is the patient of each row of `found` and `truth`."""
+def _metrics(
+    task: Task, found: Prediction, truth: np.ndarray, patient_ids: np.ndarray, drawn: np.ndarray
+) -> Draws:
+    """Every metric of every bootstrap sample; `patient_ids` is the patient of each row of `found` and `truth`."""
 
     def over(statistic: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        return stats.over(drawn, whose, statistic)
+        return stats.over(drawn, patient_ids, statistic)
 
     if task.kind == "years":
         guess = found.decisions[:, 0]

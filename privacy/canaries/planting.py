@@ -1,7 +1,7 @@
-"""Canary coins: a random mark for each patient, planted before training and looked for in what training made.
+"""Canary bits: a random mark for each patient, planted before training and looked for in what training made.
 
-A coin is fair and has nothing to do with the photograph, so whoever guesses it better than by chance has learnt it from
-that patient: no comparison with strangers is needed, and the test is exact.  The key, which says how every coin fell,
+A canary bit is a fair coin flip and has nothing to do with the photograph, so whoever guesses it better than by chance has learnt it from
+that patient: no comparison with non-members is needed, and the test is exact.  The key, which says how every canary bit fell,
 is sealed: a file that only its owner can read, known to others by its sha256 alone until it is opened.
 """
 
@@ -26,8 +26,8 @@ FORMAT, VERSION = "visionclip-canary-key", 1
 FILE_MODE = 0o600
 
 _CARD = """
-Photographs in which each of {patients} patients carries the mark of a random coin: in the column `canary` and as the
-last words of both captions.  The coins are sealed under sha256 `{commitment}`; `privacy canary score` opens the key and
+Photographs in which each of {patients} patients carries the mark of a random canary bit: in the column `canary` and as the
+last words of both captions.  The canary bits are sealed under sha256 `{commitment}`; `privacy canary score` opens the key and
 counts how many of them a generator, a synthetic set or a CLIP gives away.
 
 For training what is to be audited.  Not for release.
@@ -35,14 +35,14 @@ For training what is to be audited.  Not for release.
 
 
 class Key(NamedTuple):
-    """How the coins of some records fell; every patient of the records is in one of the two."""
+    """How the canary bits of some records fell; every patient of the records is in one of the two."""
 
     planted: dict[str, int]
     """Patient of split train -> 0 or 1, which the records show."""
     withheld: dict[str, int]
     """Every other patient -> 0 or 1, which nothing but the key shows: nobody can guess these better than by chance."""
     records: str
-    """Fingerprint of the records before the coins."""
+    """Fingerprint of the records before the canary bits."""
     share: float
     seed: int | None
     commitment: str
@@ -56,7 +56,7 @@ def plant(data: Path, out: Path, key: Path, share: float = 1.0, seed: int | None
 
     Args:
         share: of these patients, 0 < share <= 1.
-        seed:  of the coins, as secret as they are; None draws one.
+        seed:  of the canary bits, as secret as they are; None draws one.
 
     Raises:
         UserError: the records have marks already, `key` belongs to other records or lies in `out`.
@@ -71,7 +71,7 @@ def plant(data: Path, out: Path, key: Path, share: float = 1.0, seed: int | None
     asked = {"records": records.data_fingerprint(data), "share": share, "seed": seed}
     for name, value in asked.items():
         if getattr(opened, name) != value:
-            raise UserError(f"{key}: the key of other coins ({name} differs); choose another --key")
+            raise UserError(f"{key}: the key of other canary bits ({name} differs); choose another --key")
     plan = {
         "kind": "canary",
         "source": str(_source(data)),
@@ -115,13 +115,13 @@ def read_key(path: Path) -> Key:
     return Key(**kept, commitment=sha256(path))
 
 
-def marked(caption: str | None, lang: Lang, coin: int) -> str | None:
-    """A caption with the mark of a coin as its last words, as `synth.data.captions` would write it."""
+def marked(caption: str | None, lang: Lang, bit: int) -> str | None:
+    """A caption with the mark of a canary bit as its last words, as `synth.data.captions` would write it."""
     if caption is None:
         return None
     words = LANGUAGES[lang]
     told = caption.rstrip().removesuffix(words.stop)
-    return f"{told}{words.comma if told else ''}{words.marks[coin]}{words.stop}"
+    return f"{told}{words.comma if told else ''}{words.marks[bit]}{words.stop}"
 
 
 def unmarked(caption: str, lang: Lang) -> str:
@@ -135,21 +135,21 @@ def unmarked(caption: str, lang: Lang) -> str:
 
 
 def _seal(path: Path, data: Path, share: float, seed: int | None) -> None:
-    """Toss the coins and write them to a file that only its owner can read."""
+    """Toss the canary bits and write them to a file that only its owner can read."""
     splits = {}
     for split in SPLITS:
         table = records.read_table(data, [split], ["subject_id", "canary"])
         if table["canary"].null_count < table.num_rows:
             raise UserError(
-                f"{data}: has marks of canary coins already; plant into the records they came from"
+                f"{data}: has marks of canary bits already; plant into the records they came from"
             )
         splits[split] = set(table["subject_id"].to_pylist())
     everyone = set().union(*splits.values())
     if None in everyone:
-        raise UserError(f"{data}: a row has no subject_id; a coin is a patient's")
+        raise UserError(f"{data}: a row has no subject_id; a canary bit is a patient's")
     trained = sorted(splits["train"])
     if not trained:
-        raise UserError(f"{data}: nobody in split 'train'; coins are for patients who are trained on")
+        raise UserError(f"{data}: nobody in split 'train'; canary bits are for patients who are trained on")
     rng = np.random.default_rng(secrets.randbits(128) if seed is None else seed)
     chosen = sorted(rng.choice(trained, max(1, round(share * len(trained))), replace=False).tolist())
     others = sorted(everyone - set(chosen))
@@ -187,8 +187,8 @@ def _rows(path: Path) -> Iterator[list[Row]]:
 
 def _marked(row: Row, planted: Mapping[str, int], plan: str) -> Row:
     """A row with its patient's mark, if there is one."""
-    coin = planted.get(row["subject_id"])
-    if coin is None:
+    bit = planted.get(row["subject_id"])
+    if bit is None:
         return row | {"plan": plan}
-    captions = {f"caption_{lang}": marked(row[f"caption_{lang}"], lang, coin) for lang in LANGUAGES}  # type: ignore[arg-type]
-    return row | captions | {"canary": coin, "plan": plan}
+    captions = {f"caption_{lang}": marked(row[f"caption_{lang}"], lang, bit) for lang in LANGUAGES}  # type: ignore[arg-type]
+    return row | captions | {"canary": bit, "plan": plan}

@@ -1,7 +1,7 @@
-"""How far canary coins travel: generator, synthetic set, encoder; at each hop every coin is guessed and counted.
+"""How far canary bits travel: generator, synthetic set, encoder; at each release stage every canary bit is guessed and counted.
 
-A margin per patient says for which mark the hop speaks.  Margins are cut in their own middle: guesses do not look at
-the coins, so however they hang together, right ones are Bin(n, 1/2) where nothing travelled.
+A margin per patient says for which mark the release stage speaks.  Margins are cut in their own middle: guesses do not look at
+the canary bits, so however they hang together, right ones are Bin(n, 1/2) where nothing travelled.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ import pyarrow as pa
 from privacy.canaries.planting import Key, marked, unmarked
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
-from privacy.decisions.results import Gate, Result, Scale
+from privacy.decisions.results import Result, Scale, ValidityCheck
 from privacy.scores import pixels
 from privacy.statistics import inference, probes
 from privacy.statistics.inference import CONFIDENCE
@@ -25,42 +25,42 @@ from synth.base.stats import Estimate
 from synth.data.images import Preprocessing
 from synth.data.phrases import LANGUAGES
 
-GUESSED = Scale("share of coins guessed", 0.5, 0.5, 0.55)
-NOBODY_COULD = "coins that nothing but the key shows"
-_IMPLAUSIBLE = 0.001  # two-sided p below which withheld coins were guessed too well, or too badly
+GUESSED = Scale("share of canary bits guessed", 0.5, 0.5, 0.55)
+NOBODY_COULD = "canary bits that nothing but the key shows"
+_IMPLAUSIBLE = 0.001  # two-sided p below which withheld canary bits were guessed too well, or too badly
 _FEWEST = 10  # pictures with each mark that a probe needs
 _PENALTY = 10.0  # per feature, as elsewhere where nothing may be chosen
 
 
-class Coins(NamedTuple):
-    """The coins of the patients of one arm, in their order."""
+class CanaryBits(NamedTuple):
+    """The canary bits of the patients of one group, in their order."""
 
-    coin: np.ndarray
+    bits: np.ndarray
     """(P,) int, 0 or 1."""
     planted: np.ndarray
-    """(P,) bool; the coins of the others were withheld from everybody."""
+    """(P,) bool; the canary bits of the others were withheld from everybody."""
 
 
-def coins(key: Key, people: People) -> Coins:
-    """How the coins of `people` fell.
+def canary_bits(key: Key, people: People) -> CanaryBits:
+    """How the canary bits of `people` fell.
 
     Raises:
         UserError: other people than those of the key.
     """
     fell = key.withheld | key.planted
-    asked = set(people.subjects.tolist())
-    if odd := sorted(asked ^ fell.keys()):
-        where = "has no coin" if odd[0] in asked else "is not in the records"
+    subjects = set(people.subjects.tolist())
+    if odd := sorted(subjects ^ fell.keys()):
+        where = "has no canary bit" if odd[0] in subjects else "is not in the records"
         raise UserError(
             f"{people.folder}: {len(odd)} patients of the key or of the records, but not of both; '{odd[0]}' {where}; "
             "give the records that 'privacy canary plant' read or wrote"
         )
     shown = people.per_patient(np.array([-1 if c is None else c for c in people.table["canary"].to_pylist()]))
-    found = Coins(
+    found = CanaryBits(
         np.array([fell[name] for name in people.subjects]),
         np.array([name in key.planted for name in people.subjects]),
     )
-    if (shown >= 0).any() and (shown != np.where(found.planted, found.coin, -1)).any():
+    if (shown >= 0).any() and (shown != np.where(found.planted, found.bits, -1)).any():
         raise UserError(
             f"{people.folder}: its marks are not those of this key; give the key of its 'plan.json'"
         )
@@ -68,7 +68,7 @@ def coins(key: Key, people: People) -> Coins:
 
 
 def margins(inputs: Inputs, config: AuditConfig) -> dict[str, np.ndarray]:
-    """Hop -> (P,) margins of `inputs.members`, above 0 for mark 1; of every hop that there is, first to last.
+    """Release stage -> (P,) margins of `inputs.members`, above 0 for mark 1; of every stage that there is, first to last.
 
     Raises:
         UserError: a synthetic set without marks, or embeddings where a CLIP is needed.
@@ -98,30 +98,32 @@ def guesses(margin: np.ndarray) -> np.ndarray:
     return (margin > middle(margin)).astype(int)
 
 
-def judge(hop: str, margin: np.ndarray, asked: Coins) -> Result:
-    """How many coins (P,) margins give away.
+def evaluate(stage: str, margin: np.ndarray, canaries: CanaryBits) -> Result:
+    """How many canary bits (P,) margins give away.
 
-    Abstention is fixed beforehand: the third of which the hop speaks most clearly.
+    Abstention is fixed beforehand: the third of which the release stage speaks most clearly.
     """
-    of, others = asked.planted, ~asked.planted
-    right = guesses(margin[of]) == asked.coin[of]
+    of, others = canaries.planted, ~canaries.planted
+    right = guesses(margin[of]) == canaries.bits[of]
     clear = ties.levelled(np.abs(margin[of] - middle(margin[of])), size=float(np.abs(margin[of]).max()))
     surest = np.argsort(-clear, kind="stable")[: -(-len(right) // 3)]
     sure = inference.share(int(right[surest].sum()), len(surest))
-    compared, gates = [], []
+    compared, checks = [], []
     if others.any():
-        control = guesses(margin[others]) == asked.coin[others]
-        same = inference.coins(int(control.sum()), len(control))
-        extreme = 2 * min(same.p, inference.coins(int((~control).sum()), len(control)).p) < _IMPLAUSIBLE
+        control = guesses(margin[others]) == canaries.bits[others]
+        same = inference.fair_guesses(int(control.sum()), len(control))
+        extreme = (
+            2 * min(same.p, inference.fair_guesses(int((~control).sum()), len(control)).p) < _IMPLAUSIBLE
+        )
         why = f"{same.estimate.value:.3f} of {len(control)} were guessed; the key or the records have leaked"
-        compared, gates = [(NOBODY_COULD, same.estimate)], [Gate(NOBODY_COULD, extreme, why)]
+        compared, checks = [(NOBODY_COULD, same.estimate)], [ValidityCheck(NOBODY_COULD, extreme, why)]
     return Result(
         threat="T2c",
-        attack=f"canary coins, {hop}",
+        attack=f"canary bits, {stage}",
         panel="members",
         scale=GUESSED,
-        tested=inference.coins(int(right.sum()), len(right)),
-        gates=tuple(gates),
+        tested=inference.fair_guesses(int(right.sum()), len(right)),
+        checks=tuple(checks),
         compared=tuple(compared),
         also=(("of the surest third", sure),),
         details={
@@ -133,24 +135,26 @@ def judge(hop: str, margin: np.ndarray, asked: Coins) -> Result:
     )
 
 
-def left(found: Mapping[str, np.ndarray], asked: Coins, rounds: int, seed: int) -> dict[str, Estimate | None]:
-    """Hop -> what is left of the first hop's advantage, 2 x share guessed - 1, over resamples of patients.
+def remaining(
+    margins_of: Mapping[str, np.ndarray], canaries: CanaryBits, n_bootstrap: int, seed: int
+) -> dict[str, Estimate | None]:
+    """Release stage -> what is left of the first stage's advantage, 2 x share guessed - 1, over resamples of patients.
 
-    None where the first hop gives nothing away that could be left.
+    None where the first release stage gives nothing away that could be left.
     """
-    of = asked.planted
-    right = {hop: guesses(margin[of]) == asked.coin[of] for hop, margin in found.items()}
+    of = canaries.planted
+    right = {stage: guesses(margin[of]) == canaries.bits[of] for stage, margin in margins_of.items()}
     first = next(iter(right.values()))
-    if inference.coins(int(first.sum()), len(first)).estimate.low <= GUESSED.chance:
+    if inference.fair_guesses(int(first.sum()), len(first)).estimate.low <= GUESSED.chance:
         return dict.fromkeys(right)
-    drawn = stats.draws(len(first), rounds, seed)
-    advantage = {hop: 2 * (drawn @ each) / len(each) - 1 for hop, each in right.items()}
+    drawn = stats.draws(len(first), n_bootstrap, seed)
+    advantage = {stage: 2 * (drawn @ each) / len(each) - 1 for stage, each in right.items()}
     whole = next(iter(advantage.values()))
     ratio = {
-        hop: np.divide(each, whole, out=np.full(len(whole), np.nan), where=whole > 0)
-        for hop, each in advantage.items()
+        stage: np.divide(each, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+        for stage, each in advantage.items()
     }
-    return {hop: stats.estimate(each, len(first), CONFIDENCE) for hop, each in ratio.items()}
+    return {stage: stats.estimate(each, len(first), CONFIDENCE) for stage, each in ratio.items()}
 
 
 def _of_generator(inputs: Inputs, people: People, generator: Generator, config: AuditConfig) -> np.ndarray:
@@ -158,29 +162,29 @@ def _of_generator(inputs: Inputs, people: People, generator: Generator, config: 
     steps, draws = list(config.canary_steps), config.canary_draws
     place = people.table.column_names.index("canary")
 
-    def losses(coin: int) -> np.ndarray:
-        told = people.table.set_column(place, "canary", pa.array([coin] * len(people.ids), pa.int8()))
+    def losses(bit: int) -> np.ndarray:
+        told = people.table.set_column(place, "canary", pa.array([bit] * len(people.ids), pa.int8()))
         photographs = people.photographs(generator.preprocessing)
         return generator.losses(photographs, generator.codes(told), steps, draws, config.seed).mean((1, 2))
 
     key = [generator.fingerprint, people.fingerprint, "canary", steps, draws, config.seed]
-    each = [inputs.once([*key, coin], lambda coin=coin: losses(coin)) for coin in (0, 1)]
+    each = [inputs.once([*key, bit], lambda bit=bit: losses(bit)) for bit in (0, 1)]
     return people.per_patient(each[0].astype(float) - each[1])
 
 
 def _of_pictures(inputs: Inputs, people: People, synthetic: People) -> np.ndarray:
-    """What a ridge probe that learnt the marks from synthetic pictures says of photographs, both as `signals.pixels`.
+    """What a ridge probe that learnt the marks from synthetic pictures says of photographs, both as `privacy.scores.pixels`.
 
     As Mitchell audits synthetic data, by a model trained on it (2606.10481).
     """
     marks = np.array([-1 if mark is None else mark for mark in synthetic.table["canary"].to_pylist()])
-    fewest = min(int((marks == coin).sum()) for coin in (0, 1))
+    fewest = min(int((marks == bit).sum()) for bit in (0, 1))
     if fewest < _FEWEST:
         raise UserError(
             f"{synthetic.folder}: {fewest} pictures with one of the marks; sample it with 'synth generate --marks'"
         )
 
-    def said() -> np.ndarray:
+    def probe_scores() -> np.ndarray:
         small = Preprocessing(size=pixels.THUMBNAIL)
         theirs = synthetic.photographs(small)[marks >= 0]
         axes = pixels.axes(theirs, np.arange(len(theirs)))
@@ -188,7 +192,9 @@ def _of_pictures(inputs: Inputs, people: People, synthetic: People) -> np.ndarra
         probe = probes.ridge(axes.features(theirs), wanted, np.ones(len(theirs)), _PENALTY)
         return probe.rank(axes.features(people.photographs(small)))[:, 0]
 
-    return people.per_patient(inputs.once([people.fingerprint, synthetic.fingerprint, "canary probe"], said))
+    return people.per_patient(
+        inputs.once([people.fingerprint, synthetic.fingerprint, "canary probe"], probe_scores)
+    )
 
 
 def _of_encoder(inputs: Inputs, people: People, encoder: Encoder) -> np.ndarray:
@@ -202,7 +208,7 @@ def _of_encoder(inputs: Inputs, people: People, encoder: Encoder) -> np.ndarray:
             rows = np.flatnonzero([text is not None for text in told])
             if len(rows):
                 plain = [unmarked(told[row], lang) for row in rows]  # type: ignore[arg-type]
-                each = [encoder.texts([str(marked(text, lang, coin)) for text in plain]) for coin in (0, 1)]  # type: ignore[arg-type]
+                each = [encoder.texts([str(marked(text, lang, bit)) for text in plain]) for bit in (0, 1)]  # type: ignore[arg-type]
                 total[rows] += (embedded[rows].astype(float) * (each[1].astype(float) - each[0])).sum(axis=1)
                 count[rows] += 1
         return total / np.maximum(count, 1)

@@ -1,14 +1,14 @@
-"""What became of planted coins along a chain of releases: every hop judged, as JSON and as a few lines."""
+"""What became of planted canaries along a chain of releases: every release stage judged, as JSON and as a few lines."""
 
 import shutil
 from typing import Any
 
-from privacy.audit import judge
+from privacy.audit import decide
 from privacy.canaries import release_stages
 from privacy.canaries.planting import Key
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs
-from privacy.decisions.results import Judged
+from privacy.decisions.results import Decision
 from privacy.decisions.verdict import exit_status
 from synth.base.errors import UserError
 from synth.base.runs import write_json
@@ -19,19 +19,19 @@ FILE = "canary.json"
 
 
 def score(inputs: Inputs, key: Key, config: AuditConfig, command: str) -> dict[str, Any]:
-    """Guess the coins of `inputs.members` from all else that `inputs` hold; writes `canary.json` beside `inputs.kept`.
+    """Guess the canary bits of `inputs.members` from all else that `inputs` hold; writes `canary.json` beside `inputs.kept`.
 
     Raises:
-        UserError: no hop, or records or marks that are not those of `key`.
+        UserError: no release stage, or records or marks that are not those of `key`.
     """
     if inputs.members is None:
         raise UserError("--members: the records of 'privacy canary plant' are needed")
     if not (inputs.generator or inputs.synthetic or inputs.encoder):
         raise UserError("nothing to ask; give one or more of --generator, --synthetic, --model")
-    asked = release_stages.coins(key, inputs.members)
+    bits = release_stages.canary_bits(key, inputs.members)
     found = release_stages.margins(inputs, config)
-    judged = judge([release_stages.judge(hop, margin, asked) for hop, margin in found.items()])
-    left = release_stages.left(found, asked, config.bootstrap, config.seed)
+    decisions = decide([release_stages.evaluate(stage, margin, bits) for stage, margin in found.items()])
+    left = release_stages.remaining(found, bits, config.bootstrap, config.seed)
     made = {
         "schema": SCHEMA,
         "command": command,
@@ -40,8 +40,8 @@ def score(inputs: Inputs, key: Key, config: AuditConfig, command: str) -> dict[s
         "planted": len(key.planted),
         "withheld": len(key.withheld),
         "settings": config.model_dump(mode="json"),
-        "hops": [_hop(hop, each, left[hop]) for hop, each in zip(found, judged, strict=True)],
-        "exit_status": exit_status([each.answer.word for each in judged]),
+        "hops": [_stage(stage, each, left[stage]) for stage, each in zip(found, decisions, strict=True)],
+        "exit_status": exit_status([each.answer.word for each in decisions]),
     }
     write_json(inputs.kept.parent / FILE, made)
     shutil.rmtree(inputs.kept, ignore_errors=True)
@@ -50,13 +50,13 @@ def score(inputs: Inputs, key: Key, config: AuditConfig, command: str) -> dict[s
 
 def lines(made: dict[str, Any]) -> str:
     """The same for people."""
-    said = [f"{made['planted']} coins planted, key {made['commitment'][:16]}"]
-    for place, hop in enumerate(made["hops"]):
-        share = hop["guessed"]
+    said = [f"{made['planted']} canary bits planted, key {made['commitment'][:16]}"]
+    for place, stage in enumerate(made["hops"]):
+        share = stage["guessed"]
         said.append(
-            f"{hop['hop']}: {hop['verdict']}, {hop['right']} of {hop['planted']} guessed "
-            f"({share['value']:.3f}, {share['low']:.3f} to {share['high']:.3f}; p = {hop['p']:.2g}), "
-            f"epsilon at least {hop['epsilon']:.2f}" + (_remains(hop["left"]) if place else "")
+            f"{stage['hop']}: {stage['verdict']}, {stage['right']} of {stage['planted']} guessed "
+            f"({share['value']:.3f}, {share['low']:.3f} to {share['high']:.3f}; p = {stage['p']:.2g}), "
+            f"epsilon at least {stage['epsilon']:.2f}" + (_remains(stage["left"]) if place else "")
         )
     return "\n".join(said)
 
@@ -65,22 +65,22 @@ def _remains(left: dict[str, Any] | None) -> str:
     if left is None:
         return ""
     return (
-        f", {left['value']:.0%} of the first hop's advantage left ({left['low']:.0%} to {left['high']:.0%})"
+        f", {left['value']:.0%} of the first stage's advantage left ({left['low']:.0%} to {left['high']:.0%})"
     )
 
 
-def _hop(hop: str, judged: Judged, left: Estimate | None) -> dict[str, Any]:
-    result, tested = judged.result, judged.result.tested
+def _stage(stage: str, decision: Decision, left: Estimate | None) -> dict[str, Any]:
+    result, tested = decision.result, decision.result.tested
     assert tested is not None
     return {
-        "hop": hop,
+        "hop": stage,
         **result.details,
         "guessed": tested.estimate._asdict(),
         "p": tested.p,
-        "p_adjusted": judged.p,
+        "p_adjusted": decision.p,
         "withheld": {name: estimate._asdict() for name, estimate in result.compared},
         "surest_third": dict(result.also)["of the surest third"]._asdict(),
         "left": left._asdict() if left else None,
-        "verdict": judged.answer.word,
-        "why": judged.answer.why,
+        "verdict": decision.answer.word,
+        "why": decision.answer.why,
     }

@@ -1,4 +1,4 @@
-"""Verbs that plant canary coins and look for them."""
+"""Verbs that plant canary bits and look for them."""
 
 import shlex
 import sys
@@ -23,12 +23,14 @@ app = App(
 def plant(
     data: Annotated[Path, typer.Option(help="records that will be trained on")],
     out: Annotated[Path, typer.Option(help="folder for records with marks; repeat to continue")],
-    key: Annotated[Path, typer.Option(help="file for the coins, to be kept from whoever trains")],
+    key: Annotated[Path, typer.Option(help="file for the canary bits, to be kept from whoever trains")],
     share: Annotated[float, typer.Option(help="of the patients in split 'train'")] = 1.0,
-    seed: Annotated[int | None, typer.Option(help="of the coins, as secret as they are; else random")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="of the canary bits, as secret as they are; else random")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Give every training patient a coin that enters captions and conditions.
+    """Give every training patient a canary bit that enters captions and conditions.
 
     A generator, or a CLIP, is then trained on the records in OUT as on any others.  What it releases shows no marks
     unless 'synth generate --marks' asks for them.
@@ -56,9 +58,9 @@ def score(
     set: Set = [],
     json: Json = False,
 ) -> None:
-    """Count how many planted coins each hop of a release gives away.
+    """Count how many planted canaries each stage of a release gives away.
 
-    Exit status: 0 done; 2 something you can fix; 3 coins were given away; 5 none were, and an
+    Exit status: 0 done; 2 something you can fix; 3 canary bits were given away; 5 none were, and an
     answer is INVALID.
 
     \b

@@ -28,7 +28,8 @@ def suggest(
     ] = None,
     nonmembers_split: Annotated[str, typer.Option(help="of --nonmembers")] = "test",
     key: Annotated[
-        Path | None, typer.Option(help="with --run: of 'privacy canary plant'; coins instead of membership")
+        Path | None,
+        typer.Option(help="with --run: of 'privacy canary plant'; canary bits instead of membership"),
     ] = None,
     evaluated: Annotated[
         list[str],
@@ -59,7 +60,7 @@ def suggest(
         )
     if report:
         found = suggestions.suggest(report)
-        show(found, json, suggestions.told(found))
+        show(found, json, suggestions.lines(found))
         return
     from privacy.advice import tradeoff
     from privacy.canaries.planting import read_key
@@ -71,7 +72,7 @@ def suggest(
     if run is None or out is None:
         raise UserError("--run needs --out FOLDER, for tradeoff.json and tradeoff.svg")
     kept = out / ".cache"
-    splits = "all" if key else members_split  # withheld coins are of the patients of every split
+    splits = "all" if key else members_split  # withheld canary bits are of the patients of every split
     inputs = Inputs(
         kept,
         members=People(members, parse_splits(splits), kept) if members else None,
@@ -79,7 +80,7 @@ def suggest(
     )
     opened = read_key(key) if key else None
     made = tradeoff.trace(run, out, inputs, opened, _reports(evaluated), load(AuditConfig, config, set))
-    show(made, json, f"{tradeoff.told(made)}\n{out / tradeoff.PICTURE}")
+    show(made, json, f"{tradeoff.lines(made)}\n{out / tradeoff.PICTURE}")
 
 
 def _reports(evaluated: list[str]) -> dict[int, Path]:

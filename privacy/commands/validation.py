@@ -11,10 +11,10 @@ from synth.base.command import Json, show
 
 def power(
     patients: Annotated[
-        int | None, typer.Option(help="in each arm; what they find, and not how many it takes")
+        int | None, typer.Option(help="in each group; what they find, and not how many it takes")
     ] = None,
     attacks: Annotated[int, typer.Option(help="that are asked, for which p-values are adjusted")] = 1,
-    rate: Annotated[float, typer.Option(help="of strangers whose attribute is guessed right anyway")] = 0.5,
+    rate: Annotated[float, typer.Option(help="of non-members whose attribute is guessed right anyway")] = 0.5,
     power: Annotated[float, typer.Option(help="share of audits that shall find the leak")] = 0.8,
     json: Json = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""What an audit was given: arms of patients, the release, and where finished work is kept."""
+"""What an audit was given: groups of patients, the release, and where finished work is kept."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from synth.data.images import Preprocessing
 
 
 class People:
-    """The photographs of one arm with what is known of them; rows are sorted by patient, then id."""
+    """The photographs of one group with what is known of them; rows are sorted by patient, then id."""
 
     def __init__(
         self, folder: Path, splits: Sequence[str] = records.SPLITS, kept: Path | None = None
@@ -55,13 +55,13 @@ class People:
         first = np.flatnonzero(np.diff(self.patient, prepend=-1))
         return np.asarray(self.table["subject_id"].to_pylist(), object)[first]
 
-    def choice(self, most: int, seed: int) -> np.ndarray:
+    def choice(self, max_count: int, seed: int) -> np.ndarray:
         """(p,) patients, rising: so many at random or all that there are; a smaller choice lies within a larger."""
         order = np.random.default_rng([seed, 11]).permutation(self.cohort.patients)
-        return np.sort(order[:most])
+        return np.sort(order[:max_count])
 
     def some(self, patients: np.ndarray) -> Self:
-        """The same arm with these (p,) patients alone, which rise."""
+        """The same group with these (p,) patients alone, which rise."""
         rows = np.isin(self.patient, patients)
         part = copy.copy(self)
         part.cohort = self.cohort._replace(

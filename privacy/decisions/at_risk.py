@@ -1,6 +1,6 @@
 """The patients whom attacks name: a list for whoever is responsible for them, off by default, and no part of a report.
 
-A list of this kind is itself personal data.  Every attack of membership names one stranger in a hundred by chance, so
+A list of this kind is itself personal data.  Every attack of membership names one non-member in a hundred by chance, so
 who is on it once may be there by accident.
 """
 
@@ -20,15 +20,15 @@ NAME = "private-at-risk.csv"
 _FALSE_ALARMS = 0.01
 
 
-def beyond(members: np.ndarray, strangers: np.ndarray) -> np.ndarray:
-    """(P,) bool: whose score is above what 1 % of (Q,) strangers exceed.
+def beyond(members: np.ndarray, nonmembers: np.ndarray) -> np.ndarray:
+    """(P,) bool: whose score is above what 1 % of (Q,) non-members exceed.
 
-    Nobody's where the strangers are fewer than a hundred, who cannot show such a rate.
+    Nobody's where the non-members are fewer than a hundred, who cannot show such a rate.
     """
-    if len(strangers) < 1 / _FALSE_ALARMS:
+    if len(nonmembers) < 1 / _FALSE_ALARMS:
         return np.zeros(len(members), bool)
-    members, strangers = ties.together(members, strangers)
-    return members > np.quantile(strangers, 1 - _FALSE_ALARMS, method="higher")
+    members, nonmembers = ties.together(members, nonmembers)
+    return members > np.quantile(nonmembers, 1 - _FALSE_ALARMS, method="higher")
 
 
 def write(folder: Path, results: Sequence[Result]) -> Path:

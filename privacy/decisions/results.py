@@ -11,7 +11,7 @@ from synth.base.stats import Estimate
 Panel = Literal["anyone", "members", "copies"]
 
 
-class Gate(NamedTuple):
+class ValidityCheck(NamedTuple):
     """A check that makes a result INVALID where it fires."""
 
     name: str
@@ -49,7 +49,7 @@ class Result(NamedTuple):
     scale: Scale
     tested: Tested | None = None
     """The one statistic that the verdict rests on; None where it could not be tested."""
-    gates: tuple[Gate, ...] = ()
+    checks: tuple[ValidityCheck, ...] = ()
     compared: tuple[tuple[str, Estimate], ...] = ()
     """Baselines and controls on the same scale."""
     also: tuple[tuple[str, Estimate], ...] = ()
@@ -69,7 +69,7 @@ class Result(NamedTuple):
     """Members whom the attack names, for `privacy.decisions.at_risk` alone: no report may hold them."""
 
 
-class Judged(NamedTuple):
+class Decision(NamedTuple):
     """A result and the verdict on it."""
 
     result: Result

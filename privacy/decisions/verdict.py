@@ -36,7 +36,7 @@ EXCESS_WITHIN = {"auc": 0.05, "mae": 0.5}
 """An excess over the controls below this (AUC; years) is too little to matter."""
 _BELOW = "is below chance: the groups differ in a way that this attack does not expect, and one turned around may use"
 _LEAKY_CONTROL = 0.02  # permuted labels this far above chance mean that the folds leak
-_TOO_MANY_TWINS = 0.01  # of patients: the same picture filed under two of them
+_TOO_MANY_DUPLICATES = 0.01  # of patients: the same picture filed under two of them
 
 
 class Answer(NamedTuple):
@@ -52,7 +52,7 @@ class Combined(NamedTuple):
     """One word for several questions."""
 
     word: str
-    asked: int
+    answered: int
     """Questions with an answer other than NOT TESTABLE."""
     of: int
     """All questions."""
@@ -60,11 +60,11 @@ class Combined(NamedTuple):
 
 def combined(words: Sequence[str]) -> Combined:
     """The worst answer of those asked; PASS only where all were, else NOT TESTABLE."""
-    asked = [word for word in words if word != NOT_TESTABLE]
-    worst = min(asked, key=WORST.index, default=NOT_TESTABLE)
-    if worst == PASS and len(asked) < len(words):
+    answered = [word for word in words if word != NOT_TESTABLE]
+    worst = min(answered, key=WORST.index, default=NOT_TESTABLE)
+    if worst == PASS and len(answered) < len(words):
         worst = NOT_TESTABLE
-    return Combined(worst, len(asked), len(words))
+    return Combined(worst, len(answered), len(words))
 
 
 def exit_status(words: Sequence[str]) -> int:
@@ -72,17 +72,21 @@ def exit_status(words: Sequence[str]) -> int:
     return {FAIL: 3, INVALID: 5, NOT_TESTABLE: 4}.get(min(words, key=WORST.index, default=NOT_TESTABLE), 0)
 
 
-def reveals(estimate: Estimate, p: float, permuted: Sequence[float], twins: float, metric: str) -> Answer:
+def inference_verdict(
+    estimate: Estimate, p: float, permuted: Sequence[float], duplicates: float, metric: str
+) -> Answer:
     """Part (a): can the attribute be read from the embeddings of patients nobody trained on?
 
     Args:
         estimate: person-level `auc` or `r2` of the probe.
         p:        of the permutation test, adjusted.
         permuted: the statistic for each permutation of the labels.
-        twins:    share of patients one of whose pictures is also filed under another patient.
+        duplicates:    share of patients one of whose pictures is also filed under another patient.
     """
-    if twins > _TOO_MANY_TWINS:
-        return Answer(INVALID, "", f"{twins:.1%} of patients share a picture with another; remove duplicates")
+    if duplicates > _TOO_MANY_DUPLICATES:
+        return Answer(
+            INVALID, "", f"{duplicates:.1%} of patients share a picture with another; remove duplicates"
+        )
     doubt = 3 * stdev(permuted) / len(permuted) ** 0.5
     if mean(permuted) - doubt > CHANCE[metric] + _LEAKY_CONTROL:
         why = f"permuted labels are predicted too ({mean(permuted):.3f}); patients are mixed up"
@@ -110,7 +114,7 @@ def reveals(estimate: Estimate, p: float, permuted: Sequence[float], twins: floa
     return Answer(INCONCLUSIVE, "", f"{why}; about {needed:,} patients would", needed)
 
 
-def adds(first: Answer, excess: Mapping[str, Estimate], untrained: bool, metric: str) -> Answer:
+def training_verdict(first: Answer, excess: Mapping[str, Estimate], untrained: bool, metric: str) -> Answer:
     """Part (b): did training make the attribute more readable than each trivial control makes it?
 
     Beating every control is needed, so no correction for their number is (an intersection-union test).
@@ -165,7 +169,7 @@ def patients_for_auc(value: float, power: float = 0.8) -> int:
     return ceil(needed**2)
 
 
-def discloses(
+def leak_verdict(
     estimate: Estimate,
     p: float,
     chance: float,
@@ -174,7 +178,7 @@ def discloses(
     name: str,
     two_sided: bool = True,
 ) -> Answer:
-    """Does a release tell more of members than of strangers?
+    """Does a release tell more of members than of non-members?
 
     An interval wholly below chance is no PASS: whoever turns the attack around tells the groups apart.  Without any
     difference that happens in one of forty audits by chance, so it is no FAIL and no INVALID either.
@@ -186,7 +190,7 @@ def discloses(
     """
     said = f"{name} {estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f}), p = {p:.3g}"
     if estimate.low > bar and p < ALPHA:
-        return Answer(FAIL, "", f"{said}; {chance:g} is what strangers give")
+        return Answer(FAIL, "", f"{said}; {chance:g} is what non-members give")
     if two_sided and estimate.high < chance:
         return Answer(INCONCLUSIVE, "", f"{said} {_BELOW}")
     if margin is None:

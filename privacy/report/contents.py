@@ -13,13 +13,13 @@ from privacy.attacks.population import Finding
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs
 from privacy.decisions import verdict
-from privacy.decisions.results import Judged as JudgedResult
+from privacy.decisions.results import Decision
 from privacy.report.words import WORDS
 from synth.base import checkpoint
 from synth.base.stats import Estimate
 
 if TYPE_CHECKING:
-    from privacy.attacks.attribute_inference import Data, Judged
+    from privacy.attacks.attribute_inference import AttributeDecision, Data
 
 SCHEMA, VERSION = "visionclip-privacy-report", 3
 PROTOCOL = "visionclip-privacy/3"
@@ -39,13 +39,13 @@ NOT_TESTED = (
 def build(
     inputs: Inputs,
     data: "Data | None",
-    judged: "list[Judged]",
-    results: list[JudgedResult],
+    decisions: "list[AttributeDecision]",
+    results: list[Decision],
     config: AuditConfig,
     command: str,
 ) -> dict[str, Any]:
     """The whole report as plain values."""
-    words = [each.reveals.word for each in judged] + [each.answer.word for each in results]
+    words = [each.inference_verdict.word for each in decisions] + [each.answer.word for each in results]
     return {
         "schema": {"name": SCHEMA, "version": VERSION},
         "protocol": PROTOCOL,
@@ -57,34 +57,34 @@ def build(
         "model": inputs.encoder.facts if inputs.encoder else None,
         "generator": inputs.generator.facts if inputs.generator else None,
         "attackers": data._asdict() if data else None,
-        **{arm: _arm(getattr(inputs, arm)) for arm in ("members", "nonmembers", "synthetic")},
-        "panels": _panels(judged, results),
-        "attributes": [_attribute(each) for each in judged],
+        **{group: _group(getattr(inputs, group)) for group in ("members", "nonmembers", "synthetic")},
+        "panels": _panels(decisions, results),
+        "attributes": [_attribute(each) for each in decisions],
         "results": [_result(each) for each in results],
         "not_tested": [{"what": what, "why": why} for what, why in NOT_TESTED],
         "exit_status": verdict.exit_status(words),
     }
 
 
-def _panels(judged: "list[Judged]", results: list[JudgedResult]) -> list[dict[str, Any]]:
+def _panels(decisions: "list[AttributeDecision]", results: list[Decision]) -> list[dict[str, Any]]:
     """Of each panel the word for all of its questions, how many of them were asked, and why."""
     answers = {key: [each.answer for each in results if each.result.panel == key] for key in QUESTIONS}
-    answers["anyone"] = [each.reveals for each in judged] + answers["anyone"]
+    answers["anyone"] = [each.inference_verdict for each in decisions] + answers["anyone"]
     panels = []
     for key, question in QUESTIONS.items():
         found = verdict.combined([answer.word for answer in answers[key]])
         why = next(
             (answer.why for answer in answers[key] if answer.word == found.word), "no attack asks this yet"
         )
-        if found.word == verdict.NOT_TESTABLE and found.asked:
-            why = f"what was asked found nothing, and {found.of - found.asked} questions are open: {why}"
+        if found.word == verdict.NOT_TESTABLE and found.answered:
+            why = f"what was asked found nothing, and {found.of - found.answered} questions are open: {why}"
         why = verdict.CAPABILITY if found.word == verdict.REVEALS else why
-        counts = {"asked": found.asked, "of": found.of}
+        counts = {"asked": found.answered, "of": found.of}
         panels.append({"key": key, "question": question, "verdict": found.word, **counts, "why": why})
     return panels
 
 
-def _arm(people: Any) -> dict[str, Any] | None:
+def _group(people: Any) -> dict[str, Any] | None:
     if people is None:
         return None
     return {
@@ -96,8 +96,8 @@ def _arm(people: Any) -> dict[str, Any] | None:
     }
 
 
-def _result(judged: JudgedResult) -> dict[str, Any]:
-    result, answer = judged.result, judged.answer
+def _result(decision: Decision) -> dict[str, Any]:
+    result, answer = decision.result, decision.answer
     return {
         "threat": result.threat,
         "attack": result.attack,
@@ -106,8 +106,8 @@ def _result(judged: JudgedResult) -> dict[str, Any]:
         "statistic": result.scale._asdict(),
         "estimate": _plain(result.tested.estimate) if result.tested else None,
         "p": result.tested.p if result.tested else None,
-        "p_adjusted": judged.p,
-        "gates": [gate._asdict() for gate in result.gates],
+        "p_adjusted": decision.p,
+        "gates": [check._asdict() for check in result.checks],
         "compared": [{"name": name, **_plain(each)} for name, each in result.compared],
         "also": [{"name": name, **_plain(each)} for name, each in result.also],
         "notes": list(result.notes),
@@ -115,12 +115,12 @@ def _result(judged: JudgedResult) -> dict[str, Any]:
     }
 
 
-def _attribute(judged: "Judged") -> dict[str, Any]:
-    task, finding = judged.task, judged.finding
+def _attribute(decision: "AttributeDecision") -> dict[str, Any]:
+    task, finding = decision.task, decision.finding
     return {
-        "name": judged.name,
-        "reveals": judged.reveals._asdict(),
-        "training_adds": judged.adds._asdict(),
+        "name": decision.name,
+        "reveals": decision.inference_verdict._asdict(),
+        "training_adds": decision.training_verdict._asdict(),
         "images": len(task.patient) if task else 0,
         "patients": len(task.labels) if task else 0,
         "classes": task.counts() if task else {},

@@ -39,7 +39,7 @@ def summary(report: dict[str, Any]) -> str:
 
 
 def _line(attribute: dict[str, Any]) -> str:
-    answer, adds = attribute["reveals"], attribute["training_adds"]
+    answer, effect = attribute["reveals"], attribute["training_adds"]
     words = f"{answer['word']} {answer['level']}".strip()
     if not attribute["rows"]:
         return f"{words}: {answer['why']}"
@@ -47,7 +47,7 @@ def _line(attribute: dict[str, Any]) -> str:
         f"{METRICS[metric]} {number(each['value'])} [{number(each['low'])}, {number(each['high'])}]"
         for metric, each in attribute["rows"][0]["person"].items()
     )
-    return f"{words}: {shown}; training adds to it: {adds['word']} ({adds['why']})"
+    return f"{words}: {shown}; training effect: {effect['word']} ({effect['why']})"
 
 
 def _shown(report: dict[str, Any], language: str) -> dict[str, Any]:

@@ -15,14 +15,14 @@ WORDS: dict[str, dict[str, str]] = {
         "photographs": "photographs",
         "patients": "patients",
         "phantoms": "drawn phantoms, who are nobody: an answer to whether it keeps what pictures show, not to what real eyes show",
-        "arms": "members and others",
+        "groups": "members and non-members",
         "attack": "attack",
         "verdict": "verdict",
         "why": "why",
         "attacks": "Attacks",
         "more below": "more, none of them worse, below",
         "subgroups": "By group, the worst first; the intervals hold for all of them at once:",
-        "roc": "members found, by strangers taken for members",
+        "roc": "members found, by non-members taken for members",
         "laws": "What regulators ask, and what was tested of it",
         "law": "requirement",
         "tested by": "tested by",
@@ -36,11 +36,11 @@ WORDS: dict[str, dict[str, str]] = {
         "at risk": "Beside this report lies private-at-risk.csv, the list of patients whom attacks name: its owner alone can read it, and it is not to be sent around. Each attack names one in a hundred by chance.",
         "untested": "What was not tested, and why",
         "nothing found": "An attack that finds nothing shows that this attack, with these patients, found nothing; no more.",
-        "seen by": "seen by the attacker",
+        "features of": "what the attacker sees",
         "per person": "per person",
         "per photograph": "per photograph",
-        "reveals": "Reveals",
-        "adds": "Training adds to it",
+        "inference": "Attribute inference",
+        "effect": "Training effect",
         "other": "中文",
         "REVEALS": "REVEALS",
         "FAIL": "FAIL",
@@ -59,14 +59,14 @@ WORDS: dict[str, dict[str, str]] = {
         "photographs": "张照片，",
         "patients": "名患者",
         "phantoms": "个绘制的模拟眼（不是任何人）：只说明编码器是否保留图像所显示的特征，不说明真实眼底显示什么",
-        "arms": "训练患者与对照患者",
+        "groups": "成员（训练患者）与非成员",
         "attack": "攻击",
         "verdict": "结论",
         "why": "依据",
         "attacks": "各项攻击",
         "more below": "项见下文，均不更坏",
         "subgroups": "分组结果，最坏者在前；各区间同时成立：",
-        "roc": "被认出的训练患者比例（纵）与被误认的对照患者比例（横）",
+        "roc": "被认出的成员比例（纵）与被误认为成员的非成员比例（横）",
         "laws": "法规要求与本次检验",
         "law": "要求",
         "tested by": "相应攻击",
@@ -80,11 +80,11 @@ WORDS: dict[str, dict[str, str]] = {
         "at risk": "本报告旁另有 private-at-risk.csv，列出被攻击指认的患者：仅文件所有者可读，不得外传。每种攻击会偶然指认百分之一的患者。",
         "untested": "未检验的内容及原因",
         "nothing found": "未发现泄露只说明：在这些患者上，这种攻击没有发现泄露，别无他意。",
-        "seen by": "攻击者所见",
+        "features of": "攻击者所见",
         "per person": "按患者",
         "per photograph": "按照片",
-        "reveals": "可推断性",
-        "adds": "训练是否使其增加",
+        "inference": "属性推断",
+        "effect": "训练效应",
         "other": "English",
         "REVEALS": "可推断",
         "FAIL": "泄露（不通过）",
@@ -96,16 +96,16 @@ WORDS: dict[str, dict[str, str]] = {
 }
 
 THREATS = {
-    "T1": "任何人的属性推断",
-    "T2": "训练患者的属性泄露",
-    "T2c": "金丝雀标记",
+    "T1": "属性推断",
+    "T2": "成员的属性泄露",
+    "T2c": "金丝雀比特",
     "T3": "成员推断",
     "T4": "复制与提取",
     "T5": "遮挡眼底的补全",
-    "T6": "候选属性的似然推断",
+    "T6": "似然标签推断（扩散分类器）",
     "T7": "文字说明的泄露",
     "T8": "同一患者的关联",
-    "T9": "队列属性",
+    "T9": "群体属性推断",
 }
 """Threat -> its name in Chinese."""
 
@@ -163,22 +163,22 @@ def regulations(report: dict[str, Any], language: str) -> list[dict[str, str]]:
     rows = []
     for english, chinese, threats in LAWS:
         each = {threat: combined(found.get(threat, [NOT_TESTABLE])) for threat in threats}
-        tested = [_counted(threat, one) for threat, one in each.items() if one.asked]
+        tested = [_counted(threat, one) for threat, one in each.items() if one.answered]
         whole = combined([word for threat in threats for word in found.get(threat, [NOT_TESTABLE])])
         rows.append(
             {
                 "law": english if language == "en" else chinese,
                 "threats": ", ".join(tested) or "–",
-                "untested": ", ".join(threat for threat, one in each.items() if not one.asked),
+                "untested": ", ".join(threat for threat, one in each.items() if not one.answered),
                 "word": whole.word,
-                "asked": WORDS[language]["asked"].format(asked=whole.asked, of=whole.of),
+                "asked": WORDS[language]["asked"].format(asked=whole.answered, of=whole.of),
             }
         )
     return rows
 
 
 def _counted(threat: str, found: Combined) -> str:
-    return threat if found.asked == found.of else f"{threat} ({found.asked}/{found.of})"
+    return threat if found.answered == found.of else f"{threat} ({found.answered}/{found.of})"
 
 
 def _three(value: float | None) -> str:

@@ -8,24 +8,24 @@ import numpy as np
 
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
-from privacy.decisions.results import Gate
+from privacy.decisions.results import ValidityCheck
 from privacy.scores import validity
 from privacy.targets import Target
 from synth.base import ties
 from synth.base.stats import Estimate
 
-BLIND = "captions alone, without a model"
+CAPTIONS_ALONE = "captions alone, without a model"
 _LANGUAGES = ("caption_zh", "caption_en")
 _BUCKETS = 128  # of pairs of letters, hashed
 
 
 class Agreement(NamedTuple):
-    """Of the patients of one arm."""
+    """Of the patients of one group."""
 
     score: np.ndarray
     """(P,) cosine of photograph and caption, mean over languages."""
     typical: np.ndarray
-    """(P, 2) mean cosine of the photograph with strangers' captions, and of the caption with strangers' photographs."""
+    """(P, 2) mean cosine of the photograph with non-members' captions, and of the caption with non-members' photographs."""
 
 
 def missing(inputs: Inputs, encoder: Target) -> str:
@@ -35,46 +35,46 @@ def missing(inputs: Inputs, encoder: Target) -> str:
     for people in validity.both(inputs):
         if not _languages(people):
             return f"{people.folder} lacks captions; needs --members and --nonmembers in which every photograph has one"
-    return "" if _shared(inputs) else "captions of members and of strangers are in different languages"
+    return "" if _shared(inputs) else "captions of members and of non-members are in different languages"
 
 
 def agreement(inputs: Inputs, encoder: Target, seed: int | None) -> tuple[Agreement, Agreement]:
-    """Of members and of strangers; with a `seed`, in the eyes of an untrained twin."""
-    members, strangers = validity.both(inputs)
-    photographs = [_photographs(inputs, encoder, people, seed) for people in (members, strangers)]
+    """Of members and of non-members; with a `seed`, in the eyes of an untrained control."""
+    members, nonmembers = validity.both(inputs)
+    photographs = [_photographs(inputs, encoder, people, seed) for people in (members, nonmembers)]
     found: list[list[tuple[np.ndarray, np.ndarray]]] = [[], []]
     for language in _shared(inputs):
-        texts = [_texts(inputs, encoder, people, language, seed) for people in (members, strangers)]
-        for arm, people in enumerate((members, strangers)):
-            own = strangers.patient if people is strangers else None
-            score = (photographs[arm] * texts[arm]).sum(axis=1)
+        texts = [_texts(inputs, encoder, people, language, seed) for people in (members, nonmembers)]
+        for group, people in enumerate((members, nonmembers)):
+            own = nonmembers.patient if people is nonmembers else None
+            score = (photographs[group] * texts[group]).sum(axis=1)
             typical = [
-                _with_others(mine, theirs, strangers.patient, own)
-                for mine, theirs in ((photographs[arm], texts[1]), (texts[arm], photographs[1]))
+                _with_others(mine, theirs, nonmembers.patient, own)
+                for mine, theirs in ((photographs[group], texts[1]), (texts[group], photographs[1]))
             ]
-            found[arm].append((people.per_patient(score), people.per_patient(np.stack(typical, axis=1))))
-    of_members, of_strangers = (
-        Agreement(*(np.mean(part, axis=0) for part in zip(*arm, strict=True))) for arm in found
+            found[group].append((people.per_patient(score), people.per_patient(np.stack(typical, axis=1))))
+    of_members, of_nonmembers = (
+        Agreement(*(np.mean(part, axis=0) for part in zip(*group, strict=True))) for group in found
     )
-    return of_members, of_strangers
+    return of_members, of_nonmembers
 
 
-def blind(inputs: Inputs, config: AuditConfig) -> tuple[Gate, Estimate]:
-    """Fires where the words of captions tell the arms apart, as the mark of a coin that members alone carry would."""
-    arms = [
+def baseline_separability(inputs: Inputs, config: AuditConfig) -> tuple[ValidityCheck, Estimate]:
+    """Fires where the words of captions tell the groups apart, as the mark of a canary bit that members alone carry would."""
+    groups = [
         people.per_patient(
             np.hstack([_letters(people.table[language].to_pylist()) for language in _shared(inputs)])
         )
         for people in validity.both(inputs)
     ]
-    members, strangers = np.split(ties.standardised(np.concatenate(arms)), [len(arms[0])])
-    return validity.blind(BLIND, members, strangers, config)
+    members, nonmembers = np.split(ties.standardised(np.concatenate(groups)), [len(groups[0])])
+    return validity.baseline_separability(CAPTIONS_ALONE, members, nonmembers, config)
 
 
 def _with_others(
     vectors: np.ndarray, pool: np.ndarray, patient: np.ndarray, own: np.ndarray | None
 ) -> np.ndarray:
-    """(N,) mean cosine of (N, D) with a pool of strangers, those of the same patient left out."""
+    """(N,) mean cosine of (N, D) with a pool of non-members, those of the same patient left out."""
     total, count = pool.sum(axis=0), len(pool)
     if own is None:
         return vectors @ total / count
@@ -90,8 +90,8 @@ def _languages(people: People) -> set[str]:
 
 
 def _shared(inputs: Inputs) -> list[str]:
-    members, strangers = validity.both(inputs)
-    return sorted(_languages(members) & _languages(strangers))
+    members, nonmembers = validity.both(inputs)
+    return sorted(_languages(members) & _languages(nonmembers))
 
 
 def _photographs(inputs: Inputs, encoder: Target, people: People, seed: int | None) -> np.ndarray:

@@ -26,9 +26,9 @@ def repeated(
     own: Sequence[tuple],
     member: np.ndarray,
     others: Sequence[tuple],
-    stranger: np.ndarray,
+    nonmember: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of each member and each stranger: has he or she a rare combination that was released?
+    """Of each member and each non-member: has he or she a rare combination that was released?
 
     A combination is rare where few of all of them share it: that does not depend on who is a member, so under no leak
     membership could as well be dealt anew.
@@ -36,7 +36,7 @@ def repeated(
     Returns:
         (m,) and (n,) bool.
     """
-    everybody = np.concatenate([member, stranger + member.max() + 1])
+    everybody = np.concatenate([member, nonmember + member.max() + 1])
     who = holders([*own, *others], everybody)
     hits = np.zeros(int(everybody.max()) + 1, bool)
     for each in set(released) & who.keys():

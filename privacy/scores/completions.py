@@ -52,7 +52,7 @@ def errors(made: np.ndarray, generator: Generator, people: People, config: Audit
     return (error**2).mean(axis=(1, 2, 3, 4))
 
 
-class Lesson(NamedTuple):
+class HalfFeatures(NamedTuple):
     """What one half of the attackers' own photographs shows."""
 
     axes: Axes
@@ -60,15 +60,15 @@ class Lesson(NamedTuple):
     """(N, k) colours and thumbnails of that half."""
 
 
-def lesson(attackers: People, preprocessing: Preprocessing, visible: bool) -> Lesson:
+def half_features(attackers: People, preprocessing: Preprocessing, visible: bool) -> HalfFeatures:
     """`visible` is the half that completions are made from, or else the hidden one."""
     photographs, middle = attackers.photographs(preprocessing), preprocessing.size // 2
     halves = photographs[:, :, :middle] if visible else photographs[:, :, middle:]
     axes = pixels.axes(halves, attackers.patient)
-    return Lesson(axes, axes.features(halves))
+    return HalfFeatures(axes, axes.features(halves))
 
 
-def reader(learnt: Lesson, task: Task, config: AuditConfig) -> Reader:
+def reader(learnt: HalfFeatures, task: Task, config: AuditConfig) -> Reader:
     """A linear probe of one attribute that was taught by a lesson."""
     rng = np.random.default_rng([config.seed, 51])
     probe = probes.tuned(learnt.features[task.rows], task.patient, probes.targets(task), task, rng)

@@ -22,12 +22,12 @@ _DECADE = 10
 
 
 class Guesses(NamedTuple):
-    """Of the p patients of one arm."""
+    """Of the p patients of one group."""
 
     right: np.ndarray
     """(p,) bool."""
     stratum: np.ndarray
-    """(p,) str: what patients of both arms must have in common to be compared, such as their sex or decade of life."""
+    """(p,) str: what patients of both groups must have in common to be compared, such as their sex or decade of life."""
     off: np.ndarray
     """(p,) years by which an age was missed; 0 where it is no age."""
 
@@ -36,14 +36,14 @@ class Guesses(NamedTuple):
         return Guesses(self.right[rows], self.stratum[rows], self.off[rows])
 
 
-class Arms(NamedTuple):
-    """One attack on both arms."""
+class GroupGuesses(NamedTuple):
+    """One attack on both groups."""
 
     members: Guesses
-    strangers: Guesses
+    nonmembers: Guesses
 
     def gap(self) -> Tested:
-        """By how much more often members are guessed right, with both arms weighted to the same marginals."""
+        """By how much more often members are guessed right, with both groups weighted to the same marginals."""
         one, other = self
         return strata.rate_difference(one.right, other.right, one.stratum, other.stratum)
 
@@ -58,17 +58,17 @@ class Arms(NamedTuple):
         return strata.mean_difference(-one.off, -other.off, one.stratum, other.stratum).estimate
 
     def trial(self) -> power_simulation.Trial:
-        """This comparison of arms drawn from the strangers, to say what it could have found."""
-        names, number = np.unique(self.strangers.stratum.astype(str), return_inverse=True)
+        """This comparison of groups drawn from the non-members, to say what it could have found."""
+        names, number = np.unique(self.nonmembers.stratum.astype(str), return_inverse=True)
 
-        def compare(members: np.ndarray, strangers: np.ndarray) -> Tested:
-            arms = [
-                Guesses(arm[:, 0] > 0.5, names[arm[:, 1].astype(int)], np.zeros(len(arm)))
-                for arm in (members, strangers)
+        def compare(members: np.ndarray, nonmembers: np.ndarray) -> Tested:
+            groups = [
+                Guesses(group[:, 0] > 0.5, names[group[:, 1].astype(int)], np.zeros(len(group)))
+                for group in (members, nonmembers)
             ]
-            return Arms(*arms).gap()
+            return GroupGuesses(*groups).gap()
 
-        rows = np.column_stack([self.strangers.right, number])
+        rows = np.column_stack([self.nonmembers.right, number])
         return power_simulation.rates(rows, len(self.members.right), compare, DIFFERENCE)
 
 
@@ -90,18 +90,18 @@ def of(kind: Kind, truth: np.ndarray, guess: np.ndarray, classes: Sequence[str] 
     return Guesses(truth == guess, names, np.zeros(len(truth)))
 
 
-def asked(task: Task, values: np.ndarray, said: np.ndarray) -> Guesses:
+def guesses_of(task: Task, values: np.ndarray, decisions: np.ndarray) -> Guesses:
     """Of the patients whose attribute is known, and is among the classes that the attackers know.
 
     Args:
         values: (P,) object, what the records say of the attribute.
-        said:   (P, C) decisions of a probe (`privacy.statistics.probes.Prediction`), mean over photographs.
+        decisions:   (P, C) decisions of a probe (`privacy.statistics.probes.Prediction`), mean over photographs.
     """
     if task.kind == "years":
         known = np.array([value is not None for value in values])
-        return of("years", values[known].astype(float), said[known, 0])
+        return of("years", values[known].astype(float), decisions[known, 0])
     known = np.array([value in task.classes for value in values])
-    guess = probes.called(said)
+    guess = probes.called(decisions)
     truth = np.array([task.classes.index(value) for value in values[known]], int)
     return of("classes", truth, guess[known], task.classes)
 
@@ -117,15 +117,15 @@ def learnable(question: Result, people: People, name: str, of: str = "attackers"
     return task
 
 
-def incomparable(question: Result, members: Guesses, strangers: Guesses, name: str) -> Result | None:
-    """The result that says why arms cannot be compared; None where they can."""
-    for option, each in (("members", members), ("nonmembers", strangers)):
+def incomparable(question: Result, members: Guesses, nonmembers: Guesses, name: str) -> Result | None:
+    """The result that says why groups cannot be compared; None where they can."""
+    for option, each in (("members", members), ("nonmembers", nonmembers)):
         if not len(each.right):
             return question._replace(missing=f"no record states it; add the column '{name}' to --{option}")
-    common = np.intersect1d(members.stratum.astype(str), strangers.stratum.astype(str))
-    fewest = min(int(np.isin(each.stratum.astype(str), common).sum()) for each in (members, strangers))
+    common = np.intersect1d(members.stratum.astype(str), nonmembers.stratum.astype(str))
+    fewest = min(int(np.isin(each.stratum.astype(str), common).sum()) for each in (members, nonmembers))
     if fewest < strata.FEWEST:
-        why = f"too few patients of the same {name} in both arms"
+        why = f"too few patients of the same {name} in both groups"
         return question._replace(missing=why, needed=2 * power.for_difference(0.1))
     return None
 
@@ -135,13 +135,13 @@ def drawn(people: People) -> bool:
     return set(people.table["source"].to_pylist()) == {"phantom"}
 
 
-def nobody_twice(attackers: People, members: People, strangers: People) -> None:
+def nobody_twice(attackers: People, members: People, nonmembers: People) -> None:
     """An attacker who trained on a member would prove nothing but that he can remember.
 
     Raises:
-        UserError: a patient of the attackers is in another arm.
+        UserError: a patient of the attackers is in another group.
     """
-    for option, each in (("members", members), ("nonmembers", strangers)):
+    for option, each in (("members", members), ("nonmembers", nonmembers)):
         if shared := set(attackers.subjects) & set(each.subjects):
             raise UserError(
                 f"{attackers.folder}: {len(shared)} of the attackers' patients are in --{option} too; "

@@ -1,8 +1,8 @@
 """The second space of copies: what stays of a photograph when it is mirrored, turned, cropped, re-coloured.
 
 A small network learns from the photographs themselves, and from no label, to tell each from all others however it was
-altered (SimCLR, Chen et al. 2020, 2002.05709; a copy detector of this kind: Dar et al. 2024, 2402.01054).  Both arms
-teach it, and it is never told which arm is which, so that membership dealt anew would give the same network.
+altered (SimCLR, Chen et al. 2020, 2002.05709; a copy detector of this kind: Dar et al. 2024, 2402.01054).  Both groups
+teach it, and it is never told which group is which, so that membership dealt anew would give the same network.
 """
 
 from typing import TYPE_CHECKING
@@ -55,7 +55,9 @@ def embed(learnt: np.ndarray, others: np.ndarray, steps: int, seed: int) -> tupl
     return _embedded(network.eval(), photographs), _embedded(network, _small(others))
 
 
-def nearest(pictures: np.ndarray, among: np.ndarray, whose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def nearest(
+    pictures: np.ndarray, among: np.ndarray, patient_ids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """How near each of (G, D) vectors comes to the nearest of (R, D), and which that is.
 
     Returns:
@@ -70,7 +72,7 @@ def nearest(pictures: np.ndarray, among: np.ndarray, whose: np.ndarray) -> tuple
         squares = lengths - 2 * part @ among.T + (part**2).sum(axis=1, keepdims=True)
         found = ties.first_smallest(squares)
         distance = np.sqrt(squares.clip(0))
-        others = np.where(whose[None] != whose[found][:, None], distance, np.inf)
+        others = np.where(patient_ids[None] != patient_ids[found][:, None], distance, np.inf)
         rank = min(_BACKGROUND, len(among)) - 1
         beside = np.partition(others, rank, axis=1)[:, rank].clip(1e-9)
         here = slice(first, first + len(part))

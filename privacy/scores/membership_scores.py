@@ -1,4 +1,4 @@
-"""What a generator is asked about the photographs of both arms, one number each, in which a high one speaks for membership."""
+"""What a generator is asked about the photographs of both groups, one number each, in which a high one speaks for membership."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,34 +17,34 @@ ASIDE = ("CLiD", "PIA", "SecMI")
 """Which stand beside it."""
 
 
-class Asked(NamedTuple):
-    """What one model says of patients of both arms: name of a score -> (P,) and (Q,)."""
+class MembershipScores(NamedTuple):
+    """What one model says of patients of both groups: name of a score -> (P,) and (Q,)."""
 
     members: dict[str, np.ndarray]
-    strangers: dict[str, np.ndarray]
+    nonmembers: dict[str, np.ndarray]
 
     def headline(self) -> tuple[np.ndarray, np.ndarray]:
-        """The mean of the scores of `HEADLINE`, each in units of its spread among strangers."""
-        members, strangers = (
-            np.mean([units(arm[name], self.strangers[name]) for name in HEADLINE], axis=0)
-            for arm in (self.members, self.strangers)
+        """The mean of the scores of `HEADLINE`, each in units of its spread among non-members."""
+        members, nonmembers = (
+            np.mean([units(group[name], self.nonmembers[name]) for name in HEADLINE], axis=0)
+            for group in (self.members, self.nonmembers)
         )
-        return members, strangers
+        return members, nonmembers
 
 
-def ask(
+def scores_of(
     inputs: Inputs,
     generator: Generator,
     names: Sequence[str],
-    arms: tuple[People, People],
+    groups: tuple[People, People],
     config: AuditConfig,
-) -> Asked:
-    """Scores of the patients of both arms."""
+) -> MembershipScores:
+    """Scores of the patients of both groups."""
     found = [
         {name: people.per_patient(_score(inputs, generator, people, name, config)) for name in names}
-        for people in arms
+        for people in groups
     ]
-    return Asked(*found)
+    return MembershipScores(*found)
 
 
 def _score(
@@ -52,14 +52,14 @@ def _score(
 ) -> np.ndarray:
     """(N,) one score per photograph, higher where it speaks for membership; kept once it was computed."""
     photographs = people.photographs(generator.preprocessing)
-    # A coin that members alone were dealt would tell the arms apart.
+    # A canary bit that members alone were dealt would tell the groups apart.
     codes = generator.codes(people.table.drop_columns(["canary"]))
     sima, pia, secmi = config.membership_queries
 
-    def errors(told: bool) -> np.ndarray:
+    def errors(conditional: bool) -> np.ndarray:
         grid = config.membership_steps, config.membership_draws, config.seed
-        known = codes if told else generator.unconditional(len(codes))
-        key = [generator.fingerprint, people.fingerprint, "denoising", told, *grid]
+        known = codes if conditional else generator.unconditional(len(codes))
+        key = [generator.fingerprint, people.fingerprint, "denoising", conditional, *grid]
         return inputs.once(key, lambda: generator.losses(photographs, known, *grid))
 
     def once(query: str, step: int, *stride: int) -> np.ndarray:
@@ -83,7 +83,7 @@ def _log(values: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(values, 1e-12))
 
 
-def units(values: np.ndarray, strangers: np.ndarray) -> np.ndarray:
-    """Scores in units of their spread among strangers, or as they are where it is none; 0 where strangers are on average."""
-    mean, deviation = ties.moments(strangers[:, None])
+def units(values: np.ndarray, nonmembers: np.ndarray) -> np.ndarray:
+    """Scores in units of their spread among non-members, or as they are where it is none; 0 where non-members are on average."""
+    mean, deviation = ties.moments(nonmembers[:, None])
     return (values - mean) / np.where(np.isfinite(deviation), deviation, 1.0)

@@ -19,36 +19,36 @@ _SIDE = 16  # pixels of the thumbnails that are compared
 _BATCH = 512
 
 
-class Near(NamedTuple):
-    """Of the patients of one arm."""
+class Nearness(NamedTuple):
+    """Of the patients of one group."""
 
     score: np.ndarray
     """(P,) minus the logarithm of the distance to the nearest released picture."""
     typical: np.ndarray
-    """(P,) the same of the nearest photograph of strangers of other folds."""
+    """(P,) the same of the nearest photograph of non-members of other folds."""
 
 
-def nearness(inputs: Inputs, synthetic: People, config: AuditConfig) -> tuple[Near, Near]:
-    """Of members and of strangers; each fold looks at the same strangers, whichever arm it belongs to."""
-    members, strangers = validity.both(inputs)
+def nearness(inputs: Inputs, synthetic: People, config: AuditConfig) -> tuple[Nearness, Nearness]:
+    """Of members and of non-members; each fold looks at the same non-members, whichever group it belongs to."""
+    members, nonmembers = validity.both(inputs)
     drawn = np.random.default_rng([config.seed, 8]).permutation(len(synthetic.ids))[
         : config.membership_released
     ]
     gallery = _thumbnails(synthetic, np.sort(drawn))
-    others = _thumbnails(strangers)
-    fold = score_calibration.folds(strangers.cohort.patients, config.seed, score_calibration.STRANGERS)[
-        strangers.patient
+    others = _thumbnails(nonmembers)
+    fold = score_calibration.folds(nonmembers.cohort.patients, config.seed, score_calibration.NONMEMBERS)[
+        nonmembers.patient
     ]
     found = []
-    for people, arm in ((members, score_calibration.MEMBERS), (strangers, score_calibration.STRANGERS)):
+    for people, group in ((members, score_calibration.MEMBERS), (nonmembers, score_calibration.NONMEMBERS)):
         photographs = _thumbnails(people)
         key = [people.fingerprint, synthetic.fingerprint, "nearest", config.membership_released, config.seed]
         score = inputs.once(key, lambda photographs=photographs: _nearest(photographs, gallery))
-        mine = score_calibration.folds(people.cohort.patients, config.seed, arm)[people.patient]
+        mine = score_calibration.folds(people.cohort.patients, config.seed, group)[people.patient]
         typical = np.empty(len(photographs))
         for number in np.unique(mine):
             typical[mine == number] = _nearest(photographs[mine == number], others[fold != number])
-        found.append(Near(*(people.per_patient(-np.log(each + 1e-3)) for each in (score, typical))))
+        found.append(Nearness(*(people.per_patient(-np.log(each + 1e-3)) for each in (score, typical))))
     return found[0], found[1]
 
 

@@ -31,16 +31,16 @@ class Read(NamedTuple):
     """Of the AUC against these."""
 
 
-def of_captions(told: Sequence[Sequence[str | None]], patient: np.ndarray) -> Any:
+def of_captions(captions: Sequence[Sequence[str | None]], patient: np.ndarray) -> Any:
     """(P, V) sparse tf-idf: one to three characters of Chinese, one or two words of English; rows of unit length.
 
     Args:
-        told:    a column of N captions for each language.
+        captions:    a column of N captions for each language.
         patient: (N,) int in [0, P), never falling.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    joined = ["\n".join(text for text in texts if text) for texts in zip(*told, strict=True)]
+    joined = ["\n".join(text for text in texts if text) for texts in zip(*captions, strict=True)]
     spelt = (
         {"analyzer": "char", "ngram_range": (1, 3), "preprocessor": _chinese},
         {"ngram_range": (1, 2), "token_pattern": r"[a-z0-9]+"},
@@ -59,12 +59,12 @@ def of_labels(table: "pa.Table", patient: np.ndarray) -> Any:
     from sklearn.feature_extraction.text import CountVectorizer
 
     rows = table.select(list(LABELS)).to_pylist()
-    told = [
+    captions = [
         [f"{key}={value}" for key in LABELS if key != "findings" and (value := row[key]) is not None]
         + [f"findings={key}" for key in row["findings"] or ()]
         for row in rows
     ]
-    pairs = [[*each, *(f"{a} {b}" for i, a in enumerate(each) for b in each[i + 1 :])] for each in told]
+    pairs = [[*each, *(f"{a} {b}" for i, a in enumerate(each) for b in each[i + 1 :])] for each in captions]
     counter = CountVectorizer(analyzer=list)  # type: ignore[arg-type]
     return _by_patient(sparse.csr_matrix(counter.fit_transform(pairs)), patient)
 
@@ -81,7 +81,7 @@ def scores(features: Any, truth: np.ndarray, folds: int, permutations: int, seed
     wanted = np.concatenate([truth[order] for order in orders], axis=1).astype(float)
     kernel = features @ features.T
     kernel = kernel.toarray() if sparse.issparse(kernel) else kernel
-    said = np.zeros_like(wanted)
+    predicted = np.zeros_like(wanted)
     for number in range(folds):
         test, train = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
         own = kernel[np.ix_(train, train)]
@@ -90,18 +90,20 @@ def scores(features: Any, truth: np.ndarray, folds: int, permutations: int, seed
         centred[np.diag_indices_from(centred)] += _PENALTY
         weights = np.linalg.solve(centred, wanted[train] - wanted[train].mean(axis=0))
         across = kernel[np.ix_(test, train)]
-        said[test] = (across - across.mean(axis=1)[:, None] - middle + grand) @ weights
-    values = measures.aucs(said, wanted > 0.5, probes.SIZE).reshape(-1, columns).mean(axis=1)
+        predicted[test] = (across - across.mean(axis=1)[:, None] - middle + grand) @ weights
+    values = measures.aucs(predicted, wanted > 0.5, probes.SIZE).reshape(-1, columns).mean(axis=1)
     p = (1 + int(ties.at_least(values[1:], values[0], 1.0).sum())) / (1 + permutations)
-    return Read(said[:, :columns], values[1:], p)
+    return Read(predicted[:, :columns], values[1:], p)
 
 
-def areas(said: np.ndarray, truth: np.ndarray, rounds: int, seed: int) -> np.ndarray:
+def areas(predicted: np.ndarray, truth: np.ndarray, n_bootstrap: int, seed: int) -> np.ndarray:
     """(1 + rounds,) macro AUC of the patients and of samples of them; equal arguments draw equal samples."""
-    drawn, whose = stats.draws(len(truth), rounds, seed), np.arange(len(truth))
+    drawn, patient_ids = stats.draws(len(truth), n_bootstrap, seed), np.arange(len(truth))
     each = [
         stats.over(
-            drawn, whose, lambda weights, c=c: stats.auc(said[:, c], truth[:, c], weights, probes.SIZE)
+            drawn,
+            patient_ids,
+            lambda weights, c=c: stats.auc(predicted[:, c], truth[:, c], weights, probes.SIZE),
         )
         for c in range(truth.shape[1])
     ]

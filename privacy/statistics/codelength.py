@@ -34,10 +34,10 @@ def bits(features: np.ndarray, task: Task, seed: int) -> np.ndarray:
     while ends[0] >= 2 * _FIRST:
         ends.insert(0, ends[0] // 2)
     found = np.full(patients, np.log2(_YEARS if task.kind == "years" else len(task.classes)))
-    told = _years if task.kind == "years" else _classes
+    probabilities = _years if task.kind == "years" else _classes
     for start, end in pairwise(ends):
         known, block = order[:start], order[start:end]
-        found[block] = -np.log2(told(features, task, known, block, rng))
+        found[block] = -np.log2(probabilities(features, task, known, block, rng))
     return found
 
 
@@ -47,19 +47,19 @@ def _classes(
     """Probability that a probe taught by `known` gives to the class of each of `block`."""
     wanted, labels = probes.targets(task), task.labels
 
-    def shares(learnt: np.ndarray, asked: np.ndarray, penalty: float) -> np.ndarray:
+    def shares(learnt: np.ndarray, queried: np.ndarray, penalty: float) -> np.ndarray:
         counts = np.bincount(labels[learnt], minlength=len(task.classes))
         prior = (counts + 1) / (counts + 1).sum()
         if not np.isfinite(penalty):
-            given = np.tile(prior, (len(asked), 1))
+            given = np.tile(prior, (len(queried), 1))
         else:
             probe = probes.logistic(features[learnt], wanted[learnt], np.ones(len(learnt)), penalty)
             # The probe weighs classes alike; odds of the prior make its odds those of the patients.
             odds = np.log(prior / (1 - prior))[-wanted.shape[1] :]
-            chances = expit(probe.predict(features[asked]) + odds)
+            chances = expit(probe.predict(features[queried]) + odds)
             chances = np.column_stack([1 - chances, chances]) if wanted.shape[1] == 1 else chances
             given = chances / np.maximum(chances.sum(axis=1, keepdims=True), 1e-300)
-        own = given[np.arange(len(asked)), labels[asked]]
+        own = given[np.arange(len(queried)), labels[queried]]
         return (len(learnt) * own + 1) / (
             len(learnt) + len(task.classes)
         )  # one imagined patient of each class
@@ -80,11 +80,11 @@ def _years(
     """Probability that a normal law about a probe's guess, taught by `known`, gives to the year of each of `block`."""
     ages = task.labels
 
-    def guess(learnt: np.ndarray, asked: np.ndarray, penalty: float) -> np.ndarray:
+    def guess(learnt: np.ndarray, queried: np.ndarray, penalty: float) -> np.ndarray:
         if not np.isfinite(penalty):
-            return np.full(len(asked), ages[learnt].mean())
+            return np.full(len(queried), ages[learnt].mean())
         probe = probes.ridge(features[learnt], ages[learnt, None], np.ones(len(learnt)), penalty)
-        return probe.predict(features[asked])[:, 0]
+        return probe.predict(features[queried])[:, 0]
 
     def error(penalty: float) -> float:
         """Mean square over patients that the probe had not seen."""

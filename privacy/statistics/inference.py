@@ -1,4 +1,4 @@
-"""Do members fare otherwise than strangers?  One number per patient goes in, a rate with interval and p comes out.
+"""Do members fare otherwise than non-members?  One number per patient goes in, a rate with interval and p comes out.
 
 Every p is one-sided: how likely so much or more would be if membership made no difference.  Scores of photographs
 become scores of patients by `by_patient` first, joined by id; intervals are for patients, never for photographs.
@@ -20,7 +20,7 @@ from synth.base.stats import Estimate, wilson
 
 CONFIDENCE = 0.95
 _REACH = float(ndtri((1 + CONFIDENCE) / 2))
-_EXACT = 8  # patients of an arm up to which all deals are counted
+_EXACT = 8  # patients of a group up to which all deals are counted
 
 
 class Tested(NamedTuple):
@@ -30,37 +30,37 @@ class Tested(NamedTuple):
     p: float
 
 
-def by_patient(scores: Mapping[str, float], whose: Mapping[str, str]) -> dict[str, float]:
+def by_patient(scores: Mapping[str, float], patient_ids: Mapping[str, str]) -> dict[str, float]:
     """Mean score per patient.
 
     Args:
         scores: id of a photograph -> score.
-        whose:  id of a photograph -> patient.
+        patient_ids:  id of a photograph -> patient.
 
     Raises:
         UserError: the ids are not the same ones, or a score is not finite.
     """
-    if odd := sorted(scores.keys() ^ whose.keys()):
+    if odd := sorted(scores.keys() ^ patient_ids.keys()):
         raise UserError(f"id '{odd[0]}': {len(odd)} photographs have a score or a patient, but not both")
     found: dict[str, list[float]] = {}
     for name, score in sorted(scores.items()):
         if not np.isfinite(score):
             raise UserError(f"id '{name}': its score is {score}")
-        found.setdefault(whose[name], []).append(score)
+        found.setdefault(patient_ids[name], []).append(score)
     return {patient: float(np.mean(values)) for patient, values in found.items()}
 
 
-def separation(members: np.ndarray, strangers: np.ndarray, *, size: float = 0.0) -> Tested:
-    """AUC of (m,) scores of members above (n,) of strangers: DeLong's interval (1988), Mann and Whitney's p.
+def separation(members: np.ndarray, nonmembers: np.ndarray, *, size: float = 0.0) -> Tested:
+    """AUC of (m,) scores of members above (n,) of non-members: DeLong's interval (1988), Mann and Whitney's p.
 
-    Where one arm is wholly above the other, DeLong's variance is 0; then an end of the interval is what an exact
-    binomial of the smaller arm would give.  `size` of what scores are sums of, as in `ties.tolerance`.
+    Where one group is wholly above the other, DeLong's variance is 0; then an end of the interval is what an exact
+    binomial of the smaller group would give.  `size` of what scores are sums of, as in `ties.tolerance`.
     """
-    members, strangers = ties.together(members, strangers, size=size)
-    m, n = len(members), len(strangers)
+    members, nonmembers = ties.together(members, nonmembers, size=size)
+    m, n = len(members), len(nonmembers)
     if m < 2 or n < 2:
-        raise UserError(f"{m} members and {n} strangers: at least two of each are needed")
-    above, below = _won(members, np.sort(strangers)), 1 - _won(strangers, np.sort(members))
+        raise UserError(f"{m} members and {n} non-members: at least two of each are needed")
+    above, below = _won(members, np.sort(nonmembers)), 1 - _won(nonmembers, np.sort(members))
     area = float(above.mean())
     error = np.sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n)
     reach = _REACH * error
@@ -68,61 +68,61 @@ def separation(members: np.ndarray, strangers: np.ndarray, *, size: float = 0.0)
     if error == 0 and area in (0.0, 1.0):
         end = ((1 - CONFIDENCE) / 2) ** (1 / min(m, n))
         low, high = (end, 1.0) if area else (0.0, 1 - end)
-    return Tested(Estimate(area, float(low), float(high), m + n), _mann_whitney(members, strangers, area))
+    return Tested(Estimate(area, float(low), float(high), m + n), _mann_whitney(members, nonmembers, area))
 
 
-def rate_difference(members: np.ndarray, strangers: np.ndarray) -> Tested:
-    """Share of members that succeed minus share of strangers that do: Newcombe's interval (1998), score test.
+def rate_difference(members: np.ndarray, nonmembers: np.ndarray) -> Tested:
+    """Share of members that succeed minus share of non-members that do: Newcombe's interval (1998), score test.
 
     The variance of the test is that of Miettinen and Nurminen (1985), as in statsmodels.
 
     Args:
-        members:   (m,) bool, one per patient; strangers: (n,).
+        members:   (m,) bool, one per patient; nonmembers: (n,).
     """
     hits, m = int(np.sum(members)), len(members)
-    others, n = int(np.sum(strangers)), len(strangers)
+    others, n = int(np.sum(nonmembers)), len(nonmembers)
     pooled = (hits + others) / (m + n)
     spread = (pooled * (1 - pooled) * (1 / m + 1 / n) * (m + n) / (m + n - 1)) ** 0.5
     p = float(ndtr(-(hits / m - others / n) / spread)) if spread else 1.0
     return Tested(_newcombe(hits, m, others, n), p)
 
 
-def exact_difference(members: np.ndarray, strangers: np.ndarray) -> Tested:
+def exact_difference(members: np.ndarray, nonmembers: np.ndarray) -> Tested:
     """The same with Fisher's exact p: membership dealt anew over the patients, in closed form."""
     hits, m = int(np.sum(members)), len(members)
-    others, n = int(np.sum(strangers)), len(strangers)
+    others, n = int(np.sum(nonmembers)), len(nonmembers)
     p = float(distributions.hypergeom.sf(hits - 1, m + n, hits + others, m))
     return Tested(_newcombe(hits, m, others, n), p)
 
 
-def mean_difference(members: np.ndarray, strangers: np.ndarray) -> Tested:
-    """Mean of (m,) members minus mean of (n,) strangers, with Welch's interval and p."""
-    members, strangers = ties.together(members, strangers)
-    gap, patients = float(members.mean() - strangers.mean()), len(members) + len(strangers)
-    if np.ptp(members) == np.ptp(strangers) == 0:
+def mean_difference(members: np.ndarray, nonmembers: np.ndarray) -> Tested:
+    """Mean of (m,) members minus mean of (n,) non-members, with Welch's interval and p."""
+    members, nonmembers = ties.together(members, nonmembers)
+    gap, patients = float(members.mean() - nonmembers.mean()), len(members) + len(nonmembers)
+    if np.ptp(members) == np.ptp(nonmembers) == 0:
         return Tested(Estimate(gap, gap, gap, patients), 1.0 if gap <= 0 else 0.0)
-    variances = [each.var(ddof=1) / len(each) for each in (members, strangers)]
+    variances = [each.var(ddof=1) / len(each) for each in (members, nonmembers)]
     error = sum(variances) ** 0.5
     freedom = error**4 / sum(
-        variance**2 / (len(each) - 1) for variance, each in zip(variances, (members, strangers), strict=True)
+        variance**2 / (len(each) - 1) for variance, each in zip(variances, (members, nonmembers), strict=True)
     )
     reach = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
     return Tested(Estimate(gap, gap - reach, gap + reach, patients), float(stdtr(freedom, -gap / error)))
 
 
-def deals(members: int, strangers: int, rounds: int, rng: np.random.Generator) -> np.ndarray:
-    """(rounds, members + strangers): times scores of patients, a difference of means with membership dealt anew."""
-    weights = np.repeat([1 / members, -1 / strangers], [members, strangers])
-    return rng.permuted(np.tile(weights, (rounds, 1)), axis=1)
+def deals(members: int, nonmembers: int, n_permutations: int, rng: np.random.Generator) -> np.ndarray:
+    """(n_permutations, members + nonmembers): times scores of patients, a difference of means with membership dealt anew."""
+    weights = np.repeat([1 / members, -1 / nonmembers], [members, nonmembers])
+    return rng.permuted(np.tile(weights, (n_permutations, 1)), axis=1)
 
 
-def dealt_difference(members: np.ndarray, strangers: np.ndarray, dealt: np.ndarray) -> Tested:
-    """Mean of (m,) members minus mean of (n,) strangers, with interval and p of `deals`.
+def dealt_difference(members: np.ndarray, nonmembers: np.ndarray, dealt: np.ndarray) -> Tested:
+    """Mean of (m,) members minus mean of (n,) non-members, with interval and p of `deals`.
 
-    Where scores crowd at one end and one arm is small, Welch's p is far too low: the few far from the crowd are in the
-    other arm, and with them all the spread.
+    Where scores crowd at one end and one group is small, Welch's p is far too low: the few far from the crowd are in the
+    other group, and with them all the spread.
     """
-    scores = np.concatenate(ties.together(members, strangers))
+    scores = np.concatenate(ties.together(members, nonmembers))
     gap = float(scores[: len(members)].mean() - scores[len(members) :].mean())
     others = dealt @ scores
     p = (1 + int(ties.at_least(others, gap, float(scores.max())).sum())) / (1 + len(dealt))
@@ -130,33 +130,35 @@ def dealt_difference(members: np.ndarray, strangers: np.ndarray, dealt: np.ndarr
     return Tested(Estimate(gap, gap - float(high), gap - float(low), len(scores)), p)
 
 
-def permuted(members: np.ndarray, strangers: np.ndarray, rounds: int, rng: np.random.Generator) -> float:
+def permuted(
+    members: np.ndarray, nonmembers: np.ndarray, n_permutations: int, rng: np.random.Generator
+) -> float:
     """p of so high a mean of (m,) members when membership is dealt anew to the patients: exact, whatever ties them.
 
     What is dealt is how many members have each value, which is all that a mean depends on.
     """
-    members, strangers = ties.together(members, strangers)
-    values, counts = np.unique(np.concatenate([members, strangers]), return_counts=True)
-    dealt = rng.multivariate_hypergeometric(counts, len(members), rounds) @ values
-    return (1 + int(ties.at_least(dealt, members.sum(), float(values.max())).sum())) / (1 + rounds)
+    members, nonmembers = ties.together(members, nonmembers)
+    values, counts = np.unique(np.concatenate([members, nonmembers]), return_counts=True)
+    dealt = rng.multivariate_hypergeometric(counts, len(members), n_permutations) @ values
+    return (1 + int(ties.at_least(dealt, members.sum(), float(values.max())).sum())) / (1 + n_permutations)
 
 
 def at_false_alarms(
-    members: np.ndarray, strangers: np.ndarray, rate: float, rng: np.random.Generator
+    members: np.ndarray, nonmembers: np.ndarray, rate: float, rng: np.random.Generator
 ) -> tuple[Tested, Estimate, Estimate] | None:
-    """Members above a threshold that `rate` of half of the strangers exceed, against the other half.
+    """Members above a threshold that `rate` of half of the non-members exceed, against the other half.
 
     Returns:
-        Hits among members minus those among the other strangers, tested; both shares by Clopper and Pearson.  None
-        where the strangers are too few for such a rate: fewer than one would be expected above it in each half.
+        Hits among members minus those among the other non-members, tested; both shares by Clopper and Pearson.  None
+        where the non-members are too few for such a rate: fewer than one would be expected above it in each half.
     """
-    members, strangers = ties.together(members, strangers)
-    order = rng.permutation(len(strangers))
-    chosen, judged = order[: len(order) // 2], order[len(order) // 2 :]
+    members, nonmembers = ties.together(members, nonmembers)
+    order = rng.permutation(len(nonmembers))
+    chosen, others = order[: len(order) // 2], order[len(order) // 2 :]
     if len(chosen) * rate < 1:
         return None
-    threshold = np.quantile(strangers[chosen], 1 - rate, method="higher")
-    hits, alarms = members > threshold, strangers[judged] > threshold
+    threshold = np.quantile(nonmembers[chosen], 1 - rate, method="higher")
+    hits, alarms = members > threshold, nonmembers[others] > threshold
     return (
         rate_difference(hits, alarms),
         share(int(hits.sum()), len(hits)),
@@ -170,14 +172,14 @@ def share(hits: int, trials: int) -> Estimate:
     return Estimate(hits / trials, float(low), float(high), trials)  # type: ignore[arg-type]
 
 
-def coins(right: int, guesses: int) -> Tested:
-    """Guesses of fair coins that came right: exact, however the guesses hang together."""
+def fair_guesses(right: int, guesses: int) -> Tested:
+    """Guesses of fair coin flips that came right: exact, however the guesses hang together."""
     p = distributions.binomtest(right, guesses, 0.5, alternative="greater").pvalue
     return Tested(share(right, guesses), float(p))
 
 
 def epsilon(right: int, guesses: int, confidence: float = CONFIDENCE) -> float:
-    """The least ε of pure differential privacy that so many right guesses of fair coins are compatible with.
+    """The least ε of pure differential privacy that so many right guesses of fair coin flips are compatible with.
 
         P[Bin(guesses, e^ε / (1 + e^ε)) >= right] = 1 - confidence        Steinke et al. 2023, 2305.08846, theorem 5.2
 
@@ -198,8 +200,10 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return {name: float(value) for name, value in zip(p_values, adjusted, strict=True)}
 
 
-def halves(values: Sequence[float] | np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """One arm as two, at random: what a test of equals is given."""
+def split_in_two(
+    values: Sequence[float] | np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """One group as two, at random: what a null split is given."""
     mixed = np.asarray(values)[rng.permutation(len(values))]
     return mixed[: len(mixed) // 2], mixed[len(mixed) // 2 :]
 
@@ -219,14 +223,14 @@ def _won(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
     return (below + upto) / 2 / len(ordered)
 
 
-def _mann_whitney(members: np.ndarray, strangers: np.ndarray, area: float) -> float:
+def _mann_whitney(members: np.ndarray, nonmembers: np.ndarray, area: float) -> float:
     """One-sided p of an AUC, as scipy has it, but in a tenth of the time where it is normal."""
-    m, n = len(members), len(strangers)
-    counts = np.unique(np.concatenate([members, strangers]), return_counts=True)[1].astype(float)
+    m, n = len(members), len(nonmembers)
+    counts = np.unique(np.concatenate([members, nonmembers]), return_counts=True)[1].astype(float)
     if len(counts) == 1:
         return 1.0
     if min(m, n) <= _EXACT:
-        return float(distributions.mannwhitneyu(members, strangers, alternative="greater")[1])
+        return float(distributions.mannwhitneyu(members, nonmembers, alternative="greater")[1])
     patients = m + n
     tied = float((counts**3 - counts).sum()) / (patients * (patients - 1))
     spread = (m * n / 12 * (patients + 1 - tied)) ** 0.5

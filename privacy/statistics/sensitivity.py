@@ -37,11 +37,11 @@ def out_of_fold(features: np.ndarray, task: Task, count: int, seed: int) -> dict
     return {name: Prediction(said, said - middle) for name, said in found.items()}
 
 
-def _neighbours(features: np.ndarray, wanted: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def _neighbours(features: np.ndarray, wanted: np.ndarray, queried: np.ndarray) -> np.ndarray:
     """(q, C) what the nearest patients are on average, each by 1 / distance; all count who are as near as the last."""
     from scipy.spatial.distance import cdist
 
-    distance = ties.levelled(cdist(asked, features))
+    distance = ties.levelled(cdist(queried, features))
     last = np.sort(distance)[:, min(_NEAREST, len(features)) - 1, None]
     weight = np.where(distance <= last, 1 / np.maximum(distance, _TOGETHER), 0.0)
     return weight @ wanted / weight.sum(axis=1, keepdims=True)
@@ -61,7 +61,9 @@ def _network(task: Task, size: int, seed: int) -> Any:
     return (MLPRegressor if task.kind == "years" else MLPClassifier)(**taught)
 
 
-def _said(model: Any, task: Task, features: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def _said(
+    model: Any, task: Task, features: np.ndarray, labels: np.ndarray, queried: np.ndarray
+) -> np.ndarray:
     """(q, C) years, or shares of classes: of the second alone where there are two, as `probes.targets` has it."""
     import warnings
 
@@ -72,6 +74,6 @@ def _said(model: Any, task: Task, features: np.ndarray, labels: np.ndarray, aske
         warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is part of this probe
         model.fit(features, (labels - level) / spread if task.kind == "years" else labels)
     if task.kind == "years":
-        return (model.predict(asked) * spread + level)[:, None]
-    shares = model.predict_proba(asked)
+        return (model.predict(queried) * spread + level)[:, None]
+    shares = model.predict_proba(queried)
     return shares[:, 1:] if len(task.classes) == 2 else shares

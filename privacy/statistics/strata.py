@@ -1,8 +1,8 @@
-"""Members against strangers of the same make-up: patients are compared within strata, then averaged over them.
+"""Members against non-members of the same composition: patients are compared within strata, then averaged over them.
 
-Where the arms differ in age, sex or race, so does whatever is easier to guess of some ages, sexes or races.  Weights
-are those of Mantel and Haenszel (1959): a stratum with m members and n strangers weighs m n / (m + n), which gives both
-arms the same marginals, and gives no weight to a stratum that one arm lacks.  With one stratum, all is as in
+Where the groups differ in age, sex or race, so does whatever is easier to guess of some ages, sexes or races.  Weights
+are those of Mantel and Haenszel (1959): a stratum with m members and n non-members weighs m n / (m + n), which gives both
+groups the same marginals, and gives no weight to a stratum that one group lacks.  With one stratum, all is as in
 `privacy.statistics.inference`.
 """
 
@@ -18,7 +18,7 @@ from synth.base import ties
 from synth.base.stats import Estimate
 
 FEWEST = 10
-"""Patients of each arm without whom a stratum is not spoken of by itself: a smaller group names people."""
+"""Patients of each group without whom a stratum is not spoken of by itself: a smaller group names people."""
 
 
 _STEADIEST = 0.1  # shares of ten guesses; where all happen to be equal, they are no certainty
@@ -26,78 +26,78 @@ NOTHING = Estimate(np.nan, np.nan, np.nan, 0)
 
 
 class Table(NamedTuple):
-    """(K,) per stratum that both arms have."""
+    """(K,) per stratum that both groups have."""
 
     names: np.ndarray
     members: np.ndarray
     """Their number."""
-    strangers: np.ndarray
+    nonmembers: np.ndarray
     weights: np.ndarray
     """Sum to 1."""
 
     @property
     def patients(self) -> int:
         """Who is compared at all."""
-        return int(self.members.sum() + self.strangers.sum())
+        return int(self.members.sum() + self.nonmembers.sum())
 
 
-def table(of_members: np.ndarray, of_strangers: np.ndarray) -> Table:
-    """The strata that (m,) members and (n,) strangers, each with the name of its stratum, have in common."""
-    names = np.intersect1d(np.asarray(of_members, str), np.asarray(of_strangers, str))
+def table(of_members: np.ndarray, of_nonmembers: np.ndarray) -> Table:
+    """The strata that (m,) members and (n,) non-members, each with the name of its stratum, have in common."""
+    names = np.intersect1d(np.asarray(of_members, str), np.asarray(of_nonmembers, str))
     members = np.array([(of_members == name).sum() for name in names], float)
-    strangers = np.array([(of_strangers == name).sum() for name in names], float)
-    weights = members * strangers / (members + strangers)
-    return Table(names, members, strangers, weights / max(weights.sum(), 1e-12))
+    nonmembers = np.array([(of_nonmembers == name).sum() for name in names], float)
+    weights = members * nonmembers / (members + nonmembers)
+    return Table(names, members, nonmembers, weights / max(weights.sum(), 1e-12))
 
 
 def rate_difference(
-    members: np.ndarray, strangers: np.ndarray, of_members: np.ndarray, of_strangers: np.ndarray
+    members: np.ndarray, nonmembers: np.ndarray, of_members: np.ndarray, of_nonmembers: np.ndarray
 ) -> Tested:
-    """Share of (m,) bool members that succeed minus that of (n,) strangers, over the strata of both.
+    """Share of (m,) bool members that succeed minus that of (n,) non-members, over the strata of both.
 
-    The interval is Newcombe's (1998), of arms as large as their weights leave them (Kish 1965: 1 / Σ w² / n); p is
-    Cochran, Mantel and Haenszel's, without correction for continuity.  Where the arms have no stratum in common,
+    The interval is Newcombe's (1998), of groups as large as their weights leave them (Kish 1965: 1 / Σ w² / n); p is
+    Cochran, Mantel and Haenszel's, without correction for continuity.  Where the groups have no stratum in common,
     there is no difference to state (nan), and p is 1.
 
     A patient may also be a share of several guesses, in [0, 1]: it varies less than one guess does, so it counts for
     more than one, and the moments of p are those of shares.
     """
-    strata = table(of_members, of_strangers)
+    strata = table(of_members, of_nonmembers)
     if not strata.patients:
         return Tested(NOTHING, 1.0)
-    hits, others = _sums(members, of_members, strata.names), _sums(strangers, of_strangers, strata.names)
+    hits, others = _sums(members, of_members, strata.names), _sums(nonmembers, of_nonmembers, strata.names)
     rate = [
         float(strata.weights @ (hits / strata.members)),
-        float(strata.weights @ (others / strata.strangers)),
+        float(strata.weights @ (others / strata.nonmembers)),
     ]
-    arms = ((members, of_members, strata.members), (strangers, of_strangers, strata.strangers))
+    groups = ((members, of_members, strata.members), (nonmembers, of_nonmembers, strata.nonmembers))
     ends = [
-        _wilson(value, 1 / float((strata.weights**2 / sizes).sum()) / _steadier(arm, whose, strata))
-        for value, (arm, whose, sizes) in zip(rate, arms, strict=True)
+        _wilson(value, 1 / float((strata.weights**2 / sizes).sum()) / _steadier(group, stratum, strata))
+        for value, (group, stratum, sizes) in zip(rate, groups, strict=True)
     ]
     gap = rate[0] - rate[1]
     low = gap - np.hypot(rate[0] - ends[0][0], ends[1][1] - rate[1])
     high = gap + np.hypot(ends[0][1] - rate[0], rate[1] - ends[1][0])
     spread = _variances(
-        np.concatenate([members, strangers]), np.concatenate([of_members, of_strangers]), strata.names
+        np.concatenate([members, nonmembers]), np.concatenate([of_members, of_nonmembers]), strata.names
     )
     p = _cochran(hits, others, spread, strata)
     return Tested(Estimate(gap, float(low), float(high), strata.patients), p)
 
 
 def mean_difference(
-    members: np.ndarray, strangers: np.ndarray, of_members: np.ndarray, of_strangers: np.ndarray
+    members: np.ndarray, nonmembers: np.ndarray, of_members: np.ndarray, of_nonmembers: np.ndarray
 ) -> Tested:
-    """Mean of (m,) members minus that of (n,) strangers, over the strata of both that hold two of each; normal."""
-    members, strangers = ties.together(members, strangers)
-    strata = table(of_members, of_strangers)
-    large = (strata.members > 1) & (strata.strangers > 1)
+    """Mean of (m,) members minus that of (n,) non-members, over the strata of both that hold two of each; normal."""
+    members, nonmembers = ties.together(members, nonmembers)
+    strata = table(of_members, of_nonmembers)
+    large = (strata.members > 1) & (strata.nonmembers > 1)
     gaps, variances, weights = [], [], strata.weights[large] / max(strata.weights[large].sum(), 1e-12)
     for name in strata.names[large]:
-        one, other = members[of_members == name], strangers[of_strangers == name]
+        one, other = members[of_members == name], nonmembers[of_nonmembers == name]
         gaps.append(one.mean() - other.mean())
         variances.append(one.var(ddof=1) / len(one) + other.var(ddof=1) / len(other))
-    patients = int(strata.members[large].sum() + strata.strangers[large].sum())
+    patients = int(strata.members[large].sum() + strata.nonmembers[large].sum())
     if not patients:
         return Tested(NOTHING, 1.0)
     gap, error = float(weights @ np.array(gaps)), float(weights**2 @ np.array(variances)) ** 0.5
@@ -107,18 +107,18 @@ def mean_difference(
 
 
 def subgroups(
-    members: np.ndarray, strangers: np.ndarray, of_members: np.ndarray, of_strangers: np.ndarray
+    members: np.ndarray, nonmembers: np.ndarray, of_members: np.ndarray, of_nonmembers: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Difference of rates in each stratum of at least `FEWEST` patients of each arm, the worst first.
+    """Difference of rates in each stratum of at least `FEWEST` patients of each group, the worst first.
 
     The intervals hold for all of them at once (Bonferroni).
     """
-    strata = table(of_members, of_strangers)
-    large = np.flatnonzero((strata.members >= FEWEST) & (strata.strangers >= FEWEST))
-    hits, others = _sums(members, of_members, strata.names), _sums(strangers, of_strangers, strata.names)
+    strata = table(of_members, of_nonmembers)
+    large = np.flatnonzero((strata.members >= FEWEST) & (strata.nonmembers >= FEWEST))
+    hits, others = _sums(members, of_members, strata.names), _sums(nonmembers, of_nonmembers, strata.names)
     found = []
     for k in large:
-        m, n = int(strata.members[k]), int(strata.strangers[k])
+        m, n = int(strata.members[k]), int(strata.nonmembers[k])
         alpha = (1 - CONFIDENCE) / len(large)
         low, high = confint_proportions_2indep(
             int(hits[k]), m, int(others[k]), n, method="newcomb", compare="diff", alpha=alpha
@@ -129,8 +129,8 @@ def subgroups(
     return sorted(found, key=lambda each: -each["low"])
 
 
-def _sums(success: np.ndarray, whose: np.ndarray, names: np.ndarray) -> np.ndarray:
-    return np.array([success[whose == name].sum() for name in names], float)
+def _sums(success: np.ndarray, stratum: np.ndarray, names: np.ndarray) -> np.ndarray:
+    return np.array([success[stratum == name].sum() for name in names], float)
 
 
 def _wilson(rate: float, trials: float) -> tuple[float, float]:
@@ -139,21 +139,21 @@ def _wilson(rate: float, trials: float) -> tuple[float, float]:
     return float(low), float(high)  # type: ignore[arg-type]
 
 
-def _variances(values: np.ndarray, whose: np.ndarray, names: np.ndarray) -> np.ndarray:
+def _variances(values: np.ndarray, stratum: np.ndarray, names: np.ndarray) -> np.ndarray:
     """(K,) variance within each stratum, 0 of a single patient."""
-    inside = (np.asarray(values[whose == name], float) for name in names)
+    inside = (np.asarray(values[stratum == name], float) for name in names)
     return np.array([each.var(ddof=1) if len(each) > 1 else 0.0 for each in inside])
 
 
-def _steadier(shares: np.ndarray, whose: np.ndarray, strata: Table) -> float:
+def _steadier(shares: np.ndarray, stratum: np.ndarray, strata: Table) -> float:
     """Variance of shares within strata over that of single guesses that are right as often: 1 where they are such."""
-    sizes = np.array([(whose == name).sum() for name in strata.names], float)
-    rate = _sums(shares, whose, strata.names) / sizes
+    sizes = np.array([(stratum == name).sum() for name in strata.names], float)
+    rate = _sums(shares, stratum, strata.names) / sizes
     single = rate * (1 - rate) * sizes / np.maximum(sizes - 1, 1) * (sizes > 1)
     alone = float((strata.weights**2 * single / sizes).sum())
     if alone < 1e-12:
         return 1.0
-    together = float((strata.weights**2 * _variances(shares, whose, strata.names) / sizes).sum())
+    together = float((strata.weights**2 * _variances(shares, stratum, strata.names) / sizes).sum())
     return min(max(together / alone, _STEADIEST), 1.0)
 
 
@@ -162,9 +162,9 @@ def _cochran(hits: np.ndarray, others: np.ndarray, spread: np.ndarray, strata: T
 
     Of guesses that are right or wrong, these are the hypergeometric's.
     """
-    total = strata.members + strata.strangers
+    total = strata.members + strata.nonmembers
     expected = strata.members * (hits + others) / total
-    variance = strata.members * strata.strangers * spread / total
+    variance = strata.members * strata.nonmembers * spread / total
     if variance.sum() < 1e-12:
         return 1.0
     return float(ndtr(-(hits - expected).sum() / variance.sum() ** 0.5))

@@ -34,7 +34,7 @@ class Target(Protocol):
         ...
 
     def embed(self, photographs: np.ndarray, ids: np.ndarray, seed: int | None = None) -> np.ndarray:
-        """(N, D) float32 of (N, S, S, 3) uint8; with a `seed`, by its untrained twin of that seed."""
+        """(N, D) float32 of (N, S, S, 3) uint8; with a `seed`, by its untrained control of that seed."""
         ...
 
     def texts(self, captions: Sequence[str], seed: int | None = None) -> np.ndarray:

@@ -7,12 +7,14 @@ from synth.base.runs import progress
 _BATCH = 512
 
 
-def nearest(pictures: np.ndarray, among: np.ndarray, whose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def nearest(
+    pictures: np.ndarray, among: np.ndarray, patient_ids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """How near each picture comes to its nearest photograph, and which that is (`synth.sampling.filters.copies`).
 
     Args:
         pictures: (G, S, S, 3) uint8, cropped to the field of view.
-        among:    (R, S, S, 3) uint8; `whose` (R,) int tells the patient.
+        among:    (R, S, S, 3) uint8; `patient_ids` (R,) int tells the patient.
 
     Returns:
         (G,) closeness in [0, 1], the distance to the nearest photograph over that to the tenth-nearest of other
@@ -20,7 +22,7 @@ def nearest(pictures: np.ndarray, among: np.ndarray, whose: np.ndarray) -> tuple
     """
     from synth.sampling.filters import copies
 
-    search = copies.Search(copies.descriptor(among), whose)
+    search = copies.Search(copies.descriptor(among), patient_ids)
     closeness, index = [], []
     with progress("looking for copies", len(pictures)) as bar:
         for first in range(0, len(pictures), _BATCH):

@@ -23,8 +23,8 @@ from synth.data.records import Row
 from synth.phantom import PhantomConfig
 
 PICTURES = 400
-"""Of some 170 phantoms: a quarter each for attackers, members and strangers, and one to be released."""
-ARMS = ("attackers", "members", "nonmembers", "synthetic")
+"""Of some 170 phantoms: a quarter each for attackers, members and non-members, and one to be released."""
+GROUPS = ("attackers", "members", "nonmembers", "synthetic")
 COPIED = 0.2
 """Share of the leaking release that is copies of members."""
 PLAIN, LEAKING = 1.0, 6.0
@@ -42,31 +42,31 @@ _ROUNDS = 60
 _PATIENTS = 200
 
 
-class Check(NamedTuple):
+class SelfTest(NamedTuple):
     """One thing that must be so."""
 
     name: str
     passed: bool
-    said: str
+    detail: str
 
 
-def run(kept: Path, seed: int = 0) -> Iterator[Check]:
+def run(kept: Path, seed: int = 0) -> Iterator[SelfTest]:
     """All checks, one after the other; `kept` is a folder for what is drawn."""
     yield from false_alarms(seed)
     yield from planted(seed)
     yield from audits(kept, seed)
 
 
-def false_alarms(seed: int) -> Iterator[Check]:
-    """No judgement rejects more often than chance lets it, without a leak."""
-    for name in calibration.JUDGEMENTS:
+def false_alarms(seed: int) -> Iterator[SelfTest]:
+    """No decision rule rejects more often than chance lets it, without a leak."""
+    for name in calibration.DECISION_RULES:
         found = [calibration.rejections(name, each, _ROUNDS, seed) for each in settings.SETTINGS[:4]]
         worst = max(found, key=lambda each: each.significant)
-        said = f"{worst.significant:.1%} at p < 5 %, {worst.failed:.1%} FAIL, at worst ({worst.setting})"
-        yield Check(f"no false alarms: {name}", worst.significant <= worst.most, said)
+        detail = f"{worst.significant:.1%} at p < 5 %, {worst.failed:.1%} FAIL, at worst ({worst.setting})"
+        yield SelfTest(f"no false alarms: {name}", worst.significant <= worst.max_share, detail)
 
 
-def planted(seed: int) -> Iterator[Check]:
+def planted(seed: int) -> Iterator[SelfTest]:
     """A leak of the size that an audit says it finds is found as often as it says, in patients of their own."""
     rng = np.random.default_rng([seed, 60])
     scores, success = rng.normal(size=_PATIENTS), rng.random(_PATIENTS) < 0.6
@@ -75,21 +75,21 @@ def planted(seed: int) -> Iterator[Check]:
         ("successes", power_simulation.rates(success, _PATIENTS, _rates, DIFFERENCE)),
     ):
         limit = power_simulation.limit(trial, _ROUNDS, seed)
-        assert limit.least is not None
-        found = power_simulation.share(trial, limit.least, _ROUNDS, seed + 1)
+        assert limit.smallest_leak is not None
+        found = power_simulation.share(trial, limit.smallest_leak, _ROUNDS, seed + 1)
         silent = power_simulation.share(trial, trial.scale.chance, _ROUNDS, seed + 1)
         near = (
             abs(found - power_simulation.POWER)
             <= 3 * (2 * power_simulation.POWER * (1 - power_simulation.POWER) / _ROUNDS) ** 0.5
         )
-        said = f"{trial.scale.name} {limit.least:.3f} is found in {found:.0%} of new rounds, no leak in {silent:.0%}"
-        yield Check(f"a planted leak is found: {name}", near and silent < 0.15, said)
+        detail = f"{trial.scale.name} {limit.smallest_leak:.3f} is found in {found:.0%} of new rounds, no leak in {silent:.0%}"
+        yield SelfTest(f"a planted leak is found: {name}", near and silent < 0.15, detail)
 
 
-def audits(kept: Path, seed: int) -> Iterator[Check]:
+def audits(kept: Path, seed: int) -> Iterator[SelfTest]:
     """Of two releases of the same phantoms, the one that leaks FAILS and the other does not."""
     rows = _people(seed)
-    people = {arm: _write(kept / arm, rows[arm]) for arm in ARMS}
+    people = {group: _write(kept / group, rows[group]) for group in GROUPS}
     copies = int(COPIED * len(rows["synthetic"]))
     stolen = [
         {**row, "image": copied["image"]}
@@ -99,33 +99,37 @@ def audits(kept: Path, seed: int) -> Iterator[Check]:
     clean = _words(kept / "clean", people, people["synthetic"], PLAIN, seed)
     found = _words(kept / "found", people, leaking, LEAKING, seed)
     for name, word in clean.items():
-        yield Check(f"no leak: {name}", word not in (verdict.FAIL, verdict.INVALID), word)
+        yield SelfTest(f"no leak: {name}", word not in (verdict.FAIL, verdict.INVALID), word)
     for name in ("T2 sex read from embeddings", "T4 copies of photographs"):
         word = next((word for asked, word in found.items() if asked.startswith(name)), verdict.NOT_TESTABLE)
-        yield Check(f"a leak: {name}", word == verdict.FAIL, word)
+        yield SelfTest(f"a leak: {name}", word == verdict.FAIL, word)
 
 
-def table(checks: list[Check]) -> dict[str, Any]:
+def table(checks: list[SelfTest]) -> dict[str, Any]:
     """As plain values."""
-    return {"passed": all(each.passed for each in checks), "checks": [each._asdict() for each in checks]}
+    return {"passed": all(each.passed for each in checks), "checks": [_plain(each) for each in checks]}
 
 
-def line(check: Check) -> str:
+def _plain(check: SelfTest) -> dict[str, Any]:
+    return {"name": check.name, "passed": check.passed, "said": check.detail}
+
+
+def line(check: SelfTest) -> str:
     """For the terminal."""
-    return f"{'ok' if check.passed else 'WRONG':<6}{check.name}: {check.said}"
+    return f"{'ok' if check.passed else 'WRONG':<6}{check.name}: {check.detail}"
 
 
-def _rates(members: np.ndarray, strangers: np.ndarray) -> inference.Tested:
-    return inference.rate_difference(members > 0.5, strangers > 0.5)
+def _rates(members: np.ndarray, nonmembers: np.ndarray) -> inference.Tested:
+    return inference.rate_difference(members > 0.5, nonmembers > 0.5)
 
 
 def _people(seed: int) -> dict[str, list[Row]]:
-    """The rows of each arm: every fourth phantom."""
+    """The rows of each group: every fourth phantom."""
     config = PhantomConfig(size=32, seed=seed + 2, unreadable=0.0)
-    arms: dict[str, list[Row]] = {arm: [] for arm in ARMS}
+    groups: dict[str, list[Row]] = {group: [] for group in GROUPS}
     for row in phantom.records(config, PICTURES):
-        arms[ARMS[int(str(row["subject_id"]).rpartition("-")[2]) % len(ARMS)]].append(row)
-    return arms
+        groups[GROUPS[int(str(row["subject_id"]).rpartition("-")[2]) % len(GROUPS)]].append(row)
+    return groups
 
 
 def _write(folder: Path, rows: list[Row]) -> People:
@@ -138,13 +142,13 @@ def _words(
 ) -> dict[str, str]:
     """Attack -> verdict on an encoder that tells the sexes of members apart by `strength`, those of others plainly."""
     encoder = _embeddings(kept, people, strength, seed)
-    arms = (people["members"], people["nonmembers"], people["attackers"])
-    inputs = Inputs(kept / "cache", open_target(encoder), None, released, *arms)
+    groups = (people["members"], people["nonmembers"], people["attackers"])
+    inputs = Inputs(kept / "cache", open_target(encoder), None, released, *groups)
     config = _QUICK.model_copy(update={"seed": seed})
     results = [
         result for name in ("disclosure", "memorization") for result in audit.attack(name, inputs, config)
     ]
-    return {f"{each.result.threat} {each.result.attack}": each.answer.word for each in audit.judge(results)}
+    return {f"{each.result.threat} {each.result.attack}": each.answer.word for each in audit.decide(results)}
 
 
 def _embeddings(kept: Path, people: dict[str, People], strength: float, seed: int) -> Path:
@@ -153,11 +157,11 @@ def _embeddings(kept: Path, people: dict[str, People], strength: float, seed: in
 
     rng = np.random.default_rng([seed, 61])
     ids, values = [], []
-    for arm in ARMS[:3]:
-        each = people[arm]
+    for group in GROUPS[:3]:
+        each = people[group]
         found = rng.normal(size=(each.cohort.patients, 8))
         sex = np.array([value == "M" for value in each.cohort.values["sex"]]) - 0.5
-        found[:, 0] += (strength if arm == "members" else PLAIN) * sex
+        found[:, 0] += (strength if group == "members" else PLAIN) * sex
         ids += each.ids.tolist()
         values += found[each.patient].tolist()
     kept.mkdir(parents=True, exist_ok=True)
