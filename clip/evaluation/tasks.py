@@ -21,13 +21,13 @@ class Task(NamedTuple):
 
 
 TASKS = {
-    "zero-shot": Task("zeroshot", "EvalConfig", whole=True),
+    "zero-shot": Task("zero_shot", "EvalConfig", whole=True),
     "linear": Task("linear", "LinearConfig"),
-    "few-shot": Task("fewshot", "FewShotConfig"),
+    "few-shot": Task("few_shot", "FewShotConfig"),
     "finetune": Task("finetune", "FinetuneConfig"),
     "retrieval": Task("retrieval", "RetrievalConfig", whole=True, named=True),
     "vqa": Task("vqa", "VqaConfig", whole=True, named=True),
-    "long-tail": Task("longtail", "LongTailConfig", whole=True),
+    "long-tail": Task("long_tail", "LongTailConfig", whole=True),
     "segmentation": Task("segmentation", "SegmentationConfig", named=True),
 }
 
