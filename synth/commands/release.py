@@ -174,7 +174,9 @@ def evaluate(
         show_dry(settings.model_dump(mode="json"), [])
         return
     line = shlex.join(["synth", *sys.argv[1:]])
-    made = evaluation.evaluate(settings, data, real, out, line, workers, show=show_training_photographs)
+    made = evaluation.evaluate(
+        settings, data, real, out, line, workers, show=show_training_photographs, tell=say
+    )
     if json:
         show(made, json)
     else:

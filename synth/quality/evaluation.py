@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from synth.base import checkpoint, stats
 from synth.base.config import Config, fingerprint
 from synth.base.errors import UserError
-from synth.base.runs import claim, nothing_if_refused
+from synth.base.runs import Tell, claim, nothing_if_refused, quiet
 from synth.classifier.classifier import Classifier, ClassifierConfig
 from synth.classifier.targets import TARGETS, enough
 from synth.data.records import data_fingerprint, parse_splits
@@ -77,6 +77,7 @@ def evaluate(
     workers: int = 0,
     features: Features | None = None,
     show: bool = False,
+    tell: Tell = quiet,
 ) -> dict[str, Any]:
     """Write `out/report.json` and `out/report.html`; returns the report.
 
@@ -88,6 +89,7 @@ def evaluate(
         workers:  processes that train classifiers, one thread each; 0 is one per core.
         features: instead of `config.features`, any function from pictures to vectors.
         show:     write `out/private/training-photographs.html` too.
+        tell:     is given the line that says where the report goes, before the work begins.
 
     Raises:
         UserError: too few photographs or positives, a patient on both sides, or `out` holds something else.
@@ -103,6 +105,7 @@ def evaluate(
             features = parse(config.features, config.classifier.preprocessing.size)
         sides = _sides(config, data, real, private)
         columns = utility.testable(sides.real, sides.held_out, config.classifier, config.reported, real)
+    tell([f"{out}: report.html and report.json are written there; the same command goes on from there"])
     training_sets = utility.training_sets(
         sides.real, sides.synthetic, columns, config.classifier, config.shuffled, private / "classifiers"
     )
