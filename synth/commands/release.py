@@ -166,10 +166,11 @@ def evaluate(
     """
     from synth.base.config import load
     from synth.quality import evaluation, report
+    from synth.quality.settings import EvaluationConfig
 
     chosen = [f"classifier.preprocessing.size={size}"] * (size is not None)
     chosen += [f"features={features}"] * (features is not None)
-    settings = load(evaluation.EvaluationConfig, config, [*chosen, *set])
+    settings = load(EvaluationConfig, config, [*chosen, *set])
     if dry_run:
         show_dry(settings.model_dump(mode="json"), [])
         return
@@ -178,7 +179,7 @@ def evaluate(
         settings, data, real, out, line, workers, show=show_training_photographs, tell=say
     )
     if json:
-        show(made, json)
+        show(made.to_json(), json)
     else:
         typer.echo(f"{report.summary(made)}\n{out / 'report.html'}")
 
