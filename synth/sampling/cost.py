@@ -55,11 +55,11 @@ def lines(plan: Plan, model: Path, out: Path, left: int, planned: int) -> Iterat
         left: images to draw, of the `planned` ones that this machine is to draw.
     """
     size = read_card(model).preprocessing.size
-    told, done = estimate(plan, model, size, left), planned - left
+    total, done = estimate(plan, model, size, left), planned - left
     yield f"{out}: images of {size} px are written there, shard by shard; the same command goes on from there"
-    yield f"{left:,} images{f' more, after {done:,}' if done else ''}: {told.words()} ({told.basis})"
-    if told.hours > _LONG:
-        few = 10 ** max(0, math.floor(math.log10(left / told.hours)))
+    yield f"{left:,} images{f' more, after {done:,}' if done else ''}: {total.words()} ({total.basis})"
+    if total.hours > _LONG:
+        few = 10 ** max(0, math.floor(math.log10(left / total.hours)))
         small = f"--n {few}, {estimate(plan, model, size, few).words()}"
         if model == SHIPPED:
             student = WEIGHTS / _STUDENT
@@ -83,8 +83,8 @@ def describe(plan: Plan, cost: speed.Cost) -> list[str]:
     if plan.filters:
         lines.append(_filters(plan.filters))
     for entry in plan.mix[:12]:
-        told = entry.labels | ({"prompt": entry.prompt} if entry.prompt else {})
-        shown = {k: v for k, v in told.items() if v not in (None, 0, [])}
+        stated = entry.labels | ({"prompt": entry.prompt} if entry.prompt else {})
+        shown = {k: v for k, v in stated.items() if v not in (None, 0, [])}
         lines.append(f"{entry.weight / total:7.2%}  {json.dumps(shown, ensure_ascii=False)}")
     if len(plan.mix) > 12:
         lines.append(f"        and {len(plan['mix']) - 12} more label combinations")
@@ -92,17 +92,17 @@ def describe(plan: Plan, cost: speed.Cost) -> list[str]:
 
 
 def _filters(filters: FilterSettings) -> str:
-    said = []
+    parts = []
     if copies := filters.copies:
-        said.append(
+        parts.append(
             f"copies of {copies.photographs} photographs, nearer than {copies.closeness:.3f} "
             f"(at most {copies.false_alarms_expected:.1%} false alarms expected, {copies.held_out_patients} patients)"
         )
     if check := filters.mislabelled:
-        said.append(
+        parts.append(
             f"what contradicts {', '.join(check.checks)}; not checked: {', '.join(check.unchecked) or 'what it did not learn'}"
         )
-    return f"drawn again, at most {filters.attempts} times: {'; '.join(said)}"
+    return f"drawn again, at most {filters.attempts} times: {'; '.join(parts)}"
 
 
 def forward(unet: Path) -> float:
