@@ -45,17 +45,17 @@ class Sample(NamedTuple):
 
 
 def draw(
-    folder: Path, splits: Sequence[str], most: int, fit: Preprocessing, cache: Path, seed: int, what: str
+    folder: Path, splits: Sequence[str], max_count: int, fit: Preprocessing, cache: Path, seed: int, what: str
 ) -> Sample:
-    """Up to `most` photographs of some splits, whole patients in random order; decoded once, kept in `cache`.
+    """Up to `max_count` photographs of some splits, whole patients in random order; decoded once, kept in `cache`.
 
     Raises:
         UserError: no records in these splits, a damaged picture, or pictures smaller than `fit.size`.
     """
     table = read_table(folder, splits, _COLUMNS)
     if not len(table):
-        raise UserError(f"{folder}: no records in {', '.join(splits)}, which judging needs as {what}")
-    rows, patients = _people(table["subject_id"].to_numpy(zero_copy_only=False), most, seed)
+        raise UserError(f"{folder}: no records in {', '.join(splits)}, which an evaluation needs as {what}")
+    rows, patients = _patients(table["subject_id"].to_numpy(zero_copy_only=False), max_count, seed)
     name = fingerprint([data_fingerprint(folder), list(splits), rows.tolist(), fit.model_dump()])
     portions = _decoded(Pictures(folder, splits), rows, fit, folder)
     pictures = mapped(cache / f"{name[:16]}.npy", len(rows), fit.size, portions, f"decoding {what}")
@@ -63,12 +63,12 @@ def draw(
     return Sample(pictures, targets(table), patients, table, name)
 
 
-def _people(subjects: np.ndarray, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) rows, patient by patient in random order, at most `most`; and whose each is."""
-    _, whose = np.unique(subjects.astype(str), return_inverse=True)
-    turn = np.random.default_rng(seed).permutation(whose.max() + 1)
-    rows = np.argsort(turn[whose], kind="stable")[:most]
-    return rows, whose[rows]
+def _patients(subjects: np.ndarray, max_count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) rows, patient by patient in random order, at most `max_count`; and the patient of each."""
+    _, patient_ids = np.unique(subjects.astype(str), return_inverse=True)
+    turn = np.random.default_rng(seed).permutation(patient_ids.max() + 1)
+    rows = np.argsort(turn[patient_ids], kind="stable")[:max_count]
+    return rows, patient_ids[rows]
 
 
 def _decoded(

@@ -22,7 +22,7 @@ from synth import pipeline
 from synth.base import checkpoint
 from synth.base.config import Config, check
 from synth.base.errors import UserError
-from synth.base.runs import claim, progress, read_json, rewind_metrics
+from synth.base.runs import Tell, announced, claim, progress, quiet, read_json, rewind_metrics
 from synth.data.records import data_fingerprint
 from synth.diffusion import process
 from synth.model.card import GeneratorCard
@@ -97,7 +97,12 @@ class DistillConfig(Config):
 
 
 def distill(
-    config: DistillConfig, model: Path, data: Sequence[Path], run: Path, start: Path | None = None
+    config: DistillConfig,
+    model: Path,
+    data: Sequence[Path],
+    run: Path,
+    start: Path | None = None,
+    tell: Tell = quiet,
 ) -> Path:
     """Tune a student of the generator `model` until it has seen `config.images`; the same call again resumes.
 
@@ -126,6 +131,7 @@ def distill(
     with accelerator.main_process_first():
         examples = _examples(config, card, behind, data, run)
     averages = PowerAverages(student, [config.average])
+    tell([announced(run, "the student", config.images, config.save_every)])
     optimizer = torch.optim.AdamW(student.parameters(), lr=config.lr)
     seen = state.resume(run, (FORMAT, VERSION), student, optimizer, averages)
     if accelerator.is_main_process:
