@@ -191,14 +191,16 @@ def _kind(folder: Path, part: str, found: Any) -> Any:
     known = {kind.__name__: kind for kind in get_args(taken) or (taken,)}
     library, name = found if isinstance(found, list) and len(found) == 2 else (None, None)
     kind = known.get(str(name))
-    if (
-        kind is None or str(library).partition(".")[0] != __name__.partition(".")[0]
-    ):  # a module may have moved since
+    if kind is None or _package(str(library)) != _package(kind.__module__):  # a module may have moved since
         raise UserError(
             f"{folder}/model_index.json: '{part}' is {found}, not a {' or '.join(known)}; "
             "copy or train the generator again"
         )
     return kind
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def _check_index(path: Path, index: dict[str, Any]) -> None:
