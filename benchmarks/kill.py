@@ -76,7 +76,7 @@ def _parent(process: int) -> int | None:
 
 def processes(model: Path, asked: Plan, out: Path, kills: int, pause: float, chance: random.Random) -> None:
     """Sample with 2 worker processes; of each five kills four hit a worker and one the command, which is repeated."""
-    flags = [f"--{name}={asked[name]}" for name in ("n", "seed", "steps", "guidance", "batch")]
+    flags = [f"--{name}={getattr(asked, name)}" for name in ("n", "seed", "steps", "guidance", "batch")]
     line = [
         sys.executable,
         "-m",
@@ -215,7 +215,7 @@ def small_disk(where: Path, size: int) -> Iterator[Path]:
 
 def full_disk(whole: Path, scratch: Path, model: Path, asked: Plan) -> dict[str, str]:
     """Fill a disk half-way through, find what is missing, make room, repeat."""
-    need = sum(path.stat().st_size for path in (whole / "data").iterdir()) + 4096 * len(asked["mix"])
+    need = sum(path.stat().st_size for path in (whole / "data").iterdir()) + 4096 * len(asked.mix)
     with small_disk(scratch / "disk", 4 * need) as disk:
         ballast = disk / "ballast"
         free = shutil.disk_usage(disk).free

@@ -28,7 +28,7 @@ from synth.diffusion import process
 from synth.model.card import FORMAT as FORMAT
 from synth.model.card import INTERVAL as INTERVAL
 from synth.model.card import VERSION as VERSION
-from synth.model.card import facts, locate, manner
+from synth.model.card import GeneratorCard, locate, read_card, sampling_defaults
 from synth.model.conditioning import LabelConditioning, unconditional
 from synth.model.denoiser import placed
 from synth.model.latent import LatentSpace
@@ -106,7 +106,7 @@ class FundusPipeline(DiffusionPipeline):
         Raises:
             UserError: a student is asked for other steps than its own, or for more guidance.
         """
-        steps, guidance = manner(self.config["student"], steps, guidance)
+        steps, guidance = sampling_defaults(self.config["student"], steps, guidance)
         told, untold = (self.conditioning(c).to(self.unet.dtype) for c in (codes, unconditional(codes)))
         self.scheduler.set_timesteps(steps, device=noise.device)
         last = self.scheduler.config["num_train_timesteps"]
@@ -127,7 +127,7 @@ class FundusPipeline(DiffusionPipeline):
         return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
-def save(pipeline: FundusPipeline, folder: Path, facts: dict[str, Any], mix: list[dict[str, Any]]) -> None:
+def save(pipeline: FundusPipeline, folder: Path, card: GeneratorCard, mix: list[dict[str, Any]]) -> None:
     """Write the folder beside its final place, then swap it in; a kill leaves the old one or none."""
     fresh = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -136,7 +136,7 @@ def save(pipeline: FundusPipeline, folder: Path, facts: dict[str, Any], mix: lis
         for config in fresh.glob("*/config.json"):  # diffusers notes where each part was read from
             write_json(config, {k: v for k, v in read_json(config).items() if k != "_name_or_path"})
         write_json(fresh / "mix.json", mix)
-        write_json(fresh / "visionclip.json", facts)
+        write_json(fresh / "visionclip.json", card.to_json())
         if (folder / publication.FILE).exists():
             shutil.copy(folder / publication.FILE, fresh)
         write_model_card(fresh)
@@ -147,14 +147,14 @@ def save(pipeline: FundusPipeline, folder: Path, facts: dict[str, Any], mix: lis
         raise disk_error(folder, error) from error
 
 
-def load(model: Path) -> tuple[FundusPipeline, dict[str, Any]]:
+def load(model: Path) -> tuple[FundusPipeline, GeneratorCard]:
     """Open a generator and what it says of itself; nothing that the folder holds is executed.
 
     Raises:
         UserError: absent, foreign or damaged.
     """
     folder = locate(model)
-    found = facts(folder)
+    card = read_card(folder)
     diffusers_logging.set_verbosity_error()
     diffusers_logging.disable_progress_bar()
     index = arguments.read_mapping(folder / "model_index.json")
@@ -182,7 +182,7 @@ def load(model: Path) -> tuple[FundusPipeline, dict[str, Any]]:
         raise UserError(f"{folder}: its unet does not take {bands} bands and 2 coordinates; train it again")
     for module in (pipeline.unet, pipeline.space):
         module.eval().to(memory_format=torch.channels_last)  # type: ignore[call-arg]
-    return pipeline, found
+    return pipeline, card
 
 
 def _kind(folder: Path, part: str, found: Any) -> Any:

@@ -42,7 +42,7 @@ def generate(
         raise UserError(f"--engine '{engine}': known: {', '.join(ENGINES)}")
     if workers < 0:
         raise UserError(f"--workers {workers}: must be at least 0")
-    digest = claim(out, plan)
+    digest = claim(out, plan.to_json())
     every = shards(plan)[share[0] :: share[1]]
     missing = _missing(out, every, digest)
     asked, left = (sum(shard.rows for shard in some) for some in (every, missing))

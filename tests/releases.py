@@ -16,11 +16,12 @@ from clip.model.encoders import CLIP, ClipConfig, ImageTower, TextTower, build, 
 from privacy.data.inputs import People
 from privacy.scores.neighbours import SAME, SPACES, Arms, Near, Origins
 from synth import pipeline
-from synth.base.checkpoint import header, save
+from synth.base.checkpoint import save
 from synth.data import images, records
 from synth.data.images import Preprocessing
 from synth.data.vocabulary import VERSION as VOCABULARY
 from synth.diffusion import process
+from synth.model.card import GeneratorCard
 from synth.model.conditioning import codes
 from synth.model.denoiser import Denoiser, NetworkConfig
 from synth.model.wavelet import WaveletSpace
@@ -164,9 +165,8 @@ def generator(
         weights = torch.ones(len(clean)) if repeats is None else torch.from_numpy(repeats).float()
         _learn(network, clean, told, weights, steps)
     made = pipeline.FundusPipeline(network.unet, process.solver(), network.conditioning, copy.deepcopy(space))
-    facts = header(pipeline.FORMAT, pipeline.VERSION, images=steps, config={},
-                   preprocessing=SMALL.model_dump(), vocabulary=VOCABULARY)  # fmt: skip
-    pipeline.save(made, folder, facts, MIX)
+    card = GeneratorCard.of(images=steps, config={}, preprocessing=SMALL.model_dump(), vocabulary=VOCABULARY)
+    pipeline.save(made, folder, card, MIX)
     return folder
 
 

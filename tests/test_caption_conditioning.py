@@ -162,9 +162,9 @@ def test_a_prompt_moves_the_picture_and_stands_in_the_record(run, tmp_path):
     assert 0 < sum(text == "the right eye with glaucoma" for text in said) < 24
 
     loaded, known = pipeline.load(run)
-    assert "captions" not in {p.name for p in (run / "model").iterdir()} and known["captions"]["width"] == 16
+    assert "captions" not in {p.name for p in (run / "model").iterdir()} and known.captions.width == 16
     vectors = torch.from_numpy(
-        text_encoder.embedded(["the right eye with glaucoma", None], known["captions"])
+        text_encoder.embedded(["the right eye with glaucoma", None], known.captions.to_json())
     )
     codes = torch.from_numpy(np.stack([code({"is_gc": 1})] * 2)).float()
     noise = torch.randn(1, *loaded.shape, generator=torch.Generator().manual_seed(0)).repeat(2, 1, 1, 1)
@@ -200,7 +200,7 @@ def test_a_prompt_that_is_none_is_refused(run, tmp_path, entry):
 
 
 def test_training_with_captions_repeats_itself(run, records, tmp_path):
-    config = TrainConfig.model_validate(pipeline.facts(run / "model")["config"])
+    config = TrainConfig.model_validate(pipeline.read_card(run / "model").config)
     train(config, [records], tmp_path / "again")
     name = "model/conditioning/diffusion_pytorch_model.safetensors"
     assert sha256(tmp_path / "again" / name) == sha256(run / name)

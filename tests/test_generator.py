@@ -13,9 +13,9 @@ from pictures import folder
 from typer.testing import CliRunner
 
 from synth import pipeline
-from synth.base.config import fingerprint, load
+from synth.base.config import load
 from synth.base.errors import UserError
-from synth.base.runs import read_json, read_metrics, sha256
+from synth.base.runs import read_metrics, sha256
 from synth.commands.app import app
 from synth.data.pictures import Pictures
 from synth.data.records import read_table
@@ -126,9 +126,9 @@ def test_training_writes_a_curve_and_a_diffusers_folder(run):
         "space",
     }
     assert pipeline.FundusPipeline.from_pretrained(run / "model").size == 16
-    known = pipeline.facts(run / "model")
-    assert known["images"] == 96 and known["preprocessing"]["name"] == "fov-square"
-    assert known["config"]["network"]["channels"] == [16, 32]
+    known = pipeline.read_card(run / "model")
+    assert known.images == 96 and known.preprocessing.name == "fov-square"
+    assert known.config["network"]["channels"] == [16, 32]
 
 
 def test_the_average_is_not_the_last_weight(run):
@@ -144,7 +144,7 @@ def test_a_finished_run_does_nothing_and_a_longer_one_goes_on(run, records, tmp_
     train(TINY, [records], copy)
     assert (copy / "state.pt").stat().st_mtime_ns == before
     train(TINY.model_copy(update={"images": 128}), [records], copy)
-    assert pipeline.facts(copy / "model")["images"] == 128
+    assert pipeline.read_card(copy / "model").images == 128
 
 
 def test_another_config_in_the_same_run_folder_is_refused(run, records):
@@ -200,7 +200,7 @@ def synthetic(run, tmp_path_factory):
 
 def test_image_i_does_not_depend_on_how_many_were_asked_for(run, synthetic, tmp_path):
     loaded, _ = pipeline.load(run)
-    asked = read_json(synthetic / "plan.json")
+    asked = plan.Plan.read(synthetic / "plan.json")
     one = next(iter(plan.draws(asked, range(7, 8), loaded.shape)))
     many = list(plan.draws(asked, range(0, 50), loaded.shape))[7]
     assert one.labels == many.labels and one.seed == many.seed and (one.noise == many.noise).all()
@@ -356,7 +356,7 @@ def test_guidance_moves_the_picture_and_scale_one_is_none(run):
 
 def test_a_plan_is_named_by_its_content(run):
     made = [plan.make(pipeline.locate(run), 10, seed) for seed in (0, 0, 1)]
-    assert fingerprint(made[0]) == fingerprint(made[1]) != fingerprint(made[2])
+    assert made[0].fingerprint == made[1].fingerprint != made[2].fingerprint
 
 
 @pytest.mark.parametrize("n", [1, 9, 100, 12_345])

@@ -165,8 +165,8 @@ def test_one_command_trains_both_and_the_generator_says_how_faithful_its_autoenc
     held_out = read_table(records, ["validation"])["subject_id"].to_pylist()
     assert curve[-1]["images"] == 192
     assert (curve[-1]["pictures"], curve[-1]["patients"]) == (len(held_out), len(set(held_out)))
-    known = pipeline.facts(run / "model")
-    assert known["reconstruction"] == {k: v for k, v in curve[-1].items() if k not in ("images", "loss")}
+    known = pipeline.read_card(run / "model")
+    assert known.reconstruction == {k: v for k, v in curve[-1].items() if k not in ("images", "loss")}
     assert read_json(run / "model/model_index.json")["space"][1] == "LatentSpace"
     assert pipeline.FundusPipeline.from_pretrained(run / "model").size == 32
 

@@ -21,10 +21,10 @@ from privacy.scores.guesses import Guesses
 from privacy.targets.generator import Generator
 from privacy.targets.inpainting import blocks, complete
 from synth import pipeline
-from synth.base.checkpoint import header
 from synth.data import images, records
 from synth.data.vocabulary import VERSION as VOCABULARY
 from synth.diffusion import process
+from synth.model.card import GeneratorCard
 from synth.model.conditioning import UNKNOWN
 from synth.model.denoiser import Denoiser, NetworkConfig
 from synth.model.wavelet import WaveletSpace
@@ -68,8 +68,8 @@ def taught(folder: Path, pictures: np.ndarray, steps: int) -> Generator:
         optimizer.step()
     made = pipeline.FundusPipeline(network.unet, process.solver(), network.conditioning, copy.deepcopy(space))
     said = {"config": {}, "preprocessing": LOOK.model_dump(), "vocabulary": VOCABULARY}
-    facts = header(pipeline.FORMAT, pipeline.VERSION, images=steps, **said)
-    pipeline.save(made, folder, facts, MIX)
+    card = GeneratorCard.of(images=steps, **said)
+    pipeline.save(made, folder, card, MIX)
     return Generator(folder)
 
 

@@ -23,12 +23,13 @@ from privacy.statistics import inference, strata
 from privacy.targets import open_target, queries
 from privacy.targets.generator import Generator
 from synth import pipeline
-from synth.base.checkpoint import header, save
+from synth.base.checkpoint import save
 from synth.base.errors import UserError
 from synth.data import images, records
 from synth.data.images import Preprocessing
 from synth.data.vocabulary import VERSION as VOCABULARY
 from synth.diffusion import process
+from synth.model.card import GeneratorCard
 from synth.model.conditioning import codes
 from synth.model.denoiser import Denoiser, NetworkConfig
 from synth.model.wavelet import WaveletSpace
@@ -93,9 +94,10 @@ def snapshots(root) -> dict[int, Generator]:
             made = pipeline.FundusPipeline(
                 network.unet, process.solver(), network.conditioning, copy.deepcopy(space)
             )
-            facts = header(pipeline.FORMAT, pipeline.VERSION, images=step, config={},
-                           preprocessing=SMALL.model_dump(), vocabulary=VOCABULARY)  # fmt: skip
-            pipeline.save(made, root / f"after{step}", facts, MIX)
+            card = GeneratorCard.of(
+                images=step, config={}, preprocessing=SMALL.model_dump(), vocabulary=VOCABULARY
+            )
+            pipeline.save(made, root / f"after{step}", card, MIX)
             found[step] = Generator(root / f"after{step}")
         noise, time = torch.randn_like(clean), torch.randint(0, process.STEPS, (len(clean),))
         loss = process.loss(network, schedule, clean, noise, time, told)

@@ -122,7 +122,7 @@ def test_no_patients_draw_hangs_on_another_patients_presence():
 
 
 def test_the_epsilon_of_the_checkpoint_is_that_of_a_straight_computation(run, records):
-    told = pipeline.facts(run / "model")["differential_privacy"]
+    told = pipeline.read_card(run / "model").differential_privacy.to_json()
     assert told["steps"] == told["steps_planned"] == 12
     assert told["patients"] == len(private._patients([records]))
     assert told["sampling_rate"] == 8 / told["patients"] and told["delta"] == 0.1 / told["patients"]
@@ -157,7 +157,7 @@ def test_nothing_measured_on_photographs_stands_in_the_models_folder(run, record
     train(TINY, [tmp_path / "others"], other)
     for part in ("mix.json", "visionclip.json", "space/diffusion_pytorch_model.safetensors"):
         assert sha256(other / "model" / part) == sha256(run / "model" / part), part
-    assert pipeline.facts(run / "model")["data"] is None
+    assert pipeline.read_card(run / "model").data is None
     assert read_json(other / "config.json")["data"] != read_json(run / "config.json")["data"]
 
 
@@ -194,7 +194,7 @@ def test_private_training_killed_at_random_moments_ends_with_the_same_weights_an
     kill_often(work(killed), work(whole).finish(), kills=3)
     assert sha256(killed / "state.pt") == sha256(whole / "state.pt")
     assert read_metrics(killed / "metrics.jsonl") == read_metrics(whole / "metrics.jsonl")
-    told = [pipeline.facts(folder / "model")["differential_privacy"] for folder in (whole, killed)]
+    told = [pipeline.read_card(folder / "model").differential_privacy.to_json() for folder in (whole, killed)]
     assert told[0] == told[1] and told[0]["steps"] == 15 and told[0]["epsilon"] <= 8
 
 

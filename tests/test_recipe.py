@@ -142,7 +142,7 @@ def test_a_run_keeps_snapshots_samples_and_a_tensorboard(records, tmp_path):
     assert new.unet.dtype == new.conditioning.dtype == torch.float32
     files = [f / "unet" / "diffusion_pytorch_model.safetensors" for f in (chosen, run / "model")]
     assert files[0].stat().st_size < 0.6 * files[1].stat().st_size
-    assert pipeline.facts(chosen)["average"] == 0.07
+    assert pipeline.read_card(chosen).average == 0.07
 
 
 def test_sixteen_bits_draw_the_same_pictures_but_for_rounding(records, tmp_path):

@@ -26,7 +26,7 @@ from synth.model.conditioning import UNKNOWN
 from synth.model.denoiser import placed
 from synth.release import generate
 from synth.sampling import cost, plan
-from synth.sampling.distributions import distribution, shown
+from synth.sampling.distributions import distribution, parse_mix, shown
 from synth.sampling.engines import local
 from synth.sampling.plan import Shard
 from synth.sampling.preview import LiveSheet
@@ -58,11 +58,11 @@ def invoke(*arguments: object):
 
 
 def marginals(mix) -> dict[str, float]:
-    total = sum(entry["weight"] for entry in mix)
+    total = sum(entry.weight for entry in mix)
     found: dict[str, float] = {}
     for entry in mix:
-        for label in shown(entry["labels"]):
-            found[label] = found.get(label, 0) + entry["weight"] / total
+        for label in shown(entry.labels):
+            found[label] = found.get(label, 0) + entry.weight / total
     return found
 
 
@@ -74,13 +74,13 @@ def test_uniform_shows_every_disease_as_often_and_dr_in_every_grade():
         {"weight": 6, "labels": {"is_gc": 1, "eye_side": "left"}},
         {"weight": 4, "labels": {"is_gc": 1, "eye_side": "right"}},
     ]
-    weights = [entry["weight"] for entry in distribution(mix, "uniform")]
+    weights = [entry.weight for entry in distribution(parse_mix(mix), "uniform")]
     assert weights == pytest.approx([1 / 3, 1 / 6, 1 / 6, 0.2, 4 / 30])
 
 
 def test_balanced_lies_between_the_photographs_and_even():
     def spread(name: str) -> float:
-        found = marginals(distribution(MIX, name))
+        found = marginals(distribution(parse_mix(MIX), name))
         return max(found.values()) / min(found.values())
 
     assert spread("balanced") < spread("joint") / 5
@@ -88,9 +88,9 @@ def test_balanced_lies_between_the_photographs_and_even():
 
 @pytest.mark.parametrize("name", ["joint", "uniform", "balanced"])
 def test_no_distribution_adds_a_combination(name):
-    made = distribution(MIX, name)
-    assert [entry["labels"] for entry in made] == [entry["labels"] for entry in MIX]
-    assert all(entry["weight"] > 0 for entry in made)
+    made = distribution(parse_mix(MIX), name)
+    assert [entry.labels for entry in made] == [entry["labels"] for entry in MIX]
+    assert all(entry.weight > 0 for entry in made)
 
 
 def test_labels_that_name_nothing_are_refused_in_one_line(model, tmp_path):

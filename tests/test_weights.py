@@ -35,7 +35,7 @@ def test_all_weights_together_are_at_most_twenty_megabytes():
 def test_a_card_names_licence_and_attribution(folder):
     page = (folder / "README.md").read_text(encoding="utf-8")
     assert "license: cc-by-4.0" in page and "Porwal et al. 2018" in page and "Not a medical device" in page
-    assert {origin["source"] for origin in card.facts(folder)["trained_on"]} == {"phantom", "idrid"}
+    assert {origin.source for origin in card.read_card(folder).trained_on} == {"phantom", "idrid"}
 
 
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda p: p.name)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synth.base.runs import progress
-from synth.data.images import Preprocessing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,18 +35,18 @@ class Generator:
         from synth.sampling.plan import weights_fingerprint
 
         place = pipeline.locate(folder)
-        self._pipeline, self.known = pipeline.load(place)
+        self._pipeline, self.card = pipeline.load(place)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         for part in (self._pipeline.unet, self._pipeline.conditioning, self._pipeline.space):
             part.to(self._device)  # type: ignore[call-arg]
         self._schedule = process.noising()
-        self.preprocessing = Preprocessing(**self.known["preprocessing"])
+        self.preprocessing = self.card.preprocessing
         self.fingerprint = weights_fingerprint(place)
         self.operations = cost.forward(place / "unet")
         """Of one pass of the network over one photograph, as `synth.base.speed` counts them."""
         self.facts: dict[str, Any] = {
             "path": str(folder),
-            "kind": f"{self.known['format']} {self.known['version']}",
+            "kind": f"{self.card.format} {self.card.version}",
             "weights": self.fingerprint,
             "preprocessing": self.preprocessing.model_dump(),
         }

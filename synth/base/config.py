@@ -50,6 +50,7 @@ def _over(default: Any, value: Any) -> Any:
 
 
 C = TypeVar("C", bound=Config)
+M = TypeVar("M", bound=BaseModel)
 
 
 def load(kind: type[C], path: Path | None = None, assignments: Sequence[str] = ()) -> C:
@@ -67,7 +68,7 @@ def load(kind: type[C], path: Path | None = None, assignments: Sequence[str] = (
     return check(kind, values, str(path) if path else "--set")
 
 
-def check(kind: type[C], values: dict[str, Any], where: str) -> C:
+def check(kind: type[M], values: dict[str, Any], where: str) -> M:
     """Validate `values`, turning pydantic's report into one line that begins with `where`."""
     try:
         return kind.model_validate(values)

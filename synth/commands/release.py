@@ -103,19 +103,20 @@ def generate(
     if licence is not None:
         publication.check_licence({"licence": licence})
     folder = card.locate(model or card.SHIPPED)
-    known = card.facts(folder)
+    known = card.read_card(folder)
     asked = plan.make(folder, n, seed, labels, steps, guidance, batch, quality, format, precision, marks)
     if reject_copies or reject_mislabelled or label_classifier:
-        from synth.sampling.filters import rejection as filters
+        from synth.sampling import rejection
         from synth.sampling.filters import source_check
 
         if reject_copies:
             source_check.check(reject_copies, known)
-        size = known["preprocessing"]["size"]
-        asked |= filters.prepare(out, size, reject_copies, reject_mislabelled, label_classifier)
+        size = known.preprocessing.size
+        filters = rejection.prepare(out, size, reject_copies, reject_mislabelled, label_classifier)
+        asked = asked.replaced(filters=filters.to_json()) if filters else asked
     if dry_run:
-        estimated = cost.estimate(asked, folder, known["preprocessing"]["size"])
-        told = {"n": n, "shards": len(plan.shards(asked)), **estimated._asdict(), "plan": asked}
+        estimated = cost.estimate(asked, folder, known.preprocessing.size)
+        told = {"n": n, "shards": len(plan.shards(asked)), **estimated._asdict(), "plan": asked.to_json()}
         show_dry(told, plan.describe(asked, estimated))
         return
     if push_to_hub:

@@ -9,7 +9,7 @@ import numpy as np
 
 from synth.base import speed
 from synth.base.runs import read_json
-from synth.model.card import INTERVAL, SHIPPED, WEIGHTS, facts, manner
+from synth.model.card import INTERVAL, SHIPPED, WEIGHTS, read_card, sampling_defaults
 from synth.sampling.plan import Plan
 
 _SIZES = (64, 128, 256, 512)
@@ -35,25 +35,25 @@ def estimate(plan: Plan, model: Path, size: int, n: int | None = None) -> speed.
         size:  pixels a side of its pictures.
         n:     images that are left to draw; None is all.
     """
-    left = plan["n"] if n is None else n
+    left = plan.n if n is None else n
     gflop = forward(model / "unet") / 1e9
-    passes = evaluations(plan["steps"], plan["guidance"])
+    passes = evaluations(plan.steps, plan.guidance)
     machine = speed.measured()
     return speed.Cost(
         hours=machine.hours(left * passes * gflop * 1e9),
-        bytes=round(left * (_picture(size, plan["jpeg_quality"]) + _ROW[plan["format"]])),
+        bytes=round(left * (_picture(size, plan.jpeg_quality) + _ROW[plan.format])),
         basis=f"{passes} passes of {gflop:.2f} GFLOP an image, {machine.basis}; no decoder or filter counted",
     )
 
 
-def lines(plan: Plan, model: Path, out: Path, left: int, asked: int) -> Iterator[str]:
+def lines(plan: Plan, model: Path, out: Path, left: int, planned: int) -> Iterator[str]:
     """What is said before images are drawn: where they go, what they will take, and what takes less.
 
     Args:
-        left: images to draw, of the `asked` ones that this machine is to draw.
+        left: images to draw, of the `planned` ones that this machine is to draw.
     """
-    size = facts(model)["preprocessing"]["size"]
-    told, done = estimate(plan, model, size, left), asked - left
+    size = read_card(model).preprocessing.size
+    told, done = estimate(plan, model, size, left), planned - left
     yield f"{out}: images of {size} px are written there, shard by shard; the same command goes on from there"
     yield f"{left:,} images{f' more, after {done:,}' if done else ''}: {told.words()} ({told.basis})"
     if told.hours > _LONG:
@@ -61,8 +61,10 @@ def lines(plan: Plan, model: Path, out: Path, left: int, asked: int) -> Iterator
         small = f"--n {few}, {estimate(plan, model, size, few).words()}"
         if model == SHIPPED:
             student = WEIGHTS / _STUDENT
-            steps, guidance = manner(read_json(student / "model_index.json")["student"], None, None)
-            quick = estimate(plan | {"steps": steps, "guidance": guidance}, student, size, left)
+            steps, guidance = sampling_defaults(
+                read_json(student / "model_index.json")["student"], None, None
+            )
+            quick = estimate(plan.replaced(steps=steps, guidance=guidance), student, size, left)
             small += f"; --model {_STUDENT}, a student of {steps} steps, {quick.words()}"
         yield f"smaller, with an --out of its own: {small}"
 

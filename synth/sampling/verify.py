@@ -12,6 +12,7 @@ from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import progress, read_json, sha256
 from synth.data.records import COLUMNS, SPLITS, shards
+from synth.sampling.plan import Plan
 from synth.sampling.plan import shards as planned
 
 _NAMED = 5  # damaged shards that the error names
@@ -27,7 +28,7 @@ def verify(folder: Path) -> dict[str, Any]:
     there = [path for split in SPLITS for path in shards(folder, split)]
     wanted, remedy = there, "delete the folder and repeat the command that wrote it"
     if plan.get("kind") == "synthetic":
-        wanted = [folder / shard.name for shard in planned(plan)]
+        wanted = [folder / shard.name for shard in planned(Plan.parse(plan, str(folder / "plan.json")))]
         remedy = "repeat its 'synth generate' to mend them"
         foreign = sorted(set(there) - set(wanted))
         if foreign:

@@ -133,8 +133,8 @@ def average(run: Path, length: float, seen: int | None, out: Path, half: bool = 
     from synth import pipeline
 
     means, seen = combine(run / "averages", length, seen)
-    generator, known = pipeline.load(run)
-    known |= {"images": seen, "average": length}
+    generator, card = pipeline.load(run)
+    card = card.replaced(images=seen, average=length)
     parts = {"unet": generator.unet, "conditioning": generator.conditioning}
     for name, module in parts.items():
         own = {k.removeprefix(f"{name}."): v for k, v in means.items() if k.startswith(f"{name}.")}
@@ -142,5 +142,5 @@ def average(run: Path, length: float, seen: int | None, out: Path, half: bool = 
         module.to(torch.float16 if half else torch.float32)  # type: ignore[call-arg]
     if out.exists() and any(out.iterdir()) and not (out / "visionclip.json").exists():
         raise UserError(f"{out}: not empty, and no generator; choose another --out")
-    pipeline.save(generator, out, known, read_json(pipeline.locate(run) / "mix.json"))
+    pipeline.save(generator, out, card, read_json(pipeline.locate(run) / "mix.json"))
     return {"model": str(out), "images": seen, "average": length}

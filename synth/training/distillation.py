@@ -23,12 +23,12 @@ from synth.base import checkpoint
 from synth.base.config import Config, check
 from synth.base.errors import UserError
 from synth.base.runs import claim, progress, read_json, rewind_metrics
-from synth.data.images import Preprocessing
 from synth.data.records import data_fingerprint
 from synth.diffusion import process
+from synth.model.card import GeneratorCard
 from synth.model.denoiser import Denoiser, NetworkConfig
 from synth.pipeline import FundusPipeline
-from synth.provenance.training_data import origins, with_more
+from synth.provenance.training_data import training_sources, with_more
 from synth.sampling.plan import weights_fingerprint
 from synth.training import state
 from synth.training.averages import LONGEST, PowerAverages
@@ -107,22 +107,24 @@ def distill(
     accelerator = _accelerator(config)
     processes, chunk = accelerator.num_processes, config.micro_batch * accelerator.num_processes
     folder = pipeline.locate(model)
-    teacher, known = pipeline.load(folder)
-    _check_private(folder, known, data)
-    student = _beginner(teacher, known)
+    teacher, card = pipeline.load(folder)
+    _check_private(folder, card, data)
+    student = _beginner(teacher, card)
     frozen = copy.deepcopy(student).eval().to(memory_format=torch.channels_last).to(accelerator.device)
     way = (config.steps, config.teacher_steps, config.guidance, config.hops, config.split)
     lesson = Lesson(frozen, teacher.config["student"], *way)
     behind = {"teacher": weights_fingerprint(folder), "data": data_fingerprint(*data)}
-    known["trained_on"] = with_more(known.get("trained_on", []), origins(data))
+    trained_on = with_more(card.trained_on, training_sources(data))
     if start:
         begun = _begin(student, start, behind["teacher"])
         behind["start"] = weights_fingerprint(pipeline.locate(start))
-        known["trained_on"] = with_more(known["trained_on"], begun.get("trained_on", []))
-    known |= {"distilled": behind | lesson.student}
+        trained_on = with_more(trained_on, begun.trained_on)
+    card = card.replaced(
+        trained_on=[each.to_json() for each in trained_on], distilled=behind | lesson.student
+    )
     mix = read_json(folder / "mix.json")
     with accelerator.main_process_first():
-        examples = _examples(config, known, behind, data, run)
+        examples = _examples(config, card, behind, data, run)
     averages = PowerAverages(student, [config.average])
     optimizer = torch.optim.AdamW(student.parameters(), lr=config.lr)
     seen = state.resume(run, (FORMAT, VERSION), student, optimizer, averages)
@@ -164,11 +166,11 @@ def distill(
                 losses.clear()
                 if accelerator.is_main_process:
                     state.save(run, (FORMAT, VERSION), seen, mean, student, optimizer, averages)
-                    _export(run, seen, student, averages, teacher, known, mix)
+                    _export(run, seen, student, averages, teacher, card, mix)
                 accelerator.wait_for_everyone()
 
     if accelerator.is_main_process:
-        _export(run, seen, student, averages, teacher, known, mix)
+        _export(run, seen, student, averages, teacher, card, mix)
     accelerator.wait_for_everyone()
     return run / "model"
 
@@ -186,41 +188,40 @@ def _accelerator(config: DistillConfig) -> Accelerator:
 
 
 def _examples(
-    config: DistillConfig, known: dict[str, Any], behind: dict[str, str], data: Sequence[Path], run: Path
+    config: DistillConfig, card: GeneratorCard, behind: dict[str, str], data: Sequence[Path], run: Path
 ) -> Examples:
     """What the student is shown, prepared as its teacher saw it, once `run` is known to be this one."""
     wanted = {"config": config.model_dump(mode="json"), **behind}
     claim(run, "config.json", wanted, "run", free=("config.images", "config.save_every"))
-    preprocessing = check(Preprocessing, known["preprocessing"], "the teacher's visionclip.json")
-    return Examples(data, preprocessing, run / "cache", config.seed, balance=0)
+    return Examples(data, card.preprocessing, run / "cache", config.seed, balance=0)
 
 
-def _beginner(teacher: FundusPipeline, known: dict[str, Any]) -> Denoiser:
+def _beginner(teacher: FundusPipeline, card: GeneratorCard) -> Denoiser:
     """A student that knows what its teacher knows."""
-    network = check(NetworkConfig, known["config"]["network"], "the teacher's visionclip.json")
+    network = check(NetworkConfig, card.config["network"], "the teacher's visionclip.json")
     student = Denoiser(network, teacher.size)
     student.unet.load_state_dict(teacher.unet.state_dict())
     student.conditioning.load_state_dict(teacher.conditioning.state_dict())
     return student
 
 
-def _begin(student: Denoiser, start: Path, teacher: str) -> dict[str, Any]:
+def _begin(student: Denoiser, start: Path, teacher: str) -> GeneratorCard:
     """Give the student the weights of `start`; returns what that says of itself.
 
     Raises:
         UserError: `start` is no student of this teacher.
     """
-    begun, known = pipeline.load(start)
-    if known.get("distilled", {}).get("teacher") != teacher:
+    begun, card = pipeline.load(start)
+    if card.distilled is None or card.distilled.teacher != teacher:
         raise UserError(f"--start {start}: no student of this --model; leave it out, or name one that is")
     student.unet.load_state_dict(begun.unet.state_dict())
     student.conditioning.load_state_dict(begun.conditioning.state_dict())
-    return known
+    return card
 
 
-def _check_private(teacher: Path, known: dict[str, Any], data: Sequence[Path]) -> None:
+def _check_private(teacher: Path, card: GeneratorCard, data: Sequence[Path]) -> None:
     """A teacher that learnt within a budget of privacy must not show its student patients whom nothing protects."""
-    if "differential_privacy" not in known:
+    if card.differential_privacy is None:
         return
     for folder in data:
         plan = read_json(folder / "plan.json")
@@ -237,13 +238,15 @@ def _export(
     student: Denoiser,
     averages: PowerAverages,
     teacher: FundusPipeline,
-    known: dict[str, Any],
+    card: GeneratorCard,
     mix: list[dict[str, Any]],
 ) -> None:
     """Write the averaged student as a generator's folder, unless it is there already."""
-    folder, distilled = run / "model", known["distilled"] | {"images": seen}
-    if (folder / "visionclip.json").exists() and pipeline.facts(folder)["distilled"]["images"] == seen:
+    folder, before = run / "model", run / "model" / "visionclip.json"
+    assert card.distilled
+    if before.exists() and (there := pipeline.read_card(folder).distilled) and there.images == seen:
         return
+    distilled = card.distilled.to_json() | {"images": seen}
     averaged = copy.deepcopy(student)
     averaged.load_state_dict(student.state_dict() | averages.mean(averages.lengths[0]))
     averaged.eval().cpu()
@@ -254,4 +257,4 @@ def _export(
         copy.deepcopy(teacher.space).cpu(),
         student={key: distilled[key] for key in ("steps", "guidance", "times") if key in distilled},
     )
-    pipeline.save(made, folder, known | {"libraries": checkpoint.versions(), "distilled": distilled}, mix)
+    pipeline.save(made, folder, card.replaced(libraries=checkpoint.versions(), distilled=distilled), mix)

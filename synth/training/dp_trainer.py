@@ -27,10 +27,11 @@ from synth.base.runs import Tell, append_metrics, claim, progress, quiet, read_j
 from synth.data.records import data_fingerprint, read_table
 from synth.data.vocabulary import FLAGS, SIDE_KEYS
 from synth.diffusion import process
+from synth.model.card import TrainingSource
 from synth.model.denoiser import Denoiser
 from synth.model.text_encoder import Captions, captions
 from synth.model.wavelet import WaveletSpace
-from synth.provenance.training_data import Origin, commitments, origins
+from synth.provenance.training_data import commitments, training_sources
 from synth.training import dp_budget
 from synth.training.averages import PowerAverages
 from synth.training.dp_gradients import NoisyOptimizer, per_sample, randomness
@@ -67,7 +68,7 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path, tell: Tell = q
     tell(cost.lines(config, run))
     texts = captions(config.network.captions, data, run / "cache")
     examples = Examples(data, config.preprocessing, run / "cache", config.seed, 0, texts)
-    behind = _behind(origins(data), texts)
+    behind = _behind(training_sources(data), texts)
     if planted := commitments(data):
         behind["canary"] = planted
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -211,9 +212,11 @@ def _phantoms(config: "TrainConfig") -> Tensor:
     return as_tensor(np.stack(pictures))
 
 
-def _behind(sources: list[Origin], texts: Captions | None) -> dict[str, Any]:
+def _behind(sources: list[TrainingSource], texts: Captions | None) -> dict[str, Any]:
     """What the model's folder says of its data: nothing that was measured on them."""
-    named = [{name: value for name, value in origin.items() if name != "images"} for origin in sources]
+    named = [
+        {name: value for name, value in origin.to_json().items() if name != "images"} for origin in sources
+    ]
     return {"data": None, "trained_on": named, **({"captions": texts.said} if texts else {})}
 
 

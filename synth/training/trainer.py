@@ -11,17 +11,17 @@ import torch
 from accelerate import Accelerator
 
 from synth import pipeline
-from synth.base import checkpoint
 from synth.base.errors import UserError
 from synth.base.runs import Tell, claim, progress, quiet, rewind_metrics
 from synth.data.records import data_fingerprint
 from synth.data.vocabulary import VERSION as VOCABULARY
 from synth.diffusion import process
+from synth.model.card import GeneratorCard
 from synth.model.denoiser import Denoiser
 from synth.model.latent import LatentSpace
 from synth.model.text_encoder import captions
 from synth.model.wavelet import WaveletSpace
-from synth.provenance.training_data import commitments, origins
+from synth.provenance.training_data import commitments, training_sources
 from synth.training import autoencoder, cost, samples, state
 from synth.training.averages import PowerAverages
 from synth.training.config import TrainConfig
@@ -65,7 +65,7 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path, tell: Tell = qui
         denoiser.unet.enable_gradient_checkpointing()
     space, quality = _space(config, data, examples, accelerator, run)
     schedule = process.noising()
-    behind = {"data": data_fingerprint(*data), "trained_on": origins(data), **quality}
+    behind = {"data": data_fingerprint(*data), "trained_on": training_sources(data), **quality}
     if planted := commitments(data):
         behind["canary"] = planted
     if texts:
@@ -167,16 +167,14 @@ def export(
     """Write the averaged weights as a diffusers folder, unless it is there already; at a snapshot, keep the
     averages and look at some samples too.  `told` is what the folder says of its data."""
     folder = run / "model"
-    if (folder / "visionclip.json").exists() and pipeline.facts(folder)["images"] == seen:
+    if (folder / "visionclip.json").exists() and pipeline.read_card(folder).images == seen:
         return
     averaged = Denoiser(config.network, config.preprocessing.size)
     averaged.load_state_dict(denoiser.state_dict() | averages.mean(config.averages[-1]))
     made = pipeline.FundusPipeline(
         averaged.unet.eval(), process.solver(), averaged.conditioning, copy.deepcopy(space).cpu()
     )
-    known = checkpoint.header(
-        pipeline.FORMAT,
-        pipeline.VERSION,
+    card = GeneratorCard.of(
         images=seen,
         average=config.averages[-1],
         config=config.model_dump(mode="json"),
@@ -188,4 +186,4 @@ def export(
         averages.snapshot(run / "averages", seen)
         if config.sheet and mix:
             samples.draw(made, mix, run / "samples" / f"{seen:012d}.png", config.sheet, config.seed)
-    pipeline.save(made, folder, known, mix)
+    pipeline.save(made, folder, card, mix)

@@ -14,7 +14,6 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.data.shards import is_done
 from synth.sampling.engines import Events
@@ -98,7 +97,7 @@ def cluster(
     count = min(workers or gpus or int(there.get("CPU", 1)), len(todo))
     crew = [_Worker(kind.remote(*arguments)) for _ in range(count)]
     try:
-        yield from _run(ray, crew, todo, out, fingerprint(plan))
+        yield from _run(ray, crew, todo, out, plan.fingerprint)
     finally:
         for worker in crew:
             ray.kill(worker.actor)

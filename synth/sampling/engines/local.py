@@ -10,7 +10,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.data.shards import is_done
 from synth.sampling.engines import Events
@@ -92,7 +91,7 @@ def several(plan: Plan, model: Path, out: Path, shards: Iterable[Shard], workers
                     losses += 1
                     if losses > _LOSSES:
                         raise UserError(_EXHAUSTED.format(out=out, losses=losses)) from None
-                    yield from _recover(worker, out, fingerprint(plan), todo)
+                    yield from _recover(worker, out, plan.fingerprint, todo)
                     successor = _Worker(worker.number, worker.task)
                     crew[successor.pipe] = successor
                     continue
