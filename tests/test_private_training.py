@@ -19,8 +19,10 @@ from synth.base.errors import UserError
 from synth.base.runs import read_json, read_metrics, sha256
 from synth.commands.app import app
 from synth.data.records import write_records
-from synth.diffusion import process
+from synth.diffusion.losses import loss
+from synth.diffusion.process import VPrediction
 from synth.model.denoiser import Denoiser
+from synth.model.labels import current
 from synth.model.wavelet import WaveletSpace
 from synth.training import dp_budget, dp_gradients
 from synth.training import dp_trainer as private
@@ -50,7 +52,7 @@ def invoke(*arguments: object):
 
 def test_each_patients_gradient_is_what_their_photograph_alone_gives(records, tmp_path):
     """Opacus against one backward pass per patient, over the whole denoiser, in both layouts of memory."""
-    examples = Examples([records], TINY.preprocessing, tmp_path, 0, 0)
+    examples = Examples([records], TINY.preprocessing, tmp_path, 0, 0, current())
     space = WaveletSpace(1)
     drawn, when, draws = [(0, 3), (5, 11), (7, 1)], (1234, 6), range(1, 3)
     for layout in (torch.contiguous_format, torch.channels_last):
@@ -65,7 +67,7 @@ def test_each_patients_gradient_is_what_their_photograph_alone_gives(records, tm
             chances = [dp_gradients.randomness(*when, patient, draw) for draw in draws]
             images, *others = examples.shown(np.full(2, row), chances, alone.shape, True, 0.15)
             codes, noise, time = others
-            process.loss(alone, process.noising(), space.encode(images), noise, time, codes).backward()
+            loss(alone, VPrediction(), space.encode(images), noise, time, codes).backward()
             for name, p in alone.named_parameters():
                 assert torch.allclose(found[name][place], p.grad, atol=1e-6), name  # type: ignore[arg-type]
 

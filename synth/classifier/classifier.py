@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Sequence
 from math import cos, pi
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import timm
@@ -24,22 +24,26 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from synth.base import arguments, checkpoint, pretrained
-from synth.base.config import Config, check
+from synth.base.config import check
 from synth.base.errors import UserError
 from synth.base.order import step_seed, visited
+from synth.base.renamed import RenamedKeys
 from synth.base.runs import claim, progress
 from synth.classifier.augmentation import Augmentation, augment
 from synth.classifier.targets import TARGETS, enough, targets
 from synth.data.images import Preprocessing
 from synth.data.pictures import pixels
 from synth.data.records import data_fingerprint, read_table
+from synth.model.scaling import to_tensor
 
 FORMAT, VERSION = "visionclip-classifier", 1
 _STATE = "visionclip-classifier-state"
 
 
-class ClassifierConfig(Config):
+class ClassifierConfig(RenamedKeys):
     """How a classifier is trained.  Durations count images."""
+
+    RENAMED: ClassVar = {"least": "min_count"}
 
     architecture: str = "resnet18"
     """A name that timm knows; trained from random weights."""
@@ -55,7 +59,7 @@ class ClassifierConfig(Config):
     """Images over which the rate rises from 0."""
     heaviest: PositiveFloat = 10
     """A positive counts as many times as there are negatives to one, and at most this."""
-    least: PositiveInt = 20
+    min_count: PositiveInt = 20
     """Positives, and negatives, that a label needs among the training pictures to become a target."""
     save_every: PositiveInt = 12_800
     """Images between checkpoints; a killed run loses at most this many."""
@@ -68,7 +72,7 @@ class ClassifierConfig(Config):
 
     @field_validator("architecture")
     @classmethod
-    def architecture_is_known(cls, name: str) -> str:
+    def architecture_exists(cls, name: str) -> str:
         arguments.check_network_name(name)
         if not timm.is_model(name):
             near = difflib.get_close_matches(name, timm.list_models(), 1)
@@ -137,11 +141,11 @@ def train(
         UserError: no records, no label with enough positives, or `out` holds another run.
     """
     truth = targets(read_table(data, splits))
-    chosen = enough(truth, config.least)
+    chosen = enough(truth, config.min_count)
     if not chosen:
         raise UserError(
-            f"{data}: no label has {config.least} positives and negatives among its {len(truth)} "
-            f"{', '.join(splits)} records; lower 'least' or bring more records"
+            f"{data}: no label has {config.min_count} positives and negatives among its {len(truth)} "
+            f"{', '.join(splits)} records; lower 'min_count' or bring more records"
         )
     pictures = pixels(data, splits, config.preprocessing, out / ".cache")
     names = [TARGETS[i] for i in chosen]
@@ -183,31 +187,37 @@ def fit(
         min=1 / config.heaviest, max=config.heaviest
     )
     weight = weight.to(device)
-    seen = _resume(out / "state.pt", model, optimizer)
+    n_images = _resume(out / "state.pt", model, optimizer)
 
-    with progress(f"training {what}", config.images, seen) as bar:
-        while seen < config.images:
+    with progress(f"training {what}", config.images, n_images) as bar:
+        while n_images < config.images:
             # Randomness is a function of position, so a resumed run draws what an uninterrupted one would.
-            torch.manual_seed(step_seed(config.seed, 0, seen))
+            torch.manual_seed(step_seed(config.seed, 0, n_images))
             for group in optimizer.param_groups:
-                group["lr"] = config.lr * _rate(config, seen)
-            mine = visited(len(pictures), config.seed, seen, config.batch)
+                group["lr"] = config.lr * _rate(config, n_images)
+            mine = visited(len(pictures), config.seed, n_images, config.batch)
             images = augment(_tensor(pictures[mine]).to(device), config.augmentation)
-            told, asked = known[mine].to(device), positive[mine].to(device)
-            loss = binary_cross_entropy_with_logits(model(images), asked, pos_weight=weight, reduction="none")
-            loss = (loss * told).sum() / told.sum().clamp(min=1)
+            stated, target = known[mine].to(device), positive[mine].to(device)
+            loss = binary_cross_entropy_with_logits(
+                model(images), target, pos_weight=weight, reduction="none"
+            )
+            loss = (loss * stated).sum() / stated.sum().clamp(min=1)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
-            seen += config.batch
+            n_images += config.batch
             bar.update(config.batch)
-            if seen % config.save_every == 0 and seen < config.images:
-                state = {"images": seen, "weights": model.state_dict(), "optimizer": optimizer.state_dict()}
+            if n_images % config.save_every == 0 and n_images < config.images:
+                state = {
+                    "images": n_images,
+                    "weights": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                }
                 checkpoint.save(out / "state.pt", checkpoint.header(_STATE, VERSION, **state))
 
-    facts = {**wanted, "images": config.images, "weights": model.cpu().state_dict()}
-    checkpoint.save(done, checkpoint.header(FORMAT, VERSION, **facts))
+    content = {**wanted, "images": config.images, "weights": model.cpu().state_dict()}
+    checkpoint.save(done, checkpoint.header(FORMAT, VERSION, **content))
     (out / "state.pt").unlink(missing_ok=True)
     return done
 
@@ -221,22 +231,23 @@ def load(path: Path) -> tuple[Classifier, dict[str, Any]]:
     path = path / "classifier.pt" if path.is_dir() else path
     head = checkpoint.check_header(path, checkpoint.load(path), FORMAT, VERSION)
     try:
-        model = Classifier(check(ClassifierConfig, head["config"], str(path)), head["labels"])
+        model = Classifier(
+            check(ClassifierConfig, ClassifierConfig.current_keys(head["config"]), str(path)), head["labels"]
+        )
         model.load_state_dict(head.pop("weights"))
     except pretrained.errors() as error:
         raise UserError(f"{path}: damaged classifier ({pretrained.reason(error)}); train it again") from None
     return model.eval().to(memory_format=torch.channels_last), head  # type: ignore[call-overload]
 
 
-def _rate(config: ClassifierConfig, seen: int) -> float:
-    if seen < config.warmup:
-        return (seen + config.batch) / (config.warmup + config.batch)
-    return 0.5 + 0.5 * cos(pi * (seen - config.warmup) / max(config.images - config.warmup, 1))
+def _rate(config: ClassifierConfig, n_images: int) -> float:
+    if n_images < config.warmup:
+        return (n_images + config.batch) / (config.warmup + config.batch)
+    return 0.5 + 0.5 * cos(pi * (n_images - config.warmup) / max(config.images - config.warmup, 1))
 
 
 def _tensor(pictures: np.ndarray) -> Tensor:
-    images = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return images.contiguous(memory_format=torch.channels_last)
+    return to_tensor(pictures).contiguous(memory_format=torch.channels_last)
 
 
 def _resume(path: Path, model: Classifier, optimizer: torch.optim.Optimizer) -> int:

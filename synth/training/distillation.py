@@ -1,7 +1,7 @@
 """Distil a generator: a student that draws in 4 steps, or in 2, what its teacher draws in 20.
 
 Multistep consistency distillation (Heek et al. 2024, 2403.06807).  The way from noise to picture is cut into as many
-segments as the student has steps; from anywhere in a segment the student learns to land, in one jump of DDIM, where
+segments as the student has steps; from anywhere in a segment the student learns to land, in one step of DDIM, where
 the teacher's solver would leave it.  The student starts from the teacher's weights, as in consistency tuning (Geng et
 al. 2024, 2406.14548), the teacher's guidance is learnt with the rest (Luo et al. 2023, 2310.04378), and nothing
 random is drawn between segments: a picture stays a function of labels and noise.
@@ -10,7 +10,7 @@ random is drawn between segments: a picture stays a function of labels and noise
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -20,26 +20,31 @@ from torch import Tensor
 
 from synth import pipeline
 from synth.base import checkpoint
-from synth.base.config import Config, check
+from synth.base.config import check
 from synth.base.errors import UserError
+from synth.base.renamed import RenamedKeys
 from synth.base.runs import claim, progress, read_json, rewind_metrics
 from synth.data.records import data_fingerprint
-from synth.diffusion import process
+from synth.diffusion.process import saved_as
+from synth.diffusion.schedulers import STEPS
 from synth.model.card import GeneratorCard
 from synth.model.denoiser import Denoiser, NetworkConfig
+from synth.model.labels import LabelEncoding
 from synth.pipeline import FundusPipeline
 from synth.provenance.training_data import training_sources, with_more
 from synth.sampling.plan import weights_fingerprint
 from synth.training import state
 from synth.training.averages import LONGEST, PowerAverages
 from synth.training.examples import Examples
-from synth.training.teacher import Lesson
+from synth.training.teacher import TeacherTargets
 
 FORMAT, VERSION = "visionclip-student-state", 1
 
 
-class DistillConfig(Config):
+class DistillConfig(RenamedKeys):
     """How one student is tuned.  Durations count images, as in training."""
+
+    RENAMED: ClassVar = {"hops": "target_steps"}
 
     steps: PositiveInt = 4
     """Of the student."""
@@ -58,12 +63,12 @@ class DistillConfig(Config):
     average: float = Field(default=0.15, gt=0, le=LONGEST)
     """Length of the weight average that is sampled from, as a share of tuning so far."""
     teacher_steps: PositiveInt | None = None
-    """Jumps of the teacher from noise to picture; null is 40, or the steps of a teacher that is a student itself."""
-    hops: PositiveInt | None = None
-    """Jumps of the teacher before the student itself finishes its step; null is half of them, or all if they
+    """Steps of the teacher from noise to picture; null is 40, or the steps of a teacher that is a student itself."""
+    target_steps: PositiveInt | None = None
+    """Steps of the teacher before the student itself finishes its step; null is half of them, or all if they
     are odd.  More cost time and are exacter, which pays (docs/log.md)."""
     split: tuple[PositiveInt, ...] | None = None
-    """Jumps of the teacher in each step of the student, first to last; null is as many in each.  A short first step
+    """Steps of the teacher in each step of the student, first to last; null is as many in each.  A short first step
     keeps what is lost when a picture's outline is guessed from noise in one go."""
     guidance: float | None = Field(default=None, ge=1)
     """The teacher's guidance, which the student then holds; null is 2, or 1 of a teacher that is a student itself."""
@@ -85,14 +90,14 @@ class DistillConfig(Config):
         for name in ("images", "save_every"):
             if getattr(self, name) % self.batch:
                 raise ValueError(f"{name}={getattr(self, name)} must be a multiple of batch={self.batch}")
-        if process.STEPS % self.steps:
-            raise ValueError(f"steps={self.steps} must divide {process.STEPS}")
+        if STEPS % self.steps:
+            raise ValueError(f"steps={self.steps} must divide {STEPS}")
         return self
 
-    def share(self, seen: int, chunk: int) -> float:
-        """Of the rate, for the next `chunk` images after `seen`."""
-        rising = (seen + chunk) / max(self.warmup, 1)
-        falling = (self.images - seen) / max(self.cooldown * self.images, 1)
+    def share(self, n_images: int, chunk: int) -> float:
+        """Of the rate, for the next `chunk` images after `n_images`."""
+        rising = (n_images + chunk) / max(self.warmup, 1)
+        falling = (self.images - n_images) / max(self.cooldown * self.images, 1)
         return min(1.0, rising, falling)
 
 
@@ -109,47 +114,48 @@ def distill(
     folder = pipeline.locate(model)
     teacher, card = pipeline.load(folder)
     _check_private(folder, card, data)
-    student = _beginner(teacher, card)
+    student, process = _untuned(teacher, card), teacher.process
     frozen = copy.deepcopy(student).eval().to(memory_format=torch.channels_last).to(accelerator.device)
-    way = (config.steps, config.teacher_steps, config.guidance, config.hops, config.split)
-    lesson = Lesson(frozen, teacher.config["student"], *way)
-    behind = {"teacher": weights_fingerprint(folder), "data": data_fingerprint(*data)}
+    steps = (config.steps, config.teacher_steps, config.guidance, config.target_steps, config.split)
+    vocabulary = teacher.conditioning.labels
+    targets = TeacherTargets(frozen, teacher.config["student"], *steps, process, vocabulary)
+    provenance = {"teacher": weights_fingerprint(folder), "data": data_fingerprint(*data)}
     trained_on = with_more(card.trained_on, training_sources(data))
     if start:
-        begun = _begin(student, start, behind["teacher"])
-        behind["start"] = weights_fingerprint(pipeline.locate(start))
+        begun = _begin(student, start, provenance["teacher"])
+        provenance["start"] = weights_fingerprint(pipeline.locate(start))
         trained_on = with_more(trained_on, begun.trained_on)
     card = card.replaced(
-        trained_on=[each.to_json() for each in trained_on], distilled=behind | lesson.student
+        trained_on=[each.to_json() for each in trained_on], distilled=provenance | targets.student
     )
     mix = read_json(folder / "mix.json")
     with accelerator.main_process_first():
-        examples = _examples(config, card, behind, data, run)
+        examples = _examples(config, card, provenance, data, run, vocabulary)
     averages = PowerAverages(student, [config.average])
     optimizer = torch.optim.AdamW(student.parameters(), lr=config.lr)
-    seen = state.resume(run, (FORMAT, VERSION), student, optimizer, averages)
+    n_images = state.resume(run, (FORMAT, VERSION), student, optimizer, averages)
     if accelerator.is_main_process:
-        rewind_metrics(run / "metrics.jsonl", seen)
-    space = teacher.space.to(accelerator.device)
+        rewind_metrics(run / "metrics.jsonl", n_images)
+    teacher.space.to(accelerator.device)  # type: ignore[call-arg]
     trained, optimizer = accelerator.prepare(student.to(memory_format=torch.channels_last), optimizer)
     averages.to(accelerator.device)
     losses: list[Tensor] = []
 
-    with progress("distilling", config.images, seen) as bar:
-        while seen < config.images:
+    with progress("distilling", config.images, n_images) as bar:
+        while n_images < config.images:
             for group in optimizer.param_groups:
-                group["lr"] = config.lr * config.share(seen, chunk)
-            mine = np.arange(seen + accelerator.process_index, seen + chunk, processes)
-            images, told, noise, time = (
+                group["lr"] = config.lr * config.share(n_images, chunk)
+            mine = np.arange(n_images + accelerator.process_index, n_images + chunk, processes)
+            images, codes, noise, time = (
                 part.to(accelerator.device)
                 for part in examples.step(mine, student.shape, config.flip, config.label_dropout)
             )
             with accelerator.autocast(), torch.no_grad():
-                clean = space.encode(images).float().contiguous(memory_format=torch.channels_last)
+                clean = teacher.encode(images)
 
             with accelerator.accumulate(trained):
                 with accelerator.autocast():
-                    loss = lesson.loss(trained, clean, noise, told, time)
+                    loss = targets.loss(trained, clean, noise, codes, time)
                 accelerator.backward(loss)
                 if accelerator.sync_gradients:
                     accelerator.clip_grad_norm_(trained.parameters(), 1.0)
@@ -157,20 +163,20 @@ def distill(
                 optimizer.zero_grad()
 
             losses.append(loss.detach())
-            seen += chunk
+            n_images += chunk
             bar.update(chunk)
             if accelerator.sync_gradients:
-                averages.step(seen, config.batch)
-            if seen % config.save_every == 0 or seen == config.images:
+                averages.step(n_images, config.batch)
+            if n_images % config.save_every == 0 or n_images == config.images:
                 mean = float(accelerator.reduce(torch.stack(losses).mean(), "mean"))  # type: ignore[arg-type]
                 losses.clear()
                 if accelerator.is_main_process:
-                    state.save(run, (FORMAT, VERSION), seen, mean, student, optimizer, averages)
-                    _export(run, seen, student, averages, teacher, card, mix)
+                    state.save(run, (FORMAT, VERSION), n_images, mean, student, optimizer, averages)
+                    _export(run, n_images, student, averages, teacher, card, mix)
                 accelerator.wait_for_everyone()
 
     if accelerator.is_main_process:
-        _export(run, seen, student, averages, teacher, card, mix)
+        _export(run, n_images, student, averages, teacher, card, mix)
     accelerator.wait_for_everyone()
     return run / "model"
 
@@ -188,18 +194,23 @@ def _accelerator(config: DistillConfig) -> Accelerator:
 
 
 def _examples(
-    config: DistillConfig, card: GeneratorCard, behind: dict[str, str], data: Sequence[Path], run: Path
+    config: DistillConfig,
+    card: GeneratorCard,
+    provenance: dict[str, str],
+    data: Sequence[Path],
+    run: Path,
+    vocabulary: LabelEncoding,
 ) -> Examples:
     """What the student is shown, prepared as its teacher saw it, once `run` is known to be this one."""
-    wanted = {"config": config.model_dump(mode="json"), **behind}
+    wanted = {"config": config.model_dump(mode="json"), **provenance}
     claim(run, "config.json", wanted, "run", free=("config.images", "config.save_every"))
-    return Examples(data, card.preprocessing, run / "cache", config.seed, balance=0)
+    return Examples(data, card.preprocessing, run / "cache", config.seed, 0, vocabulary)
 
 
-def _beginner(teacher: FundusPipeline, card: GeneratorCard) -> Denoiser:
+def _untuned(teacher: FundusPipeline, card: GeneratorCard) -> Denoiser:
     """A student that knows what its teacher knows."""
     network = check(NetworkConfig, card.config["network"], "the teacher's visionclip.json")
-    student = Denoiser(network, teacher.size)
+    student = Denoiser(network, teacher.size, teacher.conditioning.labels)
     student.unet.load_state_dict(teacher.unet.state_dict())
     student.conditioning.load_state_dict(teacher.conditioning.state_dict())
     return student
@@ -234,7 +245,7 @@ def _check_private(teacher: Path, card: GeneratorCard, data: Sequence[Path]) -> 
 
 def _export(
     run: Path,
-    seen: int,
+    n_images: int,
     student: Denoiser,
     averages: PowerAverages,
     teacher: FundusPipeline,
@@ -242,19 +253,20 @@ def _export(
     mix: list[dict[str, Any]],
 ) -> None:
     """Write the averaged student as a generator's folder, unless it is there already."""
-    folder, before = run / "model", run / "model" / "visionclip.json"
+    process, folder, before = teacher.process, run / "model", run / "model" / "visionclip.json"
     assert card.distilled
-    if before.exists() and (there := pipeline.read_card(folder).distilled) and there.images == seen:
+    if before.exists() and (there := pipeline.read_card(folder).distilled) and there.images == n_images:
         return
-    distilled = card.distilled.to_json() | {"images": seen}
+    distilled = card.distilled.to_json() | {"images": n_images}
     averaged = copy.deepcopy(student)
     averaged.load_state_dict(student.state_dict() | averages.mean(averages.lengths[0]))
     averaged.eval().cpu()
     made = FundusPipeline(
         averaged.unet,
-        process.jumps(),
+        process.student_scheduler(),
         averaged.conditioning,
         copy.deepcopy(teacher.space).cpu(),
         student={key: distilled[key] for key in ("steps", "guidance", "times") if key in distilled},
+        process=saved_as(process),
     )
     pipeline.save(made, folder, card.replaced(libraries=checkpoint.versions(), distilled=distilled), mix)
