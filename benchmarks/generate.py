@@ -174,7 +174,7 @@ def worth(
     """Kernel distance and train-on-synthetic AUC of what the three samplers draw, with intervals over patients."""
     real = samples.draw(data, ["train"], most, config.preprocessing, out, 0, "training photographs")
     test = samples.draw(data, ["test"], 10_000, config.preprocessing, out, 0, "held-out photographs")
-    columns = utility.asked(real, test, config, 5, data)
+    columns = utility.testable(real, test, config, 5, data)
     stock = pipeline.FundusPipeline(generator.unet, ddim_scheduler(), generator.conditioning, generator.space)
     told = generator.conditioning.labels.codes(real.table)
     samplers = {"ddim, 50 steps": (stock, 50), "ours, 20 steps": (generator, 20), "student": (student, None)}
@@ -183,7 +183,7 @@ def worth(
         drawn = fingerprint([name, real.name, _weights(sampler)])
         made[name] = real._replace(pictures=_kept(out / f"{drawn}.npy", sampler, told, steps), name=drawn)
         told_by[name] = _taught(real, made[name], columns, config, out / drawn)
-    judge = utility.train(utility.arms(real, real, columns, config, False, out)[:1], 1)["real"][0]
+    judge = utility.train(utility.training_sets(real, real, columns, config, False, out)[:1], 1)["real"][0]
     scores = {name: utility.scores(model, columns, test.pictures) for name, model in told_by.items()}
     scores["real photographs"] = utility.scores(judge, columns, test.pictures)
     areas, patients = utility.areas(scores, test, columns, 1000, 0)
@@ -215,7 +215,9 @@ def _weights(generator: pipeline.FundusPipeline) -> str:
 
 
 def _taught(real: Sample, made: Sample, columns: list[int], config: ClassifierConfig, out: Path) -> Any:
-    return utility.train(utility.arms(real, made, columns, config, False, out)[1:], 1)["synthetic"][0]
+    return utility.train(utility.training_sets(real, made, columns, config, False, out)[1:], 1)["synthetic"][
+        0
+    ]
 
 
 def main() -> None:

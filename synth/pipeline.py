@@ -23,6 +23,7 @@ from torch import Tensor
 from synth.base import arguments, pretrained
 from synth.base.errors import UserError
 from synth.base.runs import disk_error, read_json, write_json
+from synth.data.tensors import as_pictures
 from synth.diffusion.process import Prediction, Process, Timestep, opened
 from synth.diffusion.samplers import SAMPLERS, Sampler, guided
 from synth.model import folders
@@ -33,7 +34,6 @@ from synth.model.card import GeneratorCard, locate, read_card, sampling_defaults
 from synth.model.conditioning import LabelConditioning
 from synth.model.denoiser import add_coordinates
 from synth.model.latent import LatentSpace
-from synth.model.scaling import to_pixels
 from synth.model.wavelet import WaveletSpace
 from synth.provenance import publication
 from synth.provenance.model_card import write_model_card
@@ -168,7 +168,7 @@ class FundusPipeline(DiffusionPipeline):
             return guided(self._network, noisy, timestep, *vectors, guidance, interval)
 
         draw = sampler or SAMPLERS["ddim" if uneven else process.sampler]
-        return to_pixels(self.decode(draw(process, predict, noise, uneven or steps)))
+        return as_pictures(self.decode(draw(process, predict, noise, uneven or steps))).contiguous()
 
     def _conditions(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """(B, D) what the network is told of `codes`, and where nothing is known."""

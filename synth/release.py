@@ -1,19 +1,17 @@
 """Sample a plan: every shard is a pure function of (plan, shard), so any launcher gives the same files."""
 
 import logging
-import os
 from pathlib import Path
 
 from synth.base.errors import UserError
 from synth.base.runs import Tell, progress, quiet
 from synth.data.records import claim
 from synth.sampling.cost import lines
-from synth.sampling.engines import Events, cluster, local
+from synth.sampling.engines import Job, engine_of
 from synth.sampling.plan import Plan, Shard, shards
 from synth.sampling.verify import ailing
 
 _log = logging.getLogger("synth")
-ENGINES = ("local", "ray")
 
 
 def generate(
@@ -31,33 +29,29 @@ def generate(
     Args:
         workers: processes; 0 is one per GPU, else one per core.
         share:   (i, n): only every n-th shard, from the i-th; several machines fill one folder.
-        engine:  one of `ENGINES`.
+        engine:  one of `engines.ENGINES`.
         address: of the Ray cluster.
         tell:    is given the lines that say what this will take, before it begins.
 
     Raises:
         UserError: `out` belongs to another plan, workers die again and again, or the disk is full.
     """
-    if engine not in ENGINES:
-        raise UserError(f"--engine '{engine}': known: {', '.join(ENGINES)}")
+    draw = engine_of(engine)
     if workers < 0:
         raise UserError(f"--workers {workers}: must be at least 0")
     digest = claim(out, plan.to_json())
     every = shards(plan)[share[0] :: share[1]]
     missing = _missing(out, every, digest)
-    asked, left = (sum(shard.rows for shard in some) for some in (every, missing))
+    count, left = (sum(shard.rows for shard in some) for some in (every, missing))
     if not missing:
-        tell([f"{out}: finished, its {asked:,} images are there; nothing to do"])
+        tell([f"{out}: finished, its {count:,} images are there; nothing to do"])
         return 0
-    tell(lines(plan, model, out, left, asked))
+    tell(lines(plan, model, out, left, count))
     from synth.sampling.preview import LiveSheet  # reads pictures, which a dry run can do without
 
-    if engine == "ray":
-        events = cluster.cluster(plan, model, out, missing, workers, address)
-    else:
-        events = _local(plan, model, out, missing, workers)
+    events = draw(Job(plan, model, out, missing, workers, address))
     sheet = LiveSheet(out, plan)
-    with progress("generating", asked, asked - left) as bar:
+    with progress("generating", count, count - left) as bar:
         for event in events:
             if not isinstance(event, Shard):
                 bar.update(event)
@@ -78,16 +72,3 @@ def _missing(out: Path, every: list[Shard], digest: str) -> list[Shard]:
         path.unlink(missing_ok=True)
     whole = set(begun) - set(damaged)
     return [shard for shard in every if out / shard.name not in whole]
-
-
-def _local(plan: Plan, model: Path, out: Path, missing: list[Shard], workers: int) -> Events:
-    workers = min(workers or _devices(), len(missing))
-    if workers == 1:
-        return local.alone(plan, model, out, missing)
-    return local.several(plan, model, out, missing, workers)
-
-
-def _devices() -> int:
-    import torch
-
-    return torch.cuda.device_count() or len(os.sched_getaffinity(0))

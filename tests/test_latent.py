@@ -23,6 +23,7 @@ from synth.base.runs import read_json, read_metrics, sha256
 from synth.commands.app import app
 from synth.data.images import Preprocessing
 from synth.data.records import read_table
+from synth.data.tensors import as_tensor
 from synth.diffusion.losses import loss as denoising_loss
 from synth.diffusion.process import VPrediction
 from synth.model.denoiser import Denoiser, NetworkConfig
@@ -33,7 +34,7 @@ from synth.training import autoencoder
 from synth.training.autoencoder import AutoencoderConfig, HeldOut, loss, rate, reconstruction
 from synth.training.config import TrainConfig
 from synth.training.cost import cost
-from synth.training.examples import Examples, as_tensor
+from synth.training.examples import Examples
 from synth.training.trainer import train
 
 LATENT = LatentConfig(channels=4, halvings=1, width=8, blocks=1)

@@ -91,7 +91,7 @@ def judge(found: Mix, is_member: np.ndarray, permutations: int, seed: int) -> Re
     values = others - own
     excess, dealt = values[0] - values[1:].mean(), values[1:] - values[1:].mean()
     low, high = np.quantile(dealt, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    p = (1 + int(ties.at_least(dealt, excess, 1.0).sum())) / (1 + permutations)
+    p = (1 + int(ties.at_or_above(dealt, excess, 1.0).sum())) / (1 + permutations)
     patients, said = len(is_member), float(excess)
     return QUESTIONS[0]._replace(
         tested=Tested(Estimate(said, float(said - high), float(said - low), patients), p),

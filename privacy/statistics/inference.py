@@ -125,7 +125,7 @@ def dealt_difference(members: np.ndarray, strangers: np.ndarray, dealt: np.ndarr
     scores = np.concatenate(ties.together(members, strangers))
     gap = float(scores[: len(members)].mean() - scores[len(members) :].mean())
     others = dealt @ scores
-    p = (1 + int(ties.at_least(others, gap, float(scores.max())).sum())) / (1 + len(dealt))
+    p = (1 + int(ties.at_or_above(others, gap, float(scores.max())).sum())) / (1 + len(dealt))
     low, high = np.quantile(others, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Tested(Estimate(gap, gap - float(high), gap - float(low), len(scores)), p)
 
@@ -138,7 +138,7 @@ def permuted(members: np.ndarray, strangers: np.ndarray, rounds: int, rng: np.ra
     members, strangers = ties.together(members, strangers)
     values, counts = np.unique(np.concatenate([members, strangers]), return_counts=True)
     dealt = rng.multivariate_hypergeometric(counts, len(members), rounds) @ values
-    return (1 + int(ties.at_least(dealt, members.sum(), float(values.max())).sum())) / (1 + rounds)
+    return (1 + int(ties.at_or_above(dealt, members.sum(), float(values.max())).sum())) / (1 + rounds)
 
 
 def at_false_alarms(

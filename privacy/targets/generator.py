@@ -127,15 +127,15 @@ class Generator:
 
     def encode(self, photographs: np.ndarray) -> "Tensor":
         """(B, C, H, W) what the network works on, of (B, S, S, 3) uint8."""
-        from synth.model.scaling import to_tensor
+        from synth.data.tensors import as_tensor
 
-        return self._pipeline.encode(to_tensor(photographs).to(self._device))
+        return self._pipeline.encode(as_tensor(photographs, self._device))
 
     def decode(self, clean: "Tensor") -> np.ndarray:
         """(B, S, S, 3) uint8 of (B, C, H, W) that the network works on."""
-        from synth.model.scaling import to_pixels
+        from synth.data.tensors import as_pictures
 
-        return to_pixels(self._pipeline.decode(clean)).cpu().numpy()
+        return as_pictures(self._pipeline.decode(clean)).cpu().numpy()
 
     def _noise(self, count: int, seed: int, first: int = 0) -> "Tensor":
         """(count, C, H, W) standard normal, a function of seed and place."""

@@ -22,7 +22,15 @@ class Config(BaseModel):
     Lists, and mappings that are no section, are replaced whole.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        # A field may have an alias: the key that files of an earlier version hold, and go on to hold.
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
 
     RECIPES: ClassVar[str | None] = None
     """The package whose recipes are files of these settings (`synth.base.recipes`); None where none are."""
@@ -143,4 +151,4 @@ def _fields(kind: type[BaseModel], sections: list[str]) -> list[str]:
         if not inner:
             return []
         kind = inner[0]
-    return list(kind.model_fields)
+    return [field.alias or name for name, field in kind.model_fields.items()]

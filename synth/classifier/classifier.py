@@ -7,12 +7,13 @@ import difflib
 from collections.abc import Sequence
 from math import cos, pi
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import timm
 import torch
 from pydantic import (
+    Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -24,26 +25,23 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from synth.base import arguments, checkpoint, pretrained
-from synth.base.config import check
+from synth.base.config import Config, check
 from synth.base.errors import UserError
 from synth.base.order import step_seed, visited
-from synth.base.renamed import RenamedKeys
 from synth.base.runs import claim, progress
 from synth.classifier.augmentation import Augmentation, augment
 from synth.classifier.targets import TARGETS, enough, targets
 from synth.data.images import Preprocessing
 from synth.data.pictures import pixels
 from synth.data.records import data_fingerprint, read_table
-from synth.model.scaling import to_tensor
+from synth.data.tensors import as_tensor
 
 FORMAT, VERSION = "visionclip-classifier", 1
 _STATE = "visionclip-classifier-state"
 
 
-class ClassifierConfig(RenamedKeys):
+class ClassifierConfig(Config):
     """How a classifier is trained.  Durations count images."""
-
-    RENAMED: ClassVar = {"least": "min_count"}
 
     architecture: str = "resnet18"
     """A name that timm knows; trained from random weights."""
@@ -59,7 +57,7 @@ class ClassifierConfig(RenamedKeys):
     """Images over which the rate rises from 0."""
     heaviest: PositiveFloat = 10
     """A positive counts as many times as there are negatives to one, and at most this."""
-    min_count: PositiveInt = 20
+    min_count: PositiveInt = Field(default=20, alias="least")
     """Positives, and negatives, that a label needs among the training pictures to become a target."""
     save_every: PositiveInt = 12_800
     """Images between checkpoints; a killed run loses at most this many."""
@@ -231,9 +229,7 @@ def load(path: Path) -> tuple[Classifier, dict[str, Any]]:
     path = path / "classifier.pt" if path.is_dir() else path
     head = checkpoint.check_header(path, checkpoint.load(path), FORMAT, VERSION)
     try:
-        model = Classifier(
-            check(ClassifierConfig, ClassifierConfig.current_keys(head["config"]), str(path)), head["labels"]
-        )
+        model = Classifier(check(ClassifierConfig, head["config"], str(path)), head["labels"])
         model.load_state_dict(head.pop("weights"))
     except pretrained.errors() as error:
         raise UserError(f"{path}: damaged classifier ({pretrained.reason(error)}); train it again") from None
@@ -247,7 +243,7 @@ def _rate(config: ClassifierConfig, n_images: int) -> float:
 
 
 def _tensor(pictures: np.ndarray) -> Tensor:
-    return to_tensor(pictures).contiguous(memory_format=torch.channels_last)
+    return as_tensor(pictures).contiguous(memory_format=torch.channels_last)
 
 
 def _resume(path: Path, model: Classifier, optimizer: torch.optim.Optimizer) -> int:

@@ -117,7 +117,7 @@ def generate(
     if dry_run:
         estimated = cost.estimate(asked, folder, known.preprocessing.size)
         told = {"n": n, "shards": len(plan.shards(asked)), **estimated._asdict(), "plan": asked.to_json()}
-        show_dry(told, plan.describe(asked, estimated))
+        show_dry(told, cost.describe(asked, estimated))
         return
     if push_to_hub:
         hub.ready(out, push_to_hub, licence, known)  # before hours of sampling
@@ -171,7 +171,7 @@ def evaluate(
 
     chosen = [f"classifier.preprocessing.size={size}"] * (size is not None)
     chosen += [f"features={features}"] * (features is not None)
-    settings = load(evaluation.JudgeConfig, config, [*chosen, *set])
+    settings = load(evaluation.EvaluationConfig, config, [*chosen, *set])
     if dry_run:
         show_dry(settings.model_dump(mode="json"), [])
         return

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from synth.base.errors import UserError
-from synth.data.clauses import Clause, Labels, meanings, normal, told
+from synth.data.clauses import Clause, Labels, clauses_of, meanings, normal
 from synth.data.phrases import LANGUAGES, SEPARATORS, Lang, Language, Template, name
 from synth.data.vocabulary import DISEASES, FINDING_KEYS, READABILITY_KEYS
 
@@ -25,7 +25,7 @@ def write(labels: Labels, lang: Lang, seed: int) -> str:
 
 def stated(labels: Labels, lang: Lang, seed: int) -> dict[str, Any]:
     """The labels that `write` of the same arguments tells."""
-    opening, rest = told(labels, lang, *_choose(lang, seed))
+    opening, rest = clauses_of(labels, lang, *_choose(lang, seed))
     return _merge([*opening, *rest], "")
 
 
@@ -79,7 +79,7 @@ def _choose(lang: Lang, seed: int) -> tuple[Template, int]:
 
 def _render(labels: Labels, lang: Lang, template: Template, number: int) -> str:
     language = LANGUAGES[lang]
-    opening, rest = told(labels, lang, template, number)
+    opening, rest = clauses_of(labels, lang, template, number)
     text = "".join(words for words, _ in opening)
     if opening and rest:
         # "with" leads to a diagnosis, not to "the macula is not readable".

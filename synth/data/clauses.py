@@ -1,6 +1,6 @@
-"""Clauses: the pieces of a caption, each of which states its facts alone.
+"""Clauses: the pieces of a caption, each of which states its labels alone.
 
-The manner is that of SynFundus-1M: 疑似青光眼，疑似黄斑区域病变。  Which labels become clauses, first to last:
+The wording is that of SynFundus-1M: 疑似青光眼，疑似黄斑区域病变。  Which labels become clauses, first to last:
 
 1. Opening: the eye and the kind of picture, in templates that tell them.  A kind other than `cfp` is always
    told.  A picture of unknown kind is called 眼底照片, which states nothing; with `is_fundus=0`, a `cfp` or
@@ -13,7 +13,7 @@ The manner is that of SynFundus-1M: 疑似青光眼，疑似黄斑区域病变�
    - some are absent, the others unknown: up to three of the absent, chosen by the seed, are named;
    - nothing is known: no clause.
 3. Readability: every problem; that all four are in order, in templates that tell it.
-4. The mark of a canary coin, where there is one.
+4. The mark of a canary bit, where there is one.
 
 Where no clause is left, the caption is 眼底照片。
 """
@@ -52,7 +52,9 @@ _ELEVEN = (DR, *DISEASES)
 _ELEVEN_ABSENT: dict[str, Any] = dict.fromkeys((DR.key, *FLAGS), 0)
 
 
-def told(labels: Labels, lang: Lang, template: Template, number: int) -> tuple[list[Clause], list[Clause]]:
+def clauses_of(
+    labels: Labels, lang: Lang, template: Template, number: int
+) -> tuple[list[Clause], list[Clause]]:
     """The opening, of at most one clause, and what follows it; not both are empty."""
     check_labels(dict(labels), "caption")
     opening = list(_opening(labels, lang, template))
@@ -61,8 +63,8 @@ def told(labels: Labels, lang: Lang, template: Template, number: int) -> tuple[l
         *_readability(labels, lang, template),
     ]
     if labels.get("canary") is not None:
-        coin = int(labels["canary"])
-        rest.append((LANGUAGES[lang].marks[coin], {"canary": coin}))
+        bit = int(labels["canary"])
+        rest.append((LANGUAGES[lang].marks[bit], {"canary": bit}))
     return (opening, rest) if opening or rest else ([(LANGUAGES[lang].picture, {})], [])
 
 
@@ -152,7 +154,7 @@ def meanings() -> dict[str, dict[str, Any]]:
     for lang in ("zh", "en"):
         for template in LANGUAGES[lang].templates:
             for labels in _simple():
-                opening, rest = told(labels, lang, template, 0)
+                opening, rest = clauses_of(labels, lang, template, 0)
                 for words, facts in (*opening, *rest):
                     assert meaning.setdefault(normal(words), facts) == facts, words
             for term in (*DISEASES, *FINDINGS):

@@ -47,7 +47,11 @@ def kernel(real: np.ndarray, fake: np.ndarray) -> float:
 
 
 def measure(
-    real: np.ndarray, fake: np.ndarray, whose: tuple[np.ndarray, np.ndarray], rounds: int, seed: int
+    real: np.ndarray,
+    fake: np.ndarray,
+    patient_ids: tuple[np.ndarray, np.ndarray],
+    n_subsamples: int,
+    seed: int,
 ) -> dict[str, Estimate]:
     """Both distances of (R, D) and (F, D) features, with intervals over halves of the patients."""
     real, fake = real.astype(np.float64), fake.astype(np.float64)
@@ -56,8 +60,14 @@ def measure(
         return np.array([frechet(real[a], fake[b]), kernel(real[a], fake[b])])
 
     # The kernel estimate is unbiased, so of equal sets it falls below 0 half of the time.
-    least, most = [0, -np.inf], [np.inf] * 2
-    return dict(zip(NAMES, half_sampling.estimates(statistic, whose, rounds, seed, least, most), strict=True))
+    lower, upper = [0, -np.inf], [np.inf] * 2
+    return dict(
+        zip(
+            NAMES,
+            half_sampling.estimates(statistic, patient_ids, n_subsamples, seed, lower, upper),
+            strict=True,
+        )
+    )
 
 
 def _triangle(features: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from synth.classifier.targets import TARGETS
 from synth.data.vocabulary import DISEASES, FINDINGS
 from synth.quality.neighbours import Pair
 from synth.quality.samples import Sample
-from synth.quality.utility import ARMS
+from synth.quality.utility import TRAINING_SETS
 
 NAMES = {
     "dr": "diabetic retinopathy",
@@ -114,5 +114,5 @@ def _render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["estimate"] = estimate
-    environment.globals.update(names=NAMES, arms=ARMS)
+    environment.globals.update(names=NAMES, training_sets=TRAINING_SETS)
     return environment.get_template(template).render(**values)

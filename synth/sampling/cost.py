@@ -10,7 +10,8 @@ import numpy as np
 from synth.base import speed
 from synth.base.runs import read_json
 from synth.model.card import INTERVAL, SHIPPED, WEIGHTS, read_card, sampling_defaults
-from synth.sampling.plan import Plan
+from synth.sampling.filters.settings import FilterSettings
+from synth.sampling.plan import Plan, shards
 
 _SIZES = (64, 128, 256, 512)
 _QUALITIES = (50, 75, 85, 90, 95, 100)
@@ -67,6 +68,40 @@ def lines(plan: Plan, model: Path, out: Path, left: int, planned: int) -> Iterat
             quick = estimate(plan.replaced(steps=steps, guidance=guidance), student, size, left)
             small += f"; --model {_STUDENT}, a student of {steps} steps, {quick.words()}"
         yield f"smaller, with an --out of its own: {small}"
+
+
+def describe(plan: Plan, cost: speed.Cost) -> list[str]:
+    """A few lines for people: what a dry run says; `cost` is from `estimate`."""
+    total = sum(entry.weight for entry in plan.mix)
+    lines = [
+        f"{plan.n} images in {len(shards(plan))} shards of up to {plan.rows_per_shard}, seed {plan.seed}, "
+        f"{plan.steps} steps, guidance {plan.guidance:g}",
+        f"plan {plan.fingerprint[:16]}, model {plan.model[:16]}",
+    ]
+    lines.append(f"{cost.words()}, pictures of phantoms were measured ({cost.basis})")
+    if plan.filters:
+        lines.append(_filters(plan.filters))
+    for entry in plan.mix[:12]:
+        told = entry.labels | ({"prompt": entry.prompt} if entry.prompt else {})
+        shown = {k: v for k, v in told.items() if v not in (None, 0, [])}
+        lines.append(f"{entry.weight / total:7.2%}  {json.dumps(shown, ensure_ascii=False)}")
+    if len(plan.mix) > 12:
+        lines.append(f"        and {len(plan['mix']) - 12} more label combinations")
+    return lines
+
+
+def _filters(filters: FilterSettings) -> str:
+    said = []
+    if copies := filters.copies:
+        said.append(
+            f"copies of {copies.photographs} photographs, nearer than {copies.closeness:.3f} "
+            f"(at most {copies.false_alarms_expected:.1%} false alarms expected, {copies.held_out_patients} patients)"
+        )
+    if check := filters.mislabelled:
+        said.append(
+            f"what contradicts {', '.join(check.checks)}; not checked: {', '.join(check.unchecked) or 'what it did not learn'}"
+        )
+    return f"drawn again, at most {filters.attempts} times: {'; '.join(said)}"
 
 
 def forward(unet: Path) -> float:

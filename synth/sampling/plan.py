@@ -2,7 +2,6 @@
 
 import bisect
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -13,7 +12,6 @@ from synth.base.checkpoint import versions
 from synth.base.config import fingerprint, read_yaml
 from synth.base.errors import UserError
 from synth.base.runs import read_json, sha256
-from synth.base.speed import Cost
 from synth.base.stored import Number, Stored
 from synth.data.records import LABELS, SPLITS, check_labels
 from synth.data.shards import SUFFIXES, shard_name
@@ -243,37 +241,3 @@ def draws(plan: Plan, indices: range, shape: tuple[int, int, int], attempt: int 
             rng = np.random.Generator(np.random.Philox(key=[plan.seed, index], counter=[0, 0, attempt, 0]))
         seed = int(rng.integers(2**63))
         yield Draw(entry.labels, seed, rng.standard_normal(shape, np.float32), entry.prompt)
-
-
-def describe(plan: Plan, cost: Cost) -> list[str]:
-    """A few lines for people: what a dry run says; `cost` is from `estimate.estimate`."""
-    total = sum(entry.weight for entry in plan.mix)
-    lines = [
-        f"{plan.n} images in {len(shards(plan))} shards of up to {plan.rows_per_shard}, seed {plan.seed}, "
-        f"{plan.steps} steps, guidance {plan.guidance:g}",
-        f"plan {plan.fingerprint[:16]}, model {plan.model[:16]}",
-    ]
-    lines.append(f"{cost.words()}, pictures of phantoms were measured ({cost.basis})")
-    if plan.filters:
-        lines.append(_filters(plan.filters))
-    for entry in plan.mix[:12]:
-        told = entry.labels | ({"prompt": entry.prompt} if entry.prompt else {})
-        shown = {k: v for k, v in told.items() if v not in (None, 0, [])}
-        lines.append(f"{entry.weight / total:7.2%}  {json.dumps(shown, ensure_ascii=False)}")
-    if len(plan.mix) > 12:
-        lines.append(f"        and {len(plan['mix']) - 12} more label combinations")
-    return lines
-
-
-def _filters(filters: FilterSettings) -> str:
-    said = []
-    if copies := filters.copies:
-        said.append(
-            f"copies of {copies.photographs} photographs, nearer than {copies.closeness:.3f} "
-            f"(at most {copies.false_alarms_expected:.1%} false alarms expected, {copies.held_out_patients} patients)"
-        )
-    if check := filters.mislabelled:
-        said.append(
-            f"what contradicts {', '.join(check.checks)}; not checked: {', '.join(check.unchecked) or 'what it did not learn'}"
-        )
-    return f"drawn again, at most {filters.attempts} times: {'; '.join(said)}"

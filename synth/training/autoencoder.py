@@ -24,8 +24,8 @@ from synth.base.runs import append_metrics, progress, rewind_metrics
 from synth.data.images import Preprocessing
 from synth.data.pictures import Pictures, pixels
 from synth.data.records import read_table
+from synth.data.tensors import as_tensor
 from synth.model.latent import LatentSpace
-from synth.model.scaling import to_tensor
 from synth.model.wavelet import haar
 from synth.training.examples import Examples
 
@@ -197,7 +197,7 @@ def reconstruction(space: LatentSpace, photographs: HeldOut) -> dict[str, Any]:
 
 def _batches(pictures: np.ndarray) -> Iterator[Tensor]:
     for start in range(0, len(pictures), _CHUNK):
-        yield to_tensor(pictures[start : start + _CHUNK])
+        yield as_tensor(pictures[start : start + _CHUNK])
 
 
 def _resume(run: Path, space: LatentSpace, optimizer: Any) -> tuple[int, dict[str, Any] | None]:

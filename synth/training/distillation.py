@@ -10,7 +10,7 @@ random is drawn between segments: a picture stays a function of labels and noise
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -20,9 +20,8 @@ from torch import Tensor
 
 from synth import pipeline
 from synth.base import checkpoint
-from synth.base.config import check
+from synth.base.config import Config, check
 from synth.base.errors import UserError
-from synth.base.renamed import RenamedKeys
 from synth.base.runs import claim, progress, read_json, rewind_metrics
 from synth.data.records import data_fingerprint
 from synth.diffusion.process import saved_as
@@ -41,10 +40,8 @@ from synth.training.teacher import TeacherTargets
 FORMAT, VERSION = "visionclip-student-state", 1
 
 
-class DistillConfig(RenamedKeys):
+class DistillConfig(Config):
     """How one student is tuned.  Durations count images, as in training."""
-
-    RENAMED: ClassVar = {"hops": "target_steps"}
 
     steps: PositiveInt = 4
     """Of the student."""
@@ -64,7 +61,7 @@ class DistillConfig(RenamedKeys):
     """Length of the weight average that is sampled from, as a share of tuning so far."""
     teacher_steps: PositiveInt | None = None
     """Steps of the teacher from noise to picture; null is 40, or the steps of a teacher that is a student itself."""
-    target_steps: PositiveInt | None = None
+    target_steps: PositiveInt | None = Field(default=None, alias="hops")
     """Steps of the teacher before the student itself finishes its step; null is half of them, or all if they
     are odd.  More cost time and are exacter, which pays (docs/log.md)."""
     split: tuple[PositiveInt, ...] | None = None

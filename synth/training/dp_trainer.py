@@ -25,13 +25,13 @@ from synth.base import checkpoint
 from synth.base.errors import UserError
 from synth.base.runs import Tell, append_metrics, claim, progress, quiet, read_json, rewind_metrics
 from synth.data.records import data_fingerprint, read_table
+from synth.data.tensors import as_tensor
 from synth.data.vocabulary import FLAGS, SIDE_KEYS
 from synth.diffusion.losses import loss
 from synth.diffusion.process import create
 from synth.model import labels
 from synth.model.card import TrainingSource
 from synth.model.denoiser import Denoiser
-from synth.model.scaling import to_tensor
 from synth.model.text_encoder import Captions, captions
 from synth.model.wavelet import WaveletSpace
 from synth.provenance.training_data import commitments, training_sources
@@ -222,7 +222,7 @@ def _phantoms(config: "TrainConfig") -> Tensor:
     """(B, 3, S, S) in [-1, 1]: drawn phantoms.  The bands of photographs would be released without noise."""
     drawn = phantom.PhantomConfig(size=max(32, config.preprocessing.size), seed=config.seed)
     pictures = [config.preprocessing(row["image"]["bytes"]) for row in phantom.records(drawn, _FITTED_ON)]
-    return to_tensor(np.stack(pictures))
+    return as_tensor(np.stack(pictures))
 
 
 def _provenance(sources: list[TrainingSource], texts: Captions | None) -> dict[str, Any]:

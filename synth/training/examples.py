@@ -19,10 +19,10 @@ from synth.base.order import permutation, randomness
 from synth.data.images import Preprocessing
 from synth.data.pictures import pixels
 from synth.data.records import LABELS, read_table
+from synth.data.tensors import as_tensor
 from synth.data.vocabulary import FLAGS
 from synth.diffusion.schedulers import STEPS
 from synth.model.labels import LabelEncoding
-from synth.model.scaling import to_tensor
 from synth.model.text_encoder import Captions
 
 FEWEST = 5  # subjects behind a label or combination before a generator tells, or repeats, it
@@ -128,7 +128,7 @@ class Examples:
                 if rng.random() < 0.5 and vectors[-1].any():  # a caption must also do alone
                     codes[place] = self.labels.unknown
         codes = np.concatenate([codes.astype(np.float32), vectors], axis=1) if vectors else codes
-        return Step(to_tensor(pictures), *map(torch.from_numpy, (codes, noise, time)))
+        return Step(as_tensor(pictures), *map(torch.from_numpy, (codes, noise, time)))
 
     def _caption(self, row: int, rng: np.random.Generator, none: bool) -> np.ndarray:
         """(D,) float32: the Chinese or the English caption of a picture, or none."""

@@ -12,12 +12,12 @@ from accelerate import Accelerator
 from synth.base.errors import UserError
 from synth.base.runs import Tell, claim, progress, quiet, rewind_metrics
 from synth.data.records import data_fingerprint
+from synth.data.tensors import as_tensor
 from synth.diffusion.losses import loss
 from synth.diffusion.process import create
 from synth.model import labels
 from synth.model.denoiser import Denoiser
 from synth.model.latent import LatentSpace
-from synth.model.scaling import to_tensor
 from synth.model.text_encoder import captions
 from synth.model.wavelet import WaveletSpace
 from synth.provenance.training_data import commitments, training_sources
@@ -155,5 +155,5 @@ def _space(
             photographs = autoencoder.held_out(data, config.preprocessing, run / "cache")
         quality = autoencoder.train(config.autoencoder, space, examples, photographs, accelerator, run)
         return space, {"reconstruction": quality}
-    space.fit(to_tensor(examples[np.unique(examples.visited(np.arange(min(len(examples), _FITTED_ON))))]))
+    space.fit(as_tensor(examples[np.unique(examples.visited(np.arange(min(len(examples), _FITTED_ON))))]))
     return space, {}

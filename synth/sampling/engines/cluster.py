@@ -16,7 +16,7 @@ from typing import Any
 
 from synth.base.errors import UserError
 from synth.data.shards import is_done
-from synth.sampling.engines import Events
+from synth.sampling.engines import Events, Job
 from synth.sampling.plan import Plan, Shard
 
 _LOSSES = 20  # shards lost with their actors, without a finished one between them, before we give up
@@ -73,6 +73,11 @@ class _Worker:
 
     def awaited(self) -> list[Any]:
         return [*self.held, *([self.starting] if self.starting else [])]
+
+
+def draw(job: Job) -> Events:
+    """Draw the shards of a job on a Ray cluster."""
+    return cluster(job.plan, job.model, job.out, job.shards, job.workers, job.address)
 
 
 def cluster(

@@ -12,10 +12,24 @@ from typing import Any
 
 from synth.base.errors import UserError
 from synth.data.shards import is_done
-from synth.sampling.engines import Events
+from synth.sampling.engines import Events, Job
 from synth.sampling.plan import Plan, Shard
 
 _LOSSES = 20  # workers killed without a finished shard between them, before we give up
+
+
+def draw(job: Job) -> Events:
+    """Draw the shards of a job on this machine."""
+    workers = min(job.workers or _devices(), len(job.shards))
+    if workers == 1:
+        return alone(job.plan, job.model, job.out, job.shards)
+    return several(job.plan, job.model, job.out, job.shards, workers)
+
+
+def _devices() -> int:
+    import torch
+
+    return torch.cuda.device_count() or len(os.sched_getaffinity(0))
 
 
 def alone(plan: Plan, model: Path, out: Path, shards: Iterable[Shard], number: int = 0) -> Events:
