@@ -143,7 +143,7 @@ def train(
     if not chosen:
         raise UserError(
             f"{data}: no label has {config.min_count} positives and negatives among its {len(truth)} "
-            f"{', '.join(splits)} records; lower 'min_count' or bring more records"
+            f"{', '.join(splits)} records; lower 'least' or bring more records"
         )
     pictures = pixels(data, splits, config.preprocessing, out / ".cache")
     names = [TARGETS[i] for i in chosen]
