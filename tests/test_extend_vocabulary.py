@@ -94,13 +94,23 @@ from pathlib import Path
 from generators import tiny
 from pictures import folder
 from synth import pipeline
-from synth.base.runs import read_json
+from synth.base.errors import UserError
+from synth.sampling import plan
 from synth.training.trainer import train
 out, begun, old = map(Path, sys.argv[1:])
 made = train(tiny(), [folder(out / "records")], out / "run")
 generator, _ = pipeline.load(made)
 train(tiny(images=64), [old], begun)  # goes on with the vocabulary that it was begun with
 resumed, _ = pipeline.load(begun)
+mix = out / "mix.yaml"
+mix.write_text("mix: [{weight: 1, labels: {is_new: 1}}]")
+plan.make(made, 4, labels=str(mix))
+try:
+    plan.make(begun / "model", 4, labels=str(mix))
+except UserError as error:
+    assert "was not trained with the label 'is_new'" in str(error)
+else:
+    raise AssertionError("a label that the generator does not know was taken")
 print(json.dumps([list(generator.conditioning.labels.sizes), list(resumed.conditioning.labels.sizes)]))
 """
 

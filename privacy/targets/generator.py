@@ -33,8 +33,8 @@ class Generator:
         import torch
 
         from synth import pipeline
+        from synth.model.card import weights_fingerprint
         from synth.sampling import cost
-        from synth.sampling.plan import weights_fingerprint
 
         place = pipeline.locate(folder)
         self._pipeline, self.card = pipeline.load(place)

@@ -24,9 +24,8 @@ from synth import phantom
 from synth.base import checkpoint
 from synth.base.errors import UserError
 from synth.base.runs import Tell, append_metrics, claim, progress, quiet, read_json, rewind_metrics
-from synth.data.records import data_fingerprint, read_table
+from synth.data.records import data_fingerprint
 from synth.data.tensors import as_tensor
-from synth.data.vocabulary import FLAGS, SIDE_KEYS
 from synth.diffusion.losses import loss
 from synth.diffusion.process import create
 from synth.model import labels
@@ -38,6 +37,7 @@ from synth.provenance.training_data import commitments, training_sources
 from synth.training import cost, dp_budget
 from synth.training.averages import PowerAverages
 from synth.training.dp_gradients import NoisyOptimizer, per_sample, randomness
+from synth.training.dp_sampling import MIX, poisson_sample, rows_by_patient
 from synth.training.examples import Examples
 from synth.training.export import export
 
@@ -46,14 +46,6 @@ if TYPE_CHECKING:
 
 FORMAT, VERSION = "visionclip-private-state", 1
 _FITTED_ON = 32  # phantoms from which the deviation of the bands is measured
-
-_SHOWN = (
-    {"dr_grade": 0, **dict.fromkeys(FLAGS, 0)},
-    *({"dr_grade": grade} for grade in (1, 2, 3, 4)),
-    *({flag: 1} for flag in FLAGS),
-)
-MIX = [{"weight": 1, "labels": {**labels, "eye_side": side}} for labels in _SHOWN for side in SIDE_KEYS]
-"""Healthy eyes and each disease equally often: what real patients have is not told."""
 
 
 def train(config: "TrainConfig", data: Sequence[Path], run: Path, tell: Tell = quiet) -> Path:
@@ -65,7 +57,7 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path, tell: Tell = q
     Raises:
         UserError: a setting would break the guarantee, or would go beyond the budget.
     """
-    rows_of = _patients(data)
+    rows_of = rows_by_patient(data)
     vocabulary = labels.of_run(run)
     mechanism = _claim(config, data, run, len(rows_of), vocabulary)
     tell(cost.lines(config, run))
@@ -105,7 +97,7 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path, tell: Tell = q
             step = n_images // config.batch
             for group in optimizer.param_groups:
                 group["lr"] = config.lr * min(1.0, (n_images + config.batch) / max(config.warmup, 1))
-            drawn = _drawn(rows_of, mechanism["sampling_rate"], secret, step)
+            drawn = poisson_sample(rows_of, mechanism["sampling_rate"], secret, step)
             optimizer.chance = randomness(secret, step, draw=1)
             for first in range(0, max(len(drawn), 1), config.micro_batch):
                 part = drawn[first : first + config.micro_batch]
@@ -147,25 +139,6 @@ def _claim(
         free=("config.save_every",),
     )
     return found
-
-
-def _patients(data: Sequence[Path]) -> list[np.ndarray]:
-    """The training rows of each patient; one id in two folders is one patient."""
-    ids: list[str | None] = []
-    for folder in data:
-        ids += read_table(folder, ["train"], ["subject_id"])["subject_id"].to_pylist()
-        if None in ids:
-            raise UserError(
-                f"{folder}: a row without subject_id; a patient who has no name cannot be protected"
-            )
-    _, whose = np.unique(np.array(ids, str), return_inverse=True)
-    return np.split(np.argsort(whose, kind="stable"), np.cumsum(np.bincount(whose))[:-1])
-
-
-def _drawn(rows_of: list[np.ndarray], rate: float, secret: int, step: int) -> list[tuple[int, int]]:
-    """(patient, row) of a Poisson sample of patients, one photograph of each."""
-    patients = np.flatnonzero(randomness(secret, step).random(len(rows_of)) < rate).tolist()
-    return [(patient, randomness(secret, step, patient).choice(rows_of[patient])) for patient in patients]
 
 
 def take_gradients(
