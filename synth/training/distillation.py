@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from synth import pipeline
 from synth.base import checkpoint
 from synth.base.config import check
 from synth.base.errors import UserError
-from synth.base.runs import claim, progress, read_json, rewind_metrics
+from synth.base.runs import claim, read_json
 from synth.data.records import data_fingerprint
 from synth.diffusion.process import saved_as
 from synth.model.card import GeneratorCard, weights_fingerprint
@@ -29,10 +29,10 @@ from synth.model.denoiser import Denoiser, NetworkConfig
 from synth.model.labels import LabelEncoding
 from synth.pipeline import FundusPipeline
 from synth.provenance.training_data import training_sources, with_more
-from synth.training import state
 from synth.training.averages import PowerAverages
 from synth.training.distill_config import DistillConfig
 from synth.training.examples import Examples
+from synth.training.loop import accumulate, optimise
 from synth.training.teacher import TeacherTargets
 
 FORMAT, VERSION = "visionclip-student-state", 1
@@ -47,87 +47,65 @@ def distill(
     resume) and `run/model/`, a generator as any other.  Returns that folder.
     """
     accelerator = _accelerator(config)
-    processes, chunk = accelerator.num_processes, config.micro_batch * accelerator.num_processes
-    folder = pipeline.locate(model)
+    chunk, folder = accumulate(accelerator, config), pipeline.locate(model)
     teacher, card = pipeline.load(folder)
     _check_private(folder, card, data)
-    student, process = _untuned(teacher, card), teacher.process
-    frozen = copy.deepcopy(student).eval().to(memory_format=torch.channels_last).to(accelerator.device)
+    student = _untuned(teacher, card)
+    targets = _targets(config, student, teacher, accelerator)
+    provenance, trained_on = _provenance(student, card, folder, data, start)
+    card = card.replaced(trained_on=trained_on, distilled=provenance | targets.student)
+    mix = read_json(folder / "mix.json")
+    with accelerator.main_process_first():
+        examples = _examples(config, card, provenance, data, run, teacher.conditioning.labels)
+    teacher.space.to(accelerator.device)  # type: ignore[call-arg]
+
+    def rate(n_images: int) -> float:
+        return config.share(n_images, chunk)
+
+    def error(network: nn.Module, positions: np.ndarray) -> Tensor:
+        shown = examples.step(positions, student.shape, config.flip, config.label_dropout)
+        images, codes, noise, time = (part.to(accelerator.device) for part in shown)
+        with accelerator.autocast(), torch.no_grad():
+            clean = teacher.encode(images)
+        with accelerator.autocast():
+            return targets.loss(network, clean, noise, codes, time)
+
+    def keep(n_images: int, averages: PowerAverages) -> None:
+        _export(run, n_images, student, averages, teacher, card, mix)
+
+    kind, lengths = (FORMAT, VERSION), [config.average]
+    optimise("distilling", config, accelerator, run, kind, student, lengths, rate, error, keep)
+    return run / "model"
+
+
+def _targets(
+    config: DistillConfig, student: Denoiser, teacher: FundusPipeline, accelerator: Accelerator
+) -> TeacherTargets:
+    """What the student learns from: its teacher's network, which it is as yet a copy of, frozen."""
+    frozen = copy.deepcopy(student).eval().to(memory_format=torch.channels_last).to(accelerator.device)  # type: ignore[call-overload]
     steps = (config.steps, config.teacher_steps, config.guidance, config.target_steps, config.split)
-    vocabulary = teacher.conditioning.labels
-    targets = TeacherTargets(frozen, teacher.config["student"], *steps, process, vocabulary)
+    process, labels = teacher.process, teacher.conditioning.labels
+    return TeacherTargets(frozen, teacher.config["student"], *steps, process, labels)
+
+
+def _provenance(
+    student: Denoiser, card: GeneratorCard, folder: Path, data: Sequence[Path], start: Path | None
+) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """What names teacher, data and start, and all that they were trained on; the student takes the weights of `start`."""
     provenance = {"teacher": weights_fingerprint(folder), "data": data_fingerprint(*data)}
     trained_on = with_more(card.trained_on, training_sources(data))
     if start:
         begun = _begin(student, start, provenance["teacher"])
         provenance["start"] = weights_fingerprint(pipeline.locate(start))
         trained_on = with_more(trained_on, begun.trained_on)
-    card = card.replaced(
-        trained_on=[each.to_json() for each in trained_on], distilled=provenance | targets.student
-    )
-    mix = read_json(folder / "mix.json")
-    with accelerator.main_process_first():
-        examples = _examples(config, card, provenance, data, run, vocabulary)
-    averages = PowerAverages(student, [config.average])
-    optimizer = torch.optim.AdamW(student.parameters(), lr=config.lr)
-    n_images = state.resume(run, (FORMAT, VERSION), student, optimizer, averages)
-    if accelerator.is_main_process:
-        rewind_metrics(run / "metrics.jsonl", n_images)
-    teacher.space.to(accelerator.device)  # type: ignore[call-arg]
-    trained, optimizer = accelerator.prepare(student.to(memory_format=torch.channels_last), optimizer)
-    averages.to(accelerator.device)
-    losses: list[Tensor] = []
-
-    with progress("distilling", config.images, n_images) as bar:
-        while n_images < config.images:
-            for group in optimizer.param_groups:
-                group["lr"] = config.lr * config.share(n_images, chunk)
-            mine = np.arange(n_images + accelerator.process_index, n_images + chunk, processes)
-            images, codes, noise, time = (
-                part.to(accelerator.device)
-                for part in examples.step(mine, student.shape, config.flip, config.label_dropout)
-            )
-            with accelerator.autocast(), torch.no_grad():
-                clean = teacher.encode(images)
-
-            with accelerator.accumulate(trained):
-                with accelerator.autocast():
-                    loss = targets.loss(trained, clean, noise, codes, time)
-                accelerator.backward(loss)
-                if accelerator.sync_gradients:
-                    accelerator.clip_grad_norm_(trained.parameters(), 1.0)
-                optimizer.step()
-                optimizer.zero_grad()
-
-            losses.append(loss.detach())
-            n_images += chunk
-            bar.update(chunk)
-            if accelerator.sync_gradients:
-                averages.step(n_images, config.batch)
-            if n_images % config.save_every == 0 or n_images == config.images:
-                mean = float(accelerator.reduce(torch.stack(losses).mean(), "mean"))  # type: ignore[arg-type]
-                losses.clear()
-                if accelerator.is_main_process:
-                    state.save(run, (FORMAT, VERSION), n_images, mean, student, optimizer, averages)
-                    _export(run, n_images, student, averages, teacher, card, mix)
-                accelerator.wait_for_everyone()
-
-    if accelerator.is_main_process:
-        _export(run, n_images, student, averages, teacher, card, mix)
-    accelerator.wait_for_everyone()
-    return run / "model"
+    return provenance, [each.to_json() for each in trained_on]
 
 
 def _accelerator(config: DistillConfig) -> Accelerator:
     on_gpu = torch.cuda.is_available()
     precision = config.precision if config.precision != "auto" else "bf16" if on_gpu else "no"
     # Without `cpu`, several processes on a machine without a GPU would each train alone.
-    accelerator = Accelerator(mixed_precision=precision, cpu=not on_gpu)
-    chunk = config.micro_batch * accelerator.num_processes
-    if config.batch % chunk:
-        raise UserError(f"batch={config.batch} must be a multiple of micro_batch x processes = {chunk}")
-    accelerator.gradient_accumulation_steps = config.batch // chunk
-    return accelerator
+    return Accelerator(mixed_precision=precision, cpu=not on_gpu)
 
 
 def _examples(

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from torch import Tensor, nn
 
 from synth.base.errors import UserError
-from synth.base.runs import Tell, claim, progress, quiet, rewind_metrics
+from synth.base.runs import Tell, claim, quiet
 from synth.data.records import data_fingerprint
 from synth.data.tensors import as_tensor
 from synth.diffusion.losses import loss
@@ -18,14 +19,15 @@ from synth.diffusion.process import create
 from synth.model import labels
 from synth.model.denoiser import Denoiser
 from synth.model.latent import LatentSpace
-from synth.model.text_encoder import captions
+from synth.model.text_encoder import Captions, captions
 from synth.model.wavelet import WaveletSpace
 from synth.provenance.training_data import commitments, training_sources
-from synth.training import autoencoder, cost, state
+from synth.training import autoencoder, cost
 from synth.training.averages import PowerAverages
 from synth.training.config import TrainConfig
 from synth.training.examples import Examples, mix_of
 from synth.training.export import export
+from synth.training.loop import accumulate, optimise
 
 _FITTED_ON = 2048  # pictures from which the deviation of the bands is measured
 _FREE = tuple(f"config.{key}" for key in ("images", "save_every", "gradient_checkpointing", "compile"))
@@ -47,83 +49,49 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path, tell: Tell = qui
 
         return dp_trainer.train(config, data, run, tell)
     accelerator = _accelerator(config, run)
-    processes, chunk = accelerator.num_processes, config.micro_batch * accelerator.num_processes
-    if config.batch % chunk:
-        raise UserError(f"batch={config.batch} must be a multiple of micro_batch x processes = {chunk}")
-    accelerator.gradient_accumulation_steps = config.batch // chunk
+    chunk = accumulate(accelerator, config)
     vocabulary = labels.of_run(run)
     wanted = {"config": config.model_dump(mode="json"), "data": data_fingerprint(*data)} | vocabulary.claim()
     with accelerator.main_process_first():
         claim(run, "config.json", wanted, "run", free=_FREE)
         tell(cost.lines(config, run))
         texts = captions(config.network.captions, data, run / "cache")
-        examples = Examples(
-            data, config.preprocessing, run / "cache", config.seed, config.balance, vocabulary, texts
-        )
-
+        settings = (config.preprocessing, run / "cache", config.seed, config.balance, vocabulary, texts)
+        examples = Examples(data, *settings)
     accelerator.init_trackers("visionclip")
     torch.manual_seed(config.seed)
     denoiser = Denoiser(config.network, config.preprocessing.size, vocabulary)
     if config.gradient_checkpointing:
         denoiser.unet.enable_gradient_checkpointing()
     space, quality = _space(config, data, examples, accelerator, run)
-    process = create(config.objective)
-    provenance = {"data": data_fingerprint(*data), "trained_on": training_sources(data), **quality}
-    if planted := commitments(data):
-        provenance["canary"] = planted
-    if texts:
-        provenance["captions"] = texts.encoder
-    averages = PowerAverages(denoiser, config.averages)
-    optimizer = torch.optim.AdamW(denoiser.parameters(), lr=config.lr)
-    n_images = state.resume(run, (FORMAT, VERSION), denoiser, optimizer, averages)
-    if accelerator.is_main_process:
-        rewind_metrics(run / "metrics.jsonl", n_images)
-    space.to(accelerator.device)
-    model, optimizer = accelerator.prepare(denoiser.to(memory_format=torch.channels_last), optimizer)
-    averages.to(accelerator.device)
-    losses: list[torch.Tensor] = []
+    space.to(accelerator.device)  # type: ignore[call-arg]
+    process, provenance = create(config.objective), _provenance(data, texts) | quality
 
-    with progress("training", config.images, n_images) as bar:
-        while n_images < config.images:
-            for group in optimizer.param_groups:
-                group["lr"] = config.lr * min(1.0, (n_images + chunk) / max(config.warmup, 1))
-            mine = np.arange(n_images + accelerator.process_index, n_images + chunk, processes)
-            images, codes, noise, time = (
-                part.to(accelerator.device)
-                for part in examples.step(mine, denoiser.shape, config.flip, config.label_dropout)
-            )
-            with accelerator.autocast():
-                clean = space.encode(images).contiguous(memory_format=torch.channels_last)
+    def rate(n_images: int) -> float:
+        return min(1.0, (n_images + chunk) / max(config.warmup, 1))
 
-            with accelerator.accumulate(model):
-                error = loss(model, process, clean, noise, time, codes)
-                accelerator.backward(error)
-                if accelerator.sync_gradients:
-                    accelerator.clip_grad_norm_(model.parameters(), 1.0)
-                optimizer.step()
-                optimizer.zero_grad()
+    def error(model: nn.Module, positions: np.ndarray) -> Tensor:
+        shown = examples.step(positions, denoiser.shape, config.flip, config.label_dropout)
+        images, codes, noise, time = (part.to(accelerator.device) for part in shown)
+        with accelerator.autocast():
+            clean = space.encode(images).contiguous(memory_format=torch.channels_last)
+        return loss(model, process, clean, noise, time, codes)
 
-            losses.append(error.detach())
-            n_images += chunk
-            bar.update(chunk)
-            if accelerator.sync_gradients:
-                averages.step(n_images, config.batch)
-            if n_images % config.save_every == 0 or n_images == config.images:
-                mean = float(accelerator.reduce(torch.stack(losses).mean(), "mean"))  # type: ignore[arg-type]
-                losses.clear()
-                accelerator.log({"loss": mean}, step=n_images)
-                if accelerator.is_main_process:
-                    state.save(run, (FORMAT, VERSION), n_images, mean, denoiser, optimizer, averages)
-                    export(
-                        run, n_images, config, process, denoiser, averages, space, provenance, mix_of(data)
-                    )
-                accelerator.wait_for_everyone()
-
-    if accelerator.is_main_process:
+    def keep(n_images: int, averages: PowerAverages) -> None:
         export(run, n_images, config, process, denoiser, averages, space, provenance, mix_of(data))
-    accelerator.wait_for_everyone()
+
+    kind = FORMAT, VERSION
+    optimise("training", config, accelerator, run, kind, denoiser, config.averages, rate, error, keep)
     accelerator.end_training()
     return run / "model"
+
+
+def _provenance(data: Sequence[Path], texts: Captions | None) -> dict[str, Any]:
+    """What the generator's card says of its data."""
+    provenance: dict[str, Any] = {"data": data_fingerprint(*data), "trained_on": training_sources(data)}
+    if planted := commitments(data):
+        provenance["canary"] = planted
+    return provenance | ({"captions": texts.encoder} if texts else {})
 
 
 def _accelerator(config: TrainConfig, run: Path) -> Accelerator:
