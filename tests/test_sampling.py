@@ -22,8 +22,8 @@ from synth.base.runs import read_json, sha256
 from synth.commands.app import app
 from synth.data.pictures import Pictures
 from synth.data.records import read_table
-from synth.model.conditioning import UNKNOWN
-from synth.model.denoiser import placed
+from synth.model.denoiser import add_coordinates
+from synth.model.labels import current
 from synth.release import draw_shards
 from synth.sampling import cost, plan
 from synth.sampling.distributions import distribution, parse_mix, shown
@@ -345,7 +345,7 @@ def test_operations_read_from_the_weights_are_those_that_torch_counts(model):
     generator, _ = pipeline.load(model)
     told = torch.zeros(1, generator.unet.config["block_out_channels"][0] * 4)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        generator.unet(placed(torch.zeros(1, *generator.shape)), torch.tensor(5), class_labels=told)
+        generator.unet(add_coordinates(torch.zeros(1, *generator.shape)), torch.tensor(5), class_labels=told)
     assert cost.forward(model / "unet") == counter.get_total_flops()
 
 
@@ -360,7 +360,10 @@ def test_passes_are_those_that_the_pipeline_makes(model, steps, guidance):
 
     generator.unet.register_forward_hook(count)
     generator(
-        torch.zeros(1, len(UNKNOWN), dtype=torch.int64), torch.zeros(1, *generator.shape), steps, guidance
+        torch.zeros(1, len(current().unknown), dtype=torch.int64),
+        torch.zeros(1, *generator.shape),
+        steps,
+        guidance,
     )
     assert passes == cost.evaluations(steps, guidance)
 

@@ -6,8 +6,9 @@ from typing import Any, ClassVar, Self
 from pydantic import Field
 
 from synth.base.checkpoint import check_header, header
+from synth.base.config import fingerprint
 from synth.base.errors import UserError
-from synth.base.runs import read_json
+from synth.base.runs import read_json, sha256
 from synth.base.stored import Number, Stored
 from synth.data.images import Preprocessing
 
@@ -136,6 +137,12 @@ def read_card(folder: Path) -> GeneratorCard:
     if not path.exists():
         raise UserError(f"{folder}: a diffusers folder that 'synth train' did not write (no {FILE})")
     return GeneratorCard.parse(check_header(path, read_json(path), FORMAT, VERSION), str(path))
+
+
+def weights_fingerprint(folder: Path) -> str:
+    """The hash of a generator's weights and settings."""
+    parts = sorted(p for p in folder.rglob("*") if p.suffix in (".safetensors", ".json"))
+    return fingerprint({str(p.relative_to(folder)): sha256(p) for p in parts})
 
 
 def sampling_defaults(

@@ -109,7 +109,7 @@ def new_vessels(canvas: Canvas, eye: Eye, rng: np.random.Generator) -> None:
         for angle in rng.uniform(0, 6.28, 18):
             heading = angle + np.cumsum(rng.normal(0, 0.45, 12))
             steps = np.stack([np.cos(heading), np.sin(heading)], axis=1) * (reach / 9 * rng.uniform(0.6, 1.2))
-            path = canvas.view.to_pixels(np.array(place) + np.cumsum(steps, axis=0)) * finer
+            path = canvas.view.as_pictures(np.array(place) + np.cumsum(steps, axis=0)) * finer
             pen.line(path.ravel().tolist(), fill=230, width=wide)
         canvas.absorb(canvas.halo(place, reach), (0.85, 0.6, 0.6), 0.4)
     canvas.absorb(np.asarray(image.reduce(finer), np.float32) / 255, (0.62, 0.2, 0.22), 0.9)

@@ -58,7 +58,7 @@ def draw(labels: Mapping[str, Any], person_key: object = 0, visit: int = 0, size
     optics.degrade(canvas, labels, exposure.key, subject.disc)
     image = finish(exposure, develop(exposure, canvas.colour, who), field_mask)
     inside = field_mask > 0.5
-    places = exposure.view.to_pixels(np.array([subject.disc, (0.0, 0.0)]))
+    places = exposure.view.as_pictures(np.array([subject.disc, (0.0, 0.0)]))
     return Phantom(
         image=image,
         field=inside,

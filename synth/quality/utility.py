@@ -51,10 +51,10 @@ def testable(
     Raises:
         UserError: none.
     """
-    both = set(enough(test.truth, min_count)) & set(enough(train.truth, config.least))
+    both = set(enough(test.truth, min_count)) & set(enough(train.truth, config.min_count))
     if not both:
         raise UserError(
-            f"{folder}: no disease has {min_count} positives and negatives held out and {config.least} to learn from "
+            f"{folder}: no disease has {min_count} positives and negatives held out and {config.min_count} to learn from "
             f"({len(test.patients)} and {len(train.patients)} photographs); bring more records or lower "
             "'reported' and 'classifier.least'"
         )
@@ -67,14 +67,14 @@ def training_sets(
     """One classifier per kind of teaching, all of the same size, steps and number of photographs."""
 
     def training_set(name: str, sample: Sample, truth: np.ndarray) -> TrainingSet:
-        columns_learnt = sorted(set(columns) & set(enough(truth, config.least)))
+        columns_learnt = sorted(set(columns) & set(enough(truth, config.min_count)))
         data = fingerprint([sample.name, name])
         return TrainingSet(name, config, sample.pictures, truth, columns_learnt, data, out / name)
 
     wanted = [training_set("real", real, real.truth), training_set("synthetic", synthetic, synthetic.truth)]
     if not wanted[1].columns:
         raise UserError(
-            f"none of {', '.join(TARGETS[i] for i in columns)} has {config.least} positives and negatives among "
+            f"none of {', '.join(TARGETS[i] for i in columns)} has {config.min_count} positives and negatives among "
             f"{len(synthetic.patients)} synthetic photographs; generate with --labels, or lower 'classifier.least'"
         )
     if shuffled:

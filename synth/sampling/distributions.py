@@ -6,10 +6,13 @@ and holds only combinations that at least five subjects share; no re-weighting b
 
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+from synth.base.errors import UserError
 from synth.base.stored import Number, Stored
 from synth.data.vocabulary import FLAGS
+from synth.model.labels import of_generator
 
 
 class Combination(Stored):
@@ -94,3 +97,17 @@ def _weighted(mix: Mix, weights: list[float]) -> Mix:
     """`mix` with other weights, which are made to sum to one."""
     total = sum(weights)
     return [entry.replaced(weight=weight / total) for entry, weight in zip(mix, weights, strict=True)]
+
+
+def check_vocabulary(model: Path, mix: Mix) -> None:
+    """Refuse a label that the generator was not trained with: the record would state what the picture does not show.
+
+    Raises:
+        UserError: as it says.
+    """
+    vocabulary = of_generator(model)
+    for entry in mix:
+        if missing := vocabulary.missing(entry.labels):
+            raise UserError(
+                f"{model}: was not trained with the label '{missing[0]}'; leave it out of --labels, or train again"
+            )

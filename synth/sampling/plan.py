@@ -11,13 +11,20 @@ import numpy as np
 from synth.base.checkpoint import versions
 from synth.base.config import fingerprint, read_yaml
 from synth.base.errors import UserError
-from synth.base.runs import read_json, sha256
+from synth.base.runs import read_json
 from synth.base.stored import Number, Stored
 from synth.data.records import LABELS, SPLITS, check_labels
 from synth.data.shards import SUFFIXES, shard_name
 from synth.data.vocabulary import VERSION as VOCABULARY
-from synth.model.card import CaptionEncoder, read_card, sampling_defaults
-from synth.sampling.distributions import DISTRIBUTIONS, Combination, Mix, distribution, parse_mix
+from synth.model.card import CaptionEncoder, read_card, sampling_defaults, weights_fingerprint
+from synth.sampling.distributions import (
+    DISTRIBUTIONS,
+    Combination,
+    Mix,
+    check_vocabulary,
+    distribution,
+    parse_mix,
+)
 from synth.sampling.filters.settings import FilterSettings
 
 PRECISIONS = ("fp32", "bf16")
@@ -43,8 +50,7 @@ class Plan(Stored):
     format: str
     """Of the shards, a key of `shards.SUFFIXES`."""
     rows_per_shard: int
-    vocabulary: int
-    """The version of `synth.data.vocabulary`."""
+    vocabulary: int  # the version of `synth.data.vocabulary`
     libraries: dict[str, str]
     labels: str
     """One of `distributions.DISTRIBUTIONS`, or "file"."""
@@ -104,8 +110,8 @@ def make(
     Raises:
         UserError: a number is out of range, the label file is wrong, or the generator knows no marks.
     """
-    student = read_json(model / "model_index.json").get("student")
-    steps, guidance = sampling_defaults(student, steps, guidance)
+    index = read_json(model / "model_index.json")
+    steps, guidance = sampling_defaults(index.get("student"), steps, guidance)
     for name, value, lowest in (
         ("n", n, 1),
         ("steps", steps, 1),
@@ -127,6 +133,7 @@ def make(
         raise UserError(
             f"{model}/mix.json: no label combination that enough people share; say what to draw with --labels FILE"
         )
+    check_vocabulary(model, mix)
     mix = _marked(model, mix) if marks else mix
     return Plan(
         kind="synthetic",
@@ -134,7 +141,7 @@ def make(
         seed=seed,
         model=weights_fingerprint(model),
         steps=steps,
-        solver=f"{'ddim of a student' if student else 'dpmsolver++ 2M'}, trailing, zero terminal SNR",
+        solver=_solver(index),
         guidance=float(guidance),
         batch=batch,
         precision=precision,
@@ -147,6 +154,12 @@ def make(
         mix=mix,
         **_text_encoder(model, mix),
     )
+
+
+def _solver(index: dict[str, Any]) -> str:
+    if process := index.get("process"):
+        return f"ddim, trailing, {process['name']}"
+    return f"{'ddim of a student' if index.get('student') else 'dpmsolver++ 2M'}, trailing, zero terminal SNR"
 
 
 def _marked(model: Path, mix: Mix) -> Mix:
@@ -170,12 +183,6 @@ def _text_encoder(model: Path, mix: Mix) -> dict[str, CaptionEncoder]:
     if encoder is None:
         raise UserError(f"{model}: was trained without captions ('network.captions') and takes no prompt")
     return {"captions": encoder}
-
-
-def weights_fingerprint(folder: Path) -> str:
-    """The hash of a generator's weights and settings."""
-    parts = sorted(p for p in folder.rglob("*") if p.suffix in (".safetensors", ".json"))
-    return fingerprint({str(p.relative_to(folder)): sha256(p) for p in parts})
 
 
 def read_mix(path: Path) -> Mix:

@@ -15,7 +15,6 @@ from synth.data.images import encode
 from synth.data.records import SCHEMA, Row, row
 from synth.data.shards import writing
 from synth.model import text_encoder
-from synth.model.conditioning import code
 from synth.pipeline import load
 from synth.sampling.plan import Draw, Plan, Shard, draws
 from synth.sampling.rejection import Filters, folder, rejection_sample
@@ -98,7 +97,8 @@ class Sampler:
 
     def sample(self, wanted: list[Draw]) -> torch.Tensor:
         """(B, S, S, 3) uint8 of one whole batch."""
-        device, codes = self.pipeline.device, np.stack([code(draw.labels) for draw in wanted])
+        device, labels = self.pipeline.device, self.pipeline.conditioning.labels
+        codes = np.stack([labels.code(draw.labels) for draw in wanted])
         if self.plan.captions:
             vectors = text_encoder.embedded([draw.prompt for draw in wanted], self.plan.captions.to_json())
             codes = np.concatenate([codes.astype(np.float32), vectors], axis=1)
