@@ -11,11 +11,12 @@ from pictures import drawn
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 from test_clip_evaluation import MODEL, invoke, refusal
 
-from clip import benchmarks, embed, prompts
+from clip import benchmarks, embed, loading, prompts
 from clip.benchmarks import layouts
 from clip.benchmarks.opening import differences, opened
 from clip.evaluation import zero_shot
 from clip.evaluation.summary import blind
+from clip.model import checkpoints
 from clip.model.encoders import build
 from synth.base import checkpoint
 from synth.base.config import check
@@ -291,7 +292,7 @@ def test_a_list_beside_pictures_is_found_and_two_are_refused(tmp_path):
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory) -> Path:
     path, model = tmp_path_factory.mktemp("model") / "ckpt.pt", build(MODEL, seed=0)
-    checkpoint.save(path, embed.header(model) | {"weights": model.state_dict()})
+    checkpoint.save(path, checkpoints.header(model) | {"weights": model.state_dict()})
     return path
 
 
@@ -304,7 +305,7 @@ def test_clip_eval_judges_a_whole_benchmark_and_tells_who_has_learnt_from_it(ref
     [judged] = report["results"]
     assert judged["classes"] == {"absent": 360, "glaucoma": 40}
     assert judged["without_pictures"]["majority"]["accuracy"] == pytest.approx(0.9)
-    model = embed.load_model(untrained)
+    model = loading.load_model(untrained)
     texts = embed.texts(model, ["A fundus photograph of no glaucoma", "A fundus photograph of glaucoma"])
     with opened("refuge", refuge) as it:
         scores = embed.images(model, it.records) @ texts.T

@@ -8,9 +8,9 @@ from pictures import write_wide_or_normal
 from sklearn.metrics import brier_score_loss
 from test_clip_evaluation import MODEL, invoke
 
-from clip import embed
 from clip.evaluation import core, metrics
 from clip.evaluation.core import Answers, Judged
+from clip.model import checkpoints
 from clip.model.encoders import build
 from synth.base import checkpoint
 
@@ -89,7 +89,7 @@ def test_reports_draw_it_and_tables_of_several_models_keep_it_apart(tmp_path):
     records = write_wide_or_normal(tmp_path / "records", 60)
     for seed in (0, 1):
         model = build(MODEL, seed=seed)
-        checkpoint.save(tmp_path / f"{seed}.pt", embed.header(model) | {"weights": model.state_dict()})
+        checkpoint.save(tmp_path / f"{seed}.pt", checkpoints.header(model) | {"weights": model.state_dict()})
     shared = ("--data", records, "--split", "all", "--prompts", "is_gc", "--lang", "en", "--set", "rounds=20")
     one = invoke("eval", "--model", tmp_path / "0.pt", *shared, "--out", tmp_path / "one")
     assert one.exit_code == 0, one.output

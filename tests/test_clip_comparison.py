@@ -8,8 +8,8 @@ from pictures import folder
 from sklearn.metrics import roc_auc_score
 from test_clip_evaluation import MODEL, invoke
 
-from clip import embed
 from clip.evaluation import comparison, core
+from clip.model import checkpoints
 from clip.model.encoders import build
 from synth.base import checkpoint, stats
 
@@ -39,7 +39,7 @@ def test_a_table_of_models_tells_the_difference_from_the_first(tmp_path):
     records = folder(tmp_path / "records", 40)
     for seed in range(2):
         model = build(MODEL, seed)
-        checkpoint.save(tmp_path / f"{seed}.pt", embed.header(model) | {"weights": model.state_dict()})
+        checkpoint.save(tmp_path / f"{seed}.pt", checkpoints.header(model) | {"weights": model.state_dict()})
     specs = [tmp_path / "0.pt", tmp_path / "1.pt"]
     result = invoke("eval", "--model", specs[0], "--model", specs[1], "--data", records, "--split", "all", "--prompts",
                     "is_gc", "--set", "rounds=50", "--out", tmp_path / "out", "--json")  # fmt: skip

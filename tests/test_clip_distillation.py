@@ -18,7 +18,8 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
-from clip import embed
+from clip import embed, loading
+from clip.model import checkpoints
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, standardise
 from clip.training import batches, distillation
 from clip.training.config import TrainConfig
@@ -123,9 +124,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(teacher, records, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     kill_often(work(killed), work(whole).finish(), kills=2)
     assert sha256(killed / "ckpt.pt") == sha256(whole / "ckpt.pt")
-    head = embed.load_checkpoint(whole / "ckpt.pt")[1]
-    assert head["teacher"] == sha256(teacher)
-    assert head["config"]["teacher"] == str(teacher)
+    head = checkpoints.load(whole / "ckpt.pt")[1]
+    assert head.teacher == sha256(teacher)
+    assert head.config["teacher"] == str(teacher)
 
 
 def test_a_run_is_not_resumed_with_another_teacher(teacher, records, tmp_path):
@@ -216,7 +217,7 @@ def distance(model: Path, teacher: Path, records: Path) -> float:
     texts = sorted({*read_table(records, ["test"], ["caption_en"])["caption_en"].to_pylist()})
     chosen = []
     for path in (teacher, model):
-        network = embed.load_model(path)
+        network = loading.load_model(path)
         logits = embed.images(network, records, ["test"]) @ embed.texts(network, texts).T
         chosen.append(
             torch.from_numpy(logits).double().mul(network.logit_scale.exp().item()).log_softmax(dim=1)
@@ -265,7 +266,7 @@ def test_the_teacher_sees_and_reads_as_open_clip_does(tmp_path):
 
 def test_a_smaller_picture_is_brought_to_the_teachers_size(teacher):
     """A teacher of 32 px sees of a picture of 64 px what it sees of the same in 32, antialiased."""
-    model = embed.load_model(teacher)
+    model = loading.load_model(teacher)
     large = np.stack([np.asarray(drawn(seed, seed % 2, 64)) for seed in range(6)])
     small = np.stack(
         [np.asarray(Image.fromarray(each).resize((32, 32), Image.Resampling.BICUBIC)) for each in large]

@@ -14,9 +14,10 @@ from pictures import drawn, folder, write_wide_or_normal
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 from typer.testing import CliRunner
 
-from clip import embed, prompts
+from clip import embed, loading, prompts
 from clip.commands.app import app
 from clip.evaluation import metrics, zero_shot
+from clip.model import checkpoints, encoders
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, build, tokenize
 from clip.training.config import TrainConfig
 from clip.training.trainer import train
@@ -125,14 +126,14 @@ def test_embeddings_stand_in_the_order_of_the_records(checkpoint, records, tmp_p
     assert written["subject_id"].to_pylist() == table["subject_id"].to_pylist()
     vectors = np.array(written["embedding"].to_pylist())
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
-    model = embed.load_model(checkpoint)
+    model = loading.load_model(checkpoint)
     alone = embed.pixels(model, MODEL.preprocessing(Pictures(records, SPLITS)[123])[None])
     assert vectors[123] == pytest.approx(alone[0], abs=1e-5)
 
 
 def test_an_untrained_model_is_the_same_network_with_other_weights(checkpoint):
-    model = embed.load_model(checkpoint)
-    first, again, other = (embed.untrained(model, seed).state_dict() for seed in (1, 1, 2))
+    model = loading.load_model(checkpoint)
+    first, again, other = (encoders.untrained(model, seed).state_dict() for seed in (1, 1, 2))
     assert first.keys() == model.state_dict().keys()
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["text_projection"], other["text_projection"])
@@ -140,7 +141,7 @@ def test_an_untrained_model_is_the_same_network_with_other_weights(checkpoint):
 
 
 def test_prototypes_of_flair_are_shorter_than_those_of_clip(checkpoint):
-    model = embed.load_model(checkpoint)
+    model = loading.load_model(checkpoint)
     classes = list(prompts.tasks("is_gc")["is_gc"].classes.values())
     lengths = {
         how: np.linalg.norm(zero_shot.prototypes(model, classes, "zh", how), axis=1)
@@ -272,7 +273,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
     from synth.base import checkpoint as files
 
     model = build(MODEL)
-    head = embed.header(build(MODEL.model_copy(update={"embedding": 16})))
+    head = checkpoints.header(build(MODEL.model_copy(update={"embedding": 16})))
     files.save(tmp_path / "ckpt.pt", head | {"weights": model.state_dict()})
     (tmp_path / "eye.jpg").write_bytes(encode(drawn(1, 1)))
     line = refusal("predict", tmp_path / "eye.jpg", "--model", tmp_path / "ckpt.pt")

@@ -13,9 +13,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, roc_auc_score
 from typer.testing import CliRunner
 
-from clip import embed, prompts
+from clip import embed, loading, prompts
 from clip.commands.app import app
 from clip.evaluation import adapters, core, few_shot, finetune, learning, linear, report, zero_shot
+from clip.model import checkpoints
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
 from synth.base import checkpoint as files
 from synth.base.errors import UserError
@@ -47,7 +48,7 @@ def checkpoint(tmp_path_factory) -> Path:
     """Random weights: whatever is learnt here is learnt by the evaluation."""
     path = tmp_path_factory.mktemp("few") / "ckpt.pt"
     model = build(MODEL)
-    files.save(path, embed.header(model) | {"weights": model.state_dict()})
+    files.save(path, checkpoints.header(model) | {"weights": model.state_dict()})
     return path
 
 
@@ -87,7 +88,7 @@ def test_the_metrics_of_a_linear_probe_are_those_of_sklearn(checkpoint, records,
         "linear", "--model", checkpoint, "--data", records, "--out", tmp_path, "--set", "rounds=50"
     )
     [judged] = made["results"]
-    model, tables = embed.load_model(checkpoint), [read_table(records, [split]) for split in SPLITS]
+    model, tables = loading.load_model(checkpoint), [read_table(records, [split]) for split in SPLITS]
     seen = [embed.images(model, records, [split]) for split in SPLITS]
     truth = [np.array(table["is_gc"]) for table in tables]
     probes = [LogisticRegression(C=c, class_weight="balanced", max_iter=1000).fit(seen[0], truth[0])
@@ -130,7 +131,7 @@ def test_tip_adapter_without_weight_and_clip_adapter_without_ratio_are_zero_shot
 
 
 def test_the_zero_shot_of_few_shot_is_that_of_zero_shot(checkpoint):
-    model, seen = embed.load_model(checkpoint), sphere(20, 32, 4)
+    model, seen = loading.load_model(checkpoint), sphere(20, 32, 4)
     classes = list(prompts.tasks("is_gc")["is_gc"].classes.values())
     text = adapters.Text(zero_shot.prototypes(model, classes, "both", "clip"), model.logit_scale.exp().item())
     expected = zero_shot.classify(model, seen, classes, "both", "clip")

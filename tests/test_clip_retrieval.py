@@ -9,10 +9,11 @@ from pictures import rows
 from sklearn.metrics import roc_auc_score
 from test_clip_evaluation import MODEL, invoke, refusal
 
-from clip import embed
+from clip import embed, loading
 from clip.evaluation import retrieval
 from clip.evaluation.core import Photographs
 from clip.evaluation.retrieval import KS, RetrievalConfig, ranked, search
+from clip.model import checkpoints
 from clip.model.encoders import build
 from synth.base import checkpoint
 from synth.data.records import COLUMNS, read_table, write_records
@@ -148,14 +149,14 @@ def untrained(tmp_path_factory):
     """A checkpoint that has learnt nothing, and records with few distinct captions."""
     folder = tmp_path_factory.mktemp("retrieval")
     model = build(MODEL, seed=0)
-    checkpoint.save(folder / "ckpt.pt", embed.header(model) | {"weights": model.state_dict()})
+    checkpoint.save(folder / "ckpt.pt", checkpoints.header(model) | {"weights": model.state_dict()})
     write_records(folder / "records", rows(60, side=32), {"kind": "drawn"})
     return folder
 
 
 def test_a_caption_that_many_photographs_have_is_found_by_any_of_them(untrained):
     """Against a double loop over photographs and captions."""
-    model, records = embed.load_model(untrained / "ckpt.pt"), untrained / "records"
+    model, records = loading.load_model(untrained / "ckpt.pt"), untrained / "records"
     seen = Photographs(embed.images(model, records), read_table(records))
     to_text, to_image = retrieval.captioned(QUICK.model_copy(update={"lang": "en"}), model, seen)
     said = seen.table["caption_en"].to_pylist()

@@ -13,12 +13,12 @@ from sklearn.metrics import f1_score, jaccard_score
 from torch import nn
 from typer.testing import CliRunner
 
-from clip import embed
 from clip.commands.app import app
 from clip.evaluation import masks, overlap, pyramid, segmenting
 from clip.evaluation.coding import Coding
 from clip.evaluation.pyramid import Segmenter
 from clip.evaluation.segmenting import SegmentationConfig
+from clip.model import checkpoints
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
 from clip.zoo.foreign import Foreign, ForeignConfig
 from clip.zoo.preprocessing import ForeignPreprocessing
@@ -75,14 +75,14 @@ def folder(tmp_path) -> Path:
 @pytest.fixture(scope="module", params=[RESNET, VIT], ids=["resnet", "vit"])
 def encoder(request, tmp_path_factory) -> Path:
     model, path = build(request.param), tmp_path_factory.mktemp("model") / "ckpt.pt"
-    checkpoint.save(path, embed.header(model) | {"weights": model.state_dict()})
+    checkpoint.save(path, checkpoints.header(model) | {"weights": model.state_dict()})
     return path
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory) -> Path:
     model, path = build(RESNET), tmp_path_factory.mktemp("model") / "ckpt.pt"
-    checkpoint.save(path, embed.header(model) | {"weights": model.state_dict()})
+    checkpoint.save(path, checkpoints.header(model) | {"weights": model.state_dict()})
     return path
 
 

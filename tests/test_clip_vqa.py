@@ -12,7 +12,7 @@ from pictures import drawn, rows
 from sklearn.metrics import balanced_accuracy_score
 from test_clip_evaluation import LEARN, MODEL, invoke, refusal
 
-from clip import embed, prompts
+from clip import embed, loading, prompts
 from clip.evaluation import answering, questions
 from clip.evaluation.answering import VqaConfig
 from clip.evaluation.core import Photographs
@@ -164,7 +164,7 @@ def test_a_head_never_learns_from_the_patient_whom_it_answers_for(monkeypatch, t
         return np.zeros(len(put[1]), int)
 
     monkeypatch.setattr(answering, "_by_head", spy)
-    answering.answers(VqaConfig(), embed.load_model(trained / "run/ckpt.pt"), seen, every, None)
+    answering.answers(VqaConfig(), loading.load_model(trained / "run/ckpt.pt"), seen, every, None)
     assert len(learnt) == answering.FOLDS
     assert all(not known & put for known, put in learnt)
     assert set.union(*(put for _, put in learnt)) == set(subjects)

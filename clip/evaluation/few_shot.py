@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from clip import embed
+from clip import embed, loading
 from clip.evaluation import adapters, core, learning, linear, metrics, report, zero_shot
 from clip.evaluation.adapters import Text
 from clip.evaluation.core import Answers, Judged
@@ -71,7 +71,7 @@ def evaluate(
         UserError: the records cannot teach any such task, a patient is on both sides, or prompts are asked of a
             model without a text tower.
     """
-    network, head = embed.load(model)
+    network, head = loading.load(model)
     if network.config.context is None and set(config.methods) != {"linear"}:
         raise UserError(f"{model}: has no text tower, which prompts need; give --set 'methods=[linear]'")
     tables = learning.tables(data, splits)

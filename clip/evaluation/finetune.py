@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from clip import embed
+from clip import embed, loading
 from clip.augmentation.augment import Augment, augment
 from clip.evaluation import core, learning, lora, report
 from clip.evaluation.core import Judged
@@ -101,7 +101,7 @@ def evaluate(
     Raises:
         UserError: the records cannot teach the task, answer several and none was named, or share a patient.
     """
-    network, head = embed.load(model)
+    network, head = loading.load(model)
     tables = learning.tables(data, splits)
     chosen = learning.tasks(name, tables, config.least, data)
     if len(chosen) > 1:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field, PositiveFloat
 
-from clip import embed
+from clip import embed, loading
 from clip.evaluation import core, learning, report
 from clip.evaluation.core import Judged
 from clip.evaluation.learning import Parts
@@ -37,7 +37,7 @@ def evaluate(
     Raises:
         UserError: the records cannot teach any such task, or a patient is on both sides.
     """
-    network, head = embed.load(model)
+    network, head = loading.load(model)
     tables = learning.tables(data, splits)
     chosen = learning.tasks(name, tables, config.least, data)
     seen = [embed.images(network, data, part) for part in (["train"], ["validation"], splits)]

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import PositiveInt, model_validator
 
-from clip import embed, prompts
+from clip import loading, prompts
 from clip.evaluation import core, report, zero_shot
 from clip.evaluation.core import Judged
 from clip.model.encoders import CLIP
@@ -74,7 +74,7 @@ def evaluate(
         UserError: no records in these splits, or fewer than two classes that can be judged.
     """
     asked = [] if name is None else [*prompts.tasks(name).items()][:1]
-    network, head = embed.load(model)
+    network, head = loading.load(model)
     lang, worded = wording.fitted(network, config.lang, dict(asked))
     config = config.model_copy(update={"lang": lang})
     chosen = next(iter(worded.values()), None)

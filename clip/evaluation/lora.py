@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from clip import embed
+from clip.model import checkpoints
 from clip.model.encoders import CLIP
 from synth.base.errors import UserError
 
@@ -46,7 +46,7 @@ def content(model: CLIP, head: nn.Module, facts: dict[str, Any], base: dict[str,
     model = merged(model).cpu()
     kept = {name: value.cpu() for name, value in head.state_dict().items()}
     said = facts | {"from": {key: base[key] for key in ("path", "sha256")}, "head": kept}
-    return embed.header(model, images=base["images"], finetuned=said) | {"weights": model.state_dict()}
+    return checkpoints.header(model, images=base["images"], finetuned=said) | {"weights": model.state_dict()}
 
 
 def _taken_in(layer: Any) -> nn.Module:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clip.evaluation.summary import leak
+from clip.model.checkpoints import Header
 from synth.base import checkpoint as files
 from synth.base import runs
 from synth.base.config import Config
@@ -35,15 +36,15 @@ TITLES = {"vqa": "VQA", "finetune": "Fine-tuning"}
 """Headings of reports on tasks whose name is none."""
 
 
-def checkpoint(path: Path, head: dict[str, Any]) -> dict[str, Any]:
-    """What a report says of a model, of which `embed.load` says `head`."""
+def checkpoint(path: Path, head: Header) -> dict[str, Any]:
+    """What a report says of a model, of which `clip.loading.load` says `head`."""
     return {
         "path": str(path),
-        "sha256": head["sha256"] if "sha256" in head else runs.sha256(Path(path)),
-        "images": head.get("images"),
-        "training_data": head.get("data"),
-        "preprocessing": head["model"]["preprocessing"],
-        "training": head.get("config"),
+        "sha256": head.sha256 if "sha256" in head.model_fields_set else runs.sha256(Path(path)),
+        "images": head.images,
+        "training_data": head.data,
+        "preprocessing": head.model["preprocessing"],
+        "training": head.config,
     }
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 from pydantic import PositiveInt
 from scipy.special import gammaln
 
-from clip import embed
+from clip import embed, loading
 from clip.evaluation import core, report
 from clip.evaluation.core import Judged, Photographs
 from clip.evaluation.exchange import exchanged
@@ -61,7 +61,7 @@ def evaluate(
     Raises:
         UserError: no records in these splits, or none with what a direction needs.
     """
-    network, head = embed.load(model)
+    network, head = loading.load(model)
     seen = core.load(network, data, splits)
     results = [*paired(config, seen)]
     if wording.reads(network):

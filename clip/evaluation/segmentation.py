@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from clip import embed
+from clip import loading
 from clip.evaluation import coding, core, learning, masks, outlines, overlap, report
 from clip.evaluation.coding import Coding
 from clip.evaluation.masks import Masked
@@ -54,7 +54,7 @@ def evaluate(
         raise UserError(
             f"--prompts {name}: --task segmentation reads its classes from the masks; leave it out"
         )
-    network, head = embed.load(model)
+    network, head = loading.load(model)
     seen = network.config.preprocessing
     size = config.size or seen.size
     fit(deepcopy(network), size, str(model))

@@ -19,6 +19,7 @@ from clip.evaluation.coding import Coding
 from clip.evaluation.core import Judged
 from clip.evaluation.masks import Masked
 from clip.evaluation.pyramid import Segmenter, fit
+from clip.model import encoders
 from clip.model.encoders import CLIP, normalise, standardise
 from synth.base import runs
 from synth.base.errors import UserError
@@ -87,7 +88,7 @@ def learn(
     """A network as it was after the epoch with the best mean Dice on `held`; and that epoch."""
     place, side = embed.device(), train.pixels.shape[1]
     fresh, frozen = mode in UNTRAINED, mode.endswith("frozen")
-    tower = embed.untrained(model, config.seed) if fresh else deepcopy(model)
+    tower = encoders.untrained(model, config.seed) if fresh else deepcopy(model)
     fit(tower, side, mode)
     torch.manual_seed(config.seed)
     network = Segmenter(tower, 1 + len(names.classes), config.width, frozen).to(place)

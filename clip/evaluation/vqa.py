@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from clip import embed
+from clip import loading
 from clip.evaluation import core, questions, report
 from clip.evaluation.answering import VqaConfig, answers
 from clip.evaluation.core import Photographs
@@ -38,7 +38,7 @@ def evaluate(
     Raises:
         UserError: no records in these splits, or no question that both languages' photographs answer.
     """
-    network, head = embed.load(model)
+    network, head = loading.load(model)
     config = config.model_copy(update={"lang": wording.narrowed(network, config.lang)})
     seen = core.load(network, data, splits)
     asked = _asked(config, seen, name)

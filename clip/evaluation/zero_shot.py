@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from clip import embed, prompts
+from clip import embed, loading, prompts
 from clip.evaluation import core, report
 from clip.evaluation.core import Answers, Judged, Photographs
 from clip.model.encoders import CLIP
@@ -40,7 +40,7 @@ def evaluate(
         UserError: no records in these splits, no such task, or none that can be judged.
     """
     wanted = prompts.tasks(name)
-    network, head = embed.load(model)
+    network, head = loading.load(model)
     lang, wanted = wording.fitted(network, config.lang, wanted)
     config = config.model_copy(update={"lang": lang})
     table = core.labels(data, splits)

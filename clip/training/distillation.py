@@ -7,14 +7,15 @@ and colour scale (its own crop is not made anew), and the same captions through 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate, normalize
 
-from clip import embed, zoo
+from clip import embed, loading, zoo
+from clip.model.checkpoints import Header
 from clip.model.encoders import CLIP, standardise
 from clip.training import batches
 from clip.zoo.foreign import Foreign
@@ -26,7 +27,7 @@ class Teacher:
     """A CLIP that learns nothing, ours or another's, and what it has read."""
 
     def __init__(self, spec: str, place: torch.device) -> None:
-        """Load what `clip.embed.load` takes, from files of this machine alone.
+        """Load what `clip.loading.load` takes, from files of this machine alone.
 
         Raises:
             UserError: it is not here, cannot be loaded, or has no text tower.
@@ -36,13 +37,13 @@ class Teacher:
                 f"teacher={spec}: not on this machine, and a config sends nobody to a hub; fetch it with "
                 "'hf download' and name its file"
             )
-        model, head = embed.load(spec)
+        model, head = loading.load(spec)
         if isinstance(model, Foreign) and model.reader is None:
             raise UserError(
                 f"teacher={spec}: {model.config.kind} has no text tower, so it holds no picture near a text; "
                 "give a CLIP, or start from its weights with initial.image"
             )
-        file = head["sha256"] if "sha256" in head else runs.sha256(Path(spec))
+        file = head.sha256 if "sha256" in head.model_fields_set else runs.sha256(Path(spec))
         self.fingerprint = file or _of_weights(model)
         """sha256 of its file; of its weights, where they come from a hub under a name."""
         self._spec, self._languages = spec, _languages(model, head)
@@ -104,11 +105,11 @@ def relations(seen: Tensor, read: Tensor, scale: Tensor, taught: Tensor) -> Tens
     ) / 2
 
 
-def _languages(model: CLIP, head: dict[str, Any]) -> Sequence[Literal["zh", "en"]]:
+def _languages(model: CLIP, head: Header) -> Sequence[Literal["zh", "en"]]:
     """Those in which a model learnt to read; a file of ours from elsewhere does not tell."""
     if isinstance(model, Foreign):
         return model.config.languages
-    told = (head.get("config") or {}).get("caption")
+    told = (head.config or {}).get("caption")
     return (told,) if told in ("zh", "en") else ("zh", "en")
 
 

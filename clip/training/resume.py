@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clip import embed
+from clip.model import checkpoints
 from clip.training.objective import Learner
 from synth.base import checkpoint
 
@@ -70,7 +70,9 @@ def save(
     lost = {name: torch.stack([step[name].cpu() for step in history]) for name in names}
     parts = {"weights": everything, "optimizer": optimizer.state_dict(), "history": lost}
     state = checkpoint.header(STATE_FORMAT, STATE_VERSION, images=images, **parts)
-    checkpoint.save(run / "ckpt.pt", embed.header(learner.clip, **told, images=images) | {"weights": weights})
+    checkpoint.save(
+        run / "ckpt.pt", checkpoints.header(learner.clip, **told, images=images) | {"weights": weights}
+    )
     checkpoint.save(run / "state.pt", state)
 
 

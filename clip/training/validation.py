@@ -13,6 +13,7 @@ from clip import prompts
 from clip.evaluation import core, diagnostics, zero_shot
 from clip.training import batches, inputs, objective
 from clip.training.config import TrainConfig
+from clip.training.inputs.listing import COLUMNS
 from synth.base import ties
 from synth.base.errors import UserError
 
@@ -59,7 +60,7 @@ def held_out(config: TrainConfig, data: Path, run: Path) -> HeldOut | None:
         return None
     loading = (run / "cache", config.decode, config.workers)
     pairs = batches.load(data, "validation", config.model, config.caption, *loading)
-    return HeldOut(pairs, source.table("validation", inputs.TOLD))
+    return HeldOut(pairs, source.table("validation", COLUMNS))
 
 
 def validate(
