@@ -595,7 +595,7 @@ def invoke(*arguments: Any) -> Any:
 def test_models_stand_side_by_side_with_what_was_published(ours_file, eyeclip_file, refuge, tmp_path):
     spec = f"eyeclip:{eyeclip_file}"
     result = invoke("eval", "--model", ours_file, "--model", spec, "--benchmark", "refuge", "--root", refuge, "--partial",
-                    "--set", "rounds=20", "--out", tmp_path, "--json")  # fmt: skip
+                    "--set", "n_bootstrap=20", "--out", tmp_path, "--json")  # fmt: skip
     assert result.exit_code == 0, result.output
     made = json.loads(result.stdout)
     assert json.loads((tmp_path / "comparison.json").read_text()) == made
@@ -627,7 +627,7 @@ def test_a_tower_without_texts_is_probed_and_refused_prompts(tmp_path):
     records = folder(tmp_path / "records", 60, shares=(6, 2, 2))
     spec = f"retfound:{tmp_path / 'RETFound.pth'}"
     probed = invoke("eval", "--model", spec, "--data", records, "--task", "linear", "--prompts", "is_gc",
-                    "--set", "rounds=20", "--out", tmp_path / "linear", "--json")  # fmt: skip
+                    "--set", "n_bootstrap=20", "--out", tmp_path / "linear", "--json")  # fmt: skip
     assert probed.exit_code == 0, probed.output
     assert json.loads(probed.stdout)["checkpoint"]["preprocessing"]["resize"] == 73
     refused = invoke("eval", "--model", spec, "--data", records, "--out", tmp_path / "zero")

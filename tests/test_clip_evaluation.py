@@ -72,7 +72,7 @@ def refusal(*arguments: Any) -> str:
 def test_what_a_wide_disc_means_is_learnt_and_told_in_both_languages(checkpoint, records, tmp_path):
     """Chance and majority are about a half; the photographs are of people that training has not seen."""
     result = invoke("eval", "--model", checkpoint, "--data", records, "--split", "validation,test", "--prompts", "is_gc",
-                    "--set", "rounds=50", "--out", tmp_path, "--json")  # fmt: skip
+                    "--set", "n_bootstrap=50", "--out", tmp_path, "--json")  # fmt: skip
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     [judged] = report["results"]
@@ -96,7 +96,7 @@ def test_what_a_wide_disc_means_is_learnt_and_told_in_both_languages(checkpoint,
 
 def test_without_prompts_every_task_that_the_records_answer_is_judged(checkpoint, records, tmp_path):
     result = invoke("eval", "--model", checkpoint, "--data", records, "--split", "train", "--lang", "zh",
-                    "--set", "rounds=10", "--out", tmp_path)  # fmt: skip
+                    "--set", "n_bootstrap=10", "--out", tmp_path)  # fmt: skip
     assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "report.json").read_text())
     assert {judged["name"] for judged in report["results"]} == {"is_gc", "odir7"}
@@ -231,7 +231,7 @@ def test_a_public_set_is_judged_in_its_own_layout(checkpoint, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode(drawn(700 + i, wide)))
     result = invoke("eval", "--model", checkpoint, "--benchmark", "refuge", "--root", tmp_path / "REFUGE",
-                    "--partial", "--prompts", "glaucoma", "--set", "rounds=10", "--out", tmp_path / "report", "--json")  # fmt: skip
+                    "--partial", "--prompts", "glaucoma", "--set", "n_bootstrap=10", "--out", tmp_path / "report", "--json")  # fmt: skip
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     assert report["results"][0]["classes"] == {"absent": 6, "glaucoma": 6}

@@ -53,7 +53,7 @@ def test_clip_eval_tells_common_labels_from_rare_ones(tmp_path):
     model = build(MODEL, seed=0)
     checkpoint.save(tmp_path / "ckpt.pt", checkpoints.header(model) | {"weights": model.state_dict()})
     arguments = ["eval", "--model", tmp_path / "ckpt.pt", "--data", tmp_path / "records", "--split", "all",
-                 "--task", "long-tail", "--set", "rounds=20", "--lang", "en", "--out", tmp_path / "out"]  # fmt: skip
+                 "--task", "long-tail", "--set", "n_bootstrap=20", "--lang", "en", "--out", tmp_path / "out"]  # fmt: skip
     result = invoke(*arguments, "--json")
     assert result.exit_code == 0, result.output
     [judged] = json.loads(result.stdout)["results"]

@@ -87,7 +87,7 @@ def plain(tmp_path_factory) -> Path:
 
 
 def invoke(model: Path | str, data: Path, out: Path, *more: str) -> Any:
-    settings = ["classes=[disc, cup]", "nested=true", r"subject=^(p\d+)_", "shares=[6, 2, 2]", "least=2", "rounds=50",
+    settings = ["classes=[disc, cup]", "nested=true", r"subject=^(p\d+)_", "shares=[6, 2, 2]", "min_count=2", "n_bootstrap=50",
                 "epochs=20", "batch=6", "turn=0", "width=16", "decoder_lr=1e-2", *more]  # fmt: skip
     line = ["eval", "--model", str(model), "--data", str(data), "--task", "segmentation", "--out", str(out)]
     return CliRunner().invoke(app, [*line, *(part for each in settings for part in ("--set", each))])
@@ -307,7 +307,7 @@ def test_a_mask_that_does_not_fit_is_refused_in_one_line(spoil, told, plain, fol
         (r"subject=^p\d+", "has no group"),
         (r"subject=^(q\d+)", "finds no patient in its name"),
         ("classes={disc: 0}", "numbers must differ"),
-        ("least=30", "no class is on 30 photographs of train and of test"),
+        ("min_count=30", "no class is on 30 photographs of train and of test"),
         ("modes=[whole]", "modes.0='whole'"),
         ("size=0", "size=0"),
     ],

@@ -49,7 +49,7 @@ def test_clip_eval_keeps_the_tower_and_predicts_what_it_reported(mode, tmp_path)
         tmp_path / "ckpt.pt", checkpoints.header(model, images=64) | {"weights": model.state_dict()}
     )
     result = invoke("eval", "--model", tmp_path / "ckpt.pt", "--data", records, "--task", "finetune", "--prompts",
-                    "is_gc", "--set", f"modes=[{mode}]", "--set", "epochs=3", "--set", "rounds=20", "--set", "lr=1e-3",
+                    "is_gc", "--set", f"modes=[{mode}]", "--set", "epochs=3", "--set", "n_bootstrap=20", "--set", "lr=1e-3",
                     "--set", "lora_lr=1e-2", "--out", tmp_path / "out", "--json")  # fmt: skip
     assert result.exit_code == 0, result.output
     [judged] = json.loads(result.stdout)["results"]
@@ -66,5 +66,5 @@ def test_clip_eval_keeps_the_tower_and_predicts_what_it_reported(mode, tmp_path)
     assert (said == truth).mean() == pytest.approx(judged["metrics"][mode]["accuracy"]["value"])
     again = invoke("embed", "--model", kept, "--data", records, "--out", tmp_path / "embeddings.parquet")
     assert again.exit_code == 0, again.output
-    assert invoke("eval", "--model", kept, "--data", records, "--prompts", "is_gc", "--set", "rounds=20",
+    assert invoke("eval", "--model", kept, "--data", records, "--prompts", "is_gc", "--set", "n_bootstrap=20",
                   "--out", tmp_path / "zero").exit_code == 0  # fmt: skip

@@ -16,7 +16,7 @@ from clip import embed
 from clip.augmentation.augment import Augment, augment
 from clip.evaluation import overlap
 from clip.evaluation.coding import Coding
-from clip.evaluation.core import Judged
+from clip.evaluation.core import EvaluationSettings
 from clip.evaluation.masks import Masked
 from clip.evaluation.pyramid import Segmenter, fit
 from clip.model import encoders
@@ -29,8 +29,8 @@ Mode = Literal["full", "frozen", "untrained", "untrained-frozen"]
 UNTRAINED: tuple[Mode, ...] = ("untrained", "untrained-frozen")
 
 
-class SegmentationConfig(Judged):
-    """How an image tower is transferred to segmentation; `least` photographs of a class in train and in test."""
+class SegmentationConfig(EvaluationSettings):
+    """How an image tower is transferred to segmentation; `min_count` photographs of a class in train and in test."""
 
     modes: tuple[Mode, ...] = Field(default=("full", "frozen", "untrained", "untrained-frozen"), min_length=1)
     """`full`: tower and decoder learn; `frozen`: the decoder alone; `untrained`, `untrained-frozen`: the same, of a tower with fresh weights."""

@@ -51,11 +51,11 @@ def to_huggingface(path: Path, out: Path) -> tuple[str, float]:
         if not shape.norm_before:
             raise ValueError("it does not norm its tokens before the first block")
     except ValueError:
-        kind, seen, read = "folder of parts", *_parts(model, out)
+        kind, image_features, text_features = "folder of parts", *_parts(model, out)
     else:
-        kind, seen, read = "ChineseCLIPModel", *_whole(model, shape, weights, out)
+        kind, image_features, text_features = "ChineseCLIPModel", *_whole(model, shape, weights, out)
     _preprocessor(model).save_pretrained(out)
-    return kind, metadata.check(model, seen, read, out)
+    return kind, metadata.check(model, image_features, text_features, out)
 
 
 def load(folder: Path) -> CLIP:

@@ -38,14 +38,17 @@ def pictures(model: CLIP) -> Tensor:
     return normalise(torch.from_numpy(squares(model)))
 
 
-def check(model: CLIP, seen: Tensor, read: Tensor, out: Path) -> float:
+def check(model: CLIP, image_features: Tensor, text_features: Tensor, out: Path) -> float:
     """The largest difference between embeddings of length 1, of `squares` and of `TEXTS`, and those of `model`.
 
     Raises:
         UserError: it is more than `TOLERANCE`.
     """
     ours = embed.pixels(model, squares(model)), embed.texts(model, TEXTS)
-    largest = max(float(np.abs(a - b.cpu().numpy()).max()) for a, b in zip(ours, (seen, read), strict=True))
+    largest = max(
+        float(np.abs(a - b.cpu().numpy()).max())
+        for a, b in zip(ours, (image_features, text_features), strict=True)
+    )
     if not largest <= TOLERANCE:
         raise UserError(f"{out}: embeddings differ from ours by {largest:.1e}; do not use what is there")
     return largest

@@ -56,9 +56,9 @@ def to_open_clip(path: Path, out: Path) -> float:
         metadata.TEXTS
     )  # open_clip's own tokenizer makes full-width punctuation narrow first
     with torch.inference_mode():
-        read = nn.functional.normalize(other.encode_text(tokens), dim=-1)  # type: ignore[operator]
-        seen = nn.functional.normalize(other.encode_image(metadata.pictures(model)), dim=-1)  # type: ignore[operator]
-    return metadata.check(model, seen, read, out)
+        text_features = nn.functional.normalize(other.encode_text(tokens), dim=-1)  # type: ignore[operator]
+        image_features = nn.functional.normalize(other.encode_image(metadata.pictures(model)), dim=-1)  # type: ignore[operator]
+    return metadata.check(model, image_features, text_features, out)
 
 
 def settings(model: CLIP, vision: dict[str, Any], out: Path) -> dict[str, Any]:
