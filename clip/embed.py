@@ -1,89 +1,16 @@
-"""Checkpoints to models, photographs to embeddings."""
+"""Embeddings of photographs and of texts, by a model that `clip.loading` opened."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from clip.model.encoders import CLIP, ClipConfig, build, normalise
-from synth.base import checkpoint, config
-from synth.base.errors import UserError
-from synth.base.runs import atomic, sha256
+from clip.model.encoders import CLIP, normalise
+from synth.base.runs import atomic
 from synth.data.pictures import Pictures
 from synth.data.records import SPLITS, read_table
-from synth.data.vocabulary import VERSION as VOCABULARY
-
-FORMAT = "visionclip-clip"
-VERSION = 1
-HUB = "hub:"
-"""What stands before the NAME/REPO of a checkpoint of ours on the Hugging Face Hub."""
-
-
-def header(model: CLIP, **facts: Any) -> dict[str, Any]:
-    """What a checkpoint of ours says about itself; `facts` are added."""
-    return checkpoint.header(
-        FORMAT, VERSION, model=model.config.model_dump(mode="json"), vocabulary=VOCABULARY, **facts
-    )
-
-
-def load_checkpoint(path: Path) -> tuple[CLIP, dict[str, Any]]:
-    """The model in evaluation mode, and what the file says about itself.
-
-    Raises:
-        UserError: not a checkpoint of ours, damaged, or holding objects that could run code.
-    """
-    content = checkpoint.check_header(path, checkpoint.load(path), FORMAT, VERSION)
-    if content.get("vocabulary", 0) > VOCABULARY:
-        raise UserError(
-            f"{path}: vocabulary version {content['vocabulary']}, this visionclip knows {VOCABULARY}; "
-            "update with 'pip install -U visionclip'"
-        )
-    model = build(config.check(ClipConfig, content.get("model", {}), str(path)))
-    try:
-        model.load_state_dict(content.pop("weights"))
-    except (KeyError, RuntimeError, AttributeError, TypeError) as error:
-        line = str(error).splitlines()[-1].strip()
-        raise UserError(
-            f"{path}: weights do not fit the model that it names ({line}); train it again"
-        ) from None
-    return model.eval(), content
-
-
-def load(spec: Path | str) -> tuple[CLIP, dict[str, Any]]:
-    """A model in evaluation mode, on the CPU, and what is known of it: a checkpoint of ours, or another's (`clip.zoo`).
-
-    `hub:NAME/REPO` is a checkpoint of ours that `clip push` sent to the Hugging Face Hub.
-
-    Raises:
-        UserError: no such file, or not what its name says.
-    """
-    from clip import zoo
-
-    if str(spec).startswith(HUB) and not Path(spec).exists():
-        from clip.export.hub import CHECKPOINT
-        from clip.zoo.foreign import fetch
-
-        path = fetch(str(spec).removeprefix(HUB), [CHECKPOINT])
-        model, head = load_checkpoint(path)
-        return model, head | {"sha256": sha256(path)}
-    if zoo.split(spec) is None:
-        return load_checkpoint(Path(spec))
-    model = zoo.load(spec)
-    file = model.file and sha256(model.file)
-    return model, {"format": model.config.kind, "model": model.config.model_dump(mode="json"), "sha256": file}
-
-
-def load_model(spec: Path | str) -> CLIP:
-    """The model of a checkpoint of ours, or another's by `KIND:FILE`, in evaluation mode, on the CPU."""
-    return load(spec)[0]
-
-
-def untrained(model: CLIP, seed: int) -> CLIP:
-    """A model of the same architecture with fresh random weights, in evaluation mode."""
-    return build(model.config, seed).eval()
 
 
 def device() -> torch.device:

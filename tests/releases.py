@@ -11,7 +11,7 @@ from generators import MIX
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from clip import embed
+from clip.model import checkpoints
 from clip.model.encoders import CLIP, ClipConfig, ImageTower, TextTower, build, normalise
 from privacy.data.inputs import People
 from privacy.scores.neighbours import SAME, SPACES, MatchedGroups, Nearest, Origins
@@ -204,7 +204,7 @@ def encoder(path: Path, seen: People | None = None, steps: int = 0, sex: bool = 
             _tell(model, pixels, women, steps)
         else:
             _pair(model, pixels, model.tokenize(seen.table["caption_en"].to_pylist()), steps)
-    save(path, {**embed.header(model), "weights": model.state_dict()})
+    save(path, {**checkpoints.header(model), "weights": model.state_dict()})
     return path
 
 

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torchvision import transforms
 from typer.testing import CliRunner
 
-from clip import benchmarks, embed, prompts, zoo
+from clip import benchmarks, embed, loading, prompts, zoo
 from clip.commands.app import app
 from clip.evaluation import comparison
+from clip.model import checkpoints
 from clip.model.encoders import MEAN, STD
 from clip.zoo import chinese_clip, wording
 from clip.zoo.preprocessing import ForeignPreprocessing, canvas, foreground, li_threshold
@@ -123,7 +124,7 @@ def test_biomedclip_from_its_folder_sees_and_reads_as_open_clip_does(tmp_path):
     local: Any = text | {"hf_model_name": str(folder), "hf_model_pretrained": False}
     theirs = moved(CustomTextCLIP(32, vision, local))
     torch.save(theirs.state_dict(), folder / "open_clip_pytorch_model.bin")
-    ours = embed.load_model(f"open_clip:{folder}")
+    ours = loading.load_model(f"open_clip:{folder}")
     data = picture()
     with torch.inference_mode():
         expected = theirs.encode_image(clip_transform(224)(opened(data))[None])
@@ -142,7 +143,7 @@ def test_a_bare_file_of_open_clip_takes_its_architecture_by_name(tmp_path):
     theirs = moved(open_clip.create_model("ViT-S-32-alt"))
     state = {f"module.{name}": value for name, value in theirs.state_dict().items()}
     torch.save({"epoch": 3, "name": "run", "state_dict": state}, tmp_path / "epoch_3.pt")
-    ours = embed.load_model(f"open_clip:ViT-S-32-alt={tmp_path / 'epoch_3.pt'}")
+    ours = loading.load_model(f"open_clip:ViT-S-32-alt={tmp_path / 'epoch_3.pt'}")
     data = picture()
     with torch.inference_mode():
         expected = theirs.encode_image(clip_transform(224)(opened(data))[None])
@@ -192,7 +193,7 @@ def test_any_tower_of_chinese_clip_is_told_by_its_weights(tower, tmp_path):
     state = {f"module.{name}": value for name, value in theirs.state_dict().items()}
     state["module.bert.pooler.dense.weight"] = torch.zeros(128, 128)
     torch.save({"epoch": 1, "step": 9, "name": "x", "state_dict": state}, tmp_path / "clip_cn.pt")
-    ours = embed.load_model(f"cn_clip:{tmp_path / 'clip_cn.pt'}")
+    ours = loading.load_model(f"cn_clip:{tmp_path / 'clip_cn.pt'}")
     data, texts = picture(), ["疑似青光眼。", "未见明显异常，左眼。"]
     squash = cn_clip.clip.image_transform(64)
     with torch.inference_mode():
@@ -290,7 +291,7 @@ def test_flair_sees_and_reads_as_its_own_code_does(flair_state, tmp_path):
     old = {"text_model.model.embeddings.position_ids": torch.arange(80)[None]}
     torch.save(flair_state | old, tmp_path / "flair_resnet.pth")
     folder = vocabulary(tmp_path / "bert")
-    ours = embed.load_model(f"flair:{tmp_path / 'flair_resnet.pth'}={folder}")
+    ours = loading.load_model(f"flair:{tmp_path / 'flair_resnet.pth'}={folder}")
     data = picture()
     from transformers import AutoTokenizer
 
@@ -312,7 +313,7 @@ def test_flair_needs_its_tokenizer_only_for_texts(flair_state, tmp_path, monkeyp
     from safetensors.torch import save_file
 
     save_file(flair_state, tmp_path / "model.safetensors")
-    ours = embed.load_model(f"flair:{tmp_path / 'model.safetensors'}={tmp_path / 'nowhere'}")
+    ours = loading.load_model(f"flair:{tmp_path / 'model.safetensors'}={tmp_path / 'nowhere'}")
     assert seen(ours, picture()).shape == (512,)
     with pytest.raises(UserError, match=r"no tokenizer to be had .* flair:FILE=FOLDER"):
         embed.texts(ours, TEXTS)
@@ -367,7 +368,7 @@ def test_eyeclip_sees_and_reads_as_openais_network_does(eyeclip_file):
     import open_clip
     from open_clip.model import build_model_from_openai_state_dict
 
-    ours: Any = embed.load_model(f"eyeclip:{eyeclip_file}")
+    ours: Any = loading.load_model(f"eyeclip:{eyeclip_file}")
     state = torch.load(eyeclip_file, weights_only=True)["model_state_dict"]
     plain = {name: value for name, value in state.items() if "decoder" not in name}
     theirs: Any = build_model_from_openai_state_dict(plain, cast_dtype=torch.float32).float()
@@ -418,7 +419,7 @@ def test_retfound_gives_the_features_that_its_fine_tuning_starts_from(scaled, tm
             "args": argparse.Namespace(lr=1e-3, model="mae_vit_large"),
         }
     torch.save(content, tmp_path / "RETFound.pth")
-    ours = embed.load_model(f"retfound:{tmp_path / 'RETFound.pth'}")
+    ours = loading.load_model(f"retfound:{tmp_path / 'RETFound.pth'}")
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     data = picture()
     image: Any = clip_transform(64, 73, mean, std)(opened(data))
@@ -489,7 +490,7 @@ def test_files_of_another_kind_are_refused_in_one_line_that_names_what_is_missin
     }
     for spec, message in cases.items():
         with pytest.raises(UserError) as refused:
-            embed.load_model(spec)
+            loading.load_model(spec)
         assert message in str(refused.value) and "\n" not in str(refused.value), spec
 
 
@@ -497,7 +498,7 @@ def test_a_plain_path_is_a_checkpoint_of_ours_even_if_it_has_a_colon(tmp_path):
     path = tmp_path / "flair:old.pt"
     torch.save({"weights": {}}, path)
     with pytest.raises(UserError, match="not a visionclip-clip checkpoint"):
-        embed.load_model(path)
+        loading.load_model(path)
     assert zoo.split("runs/a/ckpt.pt") is None
     assert zoo.split("flair:a.pth=bert") == ("flair", "a.pth", "bert")
 
@@ -544,7 +545,7 @@ def test_no_two_classes_of_a_task_are_asked_for_in_the_same_words(kind):
 
 
 def test_a_language_that_a_model_does_not_read_is_refused(eyeclip_file):
-    model = embed.load_model(f"eyeclip:{eyeclip_file}")
+    model = loading.load_model(f"eyeclip:{eyeclip_file}")
     with pytest.raises(UserError, match="--lang zh: eyeclip was trained on en; leave --lang out"):
         wording.fitted(model, "zh", prompts.tasks("dr5"))
     ours: Any = nn.Module()
@@ -570,7 +571,7 @@ def ours_file(tmp_path_factory) -> Path:
         )
     )
     path = tmp_path_factory.mktemp("ours") / "ckpt.pt"
-    checkpoint.save(path, embed.header(model, images=0) | {"weights": model.state_dict()})
+    checkpoint.save(path, checkpoints.header(model, images=0) | {"weights": model.state_dict()})
     return path
 
 
@@ -594,7 +595,7 @@ def invoke(*arguments: Any) -> Any:
 def test_models_stand_side_by_side_with_what_was_published(ours_file, eyeclip_file, refuge, tmp_path):
     spec = f"eyeclip:{eyeclip_file}"
     result = invoke("eval", "--model", ours_file, "--model", spec, "--benchmark", "refuge", "--root", refuge, "--partial",
-                    "--set", "rounds=20", "--out", tmp_path, "--json")  # fmt: skip
+                    "--set", "n_bootstrap=20", "--out", tmp_path, "--json")  # fmt: skip
     assert result.exit_code == 0, result.output
     made = json.loads(result.stdout)
     assert json.loads((tmp_path / "comparison.json").read_text()) == made
@@ -626,7 +627,7 @@ def test_a_tower_without_texts_is_probed_and_refused_prompts(tmp_path):
     records = folder(tmp_path / "records", 60, shares=(6, 2, 2))
     spec = f"retfound:{tmp_path / 'RETFound.pth'}"
     probed = invoke("eval", "--model", spec, "--data", records, "--task", "linear", "--prompts", "is_gc",
-                    "--set", "rounds=20", "--out", tmp_path / "linear", "--json")  # fmt: skip
+                    "--set", "n_bootstrap=20", "--out", tmp_path / "linear", "--json")  # fmt: skip
     assert probed.exit_code == 0, probed.output
     assert json.loads(probed.stdout)["checkpoint"]["preprocessing"]["resize"] == 73
     refused = invoke("eval", "--model", spec, "--data", records, "--out", tmp_path / "zero")

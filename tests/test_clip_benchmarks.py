@@ -11,11 +11,12 @@ from pictures import drawn
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 from test_clip_evaluation import MODEL, invoke, refusal
 
-from clip import benchmarks, embed, prompts
+from clip import benchmarks, embed, loading, prompts
 from clip.benchmarks import layouts
 from clip.benchmarks.opening import differences, opened
 from clip.evaluation import zero_shot
-from clip.evaluation.summary import blind
+from clip.evaluation.summary import baselines
+from clip.model import checkpoints
 from clip.model.encoders import build
 from synth.base import checkpoint
 from synth.base.config import check
@@ -71,10 +72,10 @@ def test_a_benchmark_whose_classes_do_not_add_up_is_refused():
 
 def test_published_counts_alone_give_the_rows_that_see_no_picture():
     """What makes published tables ambiguous: .900 and .583 are no achievement, and only AUC and ACA say so."""
-    refuge, messidor = blind("refuge")["majority"], blind("messidor2")["majority"]
+    refuge, messidor = baselines("refuge")["majority"], baselines("messidor2")["majority"]
     assert (round(refuge["accuracy"], 3), refuge["macro_auc"]) == (0.900, 0.500)
     assert (round(messidor["accuracy"], 3), round(messidor["balanced_accuracy"], 3)) == (0.583, 0.200)
-    assert blind("mi") == {}
+    assert baselines("mi") == {}
 
 
 def test_the_rows_that_see_no_picture_are_those_of_sklearn():
@@ -82,7 +83,7 @@ def test_the_rows_that_see_no_picture_are_those_of_sklearn():
     sizes = [held.n or 0 for held in (benchmarks.named("messidor2").classes or {}).values()]
     truth = np.repeat(np.arange(5), sizes)
     said, flat = np.zeros_like(truth), np.full((len(truth), 5), 0.2)
-    rows = blind("messidor2")["majority"]
+    rows = baselines("messidor2")["majority"]
     assert rows["accuracy"] == pytest.approx((said == truth).mean())
     assert rows["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth, said))
     assert rows["macro_auc"] == pytest.approx(roc_auc_score(truth, flat, multi_class="ovr"))
@@ -291,20 +292,20 @@ def test_a_list_beside_pictures_is_found_and_two_are_refused(tmp_path):
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory) -> Path:
     path, model = tmp_path_factory.mktemp("model") / "ckpt.pt", build(MODEL, seed=0)
-    checkpoint.save(path, embed.header(model) | {"weights": model.state_dict()})
+    checkpoint.save(path, checkpoints.header(model) | {"weights": model.state_dict()})
     return path
 
 
 def test_clip_eval_judges_a_whole_benchmark_and_tells_who_has_learnt_from_it(refuge, untrained, tmp_path):
     """With the names, template and averaging of FLAIR; every number is sklearn's of the same embeddings."""
     result = invoke("eval", "--model", untrained, "--benchmark", "refuge", "--root", refuge, "--prompts", "names-refuge",
-                    "--aggregation", "flair", "--lang", "en", "--set", "rounds=20", "--out", tmp_path, "--json")  # fmt: skip
+                    "--aggregation", "flair", "--lang", "en", "--set", "n_bootstrap=20", "--out", tmp_path, "--json")  # fmt: skip
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     [judged] = report["results"]
     assert judged["classes"] == {"absent": 360, "glaucoma": 40}
     assert judged["without_pictures"]["majority"]["accuracy"] == pytest.approx(0.9)
-    model = embed.load_model(untrained)
+    model = loading.load_model(untrained)
     texts = embed.texts(model, ["A fundus photograph of no glaucoma", "A fundus photograph of glaucoma"])
     with opened("refuge", refuge) as it:
         scores = embed.images(model, it.records) @ texts.T

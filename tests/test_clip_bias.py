@@ -4,7 +4,8 @@ import pytest
 import torch
 from test_clip_evaluation import MODEL
 
-from clip import embed, export
+from clip import export
+from clip.model import checkpoints
 from clip.model.encoders import build
 from synth.base import checkpoint
 
@@ -19,7 +20,7 @@ def test_open_clips_own_logits_are_ours_with_the_bias(bias, tmp_path):
         model.logit_scale.fill_(1.7)
         if model.logit_bias is not None:
             model.logit_bias.fill_(-3.25)
-    checkpoint.save(tmp_path / "ckpt.pt", embed.header(model) | {"weights": model.state_dict()})
+    checkpoint.save(tmp_path / "ckpt.pt", checkpoints.header(model) | {"weights": model.state_dict()})
     export.export(tmp_path / "ckpt.pt", tmp_path / "out", "open_clip")
     other = open_clip.create_model(f"local-dir:{tmp_path / 'out'}").eval()
     pictures = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))

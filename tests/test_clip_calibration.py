@@ -8,9 +8,9 @@ from pictures import write_wide_or_normal
 from sklearn.metrics import brier_score_loss
 from test_clip_evaluation import MODEL, invoke
 
-from clip import embed
 from clip.evaluation import core, metrics
-from clip.evaluation.core import Answers, Judged
+from clip.evaluation.core import Answers, EvaluationSettings
+from clip.model import checkpoints
 from clip.model.encoders import build
 from synth.base import checkpoint
 
@@ -23,7 +23,7 @@ def two(probability: np.ndarray) -> np.ndarray:
 def measured(truth: np.ndarray, probability: np.ndarray) -> dict[str, dict[str, float]]:
     count = len(truth)
     found = Answers(np.arange(count), truth, np.arange(count), count, {"no": 1, "yes": 1}, {})
-    return core.measure(Judged(rounds=200), found, probability, False)
+    return core.measure(EvaluationSettings(n_bootstrap=200), found, probability, False)
 
 
 @pytest.mark.parametrize("classes", [2, 5])
@@ -49,8 +49,8 @@ def test_the_calibration_error_equals_a_naive_loop_over_bins_of_equal_mass():
     found = metrics.statistics(truth, probability, ordinal=False)["ece"](weight[None])[0]
     assert found == pytest.approx(expected)
     drawn = metrics.reliability(truth, probability)
-    assert [each["n"] for each in drawn] == [20] * metrics.BINS
-    plain = sum(each["n"] * abs(each["accuracy"] - each["confidence"]) for each in drawn) / 200
+    assert [each.n for each in drawn] == [20] * metrics.BINS
+    plain = sum(each.n * abs(each.accuracy - each.confidence) for each in drawn) / 200
     assert metrics.statistics(truth, probability, False)["ece"](np.ones((1, 200)))[0] == pytest.approx(plain)
 
 
@@ -59,8 +59,8 @@ def test_equal_confidences_share_a_bin_whatever_the_order_of_the_photographs():
     truth = np.repeat([0, 1], [30, 70])
     for order in (np.arange(100), np.random.default_rng(0).permutation(100)):
         found = measured(truth[order], two(np.full(100, 0.7)))
-        assert found["ece"]["value"] == pytest.approx(0)
-        assert found["brier"]["value"] == pytest.approx(0.21)
+        assert found["ece"].value == pytest.approx(0)
+        assert found["brier"].value == pytest.approx(0.21)
 
 
 def test_the_interval_of_a_calibrated_classifier_reaches_0_and_that_of_an_overconfident_one_does_not():
@@ -69,15 +69,15 @@ def test_the_interval_of_a_calibrated_classifier_reaches_0_and_that_of_an_overco
     probability = rng.uniform(0, 1, 400)
     truth = (rng.uniform(0, 1, 400) < probability).astype(int)
     honest = measured(truth, two(probability))["ece"]
-    assert honest["low"] == 0 < 0.02 < honest["value"] <= honest["high"] < 0.1
+    assert honest.low == 0 < 0.02 < honest.value <= honest.high < 0.1
     boasting = measured(truth, two((probability > 0.5) * 0.98 + 0.01))["ece"]
-    assert 0.15 < boasting["low"] < boasting["value"] < boasting["high"] < 0.35
+    assert 0.15 < boasting.low < boasting.value < boasting.high < 0.35
 
 
 @pytest.mark.parametrize("sizes", [[30, 10], [5, 20, 8]])
 def test_answers_without_a_picture_have_the_scores_of_sklearn(sizes):
     truth, classes = np.repeat(np.arange(len(sizes)), sizes), len(sizes)
-    blind = core.blind(np.array(sizes), False)
+    blind = core.baselines(np.array(sizes), False)
     certain = np.tile(np.eye(classes)[np.argmax(sizes)], (len(truth), 1))
     for row, said in (("majority", certain), ("chance", np.full((len(truth), classes), 1 / classes))):
         seen = said if classes > 2 else said[:, 1]
@@ -89,8 +89,19 @@ def test_reports_draw_it_and_tables_of_several_models_keep_it_apart(tmp_path):
     records = write_wide_or_normal(tmp_path / "records", 60)
     for seed in (0, 1):
         model = build(MODEL, seed=seed)
-        checkpoint.save(tmp_path / f"{seed}.pt", embed.header(model) | {"weights": model.state_dict()})
-    shared = ("--data", records, "--split", "all", "--prompts", "is_gc", "--lang", "en", "--set", "rounds=20")
+        checkpoint.save(tmp_path / f"{seed}.pt", checkpoints.header(model) | {"weights": model.state_dict()})
+    shared = (
+        "--data",
+        records,
+        "--split",
+        "all",
+        "--prompts",
+        "is_gc",
+        "--lang",
+        "en",
+        "--set",
+        "n_bootstrap=20",
+    )
     one = invoke("eval", "--model", tmp_path / "0.pt", *shared, "--out", tmp_path / "one")
     assert one.exit_code == 0, one.output
     assert [line.split()[1] for line in one.stdout.splitlines() if line.startswith("  en")] == [
@@ -100,7 +111,7 @@ def test_reports_draw_it_and_tables_of_several_models_keep_it_apart(tmp_path):
     page = (tmp_path / "one" / "report.html").read_text()
     assert "<summary" in page and "called rightly" in page and "ECE" in page
     [result] = json.loads((tmp_path / "one" / "report.json").read_text())["results"]
-    assert sum(each["n"] for each in result["reliability"]["en"]) == result["n"]
+    assert sum(each.n for each in result["reliability"]["en"]) == result["n"]
     both = invoke(
         "eval",
         "--model",

@@ -18,7 +18,8 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
-from clip import embed
+from clip import embed, loading
+from clip.model import checkpoints
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, standardise
 from clip.training import batches, distillation
 from clip.training.config import TrainConfig
@@ -123,9 +124,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(teacher, records, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     kill_often(work(killed), work(whole).finish(), kills=2)
     assert sha256(killed / "ckpt.pt") == sha256(whole / "ckpt.pt")
-    head = embed.load_checkpoint(whole / "ckpt.pt")[1]
-    assert head["teacher"] == sha256(teacher)
-    assert head["config"]["teacher"] == str(teacher)
+    head = checkpoints.load(whole / "ckpt.pt")[1]
+    assert head.teacher == sha256(teacher)
+    assert head.config["teacher"] == str(teacher)
 
 
 def test_a_run_is_not_resumed_with_another_teacher(teacher, records, tmp_path):
@@ -216,7 +217,7 @@ def distance(model: Path, teacher: Path, records: Path) -> float:
     texts = sorted({*read_table(records, ["test"], ["caption_en"])["caption_en"].to_pylist()})
     chosen = []
     for path in (teacher, model):
-        network = embed.load_model(path)
+        network = loading.load_model(path)
         logits = embed.images(network, records, ["test"]) @ embed.texts(network, texts).T
         chosen.append(
             torch.from_numpy(logits).double().mul(network.logit_scale.exp().item()).log_softmax(dim=1)
@@ -247,7 +248,7 @@ def test_the_teacher_sees_and_reads_as_open_clip_does(tmp_path):
     assert ours.fingerprint == sha256(file)
     write_records(tmp_path / "records", rows(20, side=32), {"kind": "drawn"})
     pairs = batches.load(tmp_path / "records", "train", STILL, "zh", tmp_path)
-    pairs = ours.read(tmp_path / "records", "zh", pairs)
+    pairs = ours.encode_captions(tmp_path / "records", "zh", pairs)
     captions = read_table(tmp_path / "records", ["train"], ["caption_en"])["caption_en"].to_pylist()
     batch = batches.batch(pairs, 0, 0, 6)
     shown = torch.rand(6, 3, 224, 224, generator=torch.Generator().manual_seed(0))
@@ -255,22 +256,24 @@ def test_the_teacher_sees_and_reads_as_open_clip_does(tmp_path):
         int(np.flatnonzero((pairs.pixels[pairs.rows] == each.numpy()).all(axis=(1, 2, 3)))[0])
         for each in batch.pixels
     ]
-    assert batch.lessons is not None
+    assert batch.teacher_captions is not None
     with torch.inference_mode():
         tokens = open_clip.get_tokenizer("ViT-S-32-alt")([captions[pairs.rows[i]] for i in rows_shown])
         expected = theirs(standardise(shown), tokens)
     logits = expected[2] * expected[0] @ expected[1].T
-    torch.testing.assert_close(ours.products(ours.look(shown), batch.lessons), logits, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        ours.logits(ours.encode_images(shown), batch.teacher_captions), logits, atol=1e-4, rtol=1e-4
+    )
 
 
 def test_a_smaller_picture_is_brought_to_the_teachers_size(teacher):
     """A teacher of 32 px sees of a picture of 64 px what it sees of the same in 32, antialiased."""
-    model = embed.load_model(teacher)
+    model = loading.load_model(teacher)
     large = np.stack([np.asarray(drawn(seed, seed % 2, 64)) for seed in range(6)])
     small = np.stack(
         [np.asarray(Image.fromarray(each).resize((32, 32), Image.Resampling.BICUBIC)) for each in large]
     )
-    seen = Teacher(str(teacher), CPU).look(torch.from_numpy(large).permute(0, 3, 1, 2).float() / 255)
+    seen = Teacher(str(teacher), CPU).encode_images(torch.from_numpy(large).permute(0, 3, 1, 2).float() / 255)
     assert seen.numpy() == pytest.approx(embed.pixels(model, small), abs=0.02)
 
 
@@ -299,10 +302,10 @@ def test_a_teacher_reads_the_students_captions_where_it_can(caption, learnt, exp
     said = partly_captioned(data)
     pairs = batches.load(data, "train", STILL, caption, tmp_path)
     assert len(pairs.rows) == (19 if caption == "zh" else 20)
-    pairs = who_learnt(learnt, teacher, tmp_path).read(data, caption, pairs)
-    read = batches.told(data, "train", learnt if learnt == "en" else caption).texts
-    assert pairs.lessons is not None
-    for row, numbers in zip(pairs.rows, pairs.lessons, strict=True):
+    pairs = who_learnt(learnt, teacher, tmp_path).encode_captions(data, caption, pairs)
+    read = batches.caption_table(data, "train", learnt if learnt == "en" else caption).texts
+    assert pairs.teacher_captions is not None
+    for row, numbers in zip(pairs.rows, pairs.teacher_captions, strict=True):
         wanted = [said[row][f"caption_{lang}"] or said[row]["caption_en"] for lang in expected]
         assert [read[number] for number in numbers] == wanted
 
@@ -314,7 +317,7 @@ def test_what_a_teacher_cannot_read_is_refused(teacher, tmp_path):
     with pytest.raises(
         UserError, match=r"1 of 20 pictures of split train have no caption_zh, the language of teacher="
     ):
-        who_learnt("zh", teacher, tmp_path).read(data, "en", pairs)
+        who_learnt("zh", teacher, tmp_path).encode_captions(data, "en", pairs)
 
 
 def test_a_teacher_without_a_text_tower_is_refused(records, tmp_path):

@@ -14,9 +14,10 @@ from pictures import drawn, folder, write_wide_or_normal
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 from typer.testing import CliRunner
 
-from clip import embed, prompts
+from clip import embed, loading, prompts
 from clip.commands.app import app
 from clip.evaluation import metrics, zero_shot
+from clip.model import checkpoints, encoders
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, build, tokenize
 from clip.training.config import TrainConfig
 from clip.training.trainer import train
@@ -71,7 +72,7 @@ def refusal(*arguments: Any) -> str:
 def test_what_a_wide_disc_means_is_learnt_and_told_in_both_languages(checkpoint, records, tmp_path):
     """Chance and majority are about a half; the photographs are of people that training has not seen."""
     result = invoke("eval", "--model", checkpoint, "--data", records, "--split", "validation,test", "--prompts", "is_gc",
-                    "--set", "rounds=50", "--out", tmp_path, "--json")  # fmt: skip
+                    "--set", "n_bootstrap=50", "--out", tmp_path, "--json")  # fmt: skip
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     [judged] = report["results"]
@@ -95,7 +96,7 @@ def test_what_a_wide_disc_means_is_learnt_and_told_in_both_languages(checkpoint,
 
 def test_without_prompts_every_task_that_the_records_answer_is_judged(checkpoint, records, tmp_path):
     result = invoke("eval", "--model", checkpoint, "--data", records, "--split", "train", "--lang", "zh",
-                    "--set", "rounds=10", "--out", tmp_path)  # fmt: skip
+                    "--set", "n_bootstrap=10", "--out", tmp_path)  # fmt: skip
     assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "report.json").read_text())
     assert {judged["name"] for judged in report["results"]} == {"is_gc", "odir7"}
@@ -125,14 +126,14 @@ def test_embeddings_stand_in_the_order_of_the_records(checkpoint, records, tmp_p
     assert written["subject_id"].to_pylist() == table["subject_id"].to_pylist()
     vectors = np.array(written["embedding"].to_pylist())
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
-    model = embed.load_model(checkpoint)
+    model = loading.load_model(checkpoint)
     alone = embed.pixels(model, MODEL.preprocessing(Pictures(records, SPLITS)[123])[None])
     assert vectors[123] == pytest.approx(alone[0], abs=1e-5)
 
 
 def test_an_untrained_model_is_the_same_network_with_other_weights(checkpoint):
-    model = embed.load_model(checkpoint)
-    first, again, other = (embed.untrained(model, seed).state_dict() for seed in (1, 1, 2))
+    model = loading.load_model(checkpoint)
+    first, again, other = (encoders.untrained(model, seed).state_dict() for seed in (1, 1, 2))
     assert first.keys() == model.state_dict().keys()
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["text_projection"], other["text_projection"])
@@ -140,7 +141,7 @@ def test_an_untrained_model_is_the_same_network_with_other_weights(checkpoint):
 
 
 def test_prototypes_of_flair_are_shorter_than_those_of_clip(checkpoint):
-    model = embed.load_model(checkpoint)
+    model = loading.load_model(checkpoint)
     classes = list(prompts.tasks("is_gc")["is_gc"].classes.values())
     lengths = {
         how: np.linalg.norm(zero_shot.prototypes(model, classes, "zh", how), axis=1)
@@ -230,7 +231,7 @@ def test_a_public_set_is_judged_in_its_own_layout(checkpoint, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode(drawn(700 + i, wide)))
     result = invoke("eval", "--model", checkpoint, "--benchmark", "refuge", "--root", tmp_path / "REFUGE",
-                    "--partial", "--prompts", "glaucoma", "--set", "rounds=10", "--out", tmp_path / "report", "--json")  # fmt: skip
+                    "--partial", "--prompts", "glaucoma", "--set", "n_bootstrap=10", "--out", tmp_path / "report", "--json")  # fmt: skip
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     assert report["results"][0]["classes"] == {"absent": 6, "glaucoma": 6}
@@ -272,7 +273,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
     from synth.base import checkpoint as files
 
     model = build(MODEL)
-    head = embed.header(build(MODEL.model_copy(update={"embedding": 16})))
+    head = checkpoints.header(build(MODEL.model_copy(update={"embedding": 16})))
     files.save(tmp_path / "ckpt.pt", head | {"weights": model.state_dict()})
     (tmp_path / "eye.jpg").write_bytes(encode(drawn(1, 1)))
     line = refusal("predict", tmp_path / "eye.jpg", "--model", tmp_path / "ckpt.pt")

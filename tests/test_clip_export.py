@@ -9,9 +9,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from clip import embed, export
+from clip import embed, export, loading
 from clip.commands.app import app
 from clip.export import cn_clip, metadata, onnx
+from clip.model import checkpoints
 from clip.model.encoders import CLIP, ClipConfig, ImageTower, TextTower, build, tokenize
 from synth.base import checkpoint
 from synth.base.errors import UserError
@@ -90,7 +91,9 @@ def test_a_small_chinese_clip_and_ours_loaded_from_it_agree():
 def test_our_exported_checkpoint_loads_into_chinese_clip(tmp_path):
     model = build(SMALL, 3)
     randomise(model)
-    checkpoint.save(tmp_path / "ckpt.pt", embed.header(model, images=0) | {"weights": model.state_dict()})
+    checkpoint.save(
+        tmp_path / "ckpt.pt", checkpoints.header(model, images=0) | {"weights": model.state_dict()}
+    )
     cn_clip.to_cn_clip(tmp_path / "ckpt.pt", tmp_path / "cn.pt")
     content = torch.load(tmp_path / "cn.pt", weights_only=True)
     other = theirs(SMALL)
@@ -100,10 +103,12 @@ def test_our_exported_checkpoint_loads_into_chinese_clip(tmp_path):
 
 def test_a_round_trip_through_chinese_clip_changes_no_weight(tmp_path):
     model = build(SMALL, 4)
-    checkpoint.save(tmp_path / "ckpt.pt", embed.header(model, images=0) | {"weights": model.state_dict()})
+    checkpoint.save(
+        tmp_path / "ckpt.pt", checkpoints.header(model, images=0) | {"weights": model.state_dict()}
+    )
     cn_clip.to_cn_clip(tmp_path / "ckpt.pt", tmp_path / "cn.pt")
     cn_clip.from_cn_clip(tmp_path / "cn.pt", SMALL, tmp_path / "back.pt")
-    back = embed.load_model(tmp_path / "back.pt").state_dict()
+    back = loading.load_model(tmp_path / "back.pt").state_dict()
     assert all(torch.equal(tensor, back[name]) for name, tensor in model.state_dict().items())
 
 
@@ -115,7 +120,9 @@ def test_the_full_size_pair_agrees_in_both_directions(tmp_path):
     for each in (model, other):
         assert sum(parameter.numel() for parameter in each.parameters()) == 140_780_385
     assert difference(model, other) < 1e-5
-    checkpoint.save(tmp_path / "ckpt.pt", embed.header(model, images=0) | {"weights": model.state_dict()})
+    checkpoint.save(
+        tmp_path / "ckpt.pt", checkpoints.header(model, images=0) | {"weights": model.state_dict()}
+    )
     cn_clip.to_cn_clip(tmp_path / "ckpt.pt", tmp_path / "cn.pt")
     for tensor in other.state_dict().values():
         tensor.zero_()
@@ -164,7 +171,7 @@ def saved(config: ClipConfig, path: Path) -> CLIP:
         for name, parameter in model.named_parameters():
             if name.endswith(".bias") and ("norm" in name or "head" in name or "patch" in name):
                 parameter.normal_(std=0.2)
-    checkpoint.save(path, embed.header(model, images=7) | {"weights": model.state_dict()})
+    checkpoint.save(path, checkpoints.header(model, images=7) | {"weights": model.state_dict()})
     return model.eval()
 
 
@@ -270,7 +277,7 @@ def test_a_folder_of_parts_becomes_a_checkpoint_of_ours_again(tmp_path):
     model = saved(RESNET, tmp_path / "ckpt.pt")
     export.export(tmp_path / "ckpt.pt", tmp_path / "out", "hf")
     export.export(tmp_path / "out", tmp_path / "back.pt", "visionclip")
-    back = embed.load_model(tmp_path / "back.pt")
+    back = loading.load_model(tmp_path / "back.pt")
     assert back.config == model.config
     assert all(torch.equal(each, back.state_dict()[name]) for name, each in model.state_dict().items())
     (tmp_path / "out" / "projection.safetensors").unlink()

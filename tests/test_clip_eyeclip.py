@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from clip import embed
+from clip.model import checkpoints
 from clip.model.encoders import ClipConfig, ImageTower, TextTower
 from clip.training import batches, losses, masking, objective, views
 from clip.training.caching import backward
@@ -380,10 +381,10 @@ def test_five_kills_at_random_moments_change_no_bit(records, tmp_path):
 
 def test_the_checkpoint_holds_the_encoder_and_not_the_decoder(records, tmp_path):
     train(EYECLIP.model_copy(update={"images": 16}), records, tmp_path / "run")
-    model, head = embed.load_checkpoint(tmp_path / "run" / "ckpt.pt")
+    model, head = checkpoints.load(tmp_path / "run" / "ckpt.pt")
     assert embed.images(model, records, ["test"]).shape[1] == 32
     of_all = {"image_text": 1.0, "image_image": 1.0, "reconstruction": 1.0, "distillation": 0.0}
-    assert head["config"]["weights"] == of_all
+    assert head.config["weights"] == of_all
 
 
 def test_a_loss_of_no_weight_costs_and_draws_nothing(records, tmp_path):

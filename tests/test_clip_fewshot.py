@@ -13,9 +13,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, roc_auc_score
 from typer.testing import CliRunner
 
-from clip import embed, prompts
+from clip import embed, loading, prompts
 from clip.commands.app import app
 from clip.evaluation import adapters, core, few_shot, finetune, learning, linear, report, zero_shot
+from clip.evaluation.results import DataProvenance, EvaluationReport, Metric
+from clip.model import checkpoints
+from clip.model.checkpoints import Header
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
 from synth.base import checkpoint as files
 from synth.base.errors import UserError
@@ -47,7 +50,7 @@ def checkpoint(tmp_path_factory) -> Path:
     """Random weights: whatever is learnt here is learnt by the evaluation."""
     path = tmp_path_factory.mktemp("few") / "ckpt.pt"
     model = build(MODEL)
-    files.save(path, embed.header(model) | {"weights": model.state_dict()})
+    files.save(path, checkpoints.header(model) | {"weights": model.state_dict()})
     return path
 
 
@@ -84,10 +87,10 @@ def sphere(count: int, size: int, seed: int) -> np.ndarray:
 
 def test_the_metrics_of_a_linear_probe_are_those_of_sklearn(checkpoint, records, tmp_path):
     made = evaluated(
-        "linear", "--model", checkpoint, "--data", records, "--out", tmp_path, "--set", "rounds=50"
+        "linear", "--model", checkpoint, "--data", records, "--out", tmp_path, "--set", "n_bootstrap=50"
     )
     [judged] = made["results"]
-    model, tables = embed.load_model(checkpoint), [read_table(records, [split]) for split in SPLITS]
+    model, tables = loading.load_model(checkpoint), [read_table(records, [split]) for split in SPLITS]
     seen = [embed.images(model, records, [split]) for split in SPLITS]
     truth = [np.array(table["is_gc"]) for table in tables]
     probes = [LogisticRegression(C=c, class_weight="balanced", max_iter=1000).fit(seen[0], truth[0])
@@ -130,7 +133,7 @@ def test_tip_adapter_without_weight_and_clip_adapter_without_ratio_are_zero_shot
 
 
 def test_the_zero_shot_of_few_shot_is_that_of_zero_shot(checkpoint):
-    model, seen = embed.load_model(checkpoint), sphere(20, 32, 4)
+    model, seen = loading.load_model(checkpoint), sphere(20, 32, 4)
     classes = list(prompts.tasks("is_gc")["is_gc"].classes.values())
     text = adapters.Text(zero_shot.prototypes(model, classes, "both", "clip"), model.logit_scale.exp().item())
     expected = zero_shot.classify(model, seen, classes, "both", "clip")
@@ -200,7 +203,7 @@ def pq_schema(path: Path) -> Any:
 
 def test_few_shot_reports_every_method_with_intervals_and_a_picture(checkpoint, records, tmp_path):
     made = evaluated("few-shot", "--model", checkpoint, "--data", records, "--out", tmp_path,
-                     "--set", "rounds=50", "--set", "shots=[1,8,64]", "--set", "draws=3", "--set", "steps=20")  # fmt: skip
+                     "--set", "n_bootstrap=50", "--set", "shots=[1,8,64]", "--set", "draws=3", "--set", "steps=20")  # fmt: skip
     [judged] = made["results"]
     assert set(judged["metrics"]) == {"zero-shot"} | {
         f"{method}, {shots}" for method in few_shot.METHODS[1:] for shots in ("1 shot", "8 shots")
@@ -209,7 +212,15 @@ def test_few_shot_reports_every_method_with_intervals_and_a_picture(checkpoint, 
     assert len(judged["chosen"]["tip-adapter, 8 shots"]["weight"]) == 3
     assert any(note.startswith("64 shots are left out") for note in judged["notes"])
     alone = evaluated(
-        "zero-shot", "--model", checkpoint, "--data", records, "--out", tmp_path / "0", "--set", "rounds=50"
+        "zero-shot",
+        "--model",
+        checkpoint,
+        "--data",
+        records,
+        "--out",
+        tmp_path / "0",
+        "--set",
+        "n_bootstrap=50",
     )
     assert judged["metrics"]["zero-shot"] == alone["results"][0]["metrics"]["both"]
     page = (tmp_path / "report.html").read_text()
@@ -221,20 +232,20 @@ def test_an_interval_over_draws_is_wider_than_one_over_patients_alone(parts):
     truth = parts.test.truth
     right = np.eye(2)[truth]
     guess = np.random.default_rng(0).dirichlet([1, 1], len(truth))
-    config = core.Judged(rounds=200)
+    config = core.EvaluationSettings(n_bootstrap=200)
     many = core.measure(config, parts.test, np.stack([right, 1 - right, guess]), False)["accuracy"]
     one = core.measure(config, parts.test, guess, False)["accuracy"]
-    assert many["value"] == pytest.approx((1 + one["value"]) / 3)
-    assert many["low"] < 0.1 and many["high"] > 0.7
-    assert one["high"] - one["low"] < 0.4
+    assert many.value == pytest.approx((1 + one.value) / 3)
+    assert many.low < 0.1 and many.high > 0.7
+    assert one.high - one.low < 0.4
 
 
 def test_equal_draws_make_the_interval_of_one(parts):
     made = np.random.default_rng(1).dirichlet([1, 1], len(parts.test.truth))
-    config = core.Judged(rounds=100)
-    assert core.measure(config, parts.test, np.stack([made] * 4), False)["macro_auc"] == pytest.approx(
-        core.measure(config, parts.test, made, False)["macro_auc"]
-    )
+    config = core.EvaluationSettings(n_bootstrap=100)
+    assert core.measure(config, parts.test, np.stack([made] * 4), False)[
+        "macro_auc"
+    ].model_dump() == pytest.approx(core.measure(config, parts.test, made, False)["macro_auc"].model_dump())
 
 
 # Fine-tuning
@@ -278,7 +289,7 @@ def test_full_fine_tuning_changes_the_image_tower_only_and_lower_layers_less(squ
 
 
 def test_fine_tuning_learns_and_says_which_epoch_was_judged(checkpoint, records, tmp_path):
-    made = evaluated("finetune", "--model", checkpoint, "--data", records, "--out", tmp_path, "--set", "rounds=50",
+    made = evaluated("finetune", "--model", checkpoint, "--data", records, "--out", tmp_path, "--set", "n_bootstrap=50",
                      "--set", "epochs=5", "--set", "lr=1e-3", "--set", "lora_lr=1e-2", "--set", "seeds=2")  # fmt: skip
     [judged] = made["results"]
     for mode in ("full", "lora"):
@@ -299,7 +310,7 @@ def test_an_image_tower_alone_is_probed_and_tuned_and_few_shots_say_that_it_read
     tower = VisionTransformer(img_size=32, patch_size=16, embed_dim=64, depth=1, num_heads=1, num_classes=0)
     torch.save({"model": tower.state_dict()}, tmp_path / "small.pth")
     spec = f"retfound:{tmp_path / 'small.pth'}"
-    base = ["--model", spec, "--data", records, "--set", "rounds=20", "--out", tmp_path / "out"]
+    base = ["--model", spec, "--data", records, "--set", "n_bootstrap=20", "--out", tmp_path / "out"]
     probed = evaluated("linear", *base)["results"][0]["metrics"]["linear probe"]
     assert probed["macro_auc"]["value"] > 0.9
     shot = evaluated("few-shot", *base, "--set", "methods=[linear]", "--set", "shots=[4]", "--set", "draws=2")
@@ -312,14 +323,15 @@ def test_an_image_tower_alone_is_probed_and_tuned_and_few_shots_say_that_it_read
 # The report
 
 
-def whole() -> dict[str, Any]:
+def whole() -> EvaluationReport:
     """A report in which nothing lacks."""
     table = read_rows(np.array([0, 1] * 10))
-    made = core.measure(core.Judged(rounds=20), table, np.tile([0.4, 0.6], (20, 1)), False)
+    made = core.measure(core.EvaluationSettings(n_bootstrap=20), table, np.tile([0.4, 0.6], (20, 1)), False)
     task = prompts.tasks("is_gc")["is_gc"]
-    result = core.result("linear", "is_gc", task, table) | {"metrics": {"probe": made}}
-    data = {"data": "x", "fingerprint": "y", "splits": ["test"], "rows": 20}
-    return report.compose(core.Judged(), {"path": "z"}, data, [result], "clip eval")
+    result = core.result("linear", "is_gc", task, table, metrics={"probe": made})
+    data = DataProvenance(data="x", fingerprint="y", splits=["test"], rows=20)
+    header = Header(format="z", model={"preprocessing": {}}, sha256=None)
+    return report.compose(core.EvaluationSettings(), Path("z"), header, data, [result], "clip eval")
 
 
 def read_rows(truth: np.ndarray) -> core.Answers:
@@ -331,7 +343,7 @@ def read_rows(truth: np.ndarray) -> core.Answers:
 def test_a_report_without_counts_metrics_or_baselines_cannot_be_written(key, tmp_path):
     report.write(tmp_path / "whole", whole())
     made = whole()
-    del made["results"][0][key]
+    setattr(made.results[0], key, type(getattr(made.results[0], key))())
     with pytest.raises(ValueError, match="linear is_gc"):
         report.write(tmp_path / "out", made)
     assert not (tmp_path / "out").exists()
@@ -339,19 +351,19 @@ def test_a_report_without_counts_metrics_or_baselines_cannot_be_written(key, tmp
 
 def test_a_number_without_interval_or_baseline_cannot_be_written(tmp_path):
     made = whole()
-    made["results"][0]["metrics"]["probe"]["accuracy"] = 0.5
+    made.results[0].metrics["probe"]["accuracy"] = 0.5  # type: ignore[assignment]
     with pytest.raises(ValueError, match="accuracy needs an interval"):
         report.write(tmp_path, made)
-    made["results"][0]["metrics"]["probe"]["accuracy"] = {"value": 0.5, "low": float("nan"), "high": 1.0}
+    made.results[0].metrics["probe"]["accuracy"] = Metric(value=0.5, low=float("nan"), high=1.0)
     with pytest.raises(UserError, match="no interval of accuracy from 20 patients"):
         report.write(tmp_path, made)
     made = whole()
-    for row in made["results"][0]["without_pictures"].values():
+    for row in made.results[0].without_pictures.values():
         del row["macro_auc"]
     with pytest.raises(ValueError, match="macro_auc needs a row of an answer without the picture"):
         report.write(tmp_path, made)
     with pytest.raises(ValueError, match="needs a result"):
-        report.write(tmp_path, whole() | {"results": []})
+        report.write(tmp_path, whole().model_copy(update={"results": []}))
 
 
 # What is refused

@@ -9,8 +9,9 @@ import yaml
 from hubstub import environment, serving
 from test_clip_evaluation import MODEL, invoke, refusal
 
-from clip import embed
+from clip import embed, loading
 from clip.export import hub, huggingface
+from clip.model import checkpoints
 from clip.model.encoders import build
 from synth.base import checkpoint
 from synth.base.runs import sha256
@@ -19,22 +20,23 @@ from synth.base.runs import sha256
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory) -> Path:
     path, model = tmp_path_factory.mktemp("run") / "ckpt.pt", build(MODEL, seed=0)
-    checkpoint.save(path, embed.header(model, images=1600) | {"weights": model.state_dict()})
+    checkpoint.save(path, checkpoints.header(model, images=1600) | {"weights": model.state_dict()})
     return path
 
 
 _REACHED = """
 import sys
-from clip import embed
+from clip import embed, loading
+from clip.model import checkpoints
 from clip.commands.app import app
 from typer.testing import CliRunner
 for _ in range(2):
     sent = CliRunner().invoke(app, ["push", sys.argv[1], "--repo", "me/encoder", "--licence", "cc-by-nc-4.0"])
     assert sent.exit_code == 0, sent.output
-model, head = embed.load("hub:me/encoder")
-print(embed.texts(model, ["疑似青光眼。"]).tobytes().hex(), head["sha256"])
+model, head = loading.load("hub:me/encoder")
+print(embed.texts(model, ["疑似青光眼。"]).tobytes().hex(), head.sha256)
 try:
-    embed.load("hub:me/nothing")
+    loading.load("hub:me/nothing")
 except embed.UserError as error:
     print(error)
 """
@@ -50,7 +52,7 @@ def test_an_encoder_arrives_whole_and_is_loaded_from_the_hub(encoder, tmp_path):
         assert made.returncode == 0 and hub.commits == 1, made.stderr
         files = hub.repos["models/me/encoder"]["files"]
     [said, absent] = made.stdout.splitlines()
-    model, _ = embed.load(encoder)
+    model, _ = loading.load(encoder)
     assert said.split() == [embed.texts(model, ["疑似青光眼。"]).tobytes().hex(), sha256(encoder)]
     assert absent.startswith("me/nothing: neither a file nor to be had from the hub")
     assert files["ckpt.pt"] == encoder.read_bytes()

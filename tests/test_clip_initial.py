@@ -211,11 +211,13 @@ def test_a_bert_of_transformers_gives_its_states(form, tmp_path):
 
 
 def test_a_checkpoint_of_ours_goes_on_as_it_is(tmp_path):
-    from clip import embed
+    from clip.model import checkpoints
     from synth.base import checkpoint
 
     theirs = moved(build(config(RESNET), seed=9))
-    checkpoint.save(tmp_path / "ckpt.pt", embed.header(theirs, images=0) | {"weights": theirs.state_dict()})
+    checkpoint.save(
+        tmp_path / "ckpt.pt", checkpoints.header(theirs, images=0) | {"weights": theirs.state_dict()}
+    )
     ours = started(Initial(image=tmp_path / "ckpt.pt", text=tmp_path / "ckpt.pt"), RESNET)
     assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in ours.state_dict().items())
     scale = started(Initial(image=tmp_path / "ckpt.pt"), RESNET).logit_scale
@@ -332,7 +334,7 @@ def test_training_leaves_a_frozen_tower_as_it_was_to_the_bit(tmp_path):
     """Norms of the image tower too, which training would move."""
     from pictures import folder
 
-    from clip import embed
+    from clip.model import checkpoints
     from clip.training.config import TrainConfig
     from clip.training.trainer import train
 
@@ -341,7 +343,7 @@ def test_training_leaves_a_frozen_tower_as_it_was_to_the_bit(tmp_path):
     chosen = Initial(image=file, freeze=("image",), layer_decay=0.5)
     settings: dict[str, Any] = {"model": config(RESNET), "initial": chosen, "batch": 8, "warmup": 8}
     trained = train(TrainConfig(**settings, images=32, save_every=16), records, tmp_path / "run")
-    model, head = embed.load_checkpoint(trained)
+    model, head = checkpoints.load(trained)
     start = build(config(RESNET), seed=0)
     initial.start(chosen, start)
     after, before = model.state_dict(), start.state_dict()
@@ -349,4 +351,4 @@ def test_training_leaves_a_frozen_tower_as_it_was_to_the_bit(tmp_path):
         torch.equal(value, before[name]) for name, value in after.items() if name.startswith("visual.")
     )
     assert not torch.equal(after["text_projection"], before["text_projection"])
-    assert head["initial"] == initial.provenance(chosen)
+    assert head.initial == initial.provenance(chosen)

@@ -24,6 +24,7 @@ from clip.augmentation.camera import Camera
 from clip.model.encoders import ClipConfig, ImageTower, TextTower
 from clip.training import decoding, inputs, resume
 from clip.training.config import TrainConfig
+from clip.training.inputs.listing import Slices
 from clip.training.trainer import train
 from synth.base.errors import UserError
 from synth.data.images import Preprocessing, encode
@@ -245,7 +246,7 @@ def test_a_picture_of_records_is_read_by_itself(made, tmp_path):
     source = inputs.opened(tmp_path / "records")
     whole = source.pictures("train")
     found = decoding._located(source.shards("train"), whole, tmp_path / "places.npy")
-    assert isinstance(found, inputs.Slices)
+    assert isinstance(found, Slices)
     assert [found[i] for i in range(len(found))] == [whole[i] for i in range(len(whole))]
     assert found.where(4) == whole.where(4)
 

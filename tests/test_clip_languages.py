@@ -37,18 +37,18 @@ def model(tmp_path_factory):
 @pytest.mark.parametrize(
     "evaluate, config, name",
     [
-        (retrieval.evaluate, RetrievalConfig(rounds=20, exchanges=9), "image-to-text"),
-        (vqa.evaluate, VqaConfig(rounds=20, head=False), None),
-        (long_tail.evaluate, LongTailConfig(rounds=20), None),
-        (long_tail.evaluate, LongTailConfig(rounds=20), "is_gc"),
+        (retrieval.evaluate, RetrievalConfig(n_bootstrap=20, exchanges=9), "image-to-text"),
+        (vqa.evaluate, VqaConfig(n_bootstrap=20, head=False), None),
+        (long_tail.evaluate, LongTailConfig(n_bootstrap=20), None),
+        (long_tail.evaluate, LongTailConfig(n_bootstrap=20), "is_gc"),
     ],
     ids=["retrieval", "vqa", "long-tail", "long-tail of a task"],
 )
 def test_a_model_of_one_language_is_asked_in_that_alone(evaluate, config, name, records, model):
     report = evaluate(config, model, records, ("train", "validation", "test"), name, "clip eval")
-    said = {row.split()[0] for result in report["results"] for row in result["metrics"]}
+    said = {row.split()[0] for result in report.results for row in result.metrics}
     assert said == {"zh"}
-    assert report["config"]["lang"] == "zh"
+    assert report.config["lang"] == "zh"
 
 
 @pytest.mark.parametrize("task", ["retrieval", "vqa", "long-tail"])
@@ -62,7 +62,7 @@ def test_a_tower_that_reads_nothing_still_finds_the_fellow_eye(records, tmp_path
     """RETFound compares pictures, and has no captions to find."""
     torch.save({"model": retfound(True)[1]}, tmp_path / "RETFound.pth")
     report = retrieval.evaluate(
-        RetrievalConfig(rounds=20, exchanges=9), Path(f"retfound:{tmp_path / 'RETFound.pth'}"), records,
+        RetrievalConfig(n_bootstrap=20, exchanges=9), Path(f"retfound:{tmp_path / 'RETFound.pth'}"), records,
         ("train", "validation", "test"), None, "clip eval",
     )  # fmt: skip
-    assert [result["name"] for result in report["results"]] == ["cfp-fellow-eye"]
+    assert [result.name for result in report.results] == ["cfp-fellow-eye"]

@@ -8,9 +8,9 @@ from pictures import rows
 from sklearn.metrics import recall_score, roc_auc_score
 from test_clip_evaluation import MODEL, invoke, refusal
 
-from clip import embed
 from clip.evaluation import long_tail
 from clip.evaluation.long_tail import LongTailConfig
+from clip.model import checkpoints
 from clip.model.encoders import build
 from synth.base import checkpoint
 from synth.data.records import write_records
@@ -51,9 +51,9 @@ def test_clip_eval_tells_common_labels_from_rare_ones(tmp_path):
         made.append(each | rare)
     write_records(tmp_path / "records", made, {"kind": "drawn"})
     model = build(MODEL, seed=0)
-    checkpoint.save(tmp_path / "ckpt.pt", embed.header(model) | {"weights": model.state_dict()})
+    checkpoint.save(tmp_path / "ckpt.pt", checkpoints.header(model) | {"weights": model.state_dict()})
     arguments = ["eval", "--model", tmp_path / "ckpt.pt", "--data", tmp_path / "records", "--split", "all",
-                 "--task", "long-tail", "--set", "rounds=20", "--lang", "en", "--out", tmp_path / "out"]  # fmt: skip
+                 "--task", "long-tail", "--set", "n_bootstrap=20", "--lang", "en", "--out", tmp_path / "out"]  # fmt: skip
     result = invoke(*arguments, "--json")
     assert result.exit_code == 0, result.output
     [judged] = json.loads(result.stdout)["results"]

@@ -82,9 +82,11 @@ def _on_one_of_two(rank: int, folder: str) -> None:
     found = {}
     for name in ("infonce", "siglip"):
         seen, read = (each[mine].clone().requires_grad_() for each in embeddings())
-        all_of = caching.everyones({"seen": seen, "read": read})
+        all_of = caching.everyones({"image_features": seen, "text_features": read})
         tail = (scale, bias) if name == "siglip" else (scale,)
-        found[name] = gradients(getattr(losses, name)(all_of["seen"], all_of["read"], *tail), seen, read)
+        found[name] = gradients(
+            getattr(losses, name)(all_of["image_features"], all_of["text_features"], *tail), seen, read
+        )
         if name == "infonce":
             theirs = ClipLoss(gather_with_grad=True, rank=rank, world_size=2)
         else:
@@ -186,7 +188,12 @@ def test_multi_positive_matches_a_naive_double_loop(kind, ordinal):
         else:
             logit = product_of[i][j] + bias
             wanted += (weight[i][j] * log(1 + exp(-logit)) + (1 - weight[i][j]) * log(1 + exp(logit))) / count
-    features = {"seen": seen, "read": read, "scale": torch.tensor(scale), "bias": torch.tensor(bias)}
+    features = {
+        "image_features": seen,
+        "text_features": read,
+        "scale": torch.tensor(scale),
+        "bias": torch.tensor(bias),
+    }
     targets = objective.Targets(torch.arange(count), torch.tensor(LABELS))
     assert objective.image_text(config, features, targets).item() == pytest.approx(wanted, rel=1e-6)
 

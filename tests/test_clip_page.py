@@ -15,9 +15,10 @@ import pytest
 from pictures import drawn
 from PIL import Image
 
-from clip import embed, serving
+from clip import loading, serving
 from clip.apps import page
 from clip.apps.predict import Reader
+from clip.model import checkpoints
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
 from synth.base import checkpoint
 from synth.base.errors import UserError
@@ -76,13 +77,13 @@ def upload(address: str, name: str, content: bytes, **headers: str) -> Answer:
 def model(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("page") / "ckpt.pt"
     made = build(MODEL)
-    checkpoint.save(path, embed.header(made, images=0, data=None) | {"weights": made.state_dict()})
+    checkpoint.save(path, checkpoints.header(made, images=0, data=None) | {"weights": made.state_dict()})
     return path
 
 
 @pytest.fixture(scope="module")
 def address(model):
-    with page.running(Reader(embed.load_model(model))) as found:
+    with page.running(Reader(loading.load_model(model))) as found:
         yield found
 
 
@@ -233,7 +234,7 @@ def wait(condition: Any, seconds: float = 400) -> None:
 def test_what_is_kept_goes_with_time(model, monkeypatch):
     assert serving.KEPT == (60, 600)
     monkeypatch.setattr(serving, "KEPT", (1, 1))
-    with page.running(Reader(embed.load_model(model))) as address:
+    with page.running(Reader(loading.load_model(model))) as address:
         [path] = json.loads(upload(address, "old.png", encode(drawn(4, 1))).body)
         assert call(address, "read", {"path": path}).count(".webp") > 0
         folder = Path(os.environ["GRADIO_TEMP_DIR"])
@@ -282,7 +283,7 @@ def test_a_port_that_is_taken_leaves_nothing(model, tmp_path, monkeypatch):
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        reader = Reader(embed.load_model(model))
+        reader = Reader(loading.load_model(model))
         with pytest.raises(UserError, match="taken"), page.running(reader, taken.getsockname()[1]):
             pass
         with page.running(reader):

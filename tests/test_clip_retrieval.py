@@ -9,15 +9,16 @@ from pictures import rows
 from sklearn.metrics import roc_auc_score
 from test_clip_evaluation import MODEL, invoke, refusal
 
-from clip import embed
+from clip import embed, loading
 from clip.evaluation import retrieval
 from clip.evaluation.core import Photographs
 from clip.evaluation.retrieval import KS, RetrievalConfig, ranked, search
+from clip.model import checkpoints
 from clip.model.encoders import build
 from synth.base import checkpoint
 from synth.data.records import COLUMNS, read_table, write_records
 
-QUICK = RetrievalConfig(rounds=20, exchanges=99)
+QUICK = RetrievalConfig(n_bootstrap=20, exchanges=99)
 
 
 def unit(rng: np.random.Generator, count: int, width: int = 8) -> np.ndarray:
@@ -92,7 +93,10 @@ def test_pictures_of_one_eye_are_sought_across_modalities_eyes_and_pictures():
     records = eyes(people)
     own = {(f"p{i}", side): unit(rng, 1, 16)[0] for i in range(people) for side in ("left", "right")}
     vectors = np.stack([own[each["subject_id"], each["eye_side"]] for each in records])
-    found = {each["name"]: each for each in retrieval.paired(QUICK, Photographs(vectors, table(*records)))}
+    found = {
+        each.name: each.model_dump()
+        for each in retrieval.paired(QUICK, Photographs(vectors, table(*records)))
+    }
     assert set(found) == {
         "cfp-to-oct", "oct-to-cfp", "cfp-fellow-eye", "oct-fellow-eye", "cfp-same-eye"
     }  # fmt: skip
@@ -112,7 +116,7 @@ def test_people_who_stand_apart_are_not_taken_for_people_who_are_found():
     vectors = np.concatenate([unit(rng, len(records)) + 3, unit(rng, len(alone)) - 3])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     seen = Photographs(vectors, table(*records, *alone))
-    [found] = [each for each in retrieval.paired(QUICK, seen) if each["name"] == "cfp-to-oct"]
+    [found] = [each.model_dump() for each in retrieval.paired(QUICK, seen) if each.name == "cfp-to-oct"]
     assert found["without_pictures"]["chance"]["r1"] == pytest.approx(1 / 20)
     assert found["exchanged"]["low"] < found["exchanged"]["value"] < found["exchanged"]["high"]
     assert found["exchanged"]["people"] == 10
@@ -122,7 +126,7 @@ def test_exchanged_people_reach_what_is_found_as_often_as_p_says():
     """Without any likeness p is even; with some it is the least that so many exchanges can show."""
     records, rng = eyes(15), np.random.default_rng(5)
     unlike = [
-        [each["exchanged"]["p"] for each in retrieval.paired(QUICK, Photographs(unit(rng, len(records)), table(*records)))]
+        [each.model_dump()["exchanged"]["p"] for each in retrieval.paired(QUICK, Photographs(unit(rng, len(records)), table(*records)))]
         for _ in range(60)
     ]  # fmt: skip
     first = np.array(unlike)[:, 0]
@@ -132,8 +136,8 @@ def test_exchanged_people_reach_what_is_found_as_often_as_p_says():
         rng, len(records)
     )
     near /= np.linalg.norm(near, axis=1, keepdims=True)
-    [found] = [each for each in retrieval.paired(QUICK, Photographs(near, table(*records)))
-               if each["name"] == "cfp-to-oct"]  # fmt: skip
+    [found] = [each.model_dump() for each in retrieval.paired(QUICK, Photographs(near, table(*records)))
+               if each.name == "cfp-to-oct"]  # fmt: skip
     assert found["exchanged"]["p"] == 1 / 100
 
 
@@ -148,16 +152,17 @@ def untrained(tmp_path_factory):
     """A checkpoint that has learnt nothing, and records with few distinct captions."""
     folder = tmp_path_factory.mktemp("retrieval")
     model = build(MODEL, seed=0)
-    checkpoint.save(folder / "ckpt.pt", embed.header(model) | {"weights": model.state_dict()})
+    checkpoint.save(folder / "ckpt.pt", checkpoints.header(model) | {"weights": model.state_dict()})
     write_records(folder / "records", rows(60, side=32), {"kind": "drawn"})
     return folder
 
 
 def test_a_caption_that_many_photographs_have_is_found_by_any_of_them(untrained):
     """Against a double loop over photographs and captions."""
-    model, records = embed.load_model(untrained / "ckpt.pt"), untrained / "records"
+    model, records = loading.load_model(untrained / "ckpt.pt"), untrained / "records"
     seen = Photographs(embed.images(model, records), read_table(records))
-    to_text, to_image = retrieval.captioned(QUICK.model_copy(update={"lang": "en"}), model, seen)
+    captioned = retrieval.captioned(QUICK.model_copy(update={"lang": "en"}), model, seen)
+    to_text, to_image = (each.model_dump() for each in captioned)
     said = seen.table["caption_en"].to_pylist()
     distinct = sorted(set(said))
     assert len(distinct) < len(said)
@@ -175,7 +180,7 @@ def test_a_caption_that_many_photographs_have_is_found_by_any_of_them(untrained)
 
 def test_clip_eval_reports_retrieval_with_intervals_and_chance(untrained, tmp_path):
     result = invoke("eval", "--model", untrained / "ckpt.pt", "--data", untrained / "records", "--split", "all",
-                    "--task", "retrieval", "--set", "rounds=20", "--out", tmp_path, "--json")  # fmt: skip
+                    "--task", "retrieval", "--set", "n_bootstrap=20", "--out", tmp_path, "--json")  # fmt: skip
     assert result.exit_code == 0, result.output
     made = {each["name"]: each for each in json.loads(result.stdout)["results"]}
     assert set(made) == {"image-to-text", "text-to-image", "cfp-fellow-eye"}

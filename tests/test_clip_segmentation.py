@@ -13,12 +13,12 @@ from sklearn.metrics import f1_score, jaccard_score
 from torch import nn
 from typer.testing import CliRunner
 
-from clip import embed
 from clip.commands.app import app
 from clip.evaluation import masks, overlap, pyramid, segmenting
 from clip.evaluation.coding import Coding
 from clip.evaluation.pyramid import Segmenter
 from clip.evaluation.segmenting import SegmentationConfig
+from clip.model import checkpoints
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
 from clip.zoo.foreign import Foreign, ForeignConfig
 from clip.zoo.preprocessing import ForeignPreprocessing
@@ -75,19 +75,19 @@ def folder(tmp_path) -> Path:
 @pytest.fixture(scope="module", params=[RESNET, VIT], ids=["resnet", "vit"])
 def encoder(request, tmp_path_factory) -> Path:
     model, path = build(request.param), tmp_path_factory.mktemp("model") / "ckpt.pt"
-    checkpoint.save(path, embed.header(model) | {"weights": model.state_dict()})
+    checkpoint.save(path, checkpoints.header(model) | {"weights": model.state_dict()})
     return path
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory) -> Path:
     model, path = build(RESNET), tmp_path_factory.mktemp("model") / "ckpt.pt"
-    checkpoint.save(path, embed.header(model) | {"weights": model.state_dict()})
+    checkpoint.save(path, checkpoints.header(model) | {"weights": model.state_dict()})
     return path
 
 
 def invoke(model: Path | str, data: Path, out: Path, *more: str) -> Any:
-    settings = ["classes=[disc, cup]", "nested=true", r"subject=^(p\d+)_", "shares=[6, 2, 2]", "least=2", "rounds=50",
+    settings = ["classes=[disc, cup]", "nested=true", r"subject=^(p\d+)_", "shares=[6, 2, 2]", "min_count=2", "n_bootstrap=50",
                 "epochs=20", "batch=6", "turn=0", "width=16", "decoder_lr=1e-2", *more]  # fmt: skip
     line = ["eval", "--model", str(model), "--data", str(data), "--task", "segmentation", "--out", str(out)]
     return CliRunner().invoke(app, [*line, *(part for each in settings for part in ("--set", each))])
@@ -307,7 +307,7 @@ def test_a_mask_that_does_not_fit_is_refused_in_one_line(spoil, told, plain, fol
         (r"subject=^p\d+", "has no group"),
         (r"subject=^(q\d+)", "finds no patient in its name"),
         ("classes={disc: 0}", "numbers must differ"),
-        ("least=30", "no class is on 30 photographs of train and of test"),
+        ("min_count=30", "no class is on 30 photographs of train and of test"),
         ("modes=[whole]", "modes.0='whole'"),
         ("size=0", "size=0"),
     ],

@@ -11,10 +11,10 @@ from killing import Work, kill_often
 from pictures import folder, rows
 from typer.testing import CliRunner
 
-from clip import embed
 from clip.augmentation.augment import Augment, augment
 from clip.commands.app import app
 from clip.evaluation import diagnostics
+from clip.model import checkpoints
 from clip.model.encoders import ClipConfig, ImageTower, TextTower
 from clip.training import batches, losses
 from clip.training.config import TrainConfig
@@ -88,15 +88,15 @@ def test_every_checkpoint_leaves_a_line(run):
 
 
 def test_a_checkpoint_says_what_it_is(run, records):
-    model, head = embed.load_checkpoint(run / "ckpt.pt")
+    model, head = checkpoints.load(run / "ckpt.pt")
     assert model.config == MODEL
-    assert head["format"] == "visionclip-clip"
-    assert head["version"] == 1
-    assert head["images"] == 96
-    assert head["data"] == data_fingerprint(records)
-    assert head["model"]["preprocessing"] == {"name": "fov-square", "version": 1, "size": 32}
-    assert head["config"]["loss"] == "multi-positive"
-    assert {"torch", "timm", "transformers"} <= set(head["libraries"])
+    assert head.format == "visionclip-clip"
+    assert head.version == 1
+    assert head.images == 96
+    assert head.data == data_fingerprint(records)
+    assert head.model["preprocessing"] == {"name": "fov-square", "version": 1, "size": 32}
+    assert head.config["loss"] == "multi-positive"
+    assert {"torch", "timm", "transformers"} <= set(head.libraries)
 
 
 def test_a_run_of_another_config_is_refused(run, records):
@@ -261,8 +261,8 @@ def test_a_locked_tower_stays_as_it_was(run, records, tmp_path):
     before, after = weights(run), weights(tmp_path / "locked")
     assert all(torch.equal(after[name], before[name]) for name in before if name.startswith("visual."))
     assert not torch.equal(after["text_projection"], before["text_projection"])
-    head = embed.load_checkpoint(tmp_path / "locked" / "ckpt.pt")[1]
-    assert head["initial"] == {"image": sha256(run / "ckpt.pt")}
+    head = checkpoints.load(tmp_path / "locked" / "ckpt.pt")[1]
+    assert head.initial == {"image": sha256(run / "ckpt.pt")}
 
 
 def test_the_doctor_tells_a_collapsed_tower_from_one_that_is_not():

@@ -9,8 +9,9 @@ import torch
 from pictures import folder
 from test_clip_evaluation import MODEL, invoke
 
-from clip import embed
+from clip import embed, loading
 from clip.evaluation import lora
+from clip.model import checkpoints
 from clip.model.encoders import ImageTower, build
 from synth.base import checkpoint
 
@@ -44,17 +45,19 @@ def test_matrices_that_are_taken_in_change_no_embedding(tower):
 def test_clip_eval_keeps_the_tower_and_predicts_what_it_reported(mode, tmp_path):
     records = folder(tmp_path / "records", 80, shares=(6, 2, 2))
     model = build(MODEL)
-    checkpoint.save(tmp_path / "ckpt.pt", embed.header(model, images=64) | {"weights": model.state_dict()})
+    checkpoint.save(
+        tmp_path / "ckpt.pt", checkpoints.header(model, images=64) | {"weights": model.state_dict()}
+    )
     result = invoke("eval", "--model", tmp_path / "ckpt.pt", "--data", records, "--task", "finetune", "--prompts",
-                    "is_gc", "--set", f"modes=[{mode}]", "--set", "epochs=3", "--set", "rounds=20", "--set", "lr=1e-3",
+                    "is_gc", "--set", f"modes=[{mode}]", "--set", "epochs=3", "--set", "n_bootstrap=20", "--set", "lr=1e-3",
                     "--set", "lora_lr=1e-2", "--out", tmp_path / "out", "--json")  # fmt: skip
     assert result.exit_code == 0, result.output
     [judged] = json.loads(result.stdout)["results"]
     assert f"that of {mode}, seed 0" in judged["notes"][1]
     kept = tmp_path / "out" / "ckpt-is_gc.pt"
-    tuned, head = embed.load(kept)
-    assert head["images"] == 64 and head["finetuned"]["classes"] == list(judged["classes"])
-    learnt = head["finetuned"]["head"]
+    tuned, head = loading.load(kept)
+    assert head.images == 64 and head.finetuned["classes"] == list(judged["classes"])
+    learnt = head.finetuned["head"]
     seen = embed.images(tuned, records, ["test"]) * MODEL.embedding**0.5
     said = (seen @ learnt["weight"].numpy().T + learnt["bias"].numpy()).argmax(axis=1)
     from synth.data.records import read_table
@@ -63,5 +66,5 @@ def test_clip_eval_keeps_the_tower_and_predicts_what_it_reported(mode, tmp_path)
     assert (said == truth).mean() == pytest.approx(judged["metrics"][mode]["accuracy"]["value"])
     again = invoke("embed", "--model", kept, "--data", records, "--out", tmp_path / "embeddings.parquet")
     assert again.exit_code == 0, again.output
-    assert invoke("eval", "--model", kept, "--data", records, "--prompts", "is_gc", "--set", "rounds=20",
+    assert invoke("eval", "--model", kept, "--data", records, "--prompts", "is_gc", "--set", "n_bootstrap=20",
                   "--out", tmp_path / "zero").exit_code == 0  # fmt: skip

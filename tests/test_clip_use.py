@@ -10,10 +10,11 @@ from pictures import drawn, write_wide_or_normal
 from PIL import Image
 from typer.testing import CliRunner
 
-from clip import embed, prompts
+from clip import embed, loading, prompts
 from clip.apps import image_io, page, predict, saliency, search
 from clip.commands.app import app
 from clip.evaluation import zero_shot
+from clip.model import checkpoints
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
 from clip.training.config import TrainConfig
 from clip.training.trainer import train
@@ -141,7 +142,7 @@ def test_what_cannot_be_read_is_refused_in_one_line(trained, tmp_path):
 
 def test_findings_are_those_of_zero_shot_in_each_language(trained, wide):
     """Prompts are embedded once for all diseases; the classifier is the one that is evaluated."""
-    model = embed.load_model(trained)
+    model = loading.load_model(trained)
     reader = predict.Reader(model)
     seen = embed.pixels(model, square(wide)[None])
     found = {row["key"]: row for row in reader.findings(square(wide), "both")}
@@ -181,7 +182,7 @@ def test_a_folder_without_pictures_is_refused(trained, tmp_path):
 
 def test_what_speaks_for_glaucoma_is_the_wide_disc(trained, wide):
     """The disc is all that tells the two apart; it must hold more than its share of the evidence."""
-    reader = predict.Reader(embed.load_model(trained))
+    reader = predict.Reader(loading.load_model(trained))
     picture = square(wide)
     drops = saliency.occlusion(reader.model, picture, reader.axes["both"], cells=16)
     evidence = drops[reader.number("is_gc")].clip(min=0)
@@ -252,7 +253,9 @@ def test_the_maps_of_several_photographs_go_into_a_folder(trained, wide, tmp_pat
 
 def test_a_vit_predicts_and_explains_too(wide, tmp_path):
     model = build(VIT, 2)
-    checkpoint.save(tmp_path / "ckpt.pt", embed.header(model, images=0) | {"weights": model.state_dict()})
+    checkpoint.save(
+        tmp_path / "ckpt.pt", checkpoints.header(model, images=0) | {"weights": model.state_dict()}
+    )
     result = invoke("predict", wide, "--model", tmp_path / "ckpt.pt", "--saliency", tmp_path / "map.png")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "map.png").is_file()
@@ -264,7 +267,7 @@ def test_a_vit_predicts_and_explains_too(wide, tmp_path):
 @pytest.fixture(scope="module")
 def embedded(trained, records, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("use") / "embedded.parquet"
-    embed.write(path, embed.load_model(trained), records)
+    embed.write(path, loading.load_model(trained), records)
     return path
 
 
@@ -283,7 +286,7 @@ def test_a_text_finds_the_photographs_that_it_describes(text, wanted, trained, e
 
 
 def test_search_ranks_as_the_full_matrix_does(trained, embedded):
-    model, rows = embed.load_model(trained), search.read(embedded)
+    model, rows = loading.load_model(trained), search.read(embedded)
     found = search.search(model, rows, "Suspected glaucoma.", 5)
     scores = [
         float(np.dot(vector, embed.texts(model, ["Suspected glaucoma."])[0])) for vector in rows.vectors
@@ -332,7 +335,7 @@ def test_search_refuses_what_it_cannot_compare(trained, embedded, tmp_path):
 
 @pytest.fixture(scope="module")
 def address(trained):
-    with page.running(predict.Reader(embed.load_model(trained))) as found:
+    with page.running(predict.Reader(loading.load_model(trained))) as found:
         yield found
 
 
@@ -355,7 +358,7 @@ def test_a_dropped_photograph_is_answered_in_both_languages_with_saliency(browse
     said = browser.run("document.querySelector('#findings').innerText")
     row = browser.run("document.querySelector('.finding[data-key=is_gc]').innerText").split()
     square = MODEL.preprocessing(image_io.read(wide))
-    found = predict.Reader(embed.load_model(trained)).findings(square)
+    found = predict.Reader(loading.load_model(trained)).findings(square)
     glaucoma = next(each for each in found if each["key"] == "is_gc")
     assert row[:2] == ["青光眼", "glaucoma"]
     assert f"{100 * glaucoma['probability']:.0f}" in row

@@ -12,11 +12,11 @@ from pictures import drawn, rows
 from sklearn.metrics import balanced_accuracy_score
 from test_clip_evaluation import LEARN, MODEL, invoke, refusal
 
-from clip import embed, prompts
+from clip import embed, loading, prompts
 from clip.evaluation import answering, questions
 from clip.evaluation.answering import VqaConfig
 from clip.evaluation.core import Photographs
-from clip.evaluation.questions import Asked, Question
+from clip.evaluation.questions import Question, QuestionForm
 from clip.evaluation.vqa import Sheet
 from clip.model.encoders import build
 from clip.training.trainer import train
@@ -37,7 +37,7 @@ def test_questions_are_asked_of_what_is_known_only(lang):
     found = questions.from_labels(
         table({"is_gc": 1, "eye_side": "left"}, {"dr_grade": 3, "findings": ["drusen"]}, {}), lang
     )
-    about = {(each.row, each.asked.kind, each.asked.choices[each.answer]) for each in found}
+    about = {(each.row, each.form.kind, each.form.choices[each.answer]) for each in found}
     yes, no = ("是", "否") if lang == "zh" else ("yes", "no")
     assert {kind for row, kind, _ in about if row == 0} == {"disease", "side"}
     assert (0, "disease", yes) in about and (0, "side", "左眼" if lang == "zh" else "left eye") in about
@@ -51,9 +51,9 @@ def test_no_two_answers_to_a_question_are_put_in_the_same_words(lang):
     """What both say, such as "A fundus photograph.", would pull them together."""
     labels = {"dr_grade": 1, "is_gc": 0, "eye_side": "left", "modality": "oct", "findings": []}
     for each in questions.from_labels(table(labels), lang):
-        said = [text for statements in each.asked.statements for text in statements]
+        said = [text for statements in each.form.statements for text in statements]
         assert len(said) == len(set(said))
-        assert all(each.asked.statements)
+        assert all(each.form.statements)
 
 
 def test_the_encoder_answers_with_the_nearest_statement():
@@ -64,7 +64,7 @@ def test_the_encoder_answers_with_the_nearest_statement():
     labels = table(*({"is_gc": i % 2, "dr_grade": i % 5} for i in range(6)))
     asked = questions.from_labels(labels, "en")
     for each, chosen in zip(asked, answering.by_encoder(model, seen, asked), strict=True):
-        means = [embed.texts(model, list(said)).mean(axis=0) for said in each.asked.statements]
+        means = [embed.texts(model, list(said)).mean(axis=0) for said in each.form.statements]
         nearest = [float(seen[each.row] @ (mean / np.linalg.norm(mean))) for mean in means]
         assert chosen == int(np.argmax(nearest))
 
@@ -78,8 +78,8 @@ def test_answers_are_compared_without_case_width_and_punctuation():
 # Marks
 
 
-def asked(text: str, choices: tuple[str, ...]) -> Asked:
-    return Asked(text, "disease", choices, tuple((choice,) for choice in choices))
+def asked(text: str, choices: tuple[str, ...]) -> QuestionForm:
+    return QuestionForm(text, "disease", choices, tuple((choice,) for choice in choices))
 
 
 def test_marks_are_those_of_sklearn():
@@ -100,7 +100,7 @@ def test_the_commonest_answer_is_that_of_each_question():
     first, second = asked("a?", ("no", "yes")), asked("b?", ("no", "yes"))
     every = [Question(i, first, int(i < 10)) for i in range(100)]
     every += [Question(i, second, int(i >= 6)) for i in range(20)]
-    blind = Sheet(every, 5).blind()
+    blind = Sheet(every, 5).baselines()
     assert blind["majority"] == {"exact_match": pytest.approx(104 / 120), "question_aca": 0.5}
     assert blind["chance"] == {"exact_match": 0.5, "question_aca": 0.5}
 
@@ -108,7 +108,7 @@ def test_the_commonest_answer_is_that_of_each_question():
 def test_questions_that_are_put_once_each_share_the_commonest_answer_of_their_type():
     """Each would otherwise be answered right by looking at its own answer."""
     every = [Question(i, asked(f"{i}?", ("a", "b", "c")), (0, 0, 0, 1, 2)[i % 5]) for i in range(20)]
-    assert Sheet(every, 5).blind()["majority"] == {"exact_match": pytest.approx(0.6)}
+    assert Sheet(every, 5).baselines()["majority"] == {"exact_match": pytest.approx(0.6)}
 
 
 # The whole way
@@ -129,7 +129,7 @@ def trained(tmp_path_factory) -> Path:
 
 def test_a_trained_encoder_and_its_head_answer_what_the_picture_shows(trained, tmp_path):
     result = invoke("eval", "--model", trained / "run/ckpt.pt", "--data", trained / "records", "--split",
-                    "validation,test", "--task", "vqa", "--set", "rounds=50", "--out", tmp_path, "--json")  # fmt: skip
+                    "validation,test", "--task", "vqa", "--set", "n_bootstrap=50", "--out", tmp_path, "--json")  # fmt: skip
     assert result.exit_code == 0, result.output
     made = {each["name"]: each for each in json.loads(result.stdout)["results"]}
     assert set(made) == {"vqa", "vqa-disease", "vqa-side"}  # a question that all answer alike is not put
@@ -142,7 +142,7 @@ def test_a_trained_encoder_and_its_head_answer_what_the_picture_shows(trained, t
     assert side["low"] < 0.65  # nothing in these pictures tells the side
     assert "exact match" in (tmp_path / "report.html").read_text()
     only = invoke("eval", "--model", trained / "run/ckpt.pt", "--data", trained / "records", "--task", "vqa",
-                  "--prompts", "side", "--set", "rounds=10", "--set", "head=false", "--out", tmp_path, "--json")  # fmt: skip
+                  "--prompts", "side", "--set", "n_bootstrap=10", "--set", "head=false", "--out", tmp_path, "--json")  # fmt: skip
     assert [each["classes"].keys() for each in json.loads(only.stdout)["results"]] == [{"左眼", "右眼"}]
     assert "no question of type 'grade'" in refusal(
         "eval", "--model", trained / "run/ckpt.pt", "--data", trained / "records", "--task", "vqa",
@@ -164,7 +164,7 @@ def test_a_head_never_learns_from_the_patient_whom_it_answers_for(monkeypatch, t
         return np.zeros(len(put[1]), int)
 
     monkeypatch.setattr(answering, "_by_head", spy)
-    answering.answers(VqaConfig(), embed.load_model(trained / "run/ckpt.pt"), seen, every, None)
+    answering.answers(VqaConfig(), loading.load_model(trained / "run/ckpt.pt"), seen, every, None)
     assert len(learnt) == answering.FOLDS
     assert all(not known & put for known, put in learnt)
     assert set.union(*(put for _, put in learnt)) == set(subjects)
@@ -184,7 +184,7 @@ def test_a_table_of_questions_is_answered_in_its_own_layout(trained, tmp_path):
     with (tmp_path / "set/questions.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("impath", "question", "answer", "type", "choices"), *lines])
     arguments = ["eval", "--model", trained / "run/ckpt.pt", "--benchmark", "ophthalvqa", "--root", tmp_path / "set",
-                 "--task", "vqa", "--set", "rounds=20", "--out", tmp_path / "out", "--json"]  # fmt: skip
+                 "--task", "vqa", "--set", "n_bootstrap=20", "--out", tmp_path / "out", "--json"]  # fmt: skip
     line = refusal(*arguments)
     assert "24 of 60 pictures" in line and "48 of 600 questions" in line and "figshare" in line
     result = invoke(*arguments, "--partial")

@@ -73,7 +73,7 @@ def embeddings(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
     """A CLIP of a few thousand weights, as `clip train` would leave it."""
-    from clip import embed
+    from clip.model import checkpoints
     from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
     from synth.base.checkpoint import save
 
@@ -85,7 +85,7 @@ def checkpoint(tmp_path_factory) -> Path:
     )
     model = build(config, seed=3)
     path = tmp_path_factory.mktemp("clip") / "ckpt.pt"
-    save(path, {**embed.header(model), "weights": model.state_dict()})
+    save(path, {**checkpoints.header(model), "weights": model.state_dict()})
     return path
 
 

@@ -280,7 +280,7 @@ def test_an_untrained_generator_and_encoder_give_nothing_away(planted, tmp_path)
 
 def checkpoint(path: Path, marked: Path | None) -> Path:
     """A tiny CLIP, as `clip train` leaves it; tuned until it knows the marks of the training split of `marked`."""
-    from clip import embed
+    from clip.model import checkpoints
     from clip.model.encoders import ClipConfig, ImageTower, TextTower, build, normalise
     from synth.base.checkpoint import save
     from synth.data.images import Preprocessing
@@ -314,7 +314,7 @@ def checkpoint(path: Path, marked: Path | None) -> Path:
         with torch.no_grad():
             model.encode_image(pictures)
         model.eval()
-    save(path, {**embed.header(model), "weights": model.state_dict()})
+    save(path, {**checkpoints.header(model), "weights": model.state_dict()})
     return path
 
 

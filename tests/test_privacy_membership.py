@@ -165,7 +165,7 @@ def test_a_release_of_the_members_themselves_fails_and_one_of_others_does_not(ro
 
 
 def test_a_clip_that_knows_its_captions_by_heart_fails_and_an_untrained_one_does_not(root):
-    from clip import embed
+    from clip.model import checkpoints
     from clip.model.encoders import ClipConfig, ImageTower, TextTower, build, normalise
 
     seen = People(root / "members", kept=root / ".cache")
@@ -176,7 +176,7 @@ def test_a_clip_that_knows_its_captions_by_heart_fails_and_an_untrained_one_does
         preprocessing=Preprocessing(size=32),
     )
     model = build(config, seed=3)
-    save(root / "new.pt", {**embed.header(model), "weights": model.state_dict()})
+    save(root / "new.pt", {**checkpoints.header(model), "weights": model.state_dict()})
     pixels = normalise(torch.from_numpy(np.array(seen.photographs(config.preprocessing))))
     tokens = model.tokenize(seen.table["caption_en"].to_pylist())
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
@@ -191,7 +191,7 @@ def test_a_clip_that_knows_its_captions_by_heart_fails_and_an_untrained_one_does
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    save(root / "old.pt", {**embed.header(model), "weights": model.state_dict()})
+    save(root / "old.pt", {**checkpoints.header(model), "weights": model.state_dict()})
     new, old = (
         membership.attack(groups(root, encoder=open_target(root / name)), QUICK)[3]
         for name in ("new.pt", "old.pt")

@@ -195,7 +195,7 @@ def test_exchanged_people_of_equal_pictures_change_nothing():
     vectors = np.tile(np.random.default_rng(0).normal(size=24), (40, 1)).astype(np.float32)
     eyes = 2 * np.arange(40)
     found = exchange.exchanged(vectors, vectors, eyes, eyes, np.zeros((40, 40), bool), 99, 0)
-    assert found["p"] == 1.0
+    assert found.p == 1.0
 
 
 def test_classes_of_equal_probability_call_the_first():
@@ -206,7 +206,7 @@ def test_classes_of_equal_probability_call_the_first():
     ones = np.ones((1, 60))
     assert found["accuracy"](ones)[0] == pytest.approx(1 / 3) == found["balanced_accuracy"](ones)[0]
     assert found["macro_auc"](ones)[0] == 0.5
-    assert metrics.reliability(truth, probability)[0]["n"] == 60
+    assert metrics.reliability(truth, probability)[0].n == 60
 
 
 def test_samples_that_are_the_photographs_lie_on_no_side_of_a_ball():

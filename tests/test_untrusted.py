@@ -22,7 +22,8 @@ from typer.testing import CliRunner
 import clip.commands.app
 import privacy.commands.app
 import synth.commands.app
-from clip import embed
+from clip import loading
+from clip.model import checkpoints
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
 from synth.base import arguments, checkpoint
 from synth.base.errors import UserError
@@ -70,7 +71,7 @@ def model(tmp_path_factory) -> Path:
     """A checkpoint as `clip train` writes it."""
     path = tmp_path_factory.mktemp("untrusted") / "ckpt.pt"
     made = build(MODEL)
-    checkpoint.save(path, embed.header(made, images=0, data=None) | {"weights": made.state_dict()})
+    checkpoint.save(path, checkpoints.header(made, images=0, data=None) | {"weights": made.state_dict()})
     return path
 
 
@@ -431,7 +432,7 @@ def test_code_beside_a_folder_of_open_clip_is_not_run(records, online, tmp_path)
     stranger, out = tmp_path / "stranger", tmp_path / "out"
     out.mkdir()
     said = openclip(stranger)
-    assert embed.load_model(f"open_clip:{stranger}").config.embedding == 16
+    assert loading.load_model(f"open_clip:{stranger}").config.embedding == 16
     said["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "x"
     (stranger / "open_clip_config.json").write_text(json.dumps(said))
     (stranger / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
@@ -443,10 +444,11 @@ def test_code_beside_a_folder_of_open_clip_is_not_run(records, online, tmp_path)
 
 _FETCHED = """
 import sys
-from clip import embed
+from clip import embed, loading
+from clip.model import checkpoints
 from synth.base.errors import UserError
 try:
-    print(embed.texts(embed.load_model(sys.argv[1]), ["an eye"]).shape)
+    print(embed.texts(loading.load_model(sys.argv[1]), ["an eye"]).shape)
 except UserError as error:
     print(error)
 """

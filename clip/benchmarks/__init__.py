@@ -7,9 +7,10 @@ sets themselves lie, and how they are read, is `clip.benchmarks.opening`.
 
 import difflib
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
@@ -18,6 +19,9 @@ from synth.base.errors import UserError
 from synth.data.records import SPLITS
 
 LEDGER = "leaks"
+
+Baselines = dict[str, dict[str, float]]
+"""Row, such as `majority` -> metric -> what an answer without the picture scores."""
 
 
 class Held(Config):
@@ -46,7 +50,9 @@ class Benchmark(Config):
     """The source of `synth.sources` that reads the set's own layout; without it, a list or folders of classes."""
     parts: dict[str, str] = Field(default={})
     """Split -> what the ids of its pictures hold (a regular expression, the first that fits); else subjects are drawn."""
-    judged: tuple[str, ...] = SPLITS
+    evaluated: tuple[str, ...] = Field(
+        default=SPLITS, validation_alias="judged", serialization_alias="judged"
+    )
     """The splits that the published number is over."""
     subject: str | None = None
     """The person in a file's name, as the group of a regular expression; without it every picture stands alone."""
@@ -70,7 +76,7 @@ class Benchmark(Config):
         sizes = [held.n for held in (self.classes or {}).values()]
         if sizes and None not in sizes and sum(filter(None, sizes)) != self.n:
             raise ValueError(f"n={self.n}, but its classes hold {sum(filter(None, sizes))}")
-        for split in (*self.parts, *self.judged):
+        for split in (*self.parts, *self.evaluated):
             if split not in SPLITS:
                 raise ValueError(f"'{split}' is no split; known: {', '.join(SPLITS)}")
         return self
@@ -89,6 +95,29 @@ class Leak(Config):
     """Their labels were, as classes or in captions."""
     note: str | None = None
     """Which part, or why."""
+
+
+class Exposure(Leak):
+    """The same, and where that stands."""
+
+    source: str
+
+
+class BenchmarkSummary(Config):
+    """What a report on a benchmark says of it."""
+
+    name: str
+    title: str
+    citation: str
+    licence: str | None
+    get: str | None
+    metric: str | None
+    protocol: str
+    n: int | None
+    leaks: dict[str, Exposure]
+    """Baseline -> whether it has learnt from the set."""
+    differs: tuple[str, ...] = ()
+    """In which numbers the files that were read differ from the set as published."""
 
 
 class Baseline(Config):
@@ -124,21 +153,19 @@ def named(name: str) -> Benchmark:
 def ledger() -> dict[str, Baseline]:
     """What each baseline has learnt from."""
     path = Path(__file__).parent / f"{LEDGER}.yaml"
-    return {name: check(Baseline, facts, f"{path}: {name}") for name, facts in read_yaml(path).items()}
+    return {name: check(Baseline, values, f"{path}: {name}") for name, values in read_yaml(path).items()}
 
 
-def leaks(name: str) -> dict[str, dict[str, Any]]:
+def leaks(name: str) -> dict[str, Exposure]:
     """Baseline -> whether it has learnt from a benchmark; null where nobody knows."""
     unknown = Leak(images=None, labels=None)
     return {
-        key: baseline.benchmarks.get(name, unknown).model_dump() | {"source": baseline.source}
+        key: Exposure(**baseline.benchmarks.get(name, unknown).model_dump(), source=baseline.source)
         for key, baseline in ledger().items()
     }
 
 
-def facts(name: str) -> dict[str, Any]:
-    """What a report on a benchmark says of it."""
-    told = named(name).model_dump(
-        mode="json", include={"title", "citation", "licence", "get", "metric", "protocol", "n"}
-    )
-    return {"name": name, **told, "leaks": leaks(name)}
+def summary(name: str, differs: Sequence[str] = ()) -> BenchmarkSummary:
+    """What a report on a benchmark says of it; `differs` is what the files lack of what was published."""
+    known = named(name).model_dump(include={"title", "citation", "licence", "get", "metric", "protocol", "n"})
+    return BenchmarkSummary(name=name, **known, leaks=leaks(name), differs=tuple(differs))

@@ -34,7 +34,7 @@ _COLUMNS = (("impath", "class"), ("image", "categories"))
 _QUESTIONS = ("impath", "question", "answer")
 
 
-class Placed(NamedTuple):
+class SplitPhoto(NamedTuple):
     """A picture and the split that its set puts it in; None where the set has none."""
 
     photo: Photo
@@ -43,7 +43,7 @@ class Placed(NamedTuple):
 
 def pictures(
     name: str, benchmark: Benchmark, root: Path, task: Task | None, report: Report
-) -> Iterator[Placed]:
+) -> Iterator[SplitPhoto]:
     """Every picture of a benchmark, labelled so that `task` tells its class.
 
     Raises:
@@ -60,7 +60,7 @@ def pictures(
         raise UserError(f"{root}: no list of pictures; it needs the columns impath and class")
     elif benchmark.importer:
         for photo in source_of(benchmark.importer)(root, report):
-            yield Placed(photo, benchmark.split_of(str(photo.labels["id"])))
+            yield SplitPhoto(photo, benchmark.split_of(str(photo.labels["id"])))
     elif benchmark.questions:
         raise UserError(
             f"{root}: no CSV file of questions ({', '.join(_QUESTIONS)}); {where(name, benchmark)}"
@@ -96,7 +96,9 @@ def _task(name: str, task: Task | None) -> Task:
     return task
 
 
-def _from_list(name: str, benchmark: Benchmark, table: Path, task: Task, report: Report) -> Iterator[Placed]:
+def _from_list(
+    name: str, benchmark: Benchmark, table: Path, task: Task, report: Report
+) -> Iterator[SplitPhoto]:
     lines, classes = read_csv(table), _classes(benchmark, task)
     image, column = next(columns for columns in _COLUMNS if set(columns) <= set(lines[0]))
     report.total = len(lines)
@@ -112,10 +114,10 @@ def _from_list(name: str, benchmark: Benchmark, table: Path, task: Task, report:
             )
         labels = _labels(name, benchmark, task, classes[text.casefold()], path)
         split = _split(line.get("split", ""), line.where)
-        yield Placed(_photo(path, line[image], labels | _person(line), line.where), split)
+        yield SplitPhoto(_photo(path, line[image], labels | _person(line), line.where), split)
 
 
-def _asked_about(name: str, benchmark: Benchmark, table: Path, report: Report) -> Iterator[Placed]:
+def _asked_about(name: str, benchmark: Benchmark, table: Path, report: Report) -> Iterator[SplitPhoto]:
     """Each picture that a table of questions names, once."""
     questions = read_csv(table, _QUESTIONS)
     person = [column for column in ("subject_id",) if column in questions[0]]
@@ -127,7 +129,7 @@ def _asked_about(name: str, benchmark: Benchmark, table: Path, report: Report) -
         if path:
             known = {"source": name} | _person(line)
             known |= {"modality": benchmark.modality} if benchmark.modality else {}
-            yield Placed(_photo(path, written, known, line.where), None)
+            yield SplitPhoto(_photo(path, written, known, line.where), None)
 
 
 def _person(line: Line) -> dict[str, str]:
@@ -159,7 +161,7 @@ class _Listed:
 
 def _from_folders(
     name: str, benchmark: Benchmark, root: Path, task: Task, report: Report
-) -> Iterator[Placed]:
+) -> Iterator[SplitPhoto]:
     classes = _classes(benchmark, task)
     paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
     report.total = len(paths)
@@ -179,7 +181,7 @@ def _from_folders(
         photo = _photo(path, short.as_posix(), labels)
         if taken[photo.labels["id"]] > 1:
             photo.labels["id"] = identity(short.as_posix())
-        yield Placed(photo, split)
+        yield SplitPhoto(photo, split)
 
 
 def _classes(benchmark: Benchmark, task: Task) -> dict[str, str]:

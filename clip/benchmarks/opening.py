@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from clip import benchmarks, prompts
-from clip.benchmarks import Benchmark, layouts
-from clip.benchmarks.layouts import Placed
+from clip.benchmarks import Benchmark, BenchmarkSummary, layouts
+from clip.benchmarks.layouts import SplitPhoto
 from clip.prompts import Task
 from synth.base.errors import UserError
 from synth.data import records
@@ -31,44 +31,47 @@ class Opened(NamedTuple):
     """The name of the task, or of a file of tasks."""
     questions: Path | None
     """The table of questions, where it is a set of them."""
-    facts: dict[str, Any]
-    """For the report: what the set is, what was read, who has learnt from it."""
+    data: str
+    """What a report calls it."""
+    imported: dict[str, Any]
+    """What was read and what was left out, as an import tells it."""
+    summary: BenchmarkSummary
+    """What the set is, what it lacks, and who has learnt from it."""
 
 
 @contextmanager
-def opened(name: str, root: Path, asked: str | None = None, partial: bool = False) -> Iterator[Opened]:
+def opened(name: str, root: Path, task_name: str | None = None, partial: bool = False) -> Iterator[Opened]:
     """The records of a benchmark below `root`, in a folder that is removed afterwards.
 
     Args:
-        asked:   a task of `clip.prompts`, or a file of tasks; without it, the benchmark's own.
-        partial: judge what is there, although it is not the number that was published.
+        task_name: a task of `clip.prompts`, or a file of tasks; without it, the benchmark's own.
+        partial:   judge what is there, although it is not the number that was published.
 
     Raises:
         UserError: unknown, not there, or not as many pictures of each class as were published.
     """
     benchmark = benchmarks.named(name)
-    wanted = asked or (benchmark.prompts[0] if benchmark.prompts else None)
+    wanted = task_name or (benchmark.prompts[0] if benchmark.prompts else None)
     task = next(iter(prompts.tasks(wanted).values())) if wanted else None
     with TemporaryDirectory() as folder:
         out, report = Path(folder) / name, Report(name)
         _write(name, benchmark, root, task, out, report)
         table = layouts.listed(root, True) if benchmark.questions else None
         missing = differences(benchmark, counts(out, benchmark, task), report)
-        if table and benchmark.questions != (asked_there := len(read_csv(table))):
-            missing.append(f"{asked_there} of {benchmark.questions} questions")
+        if table and benchmark.questions != (questions := len(read_csv(table))):
+            missing.append(f"{questions} of {benchmark.questions} questions")
         if missing and not partial:
             raise UserError(
                 f"{root}: not '{name}' as published: {'; '.join(missing)}; {layouts.where(name, benchmark)}, "
                 "or judge what is there with --partial"
             )
-        facts = {"data": f"{name} ({root})", "import": report.summary()}
-        told = benchmarks.facts(name) | {"differs": missing}
-        yield Opened(out, benchmark.judged, wanted, table, facts | {"benchmark": told})
+        summary = benchmarks.summary(name, missing)
+        yield Opened(out, benchmark.evaluated, wanted, table, f"{name} ({root})", report.summary(), summary)
 
 
 def counts(folder: Path, benchmark: Benchmark, task: Task | None) -> dict[str, int]:
     """Class -> pictures among those that are judged; '' for what is of no class."""
-    table = records.read_table(folder, benchmark.judged)
+    table = records.read_table(folder, benchmark.evaluated)
     if task is None:
         return {"": len(table)}
     number, names = task.classify(table), list(task.classes)
@@ -76,16 +79,16 @@ def counts(folder: Path, benchmark: Benchmark, task: Task | None) -> dict[str, i
     return found | ({"": int((number < 0).sum())} if (number < 0).any() else {})
 
 
-def differences(benchmark: Benchmark, found: dict[str, int], report: Report) -> list[str]:
+def differences(benchmark: Benchmark, sizes: dict[str, int], report: Report) -> list[str]:
     """In which numbers a set differs from what was published; what was left out on reading is told with it.
 
     Files that a set holds twice are judged once, so a class may lack as many as were left out for that reason.
     """
-    total = sum(found.values())
+    total = sum(sizes.values())
     short = {
-        name: (found.get(name, 0), held.n)
+        name: (sizes.get(name, 0), held.n)
         for name, held in (benchmark.classes or {}).items()
-        if held.n is not None and found.get(name, 0) != held.n
+        if held.n is not None and sizes.get(name, 0) != held.n
     }
     repeated = sum(count for reason, count in report.dropped.items() if reason.startswith("same file twice"))
     lacking = sum(published - here for here, published in short.values())
@@ -96,7 +99,7 @@ def differences(benchmark: Benchmark, found: dict[str, int], report: Report) -> 
         return []
     said = [f"{total} of {benchmark.n} pictures"] if total != benchmark.n else []
     said += [f"{name} {here} of {published}" for name, (here, published) in short.items()]
-    said += [f"{found['']} of no class"] if found.get("") else []
+    said += [f"{sizes['']} of no class"] if sizes.get("") else []
     return [", ".join(said), *(f"{count} {reason}" for reason, count in report.dropped.most_common())]
 
 
@@ -107,7 +110,7 @@ def _write(name: str, benchmark: Benchmark, root: Path, task: Task | None, out: 
     people = same_people(distinct(each.photo for each in placed), report)
     plan = {"kind": "benchmark", "source": name, "root": str(root.resolve())}
     known = {each.split for each in placed}
-    if known == {None} or (known == {"train"} and set(benchmark.judged) == set(SPLITS)):
+    if known == {None} or (known == {"train"} and set(benchmark.evaluated) == set(SPLITS)):
         rows = importing.rows(source, (each.photo for each in placed), report, None, people)
         records.write_records(out, _some(rows, root, name), plan)
         return
@@ -119,7 +122,7 @@ def _write(name: str, benchmark: Benchmark, root: Path, task: Task | None, out: 
             records.write_shard(out / shard_name(split, 0, 1), _some(rows, root, name), digest, 0)
 
 
-def _side(placed: Placed, known: set[str | None]) -> str:
+def _side(placed: SplitPhoto, known: set[str | None]) -> str:
     """The split of a picture; where the set has no validation part, a tenth of its training patients become one."""
     split = placed.split or "train"
     if split == "train" and "validation" not in known:

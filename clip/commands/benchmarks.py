@@ -1,6 +1,6 @@
 """The verb that tells what is known of published benchmarks."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -25,33 +25,8 @@ def benchmarks(
     if name is None:
         found = every()
         lines = [f"{key:18}{each.n or '-':>6}  {each.title}" for key, each in found.items()]
-        show({key: each.model_dump(mode="json") for key, each in found.items()}, json, "\n".join(lines))
+        listed = {key: each.model_dump(mode="json", by_alias=True) for key, each in found.items()}
+        show(listed, json, "\n".join(lines))
         return
-    told = about(name)
-    show(told, json, "\n".join(_lines(told)))
-
-
-def _lines(told: dict[str, Any]) -> list[str]:
-    from clip.evaluation.summary import leak
-
-    classes = told["classes"] or {}
-    rows = [
-        ("what", told["title"]),
-        ("cite", told["citation"]),
-        ("licence", told["licence"] or "not stated"),
-        ("get it", told["get"] or "not public"),
-        ("protocol", told["protocol"]),
-        ("pictures", f"{told['n'] or 'unknown'} ({told['counted']})"),
-        (
-            "classes",
-            ", ".join(f"{key} {each['n'] or '?'}" for key, each in classes.items()) or "not published",
-        ),
-        ("prompts", ", ".join(told["prompts"]) or "--prompts FILE.yaml"),
-    ]
-    lines = [f"{key:10}{value}" for key, value in rows]
-    for row, found in told["without_pictures"].items():
-        lines.append(f"{row:10}" + "  ".join(f"{key} {value:.3f}" for key, value in found.items()))
-    return lines + [
-        f"{'learnt by' if not i else '':10}{who}: {leak(each)}"
-        for i, (who, each) in enumerate(told["leaks"].items())
-    ]
+    overview = about(name)
+    show(overview.model_dump(mode="json", by_alias=True), json, overview.text())

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -77,7 +77,7 @@ def evaluate(
     if not benchmark and data is None:
         raise UserError("give --data RECORDS, or --benchmark NAME with --root DIR")
     from clip.evaluation import comparison, report
-    from synth.base import checkpoint
+    from clip.evaluation.results import EvaluationReport
     from synth.data.records import parse_splits
 
     config = tasks.settings(task, {"lang": lang, "aggregation": aggregation}, set)
@@ -88,16 +88,14 @@ def evaluate(
     else:
         sets = [*zip(benchmark, root, strict=True)]
         reports = tasks.on_benchmarks(task, config, model, sets, partial, prompts, line)
-    made: list[tuple[str, dict[str, Any]]] = []
+    made: list[tuple[str, EvaluationReport]] = []
     for place, spec, found in reports:
         made.append((spec, found))
-        folder = out / place if several else out
-        report.write(folder, found)
-        for name, content in getattr(found, "checkpoints", {}).items():
-            checkpoint.save(folder / f"ckpt-{name}.pt", content)
+        report.write(out / place if several else out, found)
     if several:
         compared = comparison.compare(made, line)
         comparison.write(out, compared)
-        show(compared, json, f"{comparison.markdown(compared)}\ntables: {out / 'comparison.md'}")
+        text = f"{comparison.markdown(compared)}\ntables: {out / 'comparison.md'}"
+        show(compared.model_dump(mode="json"), json, text)
     else:
-        show(made[0][1], json, f"{report.summary(made[0][1])}\nreport: {out / 'report.html'}")
+        show(made[0][1].as_json(), json, f"{report.summary(made[0][1])}\nreport: {out / 'report.html'}")

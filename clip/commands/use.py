@@ -38,7 +38,7 @@ def predict(
     """
     from clip.apps import predict
     from clip.apps.image_io import find
-    from clip.embed import load_model
+    from clip.loading import load_model
 
     paths = find(images)
     reader = predict.Reader(load_model(model))
@@ -72,7 +72,8 @@ def embed(
       clip embed --model runs/clip/ckpt.pt --data records/odir --out odir.parquet
       clip embed --model runs/clip/ckpt.pt --data records/odir --split test --out test.parquet
     """
-    from clip.embed import load_model, write
+    from clip.embed import write
+    from clip.loading import load_model
     from synth.data.records import parse_splits
 
     typer.echo(f"{write(out, load_model(model), data, parse_splits(split))} embeddings: {out}")
@@ -95,7 +96,7 @@ def search(
       clip search "Suspected glaucoma." --model runs/clip/ckpt.pt --embeddings odir.parquet --data records/odir --sheet found.html
     """
     from clip.apps import search as searching
-    from clip.embed import load_model
+    from clip.loading import load_model
 
     if sheet and not data:
         raise UserError("--sheet needs --data, the records that were embedded")
@@ -122,7 +123,7 @@ def demo(
     """
     from clip.apps import page
     from clip.apps.predict import Reader
-    from clip.embed import load_model
+    from clip.loading import load_model
 
     page.serve(Reader(load_model(model)), port, browser)
 

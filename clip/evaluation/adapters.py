@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clip.evaluation.learning import softmax
+from clip.evaluation.core import softmax
 
 
 class Text(NamedTuple):
@@ -104,11 +104,11 @@ def clip_adapter(
     wide, narrow = features.shape[1], max(1, features.shape[1] // 4)
     first = nn.Parameter(torch.randn(wide, narrow, generator=generator) * (2 / wide) ** 0.5)
     second = nn.Parameter(torch.zeros(narrow, wide))
-    seen, target = torch.from_numpy(features).float(), torch.from_numpy(truth)
+    images, target = torch.from_numpy(features).float(), torch.from_numpy(truth)
     prototypes = torch.from_numpy(text.prototypes).float()
 
     def loss() -> Tensor:
-        mixed = ratio * torch.relu(seen @ first) @ second + (1 - ratio) * seen
+        mixed = ratio * torch.relu(images @ first) @ second + (1 - ratio) * images
         logits = text.scale * nn.functional.normalize(mixed, dim=-1) @ prototypes.T
         return nn.functional.cross_entropy(logits, target)
 

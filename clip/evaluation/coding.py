@@ -44,10 +44,10 @@ class Coding(Config):
             )
         return self
 
-    def regions(self, found: np.ndarray) -> np.ndarray:
+    def regions(self, places: np.ndarray) -> np.ndarray:
         """(K, ...) bool: where each class is, of (...) places among the classes, 0 for background."""
-        places = range(1, len(self.classes) + 1)
-        return np.stack([found >= place if self.nested else found == place for place in places])
+        numbers = range(1, len(self.classes) + 1)
+        return np.stack([places >= number if self.nested else places == number for number in numbers])
 
     def read(self, path: Path, shape: Shape) -> np.ndarray:
         """(H, W) uint8: the place of each pixel's class among the classes, from 1; 0 for background.

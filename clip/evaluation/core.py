@@ -1,15 +1,18 @@
 """What an evaluation looks at: photographs with embeddings, the answers that their labels give, and intervals."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from clip import embed
+from clip.benchmarks import Baselines
 from clip.evaluation import metrics
+from clip.evaluation.results import ClassificationResult, DataProvenance, Metric
 from clip.model.encoders import CLIP
 from clip.prompts import Task
 from synth.base import stats
@@ -17,16 +20,27 @@ from synth.base.config import Config
 from synth.base.errors import UserError
 from synth.data.records import data_fingerprint, read_table
 
+_OLD_NAMES = {"least": "min_count", "rounds": "n_bootstrap"}
 
-class Judged(Config):
+
+class EvaluationSettings(Config):
     """What every evaluation has to choose: how large a class must be, and how intervals are drawn."""
 
-    least: PositiveInt = 5
-    """Photographs that a class needs; smaller classes are left out, and named."""
-    rounds: PositiveInt = 1000
-    """Bootstrap samples of patients behind an interval."""
+    min_count: PositiveInt = Field(default=5, serialization_alias="least")
+    """Photographs that a class needs; smaller classes are left out, and named.  It was `least` once."""
+    n_bootstrap: PositiveInt = Field(default=1000, serialization_alias="rounds")
+    """Bootstrap samples of patients behind an interval.  It was `rounds` once."""
     seed: NonNegativeInt = 0
     """Of the bootstrap, and of whatever else an evaluation draws."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def old_names_are_read(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        for old in _OLD_NAMES.keys() & values.keys():
+            print(f"clip: '{old}' is called '{_OLD_NAMES[old]}' now; it is read as that", file=sys.stderr)
+        return {_OLD_NAMES.get(key, key): value for key, value in values.items()}
 
 
 class Photographs(NamedTuple):
@@ -45,7 +59,7 @@ class Answers(NamedTuple):
     """(n,) their rows in the table."""
     truth: np.ndarray
     """(n,) their classes, as numbers into `classes`."""
-    whose: np.ndarray
+    patient_ids: np.ndarray
     """(n,) their patients, from 0 to `patients` - 1."""
     patients: int
     """How many people they are of."""
@@ -79,30 +93,25 @@ def labels(data: Path, splits: Sequence[str]) -> pa.Table:
     return table
 
 
-def facts(data: Path, splits: Sequence[str], rows: int) -> dict[str, Any]:
+def provenance(data: Path, splits: Sequence[str], rows: int) -> DataProvenance:
     """What names the records of a report."""
-    return {
-        "data": str(data),
-        "fingerprint": data_fingerprint(data),
-        "splits": list(splits),
-        "rows": rows,
-    }
+    return DataProvenance(data=str(data), fingerprint=data_fingerprint(data), splits=list(splits), rows=rows)
 
 
-def answers(task: Task, table: pa.Table, least: int, wanted: Sequence[str] | None = None) -> Answers:
-    """The photographs that answer a task; without `wanted`, in every class that has `least` of them."""
+def answers(task: Task, table: pa.Table, min_count: int, wanted: Sequence[str] | None = None) -> Answers:
+    """The photographs that answer a task; without `wanted`, in every class that has `min_count` of them."""
     number = task.classify(table)
     sizes = dict(
         zip(task.classes, np.bincount(number[number >= 0], minlength=len(task.classes)).tolist(), strict=True)
     )
-    kept = [name for name in sizes if (sizes[name] >= least if wanted is None else name in wanted)]
+    kept = [name for name in sizes if (sizes[name] >= min_count if wanted is None else name in wanted)]
     numbers = [list(sizes).index(name) for name in kept]
     rows = np.flatnonzero(np.isin(number, numbers))
-    people, whose = np.unique(table["subject_id"].take(pa.array(rows)).to_pylist(), return_inverse=True)
+    people, patient_ids = np.unique(table["subject_id"].take(pa.array(rows)).to_pylist(), return_inverse=True)
     return Answers(
         rows=rows,
         truth=np.searchsorted(numbers, number[rows]),
-        whose=whose,
+        patient_ids=patient_ids,
         patients=len(people),
         classes={name: sizes[name] for name in kept},
         left_out={name: size for name, size in sizes.items() if name not in kept},
@@ -110,8 +119,8 @@ def answers(task: Task, table: pa.Table, least: int, wanted: Sequence[str] | Non
 
 
 def measure(
-    config: Judged, found: Answers, probability: np.ndarray, ordinal: bool
-) -> dict[str, dict[str, float]]:
+    settings: EvaluationSettings, answers: Answers, probability: np.ndarray, ordinal: bool
+) -> dict[str, Metric]:
     """Each metric with its interval, of (n, K) probabilities, or of (S, n, K) made with S seeds.
 
     With several seeds the value is the mean over them, and a bootstrap sample draws patients and, independently,
@@ -119,62 +128,50 @@ def measure(
     other patients and other draws alike.
     """
     runs = probability if probability.ndim == 3 else probability[None]
-    people = stats.draws(found.patients, config.rounds, config.seed)
-    seeds = stats.draws(len(runs), config.rounds, config.seed + 1) if len(runs) > 1 else np.ones((1, 1))
+    people = stats.draws(answers.patients, settings.n_bootstrap, settings.seed)
+    seeds = (
+        stats.draws(len(runs), settings.n_bootstrap, settings.seed + 1) if len(runs) > 1 else np.ones((1, 1))
+    )
     values: dict[str, list[np.ndarray]] = {}
     for run in runs:
-        told = metrics.statistics(found.truth, run, ordinal) | {"noise": metrics.noise(found.truth, run)}
-        for key, statistic in told.items():
-            values.setdefault(key, []).append(stats.over(people, found.whose, statistic))
+        statistics = metrics.statistics(answers.truth, run, ordinal)
+        for key, statistic in (statistics | {"noise": metrics.noise(answers.truth, run)}).items():
+            values.setdefault(key, []).append(stats.over(people, answers.patient_ids, statistic))
     means = {key: (seeds.T * each).sum(axis=0) / seeds.sum(axis=1) for key, each in values.items()}
     chance = means.pop("noise")
     # The interval of the calibration error is not one of percentiles; nor would that of a difference be.
     return {
-        key: plain(metrics.interval(key, mean, chance, found.patients), None if key == "ece" else mean)
+        key: Metric.of(metrics.interval(key, mean, chance, answers.patients), None if key == "ece" else mean)
         for key, mean in means.items()
     }
 
 
-def measured(
-    config: Judged, found: Answers, made: dict[str, np.ndarray], ordinal: bool
-) -> dict[str, dict[str, Any]]:
-    """What a result says of the probabilities of each of its rows: `metrics`, and `reliability` to draw."""
-    return {
-        "metrics": {row: measure(config, found, each, ordinal) for row, each in made.items()},
-        "reliability": {row: metrics.reliability(found.truth, each) for row, each in made.items()},
-    }
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """(N, K) probabilities.
+
+    Not scipy's, which may differ in the last bit: numbers stay those of earlier reports.
+    """
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)
 
 
-class Told(dict[str, float]):
-    """A number and its interval, as files tell them: `value`, `low`, `high`; and, which they do not, what it was drawn from."""
-
-    samples: np.ndarray | None = None
-    """(1 + rounds,) what `stats.over` gives: of the patients as they are, then as they were drawn."""
-
-
-def plain(value: stats.Estimate, samples: np.ndarray | None = None) -> Told:
-    """A number and its interval, for a report; with `samples`, to be compared with another on the same patients."""
-    told = Told(value=value.value, low=value.low, high=value.high)
-    told.samples = samples
-    return told
-
-
-def result(kind: str, name: str, task: Task, found: Answers) -> dict[str, Any]:
-    """What every result of a classification says beside its metrics; `kind` is the name of the evaluation."""
-    return {
-        "task": kind,
-        "name": name,
-        "title": task.title,
-        "source": task.source,
-        "n": len(found.rows),
-        "patients": found.patients,
-        "classes": found.classes,
-        "left_out": found.left_out,
-        "without_pictures": blind(np.array(list(found.classes.values())), task.ordinal),
-    }
+def result(kind: str, name: str, task: Task, answers: Answers, **more: Any) -> ClassificationResult:
+    """A classification: what every one says beside `more`; `kind` is the name of the evaluation."""
+    return ClassificationResult(
+        task=kind,
+        name=name,
+        title=task.title,
+        source=task.source,
+        n=len(answers.rows),
+        patients=answers.patients,
+        classes=answers.classes,
+        left_out=answers.left_out,
+        without_pictures=baselines(np.array(list(answers.classes.values())), task.ordinal),
+        **more,
+    )
 
 
-def blind(sizes: np.ndarray, ordinal: bool) -> dict[str, dict[str, float]]:
+def baselines(sizes: np.ndarray, ordinal: bool) -> Baselines:
     """What calling every photograph by the largest class scores, and calling by a fair die, in expectation.
 
     The one is certain of it; to the other all classes are as probable.

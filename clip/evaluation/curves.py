@@ -3,68 +3,69 @@
 import io
 from typing import Any
 
+from clip.evaluation.results import ClassificationResult
+
 METRICS = ("balanced_accuracy", "macro_auc")
 """What is drawn."""
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 """Of Okabe and Ito, which colour-blind people tell apart."""
 
 
-def svg(result: dict[str, Any], headings: dict[str, str]) -> Any:
+def svg(result: ClassificationResult, headings: dict[str, str]) -> Any:
     """The curves of a result, with intervals, as markup.
 
-    `result["curve"]` is {"x": what the axis counts, "lines": {name: {x: row of result["metrics"]}}}; a line with the
+    A line with the
     only point 0 is drawn across, dashed, as are the baselines that see no picture.
     """
     from matplotlib.figure import Figure
 
-    lines = {
-        name: {int(x): row for x, row in points.items()} for name, points in result["curve"]["lines"].items()
-    }
+    assert result.curve is not None
+    lines = result.curve.lines
     places = sorted({x for points in lines.values() for x in points if x})
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     for axis, key in zip(figure.subplots(1, len(METRICS)), METRICS, strict=True):
         colours = iter(_COLOURS)
         for name, points in lines.items():
-            values = [result["metrics"][row][key] for row in points.values()]
+            values = [result.metrics[row][key] for row in points.values()]
             if set(points) == {0}:
-                axis.axhline(values[0]["value"], color="#444", linestyle="--", linewidth=1, label=name)
-                axis.axhspan(values[0]["low"], values[0]["high"], color="#444", alpha=0.07, linewidth=0)
+                axis.axhline(values[0].value, color="#444", linestyle="--", linewidth=1, label=name)
+                axis.axhspan(values[0].low, values[0].high, color="#444", alpha=0.07, linewidth=0)
                 continue
             colour, xs = next(colours), [places.index(x) for x in points]
-            axis.plot(xs, [value["value"] for value in values], "o-", color=colour, markersize=4, label=name)
-            low, high = ([value[end] for value in values] for end in ("low", "high"))
+            axis.plot(xs, [value.value for value in values], "o-", color=colour, markersize=4, label=name)
+            low, high = [value.low for value in values], [value.high for value in values]
             axis.fill_between(xs, low, high, color=colour, alpha=0.12, linewidth=0)
-        axis.axhline(result["without_pictures"]["chance"][key], color="#999", linestyle=":", label="chance")
+        axis.axhline(result.baselines["chance"][key], color="#999", linestyle=":", label="chance")
         axis.set_xticks(range(len(places)), [str(x) for x in places])
-        axis.set(xlabel=result["curve"]["x"], ylabel=headings[key])
+        axis.set(xlabel=result.curve.x, ylabel=headings[key])
         axis.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(frameon=False, fontsize="small")
-    return _markup(figure, f"{result['task']} {result['name']}")
+    return _markup(figure, f"{result.task} {result.name}")
 
 
-def reliability(result: dict[str, Any]) -> Any:
+def reliability(result: ClassificationResult) -> Any:
     """The reliability diagrams of a result, as markup: the share called rightly against mean confidence, a dot for each bin.
 
-    `result["reliability"]` is {row: bins of `metrics.reliability`}; a dot's area tells its photographs.
+    A dot's area tells its photographs.
     """
     from matplotlib.figure import Figure
 
-    rows = result["reliability"]
+    rows = result.reliability or {}
     figure = Figure(figsize=(10, 3), layout="constrained")
     axes = figure.subplots(1, max(4, len(rows)), sharey=True)
     for axis, (name, bins) in zip(axes, rows.items(), strict=False):
-        most = max(each["n"] for each in bins)
+        largest = max(each.n for each in bins)
         axis.plot([0, 1], [0, 1], color="#999", linestyle=":", linewidth=1)
         axis.plot(
-            [each["confidence"] for each in bins],
-            [each["accuracy"] for each in bins],
+            [each.confidence for each in bins],
+            [each.accuracy for each in bins],
             color=_COLOURS[0],
             linewidth=1,
         )
         axis.scatter(
-            [each["confidence"] for each in bins],
-            [each["accuracy"] for each in bins],
-            [40 * each["n"] / most for each in bins],
+            [each.confidence for each in bins],
+            [each.accuracy for each in bins],
+            [40 * each.n / largest for each in bins],
             color=_COLOURS[0],
         )
         axis.set(title=name, xlabel="confidence", xlim=(0, 1), ylim=(0, 1), aspect="equal")
@@ -72,7 +73,7 @@ def reliability(result: dict[str, Any]) -> Any:
     axes[0].set_ylabel("called rightly")
     for axis in axes[len(rows) :]:
         axis.set_visible(False)
-    return _markup(figure, f"reliability {result['task']} {result['name']}")
+    return _markup(figure, f"reliability {result.task} {result.name}")
 
 
 def _markup(figure: Any, salt: str) -> Any:

@@ -59,9 +59,9 @@ def checkup(
     Raises:
         UserError: not a checkpoint, or no two pictures in these splits.
     """
-    from clip import embed
+    from clip import embed, loading
 
-    model = embed.load_model(spec)
+    model = loading.load_model(spec)
     broken = [name for name, value in model.state_dict().items() if not value.isfinite().all()]
     line = (
         "all numbers"

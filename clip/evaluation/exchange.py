@@ -7,6 +7,7 @@ both would do, or that one machine took them.  An exchange keeps all of that, an
 import numpy as np
 from scipy.stats import rankdata
 
+from clip.evaluation.results import Exchange
 from synth.base import ties
 
 PEOPLE = 500
@@ -16,37 +17,37 @@ PEOPLE = 500
 def exchanged(
     queries: np.ndarray,
     candidates: np.ndarray,
-    asked: np.ndarray,
+    query_eyes: np.ndarray,
     owned: np.ndarray,
     out: np.ndarray,
-    rounds: int,
+    n_exchanges: int,
     seed: int,
-) -> dict[str, float | int]:
+) -> Exchange:
     """The share of candidates that an eye's own pictures stand before, and how often exchanged people reach it.
 
     Args:
         queries:    (N, D) of unit length.
         candidates: (M, D) of unit length.
-        asked:      (N,) the eye that belongs to a query: twice the person's number, and 1 more for one of the sides.
+        query_eyes:      (N,) the eye that belongs to a query: twice the person's number, and 1 more for one of the sides.
         owned:      (M,) the eye of a candidate.
         out:        (N, M) bool: which candidates are none for a query.
-        rounds:     exchanges.
+        n_exchanges:     exchanges.
 
     Returns:
         `value`, `p` (one-sided, Phipson & Smyth 2010, doi:10.2202/1544-6115.1585), `low` and `high` that hold 95 % of the exchanges,
         `exchanges`, `people`.
     """
     rng = np.random.default_rng(seed)
-    people = np.intersect1d(asked // 2, owned // 2)
+    people = np.intersect1d(query_eyes // 2, owned // 2)
     if len(people) > PEOPLE:
         people = np.sort(rng.choice(people, PEOPLE, replace=False))
-    one, other = np.isin(asked // 2, people), np.isin(owned // 2, people)
+    one, other = np.isin(query_eyes // 2, people), np.isin(owned // 2, people)
     cosines = queries[one].astype(float) @ candidates[other].T
     scores = ties.levelled(np.where(out[np.ix_(one, other)], np.nan, cosines))
     ranks = (rankdata(scores, axis=1, nan_policy="omit") - 0.5) / np.isfinite(scores).sum(
         axis=1, keepdims=True
     )
-    wanted, by = np.unique(asked[one], return_inverse=True)
+    wanted, by = np.unique(query_eyes[one], return_inverse=True)
     held, to = np.unique(owned[other], return_inverse=True)
     table = _means(ranks, by, to, (len(wanted), len(held)))
     place = np.full((len(people), 2), -1)
@@ -58,17 +59,12 @@ def exchanged(
         return float(np.nanmean(np.where(column >= 0, table[rows, column], np.nan)))
 
     value = mean(np.arange(len(people)))
-    chance = np.array([mean(rng.permutation(len(people))) for _ in range(rounds)])
+    chance = np.array([mean(rng.permutation(len(people))) for _ in range(n_exchanges)])
     low, high = np.quantile(chance, [0.025, 0.975])
-    p = (1 + int(ties.at_or_above(chance, value, 1.0).sum())) / (1 + rounds)
-    return {
-        "value": value,
-        "p": p,
-        "low": float(low),
-        "high": float(high),
-        "exchanges": rounds,
-        "people": len(people),
-    }
+    p = (1 + int(ties.at_or_above(chance, value, 1.0).sum())) / (1 + n_exchanges)
+    return Exchange(
+        value=value, p=p, low=float(low), high=float(high), exchanges=n_exchanges, people=len(people)
+    )
 
 
 def _means(values: np.ndarray, by: np.ndarray, to: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

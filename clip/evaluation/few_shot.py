@@ -7,11 +7,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from clip import embed
+from clip import embed, loading
 from clip.evaluation import adapters, core, learning, linear, metrics, report, zero_shot
 from clip.evaluation.adapters import Text
-from clip.evaluation.core import Answers, Judged
+from clip.evaluation.core import Answers, EvaluationSettings
 from clip.evaluation.learning import Parts
+from clip.evaluation.results import ClassificationResult, Curve, EvaluationReport
 from clip.model.encoders import CLIP
 from clip.prompts import Task
 from clip.zoo import wording
@@ -24,7 +25,7 @@ Probability = Callable[[np.ndarray], np.ndarray]
 """(N, K) from (N, D) embeddings."""
 
 
-class FewShotConfig(Judged):
+class FewShotConfig(EvaluationSettings):
     """Which few-shot classifiers are trained, and how.  Of values to choose from, the first wins where equal."""
 
     shots: tuple[PositiveInt, ...] = Field(default=(1, 2, 4, 8, 16), min_length=1)
@@ -64,44 +65,53 @@ class Shots(NamedTuple):
 
 def evaluate(
     config: FewShotConfig, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str
-) -> dict[str, Any]:
+) -> EvaluationReport:
     """The report of few-shot classifiers whose shots come from `train`, judged on `splits`.
 
     Raises:
         UserError: the records cannot teach any such task, a patient is on both sides, or prompts are asked of a
             model without a text tower.
     """
-    network, head = embed.load(model)
+    network, head = loading.load(model)
     if network.config.context is None and set(config.methods) != {"linear"}:
         raise UserError(f"{model}: has no text tower, which prompts need; give --set 'methods=[linear]'")
     tables = learning.tables(data, splits)
-    chosen = learning.tasks(name, tables, config.least, data)
+    chosen = learning.tasks(name, tables, config.min_count, data)
     if network.config.context is not None:  # others' models are asked in their authors' words
         lang, asked = wording.fitted(network, config.lang, {key: task for key, (task, _) in chosen.items()})
         config = config.model_copy(update={"lang": lang})
         chosen = {key: (asked[key], parts) for key, (_, parts) in chosen.items()}
-    seen = [embed.images(network, data, part) for part in (["train"], ["validation"], splits)]
-    results = [judge(config, network, key, task, parts, seen) for key, (task, parts) in chosen.items()]
-    facts = core.facts(data, splits, len(tables.test))
-    return report.compose(config, report.checkpoint(model, head), facts, results, command)
+    image_features = [embed.images(network, data, part) for part in (["train"], ["validation"], splits)]
+    results = [
+        evaluate_task(config, network, key, task, parts, image_features)
+        for key, (task, parts) in chosen.items()
+    ]
+    provenance = core.provenance(data, splits, len(tables.test))
+    return report.compose(config, model, head, provenance, results, command)
 
 
-def judge(
-    config: FewShotConfig, model: CLIP, name: str, task: Task, parts: Parts, seen: Sequence[np.ndarray]
-) -> dict[str, Any]:
-    """One task: every method at every number of shots, over several draws; `seen` as in `Parts`."""
-    train, held, test = (each[part.rows] for each, part in zip(seen, parts, strict=True))
+def evaluate_task(
+    config: FewShotConfig,
+    model: CLIP,
+    name: str,
+    task: Task,
+    parts: Parts,
+    image_features: Sequence[np.ndarray],
+) -> ClassificationResult:
+    """One task: every method at every number of shots, over several draws; `image_features` as in `Parts`."""
+    train, held, test = (each[part.rows] for each, part in zip(image_features, parts, strict=True))
     text = _text(config, model, task, parts) if set(config.methods) != {"linear"} else None
-    most = min(
-        len(np.unique(parts.train.whose[parts.train.truth == k])) for k in range(len(parts.train.classes))
+    max_shots = min(
+        len(np.unique(parts.train.patient_ids[parts.train.truth == k]))
+        for k in range(len(parts.train.classes))
     )
     measured, chosen, lines, bins = {}, {}, {}, {}
     if text is not None and "zero-shot" in config.methods:
-        probability = learning.softmax(text.logits(test))
+        probability = core.softmax(text.logits(test))
         measured["zero-shot"] = core.measure(config, parts.test, probability, task.ordinal)
         bins["zero-shot"] = metrics.reliability(parts.test.truth, probability)
         lines["zero-shot"] = {0: "zero-shot"}
-    sizes = [shots for shots in sorted(set(config.shots)) if shots <= most]
+    sizes = [shots for shots in sorted(set(config.shots)) if shots <= max_shots]
     drawn = {
         size: [_shots(parts, train, held, size, config.seed, i) for i in range(config.draws)]
         for size in sizes
@@ -118,13 +128,17 @@ def judge(
             chosen[row] = {key: [each[key] for _, each in learnt] for key in learnt[0][1]}
             lines.setdefault(method, {})[size] = row
             bar.update()
-    return learning.result("few-shot", name, task, parts) | {
-        "metrics": measured,
-        "reliability": bins,
-        "chosen": chosen,
-        "curve": {"x": "photographs per class", "lines": lines},
-        "notes": _notes(config, sizes, most),
-    }
+    return learning.result(
+        "few-shot",
+        name,
+        task,
+        parts,
+        metrics=measured,
+        reliability=bins,
+        chosen=chosen,
+        curve=Curve(x="photographs per class", lines=lines),
+        notes=_notes(config, sizes, max_shots),
+    )
 
 
 def learn(
@@ -156,16 +170,16 @@ def learn(
     return cache.probability, {"weight": cache.weight, "sharpness": cache.sharpness}
 
 
-def draw(found: Answers, shots: int, rng: np.random.Generator) -> np.ndarray:
-    """Places in `found` of at most `shots` photographs of each class, each of another patient.
+def draw(answers: Answers, shots: int, rng: np.random.Generator) -> np.ndarray:
+    """Places in `answers` of at most `shots` photographs of each class, each of another patient.
 
     The first of them are those that the same generator would draw for fewer shots.
     """
     places = []
-    for k in range(len(found.classes)):
-        of_class = np.flatnonzero(found.truth == k)
-        people = rng.permutation(np.unique(found.whose[of_class]))
-        one_each = [rng.choice(of_class[found.whose[of_class] == person]) for person in people]
+    for k in range(len(answers.classes)):
+        of_class = np.flatnonzero(answers.truth == k)
+        people = rng.permutation(np.unique(answers.patient_ids[of_class]))
+        one_each = [rng.choice(of_class[answers.patient_ids[of_class] == person]) for person in people]
         places += one_each[:shots]
     return np.array(places, dtype=int)
 
@@ -186,12 +200,14 @@ def _text(config: FewShotConfig, model: CLIP, task: Task, parts: Parts) -> Text:
     return Text(prototypes, model.logit_scale.exp().item())
 
 
-def _notes(config: FewShotConfig, sizes: Sequence[int], most: int) -> list[str]:
+def _notes(config: FewShotConfig, sizes: Sequence[int], max_shots: int) -> list[str]:
     """How values and intervals are to be read, and what was left out."""
     notes = [
         f"A value with shots is the mean over {config.draws} draws of them, each shot of another patient; its interval "
         "draws patients to judge and, independently, draws of shots, with replacement both."
     ]
     if few := [str(size) for size in sorted(set(config.shots)) if size not in sizes]:
-        notes.append(f"{', '.join(few)} shots are left out: one class has {most} patients to learn from.")
+        notes.append(
+            f"{', '.join(few)} shots are left out: one class has {max_shots} patients to learn from."
+        )
     return notes

@@ -12,11 +12,12 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from clip import embed
+from clip import embed, loading
 from clip.augmentation.augment import Augment, augment
-from clip.evaluation import core, learning, lora, report
-from clip.evaluation.core import Judged
+from clip.evaluation import core, learning, lora, metrics, report
+from clip.evaluation.core import EvaluationSettings
 from clip.evaluation.learning import Parts
+from clip.evaluation.results import ClassificationResult, EvaluationReport
 from clip.model.encoders import CLIP, normalise, standardise
 from clip.prompts import Task
 from clip.zoo.foreign import Foreign
@@ -28,7 +29,7 @@ from synth.data import pictures
 Mode = Literal["full", "lora"]
 
 
-class FinetuneConfig(Judged):
+class FinetuneConfig(EvaluationSettings):
     """How an image tower is fine-tuned; EyeCLIP's and RETFound's recipe where they agree."""
 
     modes: tuple[Mode, ...] = Field(default=("full", "lora"), min_length=1)
@@ -59,13 +60,6 @@ class FinetuneConfig(Judged):
     """Trainings; with several, values are their means and intervals cover them."""
 
 
-class Tunings(dict[str, Any]):
-    """A report, and the tower to be kept beside it."""
-
-    checkpoints: dict[str, dict[str, Any]]
-    """By name of the task: what the file holds; empty of somebody else's model, for which our files have no place."""
-
-
 class Squares(NamedTuple):
     """Photographs of one part, as the tower sees them, and their classes."""
 
@@ -89,49 +83,47 @@ class Tuned(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, K) logits of (B, 3, S, S) pictures in the scale of `clip.model.encoders.normalise`."""
-        seen = nn.functional.normalize(self.model.encode_image(images), dim=-1)
-        return self.head(seen * seen.shape[1] ** 0.5)  # coordinates of size 1, whatever the embedding
+        features = nn.functional.normalize(self.model.encode_image(images), dim=-1)
+        return self.head(features * features.shape[1] ** 0.5)  # coordinates of size 1, whatever the embedding
 
 
 def evaluate(
     config: FinetuneConfig, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str
-) -> dict[str, Any]:
-    """The report of towers fine-tuned on `train`, stopped by `validation`, judged on `splits`.
+) -> EvaluationReport:
+    """The report of towers, with the best to be kept beside it, fine-tuned on `train`, stopped by `validation`, judged on `splits`.
 
     Raises:
         UserError: the records cannot teach the task, answer several and none was named, or share a patient.
     """
-    network, head = embed.load(model)
+    network, head = loading.load(model)
     tables = learning.tables(data, splits)
-    chosen = learning.tasks(name, tables, config.least, data)
+    chosen = learning.tasks(name, tables, config.min_count, data)
     if len(chosen) > 1:
         raise UserError(
             f"--task finetune trains a tower for each task; choose one with --prompts: {', '.join(chosen)}"
         )
     [(key, (task, parts))] = chosen.items()
     with TemporaryDirectory() as cache:
-        seen = [
+        squares = [
             pictures.pixels(data, part, network.config.preprocessing, Path(cache))
             for part in (["train"], ["validation"], list(splits))
         ]
-        result, best = judge(config, network, key, task, parts, seen)
-    facts = core.facts(data, splits, len(tables.test))
-    made = Tunings(report.compose(config, report.checkpoint(model, head), facts, [result], command))
-    kept = {"task": key, "classes": list(parts.train.classes), "config": config.model_dump(mode="json")}
-    made.checkpoints = (
-        {}
-        if isinstance(network, Foreign)
-        else {key: lora.content(best.model, best.head, kept, made["checkpoint"])}
-    )
+        result, best = evaluate_task(config, network, key, task, parts, squares)
+    provenance = core.provenance(data, splits, len(tables.test))
+    made = report.compose(config, model, head, provenance, [result], command)
+    if not isinstance(network, Foreign):  # for somebody else's model our files have no place
+        settings = config.model_dump(mode="json", by_alias=True)
+        metadata = {"task": key, "classes": list(parts.train.classes), "config": settings}
+        made.checkpoints[key] = lora.content(best.model, best.head, metadata, made.checkpoint)
     return made
 
 
-def judge(
-    config: FinetuneConfig, model: CLIP, name: str, task: Task, parts: Parts, seen: Sequence[np.ndarray]
-) -> tuple[dict[str, Any], Tuned]:
-    """One task: every mode, and the tower that did best on validation; `seen` are the (N, S, S, 3) pictures of the parts."""
-    squares = [Squares(pixels, part.rows, part.truth) for pixels, part in zip(seen, parts, strict=True)]
-    found, chosen, towers = {}, {}, []
+def evaluate_task(
+    config: FinetuneConfig, model: CLIP, name: str, task: Task, parts: Parts, pixels: Sequence[np.ndarray]
+) -> tuple[ClassificationResult, Tuned]:
+    """One task: every mode, and the tower that did best on validation; `pixels` are the (N, S, S, 3) pictures of the parts."""
+    squares = [Squares(each, part.rows, part.truth) for each, part in zip(pixels, parts, strict=True)]
+    probabilities, chosen, towers = {}, {}, []
     for mode in config.modes:
         made, epochs = [], []
         for seed in range(config.seed, config.seed + config.seeds):
@@ -147,16 +139,21 @@ def judge(
                         f"The tower that is kept is that of {mode}, seed {seed}: best on validation.",
                     )
                 ]
-        found[mode] = np.stack(made)
+        probabilities[mode] = np.stack(made)
         chosen[mode] = {"epoch": epochs}
     several = f"A value is the mean of {config.seeds} trainings; its interval draws patients and trainings."
     one = "Each value is of one training; its interval is over patients alone."
     [(_, best, kept)] = towers
-    result = learning.result("finetune", name, task, parts) | {
-        **core.measured(config, parts.test, found, task.ordinal),
-        "chosen": chosen,
-        "notes": [several if config.seeds > 1 else one, kept],
-    }
+    result = learning.result(
+        "finetune",
+        name,
+        task,
+        parts,
+        metrics={row: core.measure(config, parts.test, p, task.ordinal) for row, p in probabilities.items()},
+        reliability={row: metrics.reliability(parts.test.truth, p) for row, p in probabilities.items()},
+        chosen=chosen,
+        notes=[several if config.seeds > 1 else one, kept],
+    )
     return result, best
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from clip import prompts
 from clip.evaluation import core
 from clip.evaluation.core import Answers
+from clip.evaluation.results import ClassificationResult, Part
 from clip.prompts import Task
 from synth.base import stats, ties
 from synth.base.errors import UserError
@@ -61,26 +62,26 @@ def tables(data: Path, splits: Sequence[str]) -> Tables:
     return Tables(*found.values())
 
 
-def tasks(name: str | None, found: Tables, least: int, data: Path) -> dict[str, tuple[Task, Parts]]:
+def tasks(name: str | None, tables: Tables, min_count: int, data: Path) -> dict[str, tuple[Task, Parts]]:
     """The tasks of a name that can be learnt and judged; without a name, all such.
 
-    A class needs `least` photographs to learn from and `least` to judge, and validation two of the classes.
+    A class needs `min_count` photographs to learn from and as many to judge, and validation two of the classes.
 
     Raises:
         UserError: there is no such task, or none that can be learnt.
     """
     chosen = {}
     for key, task in prompts.tasks(name).items():
-        enough = [set(core.answers(task, table, least).classes) for table in (found.train, found.test)]
+        enough = [set(core.answers(task, table, min_count).classes) for table in (tables.train, tables.test)]
         names = sorted(enough[0] & enough[1])
-        parts = Parts(*(core.answers(task, table, least, names) for table in found))
+        parts = Parts(*(core.answers(task, table, min_count, names) for table in tables))
         if len(names) >= 2 and len(set(parts.validation.truth)) >= 2:
             chosen[key] = task, parts
     if not chosen:
         what = f"'{name}'" if name else "any task"
         raise UserError(
-            f"{data}: {what} cannot be learnt: it takes 2 classes with {least} photographs in train and in "
-            "test, and 2 in validation; choose another --prompts, or --set least=N"
+            f"{data}: {what} cannot be learnt: it takes 2 classes with {min_count} photographs in train and in "
+            "test, and 2 in validation; choose another --prompts, or --set min_count=N"
         )
     return chosen
 
@@ -92,16 +93,10 @@ def score(truth: np.ndarray, probability: np.ndarray) -> float:
     return float(np.mean([stats.auc(levels[:, k], truth == k, once)[0] for k in present]))
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """(N, K) probabilities."""
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return odds / odds.sum(axis=1, keepdims=True)
-
-
-def result(kind: str, name: str, task: Task, parts: Parts) -> dict[str, Any]:
-    """What every result of a learnt classification says beside its metrics."""
-    learnt = {
-        part: {"n": len(each.rows), "patients": each.patients, "classes": each.classes}
-        for part, each in (("train", parts.train), ("validation", parts.validation))
-    }
-    return core.result(kind, name, task, parts.test) | learnt
+def result(kind: str, name: str, task: Task, parts: Parts, **more: Any) -> ClassificationResult:
+    """A learnt classification: what every one says beside `more`."""
+    train, validation = (
+        Part(n=len(each.rows), patients=each.patients, classes=each.classes)
+        for each in (parts.train, parts.validation)
+    )
+    return core.result(kind, name, task, parts.test, train=train, validation=validation, **more)

@@ -3,15 +3,16 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field, PositiveFloat
 
-from clip import embed
-from clip.evaluation import core, learning, report
-from clip.evaluation.core import Judged
+from clip import embed, loading
+from clip.evaluation import core, learning, metrics, report
+from clip.evaluation.core import EvaluationSettings
 from clip.evaluation.learning import Parts
+from clip.evaluation.results import ClassificationResult, EvaluationReport
 from clip.prompts import Task
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)
 
 
-class LinearConfig(Judged):
+class LinearConfig(EvaluationSettings):
     """How a linear probe is trained."""
 
     strengths: tuple[PositiveFloat, ...] = Field(default=STRENGTHS, min_length=1)
@@ -31,34 +32,41 @@ class LinearConfig(Judged):
 
 def evaluate(
     config: LinearConfig, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str
-) -> dict[str, Any]:
+) -> EvaluationReport:
     """The report of linear probes trained on `train`, chosen by `validation`, judged on `splits`.
 
     Raises:
         UserError: the records cannot teach any such task, or a patient is on both sides.
     """
-    network, head = embed.load(model)
+    network, head = loading.load(model)
     tables = learning.tables(data, splits)
-    chosen = learning.tasks(name, tables, config.least, data)
-    seen = [embed.images(network, data, part) for part in (["train"], ["validation"], splits)]
-    results = [judge(config, key, task, parts, seen) for key, (task, parts) in chosen.items()]
-    facts = core.facts(data, splits, len(tables.test))
-    return report.compose(config, report.checkpoint(model, head), facts, results, command)
+    chosen = learning.tasks(name, tables, config.min_count, data)
+    image_features = [embed.images(network, data, part) for part in (["train"], ["validation"], splits)]
+    results = [
+        evaluate_task(config, key, task, parts, image_features) for key, (task, parts) in chosen.items()
+    ]
+    provenance = core.provenance(data, splits, len(tables.test))
+    return report.compose(config, model, head, provenance, results, command)
 
 
-def judge(
-    config: LinearConfig, name: str, task: Task, parts: Parts, seen: Sequence[np.ndarray]
-) -> dict[str, Any]:
-    """One task: the probe whose strength has the best macro AUC on validation patients; `seen` as in `Parts`."""
-    train, validation, test = (each[part.rows] for each, part in zip(seen, parts, strict=True))
+def evaluate_task(
+    config: LinearConfig, name: str, task: Task, parts: Parts, image_features: Sequence[np.ndarray]
+) -> ClassificationResult:
+    """One task: the probe whose strength has the best macro AUC on validation patients; `image_features` as in `Parts`."""
+    train, validation, test = (each[part.rows] for each, part in zip(image_features, parts, strict=True))
     probe = choose(
         train, parts.train.truth, validation, parts.validation.truth, config.strengths, config.balanced
     )
-    made = {"linear probe": probe.predict_proba(test)}
-    return learning.result("linear", name, task, parts) | {
-        **core.measured(config, parts.test, made, task.ordinal),
-        "chosen": {"linear probe": {"C": probe.C}},
-    }
+    probability, row = probe.predict_proba(test), "linear probe"
+    return learning.result(
+        "linear",
+        name,
+        task,
+        parts,
+        metrics={row: core.measure(config, parts.test, probability, task.ordinal)},
+        reliability={row: metrics.reliability(parts.test.truth, probability)},
+        chosen={row: {"C": probe.C}},
+    )
 
 
 def choose(

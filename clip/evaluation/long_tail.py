@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 from pydantic import PositiveInt, model_validator
 
-from clip import embed, prompts
+from clip import loading, prompts
 from clip.evaluation import core, report, zero_shot
-from clip.evaluation.core import Judged
+from clip.evaluation.core import EvaluationSettings
+from clip.evaluation.results import EvaluationReport, LongTailResult, Metric
 from clip.model.encoders import CLIP
 from clip.prompts import NORMAL, Class, Task
 from clip.zoo import wording
@@ -28,14 +29,9 @@ from synth.data.vocabulary import DISEASES, DR, FINDINGS
 
 GROUPS = ("many", "medium", "few")
 
-report.METRICS.update(
-    {f"{group}_auc": f"AUC, {group}" for group in GROUPS}
-    | {f"{group}_recall": f"recall, {group}" for group in GROUPS}
-)
 
-
-class LongTailConfig(Judged):
-    """How classes are grouped; `least` photographs a class needs to be judged."""
+class LongTailConfig(EvaluationSettings):
+    """How classes are grouped; `min_count` photographs a class needs to be evaluated."""
 
     lang: Literal["zh", "en", "both"] = "both"
     """Of the prompts; `both` reports Chinese, English and the mean of their prototypes."""
@@ -46,7 +42,7 @@ class LongTailConfig(Judged):
     few: PositiveInt = 20
     """A class of fewer photographs than this is rarest."""
     frequency: Path | None = None
-    """Records in whose train split the photographs of a class are counted; without them, all splits of what is judged."""
+    """Records in patient_ids train split the photographs of a class are counted; without them, all splits of what is evaluated."""
 
     @model_validator(mode="after")
     def few_is_less_than_many(self) -> Self:
@@ -67,48 +63,47 @@ class Label(NamedTuple):
 
 def evaluate(
     config: LongTailConfig, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str
-) -> dict[str, Any]:
+) -> EvaluationReport:
     """The long-tail report of a checkpoint on records, over the classes of a task or over all labels.
 
     Raises:
-        UserError: no records in these splits, or fewer than two classes that can be judged.
+        UserError: no records in these splits, or fewer than two classes that can be evaluated.
     """
     asked = [] if name is None else [*prompts.tasks(name).items()][:1]
-    network, head = embed.load(model)
+    network, head = loading.load(model)
     lang, worded = wording.fitted(network, config.lang, dict(asked))
     config = config.model_copy(update={"lang": lang})
     chosen = next(iter(worded.values()), None)
-    seen = core.load(network, data, splits)
-    title, source, found = labels(seen.table, chosen)
-    judged = {
+    photographs = core.load(network, data, splits)
+    title, source, found = labels(photographs.table, chosen)
+    evaluated = {
         key: each
         for key, each in found.items()
-        if min((each.truth == 1).sum(), (each.truth == 0).sum()) >= config.least
+        if min((each.truth == 1).sum(), (each.truth == 0).sum()) >= config.min_count
     }
-    if len(judged) < 2:
+    if len(evaluated) < 2:
         raise UserError(
-            f"{data}: fewer than 2 classes of its {', '.join(splits)} records have {config.least} photographs; "
-            "choose another --split or --prompts, or --set least=N"
+            f"{data}: fewer than 2 classes of its {', '.join(splits)} records have {config.min_count} photographs; "
+            "choose another --split or --prompts, or --set min_count=N"
         )
     counted = core.labels(config.frequency, ("train",)) if config.frequency else core.labels(data, SPLITS)
     sizes = {
-        key: int((each.truth == 1).sum()) for key, each in labels(counted, chosen)[2].items() if key in judged
+        key: int((each.truth == 1).sum())
+        for key, each in labels(counted, chosen)[2].items()
+        if key in evaluated
     }
     groups = {key: group(size, config) for key, size in sizes.items()}
-    result = _result(config, network, seen.embeddings, seen.table, judged, groups)
-    result |= {
-        "task": "long-tail",
-        "name": name or "labels",
-        "title": f"long tail: {title}",
-        "source": source,
-        "left_out": {key: int((each.truth == 1).sum()) for key, each in found.items() if key not in judged},
-        "notes": [
-            f"{each}: {', '.join(f'{key} {sizes[key]}' for key, mine in groups.items() if mine == each) or 'no class'}."
-            for each in GROUPS
-        ],
+    result = _result(config, network, photographs.embeddings, photographs.table, evaluated, groups)
+    result.name, result.title, result.source = name or "labels", f"long tail: {title}", source
+    result.left_out = {
+        key: int((each.truth == 1).sum()) for key, each in found.items() if key not in evaluated
     }
-    facts = core.facts(data, splits, len(seen.table))
-    return report.compose(config, report.checkpoint(model, head), facts, [result], command)
+    result.notes = [
+        f"{each}: {', '.join(f'{key} {sizes[key]}' for key, mine in groups.items() if mine == each) or 'no class'}."
+        for each in GROUPS
+    ]
+    provenance = core.provenance(data, splits, len(photographs.table))
+    return report.compose(config, model, head, provenance, [result], command)
 
 
 def group(size: int, config: LongTailConfig) -> str:
@@ -153,41 +148,50 @@ def labels(table: pa.Table, task: Task | None) -> tuple[str, str, dict[str, Labe
 def _result(
     config: LongTailConfig,
     model: CLIP,
-    seen: np.ndarray,
+    image_features: np.ndarray,
     table: pa.Table,
-    judged: dict[str, Label],
+    evaluated: dict[str, Label],
     groups: dict[str, str],
-) -> dict[str, Any]:
-    truth = np.stack([each.truth for each in judged.values()], axis=1)
+) -> LongTailResult:
+    truth = np.stack([each.truth for each in evaluated.values()], axis=1)
     rows = np.flatnonzero((truth >= 0).any(axis=1))
-    people, whose = np.unique(np.array(table["subject_id"].to_pylist())[rows], return_inverse=True)
-    drawn = stats.draws(len(people), config.rounds, config.seed)
-    mine = np.array([groups[key] for key in judged])
+    people, patient_ids = np.unique(np.array(table["subject_id"].to_pylist())[rows], return_inverse=True)
+    drawn = stats.draws(len(people), config.n_bootstrap, config.seed)
+    mine = np.array([groups[key] for key in evaluated])
     measured = {}
     for lang in ("zh", "en", "both") if config.lang == "both" else (config.lang,):
-        scores = _scores(config, model, seen[rows], list(judged.values()), lang)
-        found = statistics(scores, truth[rows], mine, exclusive=next(iter(judged.values())).absent is None)
-        values = {key: stats.over(drawn, whose, each) for key, each in found.items()}
-        measured[lang] = {key: core.plain(stats.estimate(v, len(people)), v) for key, v in values.items()}
-    chance = {key: 0.5 if key.endswith("auc") else 1 / len(judged) for key in next(iter(measured.values()))}
-    return {
-        "n": len(rows),
-        "patients": len(people),
-        "classes": {key: int((each.truth == 1).sum()) for key, each in judged.items()},
-        "metrics": measured,
-        "without_pictures": {"chance": chance},
+        scores = _scores(config, model, image_features[rows], list(evaluated.values()), lang)
+        found = statistics(scores, truth[rows], mine, exclusive=next(iter(evaluated.values())).absent is None)
+        values = {key: stats.over(drawn, patient_ids, each) for key, each in found.items()}
+        measured[lang] = {key: Metric.of(stats.estimate(v, len(people)), v) for key, v in values.items()}
+    chance = {
+        key: 0.5 if key.endswith("auc") else 1 / len(evaluated) for key in next(iter(measured.values()))
     }
+    return LongTailResult(
+        task="long-tail",
+        name="labels",
+        title="",
+        source="",
+        n=len(rows),
+        patients=len(people),
+        classes={key: int((each.truth == 1).sum()) for key, each in evaluated.items()},
+        metrics=measured,
+        without_pictures={"chance": chance},
+    )
 
 
 def _scores(
-    config: LongTailConfig, model: CLIP, seen: np.ndarray, each: list[Label], lang: str
+    config: LongTailConfig, model: CLIP, image_features: np.ndarray, each: list[Label], lang: str
 ) -> np.ndarray:
     """(N, C): the probability of each class among all, or of each label against its absence."""
     if each[0].absent is None:
-        return zero_shot.classify(model, seen, [label.present for label in each], lang, config.aggregation)
+        return zero_shot.classify(
+            model, image_features, [label.present for label in each], lang, config.aggregation
+        )
     pairs = [[label.absent, label.present] for label in each if label.absent is not None]
     return np.stack(
-        [zero_shot.classify(model, seen, pair, lang, config.aggregation)[:, 1] for pair in pairs], axis=1
+        [zero_shot.classify(model, image_features, pair, lang, config.aggregation)[:, 1] for pair in pairs],
+        axis=1,
     )
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from clip import embed
+from clip.evaluation.results import ModelProvenance
+from clip.model import checkpoints
 from clip.model.encoders import CLIP
 from synth.base.errors import UserError
 
@@ -37,7 +38,7 @@ def merged(model: CLIP) -> CLIP:
     return copy
 
 
-def content(model: CLIP, head: nn.Module, facts: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+def content(model: CLIP, head: nn.Module, metadata: dict[str, Any], base: ModelProvenance) -> dict[str, Any]:
     """What a checkpoint of ours holds of a tuned tower: it stands wherever the one that it was made from did.
 
     The text tower is as it was.  `finetuned` says from which file, for which classes, and keeps the head on the
@@ -45,8 +46,8 @@ def content(model: CLIP, head: nn.Module, facts: dict[str, Any], base: dict[str,
     """
     model = merged(model).cpu()
     kept = {name: value.cpu() for name, value in head.state_dict().items()}
-    said = facts | {"from": {key: base[key] for key in ("path", "sha256")}, "head": kept}
-    return embed.header(model, images=base["images"], finetuned=said) | {"weights": model.state_dict()}
+    metadata = metadata | {"from": {"path": base.path, "sha256": base.sha256}, "head": kept}
+    return checkpoints.header(model, images=base.images, finetuned=metadata) | {"weights": model.state_dict()}
 
 
 def _taken_in(layer: Any) -> nn.Module:

@@ -63,7 +63,9 @@ class Masked(NamedTuple):
 
 
 @contextmanager
-def opened(data: Path, subject: str | None, shares: Sequence[int]) -> Iterator[tuple[Path, dict[str, Any]]]:
+def opened(
+    data: Path, subject: str | None, shares: Sequence[int]
+) -> Iterator[tuple[Path, dict[str, Any] | None]]:
     """Records of photographs, `data` itself or made of its folder `images`; and what a report says of the import.
 
     Args:
@@ -75,7 +77,7 @@ def opened(data: Path, subject: str | None, shares: Sequence[int]) -> Iterator[t
         UserError: neither records nor such a folder, or a name without a patient.
     """
     if (data / "data").is_dir() or not (data / "images").is_dir():
-        yield data, {}
+        yield data, None
         return
     report = Report("images")
     photos = []
@@ -92,7 +94,7 @@ def opened(data: Path, subject: str | None, shares: Sequence[int]) -> Iterator[t
         if first is None:
             raise UserError(f"{data / 'images'}: no photograph in it can be read; replace them")
         write_records(Path(folder), chain([first], rows), {"kind": "masked", "shares": list(shares)}, shares)
-        yield Path(folder), {"data": str(data), "import": report.summary()}
+        yield Path(folder), report.summary()
 
 
 def read(

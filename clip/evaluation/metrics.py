@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from clip.evaluation.results import Bin
 from synth.base import stats, ties
 from synth.base.stats import Estimate, Statistic
 
@@ -27,29 +28,31 @@ def statistics(truth: np.ndarray, probability: np.ndarray, ordinal: bool) -> dic
         ordinal:     whether the classes are grades, so that kappa means something.
     """
     classes = probability.shape[1]
-    said, levels = ties.first_largest(probability), ties.levels_of(probability)
+    called, levels = ties.first_largest(probability), ties.levels_of(probability)
     squares = ((probability - np.eye(classes)[truth]) ** 2).sum(axis=1) / (2 if classes == 2 else 1)
     distance = gaps(truth, probability)
 
     def macro_auc(weights: np.ndarray) -> np.ndarray:
         return np.mean([stats.auc(levels[:, k], truth == k, weights) for k in range(classes)], axis=0)
 
-    found: dict[str, Statistic] = {
-        "accuracy": lambda weights: weights @ (said == truth) / weights.sum(axis=1),
-        "balanced_accuracy": lambda weights: stats.balanced_accuracy(said, truth, weights),
+    statistics: dict[str, Statistic] = {
+        "accuracy": lambda weights: weights @ (called == truth) / weights.sum(axis=1),
+        "balanced_accuracy": lambda weights: stats.balanced_accuracy(called, truth, weights),
         "macro_auc": macro_auc,
     }
     if ordinal:
-        found["kappa"] = lambda weights: np.array([kappa(truth, said, classes, each) for each in weights])
-    return found | {
+        statistics["kappa"] = lambda weights: np.array(
+            [kappa(truth, called, classes, each) for each in weights]
+        )
+    return statistics | {
         "brier": lambda weights: weights @ squares / weights.sum(axis=1),
         "ece": lambda weights: np.abs(weights @ distance).sum(axis=1) / weights.sum(axis=1),
     }
 
 
-def kappa(truth: np.ndarray, said: np.ndarray, classes: int, weight: np.ndarray) -> float:
+def kappa(truth: np.ndarray, called: np.ndarray, classes: int, weight: np.ndarray) -> float:
     """Cohen's kappa with quadratic weights: 1 for agreement, 0 for chance.  Cohen 1968, doi:10.1037/h0026256."""
-    table = np.bincount(truth * classes + said, weight, classes * classes).reshape(classes, classes)
+    table = np.bincount(truth * classes + called, weight, classes * classes).reshape(classes, classes)
     steps = np.arange(classes)
     distance = (steps[:, None] - steps[None, :]) ** 2
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
@@ -70,7 +73,7 @@ def gaps(truth: np.ndarray, probability: np.ndarray) -> np.ndarray:
     return np.eye(BINS)[bins(confidence)] * (right - confidence)[:, None]
 
 
-def reliability(truth: np.ndarray, probability: np.ndarray) -> list[dict[str, float]]:
+def reliability(truth: np.ndarray, probability: np.ndarray) -> list[Bin]:
     """Of each bin of the calibration error: mean confidence, the share called rightly, and photographs.
 
     Of (n, K) probabilities, or of (S, n, K) made with S seeds, all together.
@@ -79,11 +82,11 @@ def reliability(truth: np.ndarray, probability: np.ndarray) -> list[dict[str, fl
     right = (ties.first_largest(probability) == truth).ravel()
     place = bins(confidence)
     return [
-        {
-            "confidence": float(confidence[place == b].mean()),
-            "accuracy": float(right[place == b].mean()),
-            "n": int((place == b).sum()),
-        }
+        Bin(
+            confidence=float(confidence[place == b].mean()),
+            accuracy=float(right[place == b].mean()),
+            n=int((place == b).sum()),
+        )
         for b in np.unique(place)
     ]
 
@@ -106,8 +109,8 @@ def interval(key: str, values: np.ndarray, chance: np.ndarray, patients: int) ->
     v - t is at most the `noise` of the data, it lies above v less the 97.5 % quantile of `chance`, the noise of the
     samples; and below the pivotal bound 2 v - q (Davison & Hinkley 1997, section 5.2), or v where that is more.
     """
-    found = stats.estimate(values, patients)
+    estimate = stats.estimate(values, patients)
     if key != "ece":
-        return found
-    low, high = found.value - np.quantile(chance[1:], 0.975), 2 * found.value - found.low
-    return found._replace(low=max(0.0, float(low)), high=min(1.0, max(high, found.value)))
+        return estimate
+    low, high = estimate.value - np.quantile(chance[1:], 0.975), 2 * estimate.value - estimate.low
+    return estimate._replace(low=max(0.0, float(low)), high=min(1.0, max(high, estimate.value)))

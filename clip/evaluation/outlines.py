@@ -1,4 +1,4 @@
-"""A sheet of photographs with what was told drawn over what is true."""
+"""A sheet of photographs with what was predicted drawn over what is true."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-TRUE, SAID = (0, 200, 255), (255, 255, 255)
+TRUE, PREDICTED = (0, 200, 255), (255, 255, 255)
 """Colours of the outlines."""
 _TILE, _LINE, _MARGIN = 192, 16, 0.35
 
@@ -14,26 +14,28 @@ _TILE, _LINE, _MARGIN = 192, 16, 0.35
 def sheet(
     squares: Sequence[np.ndarray],
     truth: Sequence[np.ndarray],
-    said: Mapping[str, Sequence[np.ndarray]],
+    predicted: Mapping[str, Sequence[np.ndarray]],
     labels: Mapping[str, Sequence[str]],
 ) -> Image.Image:
-    """A row for each photograph, a column for each way of telling; drawn in where the classes are.
+    """A row for each photograph, a column for each way of predicting; drawn in where the classes are.
 
     Args:
         squares: (S, S, 3) uint8 each.
         truth:   (K, S, S) bool each.
-        said:    way -> the same.
+        predicted:    way -> the same.
         labels:  way -> what stands under each.
     """
-    page = Image.new("RGB", (_TILE * max(2, len(said)), (_TILE + _LINE) * len(squares) + 2 * _LINE), "white")
+    page = Image.new(
+        "RGB", (_TILE * max(2, len(predicted)), (_TILE + _LINE) * len(squares) + 2 * _LINE), "white"
+    )
     draw = ImageDraw.Draw(page)
-    draw.text((4, 2), "blue: true, white: told; photographs from the worst to the best", fill="black")
-    for column, way in enumerate(said):
+    draw.text((4, 2), "blue: true, white: predicted; photographs from the worst to the best", fill="black")
+    for column, way in enumerate(predicted):
         draw.text((column * _TILE + 4, _LINE + 2), way, fill="black")
         for row, (square, true) in enumerate(zip(squares, truth, strict=True)):
-            every = [true, *(each[row] for each in said.values())]
+            every = [true, *(each[row] for each in predicted.values())]
             place = column * _TILE, row * (_TILE + _LINE) + 2 * _LINE
-            page.paste(_tile(square, true, said[way][row], _around(every, len(square))), place)
+            page.paste(_tile(square, true, predicted[way][row], _around(every, len(square))), place)
             draw.text((place[0] + 4, place[1] + _TILE + 2), labels[way][row], fill="black")
     return page
 
@@ -53,12 +55,12 @@ def _around(regions: Sequence[np.ndarray], side: int) -> tuple[int, int, int, in
 
 
 def _tile(
-    square: np.ndarray, true: np.ndarray, said: np.ndarray, box: tuple[int, int, int, int]
+    square: np.ndarray, true: np.ndarray, predicted: np.ndarray, box: tuple[int, int, int, int]
 ) -> Image.Image:
     size = (_TILE, _TILE)
     tile = np.array(Image.fromarray(square).resize(size, Image.Resampling.BICUBIC, box=box))
-    for regions, colour in ((true, TRUE), (said, SAID)):
+    for regions, colour in ((true, TRUE), (predicted, PREDICTED)):
         for region in regions:
-            near = np.asarray(Image.fromarray(region).resize(size, Image.Resampling.NEAREST, box=box))
-            tile[near & ~ndimage.binary_erosion(near)] = colour
+            region_here = np.asarray(Image.fromarray(region).resize(size, Image.Resampling.NEAREST, box=box))
+            tile[region_here & ~ndimage.binary_erosion(region_here)] = colour
     return Image.fromarray(tile)

@@ -10,10 +10,12 @@ from synth.base.stats import Statistic
 _THRESHOLDS = np.linspace(0.05, 1, 20)
 
 
-def counts(truth: np.ndarray, said: np.ndarray) -> np.ndarray:
-    """(K, 3) pixels of K classes: in both, said, true; of (K, ...) bool each."""
+def counts(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """(K, 3) pixels of K classes: in both, predicted, true; of (K, ...) bool each."""
     axes = tuple(range(1, truth.ndim))
-    return np.stack([(truth & said).sum(axis=axes), said.sum(axis=axes), truth.sum(axis=axes)], axis=1)
+    return np.stack(
+        [(truth & predicted).sum(axis=axes), predicted.sum(axis=axes), truth.sum(axis=axes)], axis=1
+    )
 
 
 def dice(counted: np.ndarray) -> np.ndarray:
@@ -21,14 +23,14 @@ def dice(counted: np.ndarray) -> np.ndarray:
 
     Dice 1945, doi:10.2307/1932409.
     """
-    both, said, true = np.moveaxis(counted, -1, 0)
-    return _share(2 * both, said + true)
+    both, predicted, true = np.moveaxis(counted, -1, 0)
+    return _share(2 * both, predicted + true)
 
 
 def iou(counted: np.ndarray) -> np.ndarray:
     """(...) |A n B| / |A u B| of (..., 3) counts (Jaccard 1912); nan where a class neither is nor was said to be."""
-    both, said, true = np.moveaxis(counted, -1, 0)
-    return _share(both, said + true - both)
+    both, predicted, true = np.moveaxis(counted, -1, 0)
+    return _share(both, predicted + true - both)
 
 
 METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"dice": dice, "iou": iou}
@@ -56,7 +58,10 @@ def mean_mask(regions: np.ndarray) -> np.ndarray:
         tried = [
             ties.at_or_above(share, threshold * share.max(), 1.0) for threshold in _THRESHOLDS if share.any()
         ]
-        scores = [np.nanmean([dice(counts(each[None], said[None])[0]) for each in masks]) for said in tried]
+        scores = [
+            np.nanmean([dice(counts(each[None], predicted[None])[0]) for each in masks])
+            for predicted in tried
+        ]
         if scores:
             best[k] = tried[int(ties.first_largest(np.array(scores)))]
     return best

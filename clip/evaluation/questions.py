@@ -31,7 +31,7 @@ COLUMNS = ("impath", "question", "answer")
 YES = {"zh": ("否", "是"), "en": ("no", "yes")}
 
 
-class Asked(NamedTuple):
+class QuestionForm(NamedTuple):
     """A question as it is put: its words, its type, and what may be answered."""
 
     text: str
@@ -46,7 +46,7 @@ class Question(NamedTuple):
 
     row: int
     """Of the photograph in the records' table."""
-    asked: Asked
+    form: QuestionForm
     answer: int
     """Number of the choice that is right."""
 
@@ -54,13 +54,13 @@ class Question(NamedTuple):
 def from_labels(table: pa.Table, lang: Lang) -> list[Question]:
     """Every question that the labels of records answer; unknown asks nothing."""
     columns = table.to_pydict()
-    found: list[Question] = []
-    for asked, values in _askable(columns, lang):
-        found += [Question(row, asked, value) for row, value in enumerate(values) if value is not None]
-    return found
+    questions: list[Question] = []
+    for form, values in _askable(columns, lang):
+        questions += [Question(row, form, value) for row, value in enumerate(values) if value is not None]
+    return questions
 
 
-def _askable(columns: dict[str, list[Any]], lang: Lang) -> Iterator[tuple[Asked, list[int | None]]]:
+def _askable(columns: dict[str, list[Any]], lang: Lang) -> Iterator[tuple[QuestionForm, list[int | None]]]:
     """Each question with the answer of every record, None where it is unknown."""
     grades = columns[DR.key]
     yield (
@@ -82,28 +82,30 @@ def _askable(columns: dict[str, list[Any]], lang: Lang) -> Iterator[tuple[Asked,
     yield _one_of(taken, "modality", MODALITIES, "modality", columns, lang)
 
 
-def _present(term: Term, labels: dict[str, Any], kind: Kind, lang: Lang) -> Asked:
+def _present(term: Term, labels: dict[str, Any], kind: Kind, lang: Lang) -> QuestionForm:
     words = term.zh if lang == "zh" else term.en
     text = f"图中有{words}吗？" if lang == "zh" else f"Does this picture show {words}?"
-    return Asked(text, kind, YES[lang], (_said(NORMAL, lang), _said(labels, lang)))
+    return QuestionForm(text, kind, YES[lang], (_said(NORMAL, lang), _said(labels, lang)))
 
 
-def _grade(lang: Lang) -> Asked:
+def _grade(lang: Lang) -> QuestionForm:
     text = {"zh": "糖尿病视网膜病变是几级？", "en": "Which grade of diabetic retinopathy is this?"}[lang]
     names = tuple(grade.zh if lang == "zh" else grade.en for grade in DR_GRADES)
     labels = [NORMAL, *({DR.key: grade} for grade in range(1, 5))]
-    return Asked(text, "grade", names, tuple(_said(each, lang) for each in labels))
+    return QuestionForm(text, "grade", names, tuple(_said(each, lang) for each in labels))
 
 
 def _one_of(
     text: str, column: str, terms: tuple[Term, ...], kind: Kind, columns: dict[str, list[Any]], lang: Lang
-) -> tuple[Asked, list[int | None]]:
+) -> tuple[QuestionForm, list[int | None]]:
     keys = [term.key for term in terms]
     said = [_said({column: key}, lang) for key in keys]
     shared = set.intersection(*map(set, said))  # "A fundus photograph." says nothing of its side
     own = tuple(tuple(words for words in each if words not in shared) for each in said)
     names = tuple(term.zh if lang == "zh" else term.en for term in terms)
-    return Asked(text, kind, names, own), [None if v is None else keys.index(v) for v in columns[column]]
+    return QuestionForm(text, kind, names, own), [
+        None if v is None else keys.index(v) for v in columns[column]
+    ]
 
 
 def _said(labels: dict[str, Any], lang: Lang) -> tuple[str, ...]:
@@ -138,7 +140,7 @@ def from_table(path: Path, table: pa.Table) -> dict[Lang, list[Question]]:
                 f"{line.where}: answer='{line['answer']}' is none of its choices {line['choices']}"
             )
         said = tuple((f"{line['question']} {choice}",) for choice in choices)
-        question = Asked(line["question"], kind or "question", choices, said)
+        question = QuestionForm(line["question"], kind or "question", choices, said)
         found.setdefault(lang, []).append(Question(row, question, choices.index(plain(line["answer"]))))
     return found
 

@@ -1,22 +1,26 @@
-"""The report of any evaluation: `report.json` for machines, `report.html` for people, the same facts in both.
+"""The report of any evaluation: `report.json` for machines, `report.html` for people, the same facts in both."""
 
-A result is one task on one set of photographs; `check` says what it must hold.  It may hold besides: `prompts`
-{class: {language: texts}}, `chosen` {row: {setting: value}}, `notes` (sentences), `curve` and `reliability` (see `curves`),
-and `sheet`, a picture, which `write` puts beside the report under the name of the result.
-"""
-
+from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from clip.evaluation.results import (
+    DataProvenance,
+    EvaluationReport,
+    Metric,
+    ModelProvenance,
+    Result,
+    SegmentationResult,
+)
 from clip.evaluation.summary import leak
+from clip.model.checkpoints import Header
 from synth.base import checkpoint as files
 from synth.base import runs
 from synth.base.config import Config
 from synth.base.errors import UserError
-
-FORMAT = "visionclip-evaluation"
-VERSION = 1
 
 METRICS = {
     "accuracy": "accuracy",
@@ -25,6 +29,20 @@ METRICS = {
     "kappa": "quadratic κ",
     "brier": "Brier ↓",
     "ece": "ECE ↓",
+    "r1": "R@1",
+    "r5": "R@5",
+    "r10": "R@10",
+    "rank_auc": "AUC of ranks",
+    "exact_match": "exact match",
+    "question_aca": "ACA over questions",
+    "many_auc": "AUC, many",
+    "medium_auc": "AUC, medium",
+    "few_auc": "AUC, few",
+    "many_recall": "recall, many",
+    "medium_recall": "recall, medium",
+    "few_recall": "recall, few",
+    "dice": "Dice",
+    "iou": "IoU",
 }
 """Key -> column heading."""
 
@@ -35,35 +53,40 @@ TITLES = {"vqa": "VQA", "finetune": "Fine-tuning"}
 """Headings of reports on tasks whose name is none."""
 
 
-def checkpoint(path: Path, head: dict[str, Any]) -> dict[str, Any]:
-    """What a report says of a model, of which `embed.load` says `head`."""
-    return {
-        "path": str(path),
-        "sha256": head["sha256"] if "sha256" in head else runs.sha256(Path(path)),
-        "images": head.get("images"),
-        "training_data": head.get("data"),
-        "preprocessing": head["model"]["preprocessing"],
-        "training": head.get("config"),
-    }
-
-
 def compose(
-    config: Config, model: dict[str, Any], data: dict[str, Any], results: list[dict[str, Any]], command: str
-) -> dict[str, Any]:
-    """The whole report: what was asked for, of which model and which records, and what came out."""
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "command": command,
-        "config": config.model_dump(mode="json"),
-        "checkpoint": model,
-        "data": data,
-        "libraries": files.versions(),
-        "results": results,
-    }
+    settings: Config,
+    model: Path,
+    header: Header,
+    data: DataProvenance,
+    results: Sequence[Result],
+    command: str,
+) -> EvaluationReport:
+    """The whole report: what was asked for, of which model and which records, and what came out.
+
+    Args:
+        model:  what the user called it.
+        header: what `clip.loading.load` says of it.
+    """
+    known = "sha256" in header.model_fields_set
+    checkpoint = ModelProvenance(
+        path=str(model),
+        sha256=header.sha256 if known else runs.sha256(model),
+        images=header.images,
+        training_data=header.data,
+        preprocessing=header.model["preprocessing"],
+        training=header.config,
+    )
+    return EvaluationReport(
+        command=command,
+        config=settings.model_dump(mode="json", by_alias=True),
+        checkpoint=checkpoint,
+        data=data,
+        libraries=files.versions(),
+        results=list(results),
+    )
 
 
-def check(report: dict[str, Any]) -> None:
+def check(report: EvaluationReport) -> None:
     """Refuse a report in which a number would travel alone.
 
     Each result needs `n` and `patients`, a finite value and interval of each metric, and beside each metric what
@@ -71,44 +94,59 @@ def check(report: dict[str, Any]) -> None:
 
     Raises:
         ValueError: one of these was left out; the evaluation that made the report is wrong.
-        UserError: an interval could not be drawn, because of too few photographs or rounds.
+        UserError: an interval could not be drawn, because of too few photographs or bootstrap samples.
     """
-    if not report["results"]:
+    if not report.results:
         raise ValueError("a report needs a result")
-    for result in report["results"]:
-        where = f"{result['task']} {result['name']}"
-        for key in ("n", "patients"):
-            if not isinstance(result.get(key), int) or result[key] < 1:
+    for result in report.results:
+        where = f"{result.task} {result.name}"
+        for key, size in (("n", result.n), ("patients", result.patients)):
+            if size < 1:
                 raise ValueError(f"{where}: a result needs '{key}'")
-        if not result.get("metrics"):
+        if not result.metrics:
             raise ValueError(f"{where}: a result needs metrics")
-        blind = {key for row in result.get("without_pictures", {}).values() for key in row}
-        for row, found in result["metrics"].items():
-            for key, value in found.items():
-                if not isinstance(value, dict) or not {"value", "low", "high"} <= value.keys():
+        without = {key for row in result.baselines.values() for key in row}
+        for row, metrics in result.metrics.items():
+            for key, metric in metrics.items():
+                if not isinstance(metric, Metric):
                     raise ValueError(f"{where}, {row}: {key} needs an interval")
-                if key not in blind:
+                if key not in without:
                     raise ValueError(f"{where}: {key} needs a row of an answer without the picture")
-                if not all(isfinite(value[end]) for end in ("value", "low", "high")):
+                if not all(isfinite(end) for end in (metric.value, metric.low, metric.high)):
                     raise UserError(
-                        f"{where}, {row}: no interval of {key} from {result['patients']} patients; "
-                        "judge more photographs, or raise --set rounds=N"
+                        f"{where}, {row}: no interval of {key} from {result.patients} patients; "
+                        "judge more photographs, or raise --set n_bootstrap=N"
                     )
 
 
-def write(out: Path, report: dict[str, Any]) -> None:
-    """Check a report and write both files, each whole or not at all; its sheets too, which become names of files in it."""
+def write(out: Path, report: EvaluationReport) -> None:
+    """Check a report and write both files, each whole or not at all; beside them its sheets and the towers to be kept."""
     check(report)
-    for result in report["results"]:
-        if "sheet" in result:
-            picture, result["sheet"] = result["sheet"], f"{result['name']}.png"
-            with runs.atomic(out / result["sheet"]) as temporary:
-                picture.save(temporary, "PNG")
-    runs.write_json(out / "report.json", report)
+    for result in report.results:
+        if isinstance(result, SegmentationResult) and result.picture is not None:
+            result.sheet = f"{result.name}.png"
+            with runs.atomic(out / result.sheet) as temporary:
+                result.picture.save(temporary, "PNG")
+    runs.write_json(out / "report.json", report.as_json())
     runs.write_text(out / "report.html", html(report))
+    for name, content in report.checkpoints.items():
+        files.save(out / f"ckpt-{name}.pt", content)
 
 
-def html(report: dict[str, Any]) -> str:
+def read(path: Path) -> EvaluationReport:
+    """A `report.json` of any version up to ours.
+
+    Raises:
+        UserError: it is absent, damaged, or no report of an evaluation.
+    """
+    try:
+        return EvaluationReport.model_validate(runs.read_json(path))
+    except ValueError as error:
+        line = str(error).splitlines()[0]
+        raise UserError(f"{path}: no report of 'clip eval' that can be read ({line})") from None
+
+
+def html(report: EvaluationReport) -> str:
     """The page for people."""
     import jinja2
 
@@ -126,20 +164,22 @@ def html(report: dict[str, Any]) -> str:
     environment.filters["leak"] = leak
     environment.filters["picture"] = curves.svg
     environment.filters["diagram"] = curves.reliability
-    kinds: list[str] = list(dict.fromkeys(result["task"] for result in report["results"]))
+    kinds: list[str] = list(dict.fromkeys(result.task for result in report.results))
     title = ", ".join(TITLES.get(kind, kind.capitalize()) for kind in kinds)
     return environment.get_template("report.html.j2").render(
         report=report, metrics=METRICS, title=title, bins=BINS
     )
 
 
-def estimate(value: dict[str, float]) -> str:
+def estimate(metric: Metric) -> str:
     """`.812 (.774 to .850)`."""
-    return f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
+    return f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})"
 
 
 def _facts(value: Any) -> str:
     """Settings in one line: `name fov-square, version 1`."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
     if isinstance(value, dict):
         return ", ".join(f"{key} {_facts(inner)}" for key, inner in value.items())
     if isinstance(value, list | tuple):
@@ -147,28 +187,25 @@ def _facts(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def summary(report: dict[str, Any]) -> str:
+def summary(report: EvaluationReport) -> str:
     """One line per task and row, for a terminal."""
     lines = []
-    if "benchmark" in report["data"]:
-        told = report["data"]["benchmark"]
-        seen = {name: each for name, each in told["leaks"].items() if each["images"]}
-        who = (
-            ", ".join(f"{name} ({leak(each)})" for name, each in seen.items()) or "no baseline that is known"
-        )
-        lines += [f"{told['title']}: learnt from by {who}"]
-        lines += [f"not the set as published: {'; '.join(told['differs'])}"] if told["differs"] else []
-    for result in report["results"]:
-        counts = ", ".join(f"{name} {size}" for name, size in result["classes"].items())
-        lines.append(f"{result['name']}: {result['n']} photographs, {result['patients']} patients ({counts})")
-        wide = max(len(row) for row in (*result["metrics"], *result["without_pictures"])) + 1
+    if benchmark := report.data.benchmark:
+        learnt = [f"{name} ({leak(each)})" for name, each in benchmark.leaks.items() if each.images]
+        lines += [f"{benchmark.title}: learnt from by {', '.join(learnt) or 'no baseline that is known'}"]
+        lines += [f"not the set as published: {'; '.join(benchmark.differs)}"] if benchmark.differs else []
+    for result in report.results:
+        counts = ", ".join(f"{name} {size}" for name, size in result.classes.items())
+        lines.append(f"{result.name}: {result.n} photographs, {result.patients} patients ({counts})")
+        rows: dict[str, dict[str, Any]] = {**result.metrics, **result.baselines}
+        wide = max(len(row) for row in rows) + 1
         for kept in (lambda key: key not in CALIBRATION, lambda key: key in CALIBRATION):
-            for row, found in (result["metrics"] | result["without_pictures"]).items():
-                cells = [f"{METRICS[key]} {number(value)}" for key, value in found.items() if kept(key)]
+            for row, values in rows.items():
+                cells = [f"{METRICS[key]} {number(value)}" for key, value in values.items() if kept(key)]
                 lines += [f"  {row:{wide}}{'  '.join(cells)}"] if cells else []
     return "\n".join(lines)
 
 
-def number(value: Any) -> str:
+def number(value: Metric | float) -> str:
     """A measured value with its interval, or one that is known without measuring."""
-    return estimate(value) if isinstance(value, dict) else f"{value:.3f}"
+    return estimate(value) if isinstance(value, Metric) else f"{value:.3f}"

@@ -11,17 +11,18 @@ random order, in expectation, so a collapsed encoder scores what chance does.
 from collections.abc import Callable, Iterator, Sequence
 from itertools import permutations
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from pydantic import PositiveInt
 from scipy.special import gammaln
 
-from clip import embed
+from clip import embed, loading
 from clip.evaluation import core, report
-from clip.evaluation.core import Judged, Photographs
+from clip.evaluation.core import EvaluationSettings, Photographs
 from clip.evaluation.exchange import exchanged
+from clip.evaluation.results import EvaluationReport, Metric, RetrievalResult
 from clip.model.encoders import CLIP
 from clip.zoo import wording
 from synth.base import stats, ties
@@ -30,11 +31,9 @@ from synth.base.errors import UserError
 KS = (1, 5, 10)
 _CHUNK = 512  # queries at a time: their scores against all candidates are in memory
 
-report.METRICS.update({f"r{k}": f"R@{k}" for k in KS} | {"rank_auc": "AUC of ranks"})
 
-
-class RetrievalConfig(Judged):
-    """How retrieval is judged; `least` is the number of queries that a direction needs."""
+class RetrievalConfig(EvaluationSettings):
+    """How retrieval is judged; `min_count` is the number of queries that a direction needs."""
 
     lang: Literal["zh", "en", "both"] = "both"
     """Of the captions; `both` reports Chinese and English."""
@@ -42,7 +41,7 @@ class RetrievalConfig(Judged):
     """Of people among the candidates of another picture: what p values are counted from."""
 
 
-class Found(NamedTuple):
+class RankingResult(NamedTuple):
     """How N queries fared among M candidates."""
 
     hits: np.ndarray
@@ -55,64 +54,64 @@ class Found(NamedTuple):
 
 def evaluate(
     config: RetrievalConfig, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str
-) -> dict[str, Any]:
+) -> EvaluationReport:
     """The retrieval report of a checkpoint on records: every direction that they allow, or the one called `name`.
 
     Raises:
         UserError: no records in these splits, or none with what a direction needs.
     """
-    network, head = embed.load(model)
-    seen = core.load(network, data, splits)
-    results = [*paired(config, seen)]
+    network, head = loading.load(model)
+    photographs = core.load(network, data, splits)
+    results = [*paired(config, photographs)]
     if wording.reads(network):
         config = config.model_copy(update={"lang": wording.narrowed(network, config.lang)})
-        results = [*captioned(config, network, seen), *results]
-    results = [each for each in results if name in (None, each["name"])]
+        results = [*captioned(config, network, photographs), *results]
+    results = [each for each in results if name in (None, each.name)]
     if not results:
         raise UserError(
             f"{data}: its {', '.join(splits)} records allow no retrieval{f' called {name!r}' if name else ''}: it needs "
-            f"{config.least} photographs with captions, or as many people with two pictures; choose another --split"
+            f"{config.min_count} photographs with captions, or as many people with two pictures; choose another --split"
         )
-    facts = core.facts(data, splits, len(seen.table))
-    return report.compose(config, report.checkpoint(model, head), facts, results, command)
+    provenance = core.provenance(data, splits, len(photographs.table))
+    return report.compose(config, model, head, provenance, results, command)
 
 
-def captioned(config: RetrievalConfig, model: CLIP, seen: Photographs) -> Iterator[dict[str, Any]]:
+def captioned(config: RetrievalConfig, model: CLIP, photographs: Photographs) -> Iterator[RetrievalResult]:
     """Both directions between photographs and captions, a row for each language."""
     languages = ("zh", "en") if config.lang == "both" else (config.lang,)
-    found: dict[str, dict[str, tuple[Found, np.ndarray]]] = {"image-to-text": {}, "text-to-image": {}}
+    found: dict[str, dict[str, tuple[RankingResult, np.ndarray]]] = {"image-to-text": {}, "text-to-image": {}}
     for lang in languages:
-        said = seen.table[f"caption_{lang}"].to_pylist()
+        said = photographs.table[f"caption_{lang}"].to_pylist()
         rows = np.array([i for i, text in enumerate(said) if text], dtype=int)
-        if len(rows) < config.least:
+        if len(rows) < config.min_count:
             continue
         texts, which = np.unique([said[i] for i in rows], return_inverse=True)
         words, pictures, each = (
             embed.texts(model, texts.tolist()),
-            seen.embeddings[rows],
+            photographs.embeddings[rows],
             np.arange(len(texts)),
         )
         found["image-to-text"][lang] = (
             search(pictures, words, lambda q, w=which, t=each: w[q, None] == t),
             rows,
         )
-        right = search(words, pictures, lambda q, w=which, t=each: t[q, None] == w)
-        found["text-to-image"][lang] = (Found(*(values[which] for values in right)), rows)
+        reverse = search(words, pictures, lambda q, w=which, t=each: t[q, None] == w)
+        found["text-to-image"][lang] = (RankingResult(*(values[which] for values in reverse)), rows)
     titles = {
         "image-to-text": "the caption of a photograph, among the distinct captions",
         "text-to-image": "a photograph of a caption, among the photographs; each photograph's caption is one query",
     }
     for name, each in found.items():
         if each:
-            yield _result(config, name, titles[name], seen.table, each)
+            yield _result(config, name, titles[name], photographs.table, each)
 
 
-def paired(config: RetrievalConfig, seen: Photographs) -> Iterator[dict[str, Any]]:
+def paired(config: RetrievalConfig, photographs: Photographs) -> Iterator[RetrievalResult]:
     """Image to image between two pictures of one person: other modalities, the fellow eye, the same eye again.
 
     Candidates are what belongs to some query, so that people of whom both were taken are not told from the others.
     """
-    columns = seen.table.select(["subject_id", "eye_side", "modality"]).to_pydict()
+    columns = photographs.table.select(["subject_id", "eye_side", "modality"]).to_pydict()
     people, side, kind = (np.array(column, dtype=object) for column in columns.values())
     whole = np.array([None not in each for each in zip(side, kind, strict=True)], dtype=bool)
     person = np.unique(columns["subject_id"], return_inverse=True)[1] if len(people) else people
@@ -130,18 +129,19 @@ def paired(config: RetrievalConfig, seen: Photographs) -> Iterator[dict[str, Any
         belongs = (wanted[queries][:, None] == eye[gallery]) & ~out
         asked, to = belongs.any(axis=1), belongs.any(axis=0)
         queries, gallery, left_out = queries[asked], gallery[to], int((~asked).sum())
-        if len(queries) < config.least:
+        if len(queries) < config.min_count:
             continue
         belongs, out = belongs[np.ix_(asked, to)], out[np.ix_(asked, to)]
-        vectors = seen.embeddings[queries], seen.embeddings[gallery]
+        vectors = photographs.embeddings[queries], photographs.embeddings[gallery]
         found = search(*vectors, lambda q, right=belongs: right[q], lambda q, gone=out: gone[q])
-        made = _result(config, name, title, seen.table, {"image": (found, queries)}, left_out)
+        made = _result(config, name, title, photographs.table, {"image": (found, queries)}, left_out)
         swap = exchanged(*vectors, wanted[queries], eye[gallery], out, config.exchanges, config.seed)
-        made["source"] += (
-            f"; candidates are what belongs to some query.  An eye's own pictures stand before {swap['value']:.3f} of the candidates, "
-            f"with people exchanged {swap['low']:.3f} to {swap['high']:.3f}: p = {swap['p']:.3g} of {swap['exchanges']} exchanges"
+        made.source += (
+            f"; candidates are what belongs to some query.  An eye's own pictures stand before {swap.value:.3f} of the candidates, "
+            f"with people exchanged {swap.low:.3f} to {swap.high:.3f}: p = {swap.p:.3g} of {swap.exchanges} exchanges"
         )
-        yield made | {"exchanged": swap}
+        made.exchanged = swap
+        yield made
 
 
 def search(
@@ -149,7 +149,7 @@ def search(
     candidates: np.ndarray,
     belongs: Callable[[slice], np.ndarray],
     out: Callable[[slice], np.ndarray] | None = None,
-) -> Found:
+) -> RankingResult:
     """Rank candidates by cosine, ties (`synth.base.ties`) alike, a few hundred queries at a time.
 
     Args:
@@ -165,10 +165,10 @@ def search(
         right = belongs(part)
         absent = np.zeros_like(right) if out is None else out(part)
         parts.append(ranked(scores, right & ~absent, ~right & ~absent))
-    return Found(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+    return RankingResult(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
 
-def ranked(scores: np.ndarray, right: np.ndarray, wrong: np.ndarray) -> Found:
+def ranked(scores: np.ndarray, right: np.ndarray, wrong: np.ndarray) -> RankingResult:
     """How each row of (n, M) scores ranks what is right among what is right or wrong."""
     best = np.where(right, scores, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
     before = (wrong & (scores > best)).sum(axis=1)
@@ -179,7 +179,7 @@ def ranked(scores: np.ndarray, right: np.ndarray, wrong: np.ndarray) -> Found:
     hits[rights == 0] = np.nan
     by_chance = np.stack([_some(rights, rights + wrongs, np.full(len(rights), k)) for k in KS], axis=1)
     auc = np.array([_above(row[r], row[w]) for row, r, w in zip(scores, right, wrong, strict=True)])
-    return Found(hits, auc, by_chance)
+    return RankingResult(hits, auc, by_chance)
 
 
 def _some(right: np.ndarray, of: np.ndarray, drawn: np.ndarray) -> np.ndarray:
@@ -210,34 +210,34 @@ def _result(
     name: str,
     title: str,
     table: pa.Table,
-    found: dict[str, tuple[Found, np.ndarray]],
+    rankings: dict[str, tuple[RankingResult, np.ndarray]],
     left_out: int = 0,
-) -> dict[str, Any]:
+) -> RetrievalResult:
     subjects = table["subject_id"].to_pylist()
-    measured, blind, people = {}, {}, set()
-    for row, (each, rows) in found.items():
-        known, whose = np.unique([subjects[i] for i in rows], return_inverse=True)
-        drawn = stats.draws(len(known), config.rounds, config.seed)
+    measured, baselines, people = {}, {}, set()
+    for row, (each, rows) in rankings.items():
+        patients, patient_ids = np.unique([subjects[i] for i in rows], return_inverse=True)
+        drawn = stats.draws(len(patients), config.n_bootstrap, config.seed)
         values = {f"r{k}": each.hits[:, place] for place, k in enumerate(KS)} | {"rank_auc": each.auc}
-        measured[row] = {key: _mean(drawn, whose, value) for key, value in values.items()}
+        measured[row] = {key: _mean(drawn, patient_ids, value) for key, value in values.items()}
         chance = {f"r{k}": float(each.by_chance[:, place].mean()) for place, k in enumerate(KS)}
-        blind["chance" if len(found) == 1 else f"chance, {row}"] = chance | {"rank_auc": 0.5}
-        people |= set(known)
-    return {
-        "task": "retrieval",
-        "name": name,
-        "title": f"{name.replace('-', ' ')}: {title}",
-        "source": "R@k over queries, whose people are resampled; the candidates stay",
-        "n": max(len(rows) for _, rows in found.values()),
-        "patients": len(people),
-        "classes": {f"queries, {row}": len(rows) for row, (_, rows) in found.items()},
-        "left_out": {"without anything that belongs to them": left_out} if left_out else {},
-        "metrics": measured,
-        "without_pictures": blind,
-    }
+        baselines["chance" if len(rankings) == 1 else f"chance, {row}"] = chance | {"rank_auc": 0.5}
+        people |= set(patients)
+    return RetrievalResult(
+        task="retrieval",
+        name=name,
+        title=f"{name.replace('-', ' ')}: {title}",
+        source="R@k over queries, whose people are resampled; the candidates stay",
+        n=max(len(rows) for _, rows in rankings.values()),
+        patients=len(people),
+        classes={f"queries, {row}": len(rows) for row, (_, rows) in rankings.items()},
+        left_out={"without anything that belongs to them": left_out} if left_out else {},
+        metrics=measured,
+        without_pictures=baselines,
+    )
 
 
-def _mean(drawn: np.ndarray, whose: np.ndarray, value: np.ndarray) -> dict[str, float]:
+def _mean(drawn: np.ndarray, patient_ids: np.ndarray, value: np.ndarray) -> Metric:
     kept = np.isfinite(value)
-    values = stats.over(drawn, whose[kept], lambda weights: weights @ value[kept] / weights.sum(axis=1))
-    return core.plain(stats.estimate(values, drawn.shape[1]), values)
+    values = stats.over(drawn, patient_ids[kept], lambda weights: weights @ value[kept] / weights.sum(axis=1))
+    return Metric.of(stats.estimate(values, drawn.shape[1]), values)

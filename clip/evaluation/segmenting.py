@@ -16,9 +16,10 @@ from clip import embed
 from clip.augmentation.augment import Augment, augment
 from clip.evaluation import overlap
 from clip.evaluation.coding import Coding
-from clip.evaluation.core import Judged
+from clip.evaluation.core import EvaluationSettings
 from clip.evaluation.masks import Masked
 from clip.evaluation.pyramid import Segmenter, fit
+from clip.model import encoders
 from clip.model.encoders import CLIP, normalise, standardise
 from synth.base import runs
 from synth.base.errors import UserError
@@ -28,8 +29,8 @@ Mode = Literal["full", "frozen", "untrained", "untrained-frozen"]
 UNTRAINED: tuple[Mode, ...] = ("untrained", "untrained-frozen")
 
 
-class SegmentationConfig(Judged):
-    """How an image tower is transferred to segmentation; `least` photographs of a class in train and in test."""
+class SegmentationConfig(EvaluationSettings):
+    """How an image tower is transferred to segmentation; `min_count` photographs of a class in train and in test."""
 
     modes: tuple[Mode, ...] = Field(default=("full", "frozen", "untrained", "untrained-frozen"), min_length=1)
     """`full`: tower and decoder learn; `frozen`: the decoder alone; `untrained`, `untrained-frozen`: the same, of a tower with fresh weights."""
@@ -87,7 +88,7 @@ def learn(
     """A network as it was after the epoch with the best mean Dice on `held`; and that epoch."""
     place, side = embed.device(), train.pixels.shape[1]
     fresh, frozen = mode in UNTRAINED, mode.endswith("frozen")
-    tower = embed.untrained(model, config.seed) if fresh else deepcopy(model)
+    tower = encoders.untrained(model, config.seed) if fresh else deepcopy(model)
     fit(tower, side, mode)
     torch.manual_seed(config.seed)
     network = Segmenter(tower, 1 + len(names.classes), config.width, frozen).to(place)

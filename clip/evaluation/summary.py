@@ -1,21 +1,50 @@
 """What there is to say of a benchmark before any picture is read."""
 
-from typing import Any
-
-from clip.benchmarks import leaks, named
+from clip.benchmarks import Baselines, Benchmark, Exposure, leaks, named
 
 
-def about(name: str) -> dict[str, Any]:
-    """All facts of a benchmark, and what answers that see no picture score on it.
+class Overview(Benchmark):
+    """A benchmark, who has learnt from it, and what answers that see no picture score on it."""
+
+    leaks: dict[str, Exposure]
+    without_pictures: Baselines
+
+    def text(self) -> str:
+        """For a terminal."""
+        classes = self.classes or {}
+        sizes = ", ".join(f"{key} {each.n or '?'}" for key, each in classes.items())
+        rows = [
+            ("what", self.title),
+            ("cite", self.citation),
+            ("licence", self.licence or "not stated"),
+            ("get it", self.get or "not public"),
+            ("protocol", self.protocol),
+            ("pictures", f"{self.n or 'unknown'} ({self.counted})"),
+            ("classes", sizes or "not published"),
+            ("prompts", ", ".join(self.prompts) or "--prompts FILE.yaml"),
+        ]
+        lines = [f"{key:10}{value}" for key, value in rows]
+        for row, values in self.without_pictures.items():
+            lines.append(f"{row:10}" + "  ".join(f"{key} {value:.3f}" for key, value in values.items()))
+        lines += [
+            f"{'learnt by' if not i else '':10}{who}: {leak(each)}"
+            for i, (who, each) in enumerate(self.leaks.items())
+        ]
+        return "\n".join(lines)
+
+
+def about(name: str) -> Overview:
+    """All that is known of a benchmark.
 
     Raises:
         UserError: no such benchmark.
     """
     benchmark = named(name)
-    return benchmark.model_dump(mode="json") | {"leaks": leaks(name), "without_pictures": blind(name)}
+    more = dict(leaks=leaks(name), without_pictures=baselines(name))
+    return Overview.model_validate(benchmark.model_dump(by_alias=True) | more)
 
 
-def blind(name: str) -> dict[str, dict[str, float]]:
+def baselines(name: str) -> Baselines:
     """What the largest class and a fair die score, from the published class counts alone; empty where there are none."""
     import numpy as np
 
@@ -27,10 +56,10 @@ def blind(name: str) -> dict[str, dict[str, float]]:
     if not sizes or None in sizes:
         return {}
     task = next(iter(prompts.tasks(benchmark.prompts[0]).values()))
-    return core.blind(np.array(sizes), task.ordinal)
+    return core.baselines(np.array(sizes), task.ordinal)
 
 
-def leak(told: dict[str, Any]) -> str:
+def leak(exposure: Exposure) -> str:
     """One line of the ledger in words."""
     words = {
         (True, True): "pictures and labels",
@@ -38,5 +67,5 @@ def leak(told: dict[str, Any]) -> str:
         (True, None): "pictures, labels in part",
         (False, False): "no",
     }
-    said = words.get((told["images"], told["labels"]), "unknown")
-    return f"{said} ({told['note']})" if told["note"] else said
+    line = words.get((exposure.images, exposure.labels), "unknown")
+    return f"{line} ({exposure.note})" if exposure.note else line

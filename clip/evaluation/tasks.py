@@ -1,47 +1,111 @@
 """The tasks by which `clip eval` judges models: on records, or on public sets."""
 
-from collections.abc import Iterator, Sequence
-from importlib import import_module
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
-from synth.base.config import Config, load
+from clip.evaluation.core import EvaluationSettings
+from clip.evaluation.results import EvaluationReport
+from synth.base.config import load
 from synth.base.errors import UserError
 
 
-class Task(NamedTuple):
-    """A module of this package that has `evaluate`, the settings in it, and what it takes of a public set."""
+class Evaluate(Protocol):
+    """The report of a model on some splits of records; `name` is of a task of `clip.prompts`, or of one of the results."""
 
-    module: str
-    settings: str
+    def __call__(
+        self, settings, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str, /
+    ) -> EvaluationReport: ...
+
+
+class Evaluator(NamedTuple):
+    """One way of judging: its settings, and what makes a report by them."""
+
+    settings: type[EvaluationSettings]
+    evaluate: Evaluate
+
+
+class EvaluationKind(NamedTuple):
+    """What `--task` names, and what it takes of a public set."""
+
+    open: Callable[[], Evaluator]
+    """Imports what it needs, which takes seconds."""
     whole: bool = False
     """It learns nothing from a set, and so judges all of it."""
     named: bool = False
     """It has no classes: prompts, if anything, name one of its results, not a task of `clip.prompts`."""
 
 
+def _zero_shot() -> Evaluator:
+    from clip.evaluation import zero_shot
+
+    return Evaluator(zero_shot.EvalConfig, zero_shot.evaluate)
+
+
+def _linear() -> Evaluator:
+    from clip.evaluation import linear
+
+    return Evaluator(linear.LinearConfig, linear.evaluate)
+
+
+def _few_shot() -> Evaluator:
+    from clip.evaluation import few_shot
+
+    return Evaluator(few_shot.FewShotConfig, few_shot.evaluate)
+
+
+def _finetune() -> Evaluator:
+    from clip.evaluation import finetune
+
+    return Evaluator(finetune.FinetuneConfig, finetune.evaluate)
+
+
+def _retrieval() -> Evaluator:
+    from clip.evaluation import retrieval
+
+    return Evaluator(retrieval.RetrievalConfig, retrieval.evaluate)
+
+
+def _vqa() -> Evaluator:
+    from clip.evaluation import vqa
+
+    return Evaluator(vqa.VqaConfig, vqa.evaluate)
+
+
+def _long_tail() -> Evaluator:
+    from clip.evaluation import long_tail
+
+    return Evaluator(long_tail.LongTailConfig, long_tail.evaluate)
+
+
+def _segmentation() -> Evaluator:
+    from clip.evaluation import segmentation
+
+    return Evaluator(segmentation.SegmentationConfig, segmentation.evaluate)
+
+
 TASKS = {
-    "zero-shot": Task("zero_shot", "EvalConfig", whole=True),
-    "linear": Task("linear", "LinearConfig"),
-    "few-shot": Task("few_shot", "FewShotConfig"),
-    "finetune": Task("finetune", "FinetuneConfig"),
-    "retrieval": Task("retrieval", "RetrievalConfig", whole=True, named=True),
-    "vqa": Task("vqa", "VqaConfig", whole=True, named=True),
-    "long-tail": Task("long_tail", "LongTailConfig", whole=True),
-    "segmentation": Task("segmentation", "SegmentationConfig", named=True),
+    "zero-shot": EvaluationKind(_zero_shot, whole=True),
+    "linear": EvaluationKind(_linear),
+    "few-shot": EvaluationKind(_few_shot),
+    "finetune": EvaluationKind(_finetune),
+    "retrieval": EvaluationKind(_retrieval, whole=True, named=True),
+    "vqa": EvaluationKind(_vqa, whole=True, named=True),
+    "long-tail": EvaluationKind(_long_tail, whole=True),
+    "segmentation": EvaluationKind(_segmentation, named=True),
 }
 
 
-class Judged(NamedTuple):
+class Evaluated(NamedTuple):
     """One model on one set."""
 
     place: str
-    """Its folder, where several are judged."""
+    """Its folder, where there are several."""
     model: str
-    report: dict[str, Any]
+    report: EvaluationReport
 
 
-def settings(task: str, flags: dict[str, str | None], assignments: list[str]) -> Config:
+def settings(task: str, flags: dict[str, str | None], assignments: list[str]) -> EvaluationSettings:
     """Settings of a task from the flags that were given (not None) and KEY=VALUE `assignments`.
 
     Raises:
@@ -49,7 +113,7 @@ def settings(task: str, flags: dict[str, str | None], assignments: list[str]) ->
     """
     if task not in TASKS:
         raise UserError(f"--task '{task}' is unknown; known: {', '.join(TASKS)}")
-    kind = getattr(_module(task), TASKS[task].settings)
+    kind = TASKS[task].open().settings
     given = {flag: value for flag, value in flags.items() if value is not None}
     for flag in given.keys() - kind.model_fields.keys():
         raise UserError(f"--{flag}: --task {task} has no such choice; leave it out")
@@ -58,44 +122,42 @@ def settings(task: str, flags: dict[str, str | None], assignments: list[str]) ->
 
 def on_records(
     task: str,
-    config: Config,
+    settings: EvaluationSettings,
     models: list[str],
     data: Path,
     splits: Sequence[str],
     prompts: str | None,
     command: str,
-) -> Iterator[Judged]:
+) -> Iterator[Evaluated]:
     """Judge each model on `splits` of records."""
+    evaluate = TASKS[task].open().evaluate
     for k, model in enumerate(models, 1):
-        report = _module(task).evaluate(config, Path(model), data, splits, prompts, command)
-        yield Judged(f"model-{k}", model, report)
+        report = evaluate(settings, Path(model), data, splits, prompts, command)
+        yield Evaluated(f"model-{k}", model, report)
 
 
 def on_benchmarks(
     task: str,
-    config: Config,
+    settings: EvaluationSettings,
     models: list[str],
     benchmarks: list[tuple[str, Path]],
     partial: bool,
     prompts: str | None,
     command: str,
-) -> Iterator[Judged]:
+) -> Iterator[Evaluated]:
     """Judge each model on public sets, by name and folder; `partial` where not all of their pictures need be there."""
     from clip.benchmarks.opening import opened
 
-    known = TASKS[task]
+    kind = TASKS[task]
+    evaluate = kind.open().evaluate
     for name, root in benchmarks:
-        with opened(name, root, None if known.named else prompts, partial) as it:
-            chosen = config.model_copy(
-                update={"questions": it.questions} if task == "vqa" and it.questions else {}
+        with opened(name, root, None if kind.named else prompts, partial) as benchmark:
+            chosen = settings.model_copy(
+                update={"questions": benchmark.questions} if task == "vqa" and benchmark.questions else {}
             )
-            asked = prompts if known.named else it.prompts
-            splits = it.splits if known.whole else ("test",)
+            task_name = prompts if kind.named else benchmark.prompts
+            splits = benchmark.splits if kind.whole else ("test",)
             for k, model in enumerate(models, 1):
-                report = _module(task).evaluate(chosen, Path(model), it.records, splits, asked, command)
-                report["data"] |= it.facts
-                yield Judged(f"{name}/model-{k}", model, report)
-
-
-def _module(task: str) -> Any:
-    return import_module(f"clip.evaluation.{TASKS[task].module}")
+                report = evaluate(chosen, Path(model), benchmark.records, splits, task_name, command)
+                report.data = report.data.of_benchmark(benchmark.data, benchmark.imported, benchmark.summary)
+                yield Evaluated(f"{name}/model-{k}", model, report)

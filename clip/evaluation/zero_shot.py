@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from clip import embed, prompts
-from clip.evaluation import core, report
-from clip.evaluation.core import Answers, Judged, Photographs
+from clip import embed, loading, prompts
+from clip.evaluation import core, metrics, report
+from clip.evaluation.core import Answers, EvaluationSettings, Photographs, softmax
+from clip.evaluation.results import ClassificationResult, EvaluationReport
 from clip.model.encoders import CLIP
 from clip.prompts import Class, Task
 from clip.zoo import wording
@@ -17,7 +18,7 @@ from synth.base.errors import UserError
 Aggregation = Literal["clip", "flair"]
 
 
-class EvalConfig(Judged):
+class EvalConfig(EvaluationSettings):
     """How a zero-shot result is made from embeddings."""
 
     lang: Literal["zh", "en", "both"] = "both"
@@ -33,29 +34,31 @@ class EvalConfig(Judged):
 
 def evaluate(
     config: EvalConfig, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str
-) -> dict[str, Any]:
+) -> EvaluationReport:
     """The zero-shot report of a checkpoint on records; without a `name`, of every task that they answer.
 
     Raises:
         UserError: no records in these splits, no such task, or none that can be judged.
     """
     wanted = prompts.tasks(name)
-    network, head = embed.load(model)
+    network, head = loading.load(model)
     lang, wanted = wording.fitted(network, config.lang, wanted)
     config = config.model_copy(update={"lang": lang})
     table = core.labels(data, splits)
-    found = {key: core.answers(task, table, config.least) for key, task in wanted.items()}
-    chosen = {key: each for key, each in found.items() if len(each.classes) >= 2}
+    answers = {key: core.answers(task, table, config.min_count) for key, task in wanted.items()}
+    chosen = {key: each for key, each in answers.items() if len(each.classes) >= 2}
     if not chosen:
         what = f"'{name}'" if name else "any task"
         raise UserError(
             f"{data}: its {', '.join(splits)} records cannot answer {what}: fewer than 2 classes have "
-            f"{config.least} photographs; choose another --prompts or --split"
+            f"{config.min_count} photographs; choose another --prompts or --split"
         )
-    seen = core.load(network, data, splits)
-    results = [judge(config, network, key, wanted[key], each, seen) for key, each in chosen.items()]
-    facts = core.facts(data, splits, len(table))
-    return report.compose(config, report.checkpoint(model, head), facts, results, command)
+    photographs = core.load(network, data, splits)
+    results = [
+        evaluate_task(config, network, key, wanted[key], each, photographs) for key, each in chosen.items()
+    ]
+    provenance = core.provenance(data, splits, len(table))
+    return report.compose(config, model, head, provenance, results, command)
 
 
 def prototypes(model: CLIP, classes: Sequence[Class], lang: str, aggregation: Aggregation) -> np.ndarray:
@@ -72,16 +75,15 @@ def prototypes(model: CLIP, classes: Sequence[Class], lang: str, aggregation: Ag
 
 
 def classify(
-    model: CLIP, seen: np.ndarray, classes: Sequence[Class], lang: str, aggregation: Aggregation
+    model: CLIP, image_features: np.ndarray, classes: Sequence[Class], lang: str, aggregation: Aggregation
 ) -> np.ndarray:
     """(N, K) probabilities of classes for (N, D) image embeddings of length 1."""
     scale = model.logit_scale.exp().item()
-    logits = scale * seen.astype(float) @ prototypes(model, classes, lang, aggregation).T
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return odds / odds.sum(axis=1, keepdims=True)
+    logits = scale * image_features.astype(float) @ prototypes(model, classes, lang, aggregation).T
+    return softmax(logits)
 
 
-def matched(probability: np.ndarray, prior: np.ndarray, rounds: int = 1000) -> np.ndarray:
+def matched(probability: np.ndarray, prior: np.ndarray, max_iterations: int = 1000) -> np.ndarray:
     """Probabilities whose mean over the photographs is `prior`: each class's logit is shifted by one number for all of them.
 
         mean_i softmax(l_i + b)_k = prior_k
@@ -96,9 +98,8 @@ def matched(probability: np.ndarray, prior: np.ndarray, rounds: int = 1000) -> n
     """
     prior, logits = prior / prior.sum(), np.log(np.maximum(probability, 1e-300))
     shift = np.zeros(len(prior))
-    for _ in range(rounds):
-        odds = np.exp(logits + shift - (logits + shift).max(axis=1, keepdims=True))
-        odds /= odds.sum(axis=1, keepdims=True)
+    for _ in range(max_iterations):
+        odds = softmax(logits + shift)
         step = np.log(prior / np.maximum(odds.mean(axis=0), 1e-300))
         if np.abs(step).max() < 1e-9:
             break
@@ -106,22 +107,25 @@ def matched(probability: np.ndarray, prior: np.ndarray, rounds: int = 1000) -> n
     return odds
 
 
-def judge(
-    config: EvalConfig, model: CLIP, name: str, task: Task, found: Answers, seen: Photographs
-) -> dict[str, Any]:
+def evaluate_task(
+    config: EvalConfig, model: CLIP, name: str, task: Task, answers: Answers, photographs: Photographs
+) -> ClassificationResult:
     """One task: metrics with intervals in each language, beside what needs no picture at all."""
-    classes = {key: task.classes[key] for key in found.classes}
+    classes = {key: task.classes[key] for key in answers.classes}
     languages = ("zh", "en", "both") if config.lang == "both" else (config.lang,)
-    sizes, made = np.array(list(found.classes.values()), float), {}
+    sizes, made = np.array(list(answers.classes.values()), float), {}
     for lang in languages:
-        embeddings = seen.embeddings[found.rows]
+        embeddings = photographs.embeddings[answers.rows]
         probability = classify(model, embeddings, list(classes.values()), lang, config.aggregation)
         if config.prior != "none":
             probability = matched(probability, sizes if config.prior == "set" else np.ones(len(sizes)))
         made[lang] = probability
-    return core.result("zero-shot", name, task, found) | {
-        "prompts": {
-            key: {one: list(each.texts(one)) for one in ("zh", "en")} for key, each in classes.items()
-        },
-        **core.measured(config, found, made, task.ordinal),
-    }
+    return core.result(
+        "zero-shot",
+        name,
+        task,
+        answers,
+        prompts={key: {one: list(each.texts(one)) for one in ("zh", "en")} for key, each in classes.items()},
+        metrics={row: core.measure(config, answers, each, task.ordinal) for row, each in made.items()},
+        reliability={row: metrics.reliability(answers.truth, each) for row, each in made.items()},
+    )

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from clip import embed
+from clip.model import checkpoints
 from clip.model.encoders import CLIP, ClipConfig, build
 from synth.base import checkpoint
 from synth.base.errors import UserError
@@ -79,11 +79,17 @@ def ours(config: ClipConfig, weights: dict[str, Tensor], where: str) -> CLIP:
 
 def to_cn_clip(path: Path, out: Path) -> None:
     """Write a checkpoint of ours as a file that Chinese-CLIP loads."""
-    model, head = embed.load_checkpoint(path)
+    model, head = checkpoints.load(path)
     # Chinese-CLIP's loader expects the prefix that DistributedDataParallel leaves, and these three keys.
     weights = {f"module.{name}": tensor for name, tensor in cn_clip_weights(model).items()}
     checkpoint.save(
-        out, {"epoch": 0, "step": head.get("images", 0), "name": "visionclip", "state_dict": weights}
+        out,
+        {
+            "epoch": 0,
+            "step": head.images if "images" in head.model_fields_set else 0,
+            "name": "visionclip",
+            "state_dict": weights,
+        },
     )
 
 
@@ -98,7 +104,7 @@ def from_cn_clip(path: Path, config: ClipConfig, out: Path) -> None:
     if not isinstance(weights, dict):
         raise UserError(f"{path}: no 'state_dict' in it; give a checkpoint that Chinese-CLIP's trainer wrote")
     model = ours(config, weights, str(path))
-    checkpoint.save(out, embed.header(model, images=None, data=None) | {"weights": model.state_dict()})
+    checkpoint.save(out, checkpoints.header(model, images=None, data=None) | {"weights": model.state_dict()})
 
 
 def _check_tower(config: ClipConfig) -> None:

@@ -1,6 +1,6 @@
 """Push an encoder to the Hugging Face Hub: what `clip export --to hf` writes, the checkpoint itself, and a card.
 
-`--model hub:NAME/REPO` takes it from there (`clip.embed`), transformers and timm open the rest.
+`--model hub:NAME/REPO` takes it from there (`clip.loading`), transformers and timm open the rest.
 """
 
 import re
@@ -11,13 +11,12 @@ from typing import Any
 
 import yaml
 
+from clip.model import checkpoints
+from clip.model.checkpoints import Header
 from clip.model.encoders import CLIP
 from synth.base.errors import UserError
 from synth.base.hub import check_hub, check_repo, upload
 from synth.base.runs import write_text
-
-CHECKPOINT = "ckpt.pt"
-"""The file of a repository that `hub:NAME/REPO` loads."""
 
 _CARD = """
 # visionclip encoder
@@ -72,19 +71,18 @@ def push(path: Path, repo: str, licence: str, private: bool = False, dry_run: bo
     Raises:
         UserError: no checkpoint, its export computes something else, two lines of licence, or the hub refuses.
     """
-    from clip import embed
     from clip.export.huggingface import to_huggingface
 
     check_repo(repo)
     if not licence.strip() or "\n" in licence:
         raise UserError(f"--licence {licence!r}: must be one line, such as cc-by-nc-4.0, or your own terms")
-    model, head = embed.load_checkpoint(path)
+    model, head = checkpoints.load(path)
     if not dry_run:
         check_hub()
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         kind, difference = to_huggingface(path, folder)
-        shutil.copyfile(path, folder / CHECKPOINT)
+        shutil.copyfile(path, folder / checkpoints.FILE)
         write_text(folder / "README.md", card(model, head, repo, licence.strip(), kind))
         paths = sorted(each for each in folder.rglob("*") if each.is_file())
         files = [str(each.relative_to(folder)) for each in paths]
@@ -98,7 +96,7 @@ def push(path: Path, repo: str, licence: str, private: bool = False, dry_run: bo
         }
 
 
-def card(model: CLIP, head: dict[str, Any], repo: str, licence: str, kind: str) -> str:
+def card(model: CLIP, head: Header, repo: str, licence: str, kind: str) -> str:
     """The README of a repository: front matter that the hub reads, and what a user needs to know."""
     config = model.config
     front = {
@@ -107,7 +105,7 @@ def card(model: CLIP, head: dict[str, Any], repo: str, licence: str, kind: str) 
         "pipeline_tag": "zero-shot-image-classification",
         "tags": ["medical", "ophthalmology", "fundus", "clip", "visionclip"],
     }
-    told = yaml.safe_dump(head.get("config"), sort_keys=False, allow_unicode=True).strip()
+    told = yaml.safe_dump(head.config, sort_keys=False, allow_unicode=True).strip()
     body = _CARD.format(
         image=config.image.name,
         size=config.preprocessing.size,
@@ -117,11 +115,11 @@ def card(model: CLIP, head: dict[str, Any], repo: str, licence: str, kind: str) 
         preprocessing=f"{config.preprocessing.name}, version {config.preprocessing.version}",
         licence=licence,
         parameters=sum(each.numel() for each in model.parameters()),
-        images="an unknown number of" if head.get("images") is None else f"{head['images']:,}",
-        data=head.get("data") or "unknown",
+        images="an unknown number of" if head.images is None else f"{head.images:,}",
+        data=head.data or "unknown",
         embedding=config.embedding,
         context=config.context,
-        config=told if head.get("config") else "unknown",
+        config=told if head.config else "unknown",
     )
     return f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n{body}"
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from clip import embed
 from clip.export import metadata, tokenizer, vit
+from clip.model import checkpoints
 from clip.model.encoders import CLIP, MEAN, STD, ClipConfig, build
 from synth.base import config as configs
 from synth.base import runs
@@ -43,18 +44,18 @@ def to_huggingface(path: Path, out: Path) -> tuple[str, float]:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # a folder is written in a moment
-    model, head = embed.load_checkpoint(path)
+    model, head = checkpoints.load(path)
     metadata.write(out, model, path, head)
     try:
         shape, weights = vit.read(model.visual)
         if not shape.norm_before:
             raise ValueError("it does not norm its tokens before the first block")
     except ValueError:
-        kind, seen, read = "folder of parts", *_parts(model, out)
+        kind, image_features, text_features = "folder of parts", *_parts(model, out)
     else:
-        kind, seen, read = "ChineseCLIPModel", *_whole(model, shape, weights, out)
+        kind, image_features, text_features = "ChineseCLIPModel", *_whole(model, shape, weights, out)
     _preprocessor(model).save_pretrained(out)
-    return kind, metadata.check(model, seen, read, out)
+    return kind, metadata.check(model, image_features, text_features, out)
 
 
 def load(folder: Path) -> CLIP:
@@ -90,7 +91,7 @@ def from_huggingface(folder: Path, out: Path) -> None:
     from synth.base import checkpoint
 
     model = load(folder)
-    checkpoint.save(out, embed.header(model, images=None, data=None) | {"weights": model.state_dict()})
+    checkpoint.save(out, checkpoints.header(model, images=None, data=None) | {"weights": model.state_dict()})
 
 
 def _parts(model: CLIP, out: Path) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from clip import embed
+from clip.model.checkpoints import Header
 from clip.model.encoders import CLIP, MEAN, STD, normalise
 from synth.base import checkpoint, runs
 from synth.base.errors import UserError
@@ -37,20 +38,23 @@ def pictures(model: CLIP) -> Tensor:
     return normalise(torch.from_numpy(squares(model)))
 
 
-def check(model: CLIP, seen: Tensor, read: Tensor, out: Path) -> float:
+def check(model: CLIP, image_features: Tensor, text_features: Tensor, out: Path) -> float:
     """The largest difference between embeddings of length 1, of `squares` and of `TEXTS`, and those of `model`.
 
     Raises:
         UserError: it is more than `TOLERANCE`.
     """
     ours = embed.pixels(model, squares(model)), embed.texts(model, TEXTS)
-    largest = max(float(np.abs(a - b.cpu().numpy()).max()) for a, b in zip(ours, (seen, read), strict=True))
+    largest = max(
+        float(np.abs(a - b.cpu().numpy()).max())
+        for a, b in zip(ours, (image_features, text_features), strict=True)
+    )
     if not largest <= TOLERANCE:
         raise UserError(f"{out}: embeddings differ from ours by {largest:.1e}; do not use what is there")
     return largest
 
 
-def of(model: CLIP, path: Path, head: dict[str, Any]) -> dict[str, Any]:
+def of(model: CLIP, path: Path, head: Header) -> dict[str, Any]:
     """What somebody needs who has the weights and not us."""
     return {
         "format": "visionclip-export",
@@ -64,13 +68,13 @@ def of(model: CLIP, path: Path, head: dict[str, Any]) -> dict[str, Any]:
         "logit_scale": model.logit_scale.exp().item(),
         "logit_bias": None if model.logit_bias is None else model.logit_bias.item(),
         "checkpoint": runs.sha256(path),
-        "images_seen_in_training": head.get("images"),
-        "training_data": head.get("data"),
+        "images_seen_in_training": head.images,
+        "training_data": head.data,
         "libraries": checkpoint.versions(),
         "use": "research only, no diagnosis",
     }
 
 
-def write(folder: Path, model: CLIP, path: Path, head: dict[str, Any]) -> None:
+def write(folder: Path, model: CLIP, path: Path, head: Header) -> None:
     """Write `of` to `visionclip.json`."""
     runs.write_json(folder / "visionclip.json", of(model, path, head))

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clip import embed
 from clip.export import metadata, tokenizer
+from clip.model import checkpoints
 from clip.model.encoders import CLIP, PAD, normalise
 from synth.base import runs
 from synth.base.errors import UserError
@@ -53,7 +53,7 @@ def to_onnx(path: Path, out: Path) -> dict[str, float]:
     Raises:
         UserError: a tower that ONNX cannot say, or that onnxruntime computes otherwise by more than `facts.TOLERANCE`.
     """
-    model, head = embed.load_checkpoint(path)
+    model, head = checkpoints.load(path)
     said = json.dumps(metadata.of(model, path, head), ensure_ascii=False)
     photographs = torch.from_numpy(metadata.squares(model))
     towers = {

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clip import embed
 from clip.export import cn_clip, metadata, tokenizer, vit
+from clip.model import checkpoints
 from clip.model.encoders import CLIP, MEAN, STD
 from synth.base import runs
 from synth.base.errors import UserError
@@ -37,7 +37,7 @@ def to_open_clip(path: Path, out: Path) -> float:
     import open_clip
     from safetensors.torch import save_file
 
-    model, head = embed.load_checkpoint(path)
+    model, head = checkpoints.load(path)
     vision, weights = image_tower(model, str(path))
     weights |= {
         f"text.transformer.{name}": tensor.contiguous() for name, tensor in model.bert.state_dict().items()
@@ -56,9 +56,9 @@ def to_open_clip(path: Path, out: Path) -> float:
         metadata.TEXTS
     )  # open_clip's own tokenizer makes full-width punctuation narrow first
     with torch.inference_mode():
-        read = nn.functional.normalize(other.encode_text(tokens), dim=-1)  # type: ignore[operator]
-        seen = nn.functional.normalize(other.encode_image(metadata.pictures(model)), dim=-1)  # type: ignore[operator]
-    return metadata.check(model, seen, read, out)
+        text_features = nn.functional.normalize(other.encode_text(tokens), dim=-1)  # type: ignore[operator]
+        image_features = nn.functional.normalize(other.encode_image(metadata.pictures(model)), dim=-1)  # type: ignore[operator]
+    return metadata.check(model, image_features, text_features, out)
 
 
 def settings(model: CLIP, vision: dict[str, Any], out: Path) -> dict[str, Any]:

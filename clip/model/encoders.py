@@ -163,6 +163,11 @@ def build(config: ClipConfig, seed: int = 0) -> CLIP:
         return CLIP(config)
 
 
+def untrained(model: CLIP, seed: int) -> CLIP:
+    """A model of the same architecture with fresh random weights, in evaluation mode."""
+    return build(model.config, seed).eval()
+
+
 def normalise(pixels: Tensor) -> Tensor:
     """(B, 3, H, W) float32 in CLIP's scale from (B, H, W, 3) uint8 RGB."""
     images = pixels.permute(0, 3, 1, 2).float() / 255

@@ -38,7 +38,7 @@ class Pairs(NamedTuple):
     """Who is on all rows, where pictures of one person are to be compared."""
     whole: bool = False
     """Whether all rows are to be reconstructed."""
-    lessons: np.ndarray | None = None
+    teacher_captions: np.ndarray | None = None
     """(N, languages) the number of what a teacher reads with each photograph, where there is one."""
 
 
@@ -57,11 +57,11 @@ class Batch(NamedTuple):
     """(B, S, S, 3) uint8 pictures that need no caption, by their use in `views.others`."""
     subject: Tensor | None = None
     """(B,) int64: who is on those `others` of which two show one person."""
-    lessons: Tensor | None = None
+    teacher_captions: Tensor | None = None
     """(B,) int64: the number of what a teacher reads with each photograph."""
 
 
-class Told(NamedTuple):
+class CaptionTable(NamedTuple):
     """What is said of the pictures of one split; N of them, T distinct captions."""
 
     rows: np.ndarray
@@ -86,18 +86,18 @@ def load(
     Raises:
         UserError: nothing to train on, or no captions in that language.
     """
-    source, said = inputs.opened(data), told(data, split, language)
+    source, stated = inputs.opened(data), caption_table(data, split, language)
     return Pairs(
         pixels=squares(source, split, model.preprocessing, store, decode, workers),
-        rows=said.rows,
-        caption=said.caption,
-        tokens=tokenize(said.texts, model.context),
-        meaning=torch.tensor(meanings(said.texts)),
+        rows=stated.rows,
+        caption=stated.caption,
+        tokens=tokenize(stated.texts, model.context),
+        meaning=torch.tensor(meanings(stated.texts)),
         labels=label_sets(source.table(split, COLUMNS)),
     )
 
 
-def told(data: Path, split: str, language: Language) -> Told:
+def caption_table(data: Path, split: str, language: Language) -> CaptionTable:
     """The captions of one split of what `inputs.opened` takes.
 
     Raises:
@@ -116,7 +116,7 @@ def told(data: Path, split: str, language: Language) -> Told:
         )
     distinct = sorted({column[row] for column in texts for row in rows})
     number = {text: i for i, text in enumerate(distinct)}
-    return Told(rows, np.array([[number[column[row]] for column in texts] for row in rows]), distinct)
+    return CaptionTable(rows, np.array([[number[column[row]] for column in texts] for row in rows]), distinct)
 
 
 def meanings(texts: list[str]) -> list[int]:
@@ -134,7 +134,7 @@ def meanings(texts: list[str]) -> list[int]:
 
 
 def batch(pairs: Pairs, seed: int, start: int, count: int) -> Batch:
-    """The `count` pairs at positions from `start` on of an endless shuffled walk keyed by `seed`, and the others there."""
+    """The `count` pairs at positions from `start` on of an endless shuffled order keyed by `seed`, and the others there."""
     length = len(pairs.rows)
     chosen = visited(length, seed, start, count)
     epochs = np.arange(start, start + count) // length
@@ -149,8 +149,12 @@ def take(pairs: Pairs, chosen: np.ndarray, language: np.ndarray) -> Batch:
     caption = torch.from_numpy(pairs.caption[chosen, language])
     pixels = torch.from_numpy(pairs.pixels[pairs.rows[chosen]])
     labels = torch.from_numpy(pairs.labels[pairs.rows[chosen]]).long()
-    lessons = None if pairs.lessons is None else torch.from_numpy(pairs.lessons[chosen, language])
-    return Batch(pixels, pairs.tokens[caption], pairs.meaning[caption], labels, lessons=lessons)
+    teacher_captions = (
+        None if pairs.teacher_captions is None else torch.from_numpy(pairs.teacher_captions[chosen, language])
+    )
+    return Batch(
+        pixels, pairs.tokens[caption], pairs.meaning[caption], labels, teacher_captions=teacher_captions
+    )
 
 
 @lru_cache(maxsize=4)

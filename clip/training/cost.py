@@ -58,9 +58,9 @@ def lines(config: TrainConfig, data: Path, run: Path) -> Iterator[str]:
     Raises:
         UserError: there is nothing to train on; then nothing is said.
     """
-    batches.told(data, "train", config.caption)
+    batches.caption_table(data, "train", config.caption)
     yield f"{run}: ckpt.pt is written there; Ctrl-C keeps what is done, and the same command goes on from there"
-    yield from _cost(config, photographs(data), resume.seen(run))
+    yield from _cost(config, photographs(data), resume.trained_images(run))
 
 
 def dry_lines(config: TrainConfig, data: Path) -> Iterator[str]:

@@ -8,22 +8,22 @@ from torch import Tensor, arange
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 
-def infonce(seen: Tensor, read: Tensor, scale: Tensor) -> Tensor:
+def infonce(image_features: Tensor, text_features: Tensor, scale: Tensor) -> Tensor:
     """Symmetric InfoNCE: every picture must find its own text in the batch, and every text its picture.
 
         L = (CE(s v t', i) + CE(s t v', i)) / 2        Radford et al. 2021 (2103.00020), fig. 3
 
     Args:
-        seen:  (B, D) image embeddings v of unit length.
-        read:  (B, D) text embeddings t of unit length; row i belongs to picture i.
+        image_features: (B, D) image embeddings v of unit length.
+        text_features:  (B, D) text embeddings t of unit length; row i belongs to picture i.
         scale: the factor s of their products.
     """
-    logits = scale * seen @ read.T
+    logits = scale * image_features @ text_features.T
     target = arange(len(logits), device=logits.device)
     return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
 
 
-def multi_positive(seen: Tensor, read: Tensor, scale: Tensor, right: Tensor) -> Tensor:
+def multi_positive(image_features: Tensor, text_features: Tensor, scale: Tensor, targets: Tensor) -> Tensor:
     """InfoNCE in which several texts of a batch are right for a picture, each to its degree.
 
         L = (CE(s v t', P) + CE(s t v', P)) / 2,   P_ij = w_ij / sum_k w_ik
@@ -34,15 +34,15 @@ def multi_positive(seen: Tensor, read: Tensor, scale: Tensor, right: Tensor) -> 
     adds is that different wordings, languages or overlapping labels may be right.
 
     Args:
-        seen, read, scale: as for `infonce`.
-        right: (B, B) weights w in [0, 1], symmetric, 1 on the diagonal; from `same`, `overlap`, `between_grades`.
+        image_features, text_features, scale: as for `infonce`.
+        targets: (B, B) weights w in [0, 1], symmetric, 1 on the diagonal; from `same`, `overlap`, `between_grades`.
     """
-    target = right / right.sum(dim=1, keepdim=True)  # symmetric before, so it holds for both directions
-    logits = scale * seen @ read.T
+    target = targets / targets.sum(dim=1, keepdim=True)  # symmetric before, so it holds for both directions
+    logits = scale * image_features @ text_features.T
     return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
 
 
-def siglip(seen: Tensor, read: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+def siglip(image_features: Tensor, text_features: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     """Sigmoid loss: of every pair in the batch, whether it belongs together, each judged for itself.
 
         L = -1/B sum_ij log sigma(z_ij (s v_i t_j + b)),   z_ij = 1 where i = j, else -1
@@ -50,22 +50,32 @@ def siglip(seen: Tensor, read: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     Zhai et al. 2023 (2303.15343), eq. 1.
 
     Args:
-        seen, read, scale: as for `infonce`.
+        image_features, text_features, scale: as for `infonce`.
         bias: the summand b of the products, which starts at -10: nearly all pairs are wrong ones.
     """
-    return multi_positive_siglip(seen, read, scale, bias, torch.eye(len(seen), device=seen.device))
+    return multi_positive_siglip(
+        image_features,
+        text_features,
+        scale,
+        bias,
+        torch.eye(len(image_features), device=image_features.device),
+    )
 
 
-def multi_positive_siglip(seen: Tensor, read: Tensor, scale: Tensor, bias: Tensor, right: Tensor) -> Tensor:
+def multi_positive_siglip(
+    image_features: Tensor, text_features: Tensor, scale: Tensor, bias: Tensor, targets: Tensor
+) -> Tensor:
     """`siglip` in which a pair belongs together to the degree w_ij, the target of its logistic regression.
 
         L = -1/B sum_ij (w_ij log sigma(x_ij) + (1 - w_ij) log sigma(-x_ij)),   x_ij = s v_i t_j + b
 
     Args:
-        right: (B, B) weights w in [0, 1]; the identity gives `siglip`.
+        targets: (B, B) weights w in [0, 1]; the identity gives `siglip`.
     """
-    logits = scale * seen @ read.T + bias
-    return binary_cross_entropy_with_logits(logits, right.to(logits.dtype), reduction="sum") / len(seen)
+    logits = scale * image_features @ text_features.T + bias
+    return binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), reduction="sum") / len(
+        image_features
+    )
 
 
 def same(meaning: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ class Targets(NamedTuple):
     """(B, L) int64, as `clip.training.labels.label_sets` has them."""
     subject: Tensor | None = None
     """(B,) int64; equal where the pictures `first` and `second` are of one person."""
-    taught: Tensor | None = None
+    teacher_logits: Tensor | None = None
     """(B, B) a teacher's products of each picture with each text."""
 
 
@@ -59,7 +59,9 @@ class Learner(nn.Module):
         """
         features: Features = {}
         if self.weights.image_text or self.weights.distillation or not self.training:
-            features["seen"], features["read"], features["scale"] = self.clip(standardise(pictures), tokens)
+            features["image_features"], features["text_features"], features["scale"] = self.clip(
+                standardise(pictures), tokens
+            )
         if self.clip.logit_bias is not None and (self.weights.image_text or not self.training):
             features["bias"] = self.clip.logit_bias
         for use, images in (others or {}).items():
@@ -77,42 +79,50 @@ class Learner(nn.Module):
 
 def named_losses(config: TrainConfig, features: Features, targets: Targets) -> dict[str, Tensor]:
     """Each loss by the name of its weight, over one batch of all processes; those of weight 0 are left out."""
-    found: dict[str, Tensor] = {}
+    named: dict[str, Tensor] = {}
     if config.weights.image_text:
-        found["image_text"] = image_text(config, features, targets)
+        named["image_text"] = image_text(config, features, targets)
     if config.weights.image_image:
         assert targets.subject is not None
         first, second, scale = (features[key] for key in ("first", "second", "scale"))
-        found["image_image"] = views.contrast(first, second, scale, targets.subject)
+        named["image_image"] = views.contrast(first, second, scale, targets.subject)
     if config.weights.reconstruction:
-        found["reconstruction"] = features["missed"].mean()
+        named["reconstruction"] = features["missed"].mean()
     if config.weights.distillation:
-        assert targets.taught is not None
-        seen, read, scale = (features[key] for key in ("seen", "read", "scale"))
-        found["distillation"] = distillation.relations(seen, read, scale, targets.taught)
-    return found
+        assert targets.teacher_logits is not None
+        image_features, text_features, scale = (
+            features[key] for key in ("image_features", "text_features", "scale")
+        )
+        named["distillation"] = distillation.relations(
+            image_features, text_features, scale, targets.teacher_logits
+        )
+    return named
 
 
-def total(config: TrainConfig, found: dict[str, Tensor]) -> Tensor:
+def total(config: TrainConfig, named: dict[str, Tensor]) -> Tensor:
     """The weighted sum that is made small."""
-    return torch.stack([getattr(config.weights, name) * loss for name, loss in found.items()]).sum()
+    return torch.stack([getattr(config.weights, name) * loss for name, loss in named.items()]).sum()
 
 
 def image_text(config: TrainConfig, features: Features, targets: Targets) -> Tensor:
     """How far pictures and texts are from finding one another."""
-    seen, read, scale = (features[key] for key in ("seen", "read", "scale"))
+    image_features, text_features, scale = (
+        features[key] for key in ("image_features", "text_features", "scale")
+    )
     match config.loss:
         case "infonce":
-            return losses.infonce(seen, read, scale)
+            return losses.infonce(image_features, text_features, scale)
         case "siglip":
-            return losses.siglip(seen, read, scale, features["bias"])
+            return losses.siglip(image_features, text_features, scale, features["bias"])
         case "multi-positive":
-            return losses.multi_positive(seen, read, scale, right(config, targets))
+            return losses.multi_positive(image_features, text_features, scale, text_targets(config, targets))
         case "multi-positive-siglip":
-            return losses.multi_positive_siglip(seen, read, scale, features["bias"], right(config, targets))
+            return losses.multi_positive_siglip(
+                image_features, text_features, scale, features["bias"], text_targets(config, targets)
+            )
 
 
-def right(config: TrainConfig, targets: Targets) -> Tensor:
+def text_targets(config: TrainConfig, targets: Targets) -> Tensor:
     """(B, B) how right the text of each record is for the picture of each other."""
     weights = losses.overlap(targets.labels) if config.positives == "labels" else losses.same(targets.meaning)
     if config.ordinal:

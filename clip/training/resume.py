@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clip import embed
+from clip.model import checkpoints
 from clip.training.objective import Learner
 from synth.base import checkpoint
 
@@ -20,13 +20,13 @@ class Progress:
     """How far a run has come, and what it takes to go on from there."""
 
     def __init__(
-        self, run: Path, learner: Learner, optimizer: torch.optim.Optimizer, told: dict[str, Any]
+        self, run: Path, learner: Learner, optimizer: torch.optim.Optimizer, metadata: dict[str, Any]
     ) -> None:
-        """Take up what `run` holds; `told` is what its checkpoint says of its training."""
+        """Take up what `run` holds; `metadata` is what its checkpoint says of its training."""
         self.images, self.history = load(run, learner, optimizer)
         """Images seen, and the losses of each step since the last line of metrics."""
         self.kept = time.monotonic()
-        self._run, self._learner, self._optimizer, self._told = run, learner, optimizer, told
+        self._run, self._learner, self._optimizer, self._metadata = run, learner, optimizer, metadata
         self._norms = self._copied()
 
     def step(self, losses: dict[str, Tensor], count: int) -> None:
@@ -38,7 +38,7 @@ class Progress:
     def save(self) -> None:
         """Write the last finished step, whatever has been begun since."""
         self._learner.load_state_dict(self._norms, strict=False)
-        save(self._run, self._learner, self._optimizer, self._told, self.images, self.history)
+        save(self._run, self._learner, self._optimizer, self._metadata, self.images, self.history)
         self.kept = time.monotonic()
 
     def _copied(self) -> dict[str, Tensor]:
@@ -50,11 +50,11 @@ def save(
     run: Path,
     learner: Learner,
     optimizer: Any,
-    told: dict[str, Any],
+    metadata: dict[str, Any],
     images: int,
     history: Sequence[dict[str, Tensor]] = (),
 ) -> None:
-    """Write the checkpoint for everyone, the CLIP alone with what is `told` of its training, then what resumes the run.
+    """Write the checkpoint for everyone, the CLIP alone with `metadata` of its training, then what resumes the run.
 
     In this order a kill between the two costs nothing: at the end of a run the checkpoint is all that counts,
     and before, it is written again.
@@ -70,11 +70,13 @@ def save(
     lost = {name: torch.stack([step[name].cpu() for step in history]) for name in names}
     parts = {"weights": everything, "optimizer": optimizer.state_dict(), "history": lost}
     state = checkpoint.header(STATE_FORMAT, STATE_VERSION, images=images, **parts)
-    checkpoint.save(run / "ckpt.pt", embed.header(learner.clip, **told, images=images) | {"weights": weights})
+    checkpoint.save(
+        run / "ckpt.pt", checkpoints.header(learner.clip, **metadata, images=images) | {"weights": weights}
+    )
     checkpoint.save(run / "state.pt", state)
 
 
-def seen(run: Path) -> int:
+def trained_images(run: Path) -> int:
     """Images that the checkpoint of a run has seen; 0 without one."""
     path = run / "ckpt.pt"
     return checkpoint.load(path, mapped=True)["images"] if path.exists() else 0

@@ -12,8 +12,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from clip import embed
 from clip.augmentation.augment import augment
+from clip.model import checkpoints
 from clip.model.encoders import LOG_SCALE_LIMITS
 from clip.training import (
     batches,
@@ -54,7 +54,7 @@ def train(config: TrainConfig, data: Path, run: Path, tell: runs.Tell = runs.qui
     path, wanted = run / "ckpt.pt", _provenance(config, data, teacher)
     with accelerator.main_process_first():
         runs.claim(run, "config.json", wanted, "run", free=_FREE)
-    if path.exists() and embed.load_checkpoint(path)[1]["images"] >= config.images:
+    if path.exists() and checkpoints.load(path)[1].images >= config.images:
         if accelerator.is_main_process:
             resume.clear(run)
         tell([f"{run}: finished, its {config.images:,} images are seen; nothing to do"])
@@ -62,7 +62,7 @@ def train(config: TrainConfig, data: Path, run: Path, tell: runs.Tell = runs.qui
     tell(cost.lines(config, data, run))
     with accelerator.main_process_first():
         pairs, held_out = data_order.pairs(config, data, run), validation.held_out(config, data, run)
-    pairs = teacher.read(data, config.caption, pairs) if teacher else pairs
+    pairs = teacher.encode_captions(data, config.caption, pairs) if teacher else pairs
     learner = objective.Learner(config).to(memory_format=torch.channels_last)  # a quarter faster on the CPU
     if config.gradient_checkpointing:
         hardware.checkpoint_towers(learner.clip)
@@ -221,19 +221,23 @@ def _targets(
 ) -> objective.Targets:
     """What is known of the batch of which this process has some parts, and what the teacher makes of it."""
     parts, place = [part for _, part in step], accelerator.device
-    known = {
+    batch_targets = {
         name: torch.cat([getattr(part, name) for part in parts]).to(place)
-        for name in ("meaning", "labels", "subject", "lessons")
+        for name in ("meaning", "labels", "subject", "teacher_captions")
         if getattr(parts[0], name) is not None
     }
     if teacher:
         with accelerator.autocast():
-            known["seen"] = torch.cat(
-                [teacher.look(_pictures(config, part.pixels.to(place), at)) for at, part in step]
+            batch_targets["image_features"] = torch.cat(
+                [teacher.encode_images(_pictures(config, part.pixels.to(place), at)) for at, part in step]
             )
-    known = {name: caching.gathered(values) for name, values in known.items()}
-    taught = teacher.products(known.pop("seen"), known.pop("lessons")) if teacher else None
-    return objective.Targets(**known, taught=taught)
+    batch_targets = {name: caching.gathered(values) for name, values in batch_targets.items()}
+    teacher_logits = (
+        teacher.logits(batch_targets.pop("image_features"), batch_targets.pop("teacher_captions"))
+        if teacher
+        else None
+    )
+    return objective.Targets(**batch_targets, teacher_logits=teacher_logits)
 
 
 def _loss(

@@ -13,10 +13,11 @@ from clip import prompts
 from clip.evaluation import core, diagnostics, zero_shot
 from clip.training import batches, inputs, objective
 from clip.training.config import TrainConfig
+from clip.training.inputs.listing import COLUMNS
 from synth.base import ties
 from synth.base.errors import UserError
 
-_ROUNDS = 200  # bootstrap samples behind an interval; a report draws more
+_N_BOOTSTRAP = 200  # bootstrap samples behind an interval; a report draws more
 
 
 class HeldOut(NamedTuple):
@@ -27,14 +28,14 @@ class HeldOut(NamedTuple):
     """Labels and patients, in the row order of its pictures."""
 
 
-class Seen(NamedTuple):
+class HeldOutFeatures(NamedTuple):
     """What a CLIP makes of n held-out pairs."""
 
     chosen: np.ndarray
     """(n,) their numbers among the pairs."""
-    pictures: np.ndarray
+    image_features: np.ndarray
     """(n, D) float32 of unit length."""
-    texts: np.ndarray
+    text_features: np.ndarray
     """(n, D) float32 of unit length."""
     meaning: np.ndarray
     """(n,) int64; equal where captions say the same."""
@@ -59,7 +60,7 @@ def held_out(config: TrainConfig, data: Path, run: Path) -> HeldOut | None:
         return None
     loading = (run / "cache", config.decode, config.workers)
     pairs = batches.load(data, "validation", config.model, config.caption, *loading)
-    return HeldOut(pairs, source.table("validation", inputs.TOLD))
+    return HeldOut(pairs, source.table("validation", COLUMNS))
 
 
 def validate(
@@ -72,45 +73,45 @@ def validate(
     if split is None:
         return {"validation_loss": None, "validation_accuracy": None}
     learner.eval()
-    seen = _look(config, learner, split.pairs)
-    nearest = ties.first_largest(seen.pictures.astype(float) @ seen.texts.T)
+    held = _look(config, learner, split.pairs)
+    nearest = ties.first_largest(held.image_features.astype(float) @ held.text_features.T)
     found: dict[str, Any] = {
-        "validation_loss": seen.loss,
-        "validation_accuracy": float((seen.meaning[nearest] == seen.meaning).mean()),
-        **_health(learner, seen, warn=images > config.warmup),
+        "validation_loss": held.loss,
+        "validation_accuracy": float((held.meaning[nearest] == held.meaning).mean()),
+        **_health(learner, held, warn=images > config.warmup),
     }
     if config.zero_shot:
-        found["zero_shot"] = _zero_shot(config, learner, split, seen)
+        found["zero_shot"] = _zero_shot(config, learner, split, held)
     learner.train()
     return found
 
 
 @torch.inference_mode()
-def _look(config: TrainConfig, learner: objective.Learner, pairs: batches.Pairs) -> Seen:
+def _look(config: TrainConfig, learner: objective.Learner, pairs: batches.Pairs) -> HeldOutFeatures:
     place = next(learner.parameters()).device
     chosen = np.random.default_rng(config.seed).permutation(len(pairs.rows))[: config.validation]
     language = np.arange(len(chosen)) % pairs.caption.shape[1]
-    pictures, texts, meanings, lost = [], [], [], 0.0
+    image_features, text_features, meanings, lost = [], [], [], 0.0
     for part in _parts(len(chosen), config.micro_batch or config.batch):
         step = batches.take(pairs, chosen[part], language[part])
         squares = step.pixels.to(place).permute(0, 3, 1, 2).float() / 255
         features = learner(squares, step.tokens.to(place))
         targets = objective.Targets(step.meaning.to(place), step.labels.to(place))
         lost += objective.image_text(config, features, targets).item() * len(step.meaning)
-        pictures.append(features["seen"].float().cpu())
-        texts.append(features["read"].float().cpu())
+        image_features.append(features["image_features"].float().cpu())
+        text_features.append(features["text_features"].float().cpu())
         meanings.append(step.meaning)
-    joined = (torch.cat(each).numpy() for each in (pictures, texts, meanings))
-    return Seen(chosen, *joined, loss=lost / len(chosen))
+    joined = (torch.cat(each).numpy() for each in (image_features, text_features, meanings))
+    return HeldOutFeatures(chosen, *joined, loss=lost / len(chosen))
 
 
-def _health(learner: objective.Learner, seen: Seen, warn: bool) -> dict[str, float]:
+def _health(learner: objective.Learner, held: HeldOutFeatures, warn: bool) -> dict[str, float]:
     """How near different captions, and different pictures, lie to one another; what is wrong with that, as a warning."""
-    different = np.unique(seen.meaning, return_index=True)[1]
+    different = np.unique(held.meaning, return_index=True)[1]
     if len(different) < 2:
         return {}
     scale = learner.clip.logit_scale.exp().item()
-    verdicts = diagnostics.examine(seen.texts[different], seen.pictures, scale)
+    verdicts = diagnostics.examine(held.text_features[different], held.image_features, scale)
     for verdict in verdicts:
         if warn and not verdict.healthy:
             logging.getLogger("clip").warning(verdict.line)
@@ -121,22 +122,24 @@ def _health(learner: objective.Learner, seen: Seen, warn: bool) -> dict[str, flo
     }
 
 
-def _zero_shot(config: TrainConfig, learner: objective.Learner, split: HeldOut, seen: Seen) -> dict[str, Any]:
+def _zero_shot(
+    config: TrainConfig, learner: objective.Learner, split: HeldOut, held: HeldOutFeatures
+) -> dict[str, Any]:
     """Metrics with intervals, n and patients of each task that the split answers."""
-    settings = zero_shot.EvalConfig(lang=config.caption, rounds=_ROUNDS, seed=config.seed)
-    table = split.table.take(pa.array(split.pairs.rows[seen.chosen]))
-    shown = core.Photographs(seen.pictures, table)
+    settings = zero_shot.EvalConfig(lang=config.caption, n_bootstrap=_N_BOOTSTRAP, seed=config.seed)
+    table = split.table.take(pa.array(split.pairs.rows[held.chosen]))
+    shown = core.Photographs(held.image_features, table)
     found = {}
     for key, task in {
         key: task for name in config.zero_shot for key, task in prompts.tasks(name).items()
     }.items():
-        answers = core.answers(task, table, settings.least)
+        answers = core.answers(task, table, settings.min_count)
         if len(answers.classes) >= 2:
-            judged = zero_shot.judge(settings, learner.clip, key, task, answers, shown)
+            result = zero_shot.evaluate_task(settings, learner.clip, key, task, answers, shown)
             found[key] = {
-                "n": judged["n"],
-                "patients": judged["patients"],
-                **judged["metrics"][config.caption],
+                "n": result.n,
+                "patients": result.patients,
+                **{name: each.model_dump() for name, each in result.metrics[config.caption].items()},
             }
     return found
 

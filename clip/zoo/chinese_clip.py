@@ -31,19 +31,21 @@ def load(source: str) -> Foreign:
     path = fetch(
         source, tuple(_FILES.get(source.removeprefix("hf-hub:"), f"{source.rpartition('/')[2]}.pt").split())
     )
-    found = {name: value for name, value in weights.read(path).items() if not name.startswith("bert.pooler.")}
+    tensors = {
+        name: value for name, value in weights.read(path).items() if not name.startswith("bert.pooler.")
+    }
     lacking = [
         name
         for name in ("visual.conv1.weight", "text_projection", "bert.embeddings.word_embeddings.weight")
-        if name not in found
+        if name not in tensors
     ]
     if lacking:
         raise UserError(f"{path}: not Chinese-CLIP's weights: {', '.join(lacking)} missing")
     from cn_clip.clip.model import CLIP as ChineseCLIP
 
-    shape = architecture(found)
+    shape = architecture(tensors)
     model: Any = ChineseCLIP(**shape)
-    weights.fit(model, found, str(path), may_lack=("bert.pooler.",))
+    weights.fit(model, tensors, str(path), may_lack=("bert.pooler.",))
     patch = shape["vision_patch_size"]
     return Foreign(
         ForeignConfig(
@@ -63,47 +65,49 @@ def load(source: str) -> Foreign:
     )
 
 
-def architecture(found: dict[str, Tensor]) -> dict[str, Any]:
+def architecture(tensors: dict[str, Tensor]) -> dict[str, Any]:
     """What `cn_clip.clip.model.CLIP` is built with, read off the weights."""
-    words, width = found["bert.embeddings.word_embeddings.weight"].shape
+    words, width = tensors["bert.embeddings.word_embeddings.weight"].shape
     text = {
-        "embed_dim": found["text_projection"].shape[1],
+        "embed_dim": tensors["text_projection"].shape[1],
         "vocab_size": words,
         "text_hidden_size": width,
         "text_num_attention_heads": max(1, width // 64),
-        "text_num_hidden_layers": _layers(found, "bert.encoder.layer."),
-        "text_intermediate_size": found["bert.encoder.layer.0.intermediate.dense.weight"].shape[0],
-        "text_max_position_embeddings": found["bert.embeddings.position_embeddings.weight"].shape[0],
-        "text_type_vocab_size": found["bert.embeddings.token_type_embeddings.weight"].shape[0],
+        "text_num_hidden_layers": _layers(tensors, "bert.encoder.layer."),
+        "text_intermediate_size": tensors["bert.encoder.layer.0.intermediate.dense.weight"].shape[0],
+        "text_max_position_embeddings": tensors["bert.embeddings.position_embeddings.weight"].shape[0],
+        "text_type_vocab_size": tensors["bert.embeddings.token_type_embeddings.weight"].shape[0],
         "text_attention_probs_dropout_prob": 0.1,
         "text_hidden_dropout_prob": 0.1,
         "text_hidden_act": "gelu",
         "text_initializer_range": 0.02,
     }
-    return text | (_vit(found) if "visual.class_embedding" in found else _resnet(found))
+    return text | (_vit(tensors) if "visual.class_embedding" in tensors else _resnet(tensors))
 
 
-def _vit(found: dict[str, Tensor]) -> dict[str, Any]:
-    width, _, patch, _ = found["visual.conv1.weight"].shape
-    grid = round((found["visual.positional_embedding"].shape[0] - 1) ** 0.5)
+def _vit(tensors: dict[str, Tensor]) -> dict[str, Any]:
+    width, _, patch, _ = tensors["visual.conv1.weight"].shape
+    grid = round((tensors["visual.positional_embedding"].shape[0] - 1) ** 0.5)
     return {
         "image_resolution": grid * patch,
-        "vision_layers": _layers(found, "visual.transformer.resblocks."),
+        "vision_layers": _layers(tensors, "visual.transformer.resblocks."),
         "vision_width": width,
         "vision_patch_size": patch,
         "vision_head_width": _HEAD_WIDTH.get(width, 64),
     }
 
 
-def _resnet(found: dict[str, Tensor]) -> dict[str, Any]:
-    grid = round((found["visual.attnpool.positional_embedding"].shape[0] - 1) ** 0.5)
+def _resnet(tensors: dict[str, Tensor]) -> dict[str, Any]:
+    grid = round((tensors["visual.attnpool.positional_embedding"].shape[0] - 1) ** 0.5)
     return {
         "image_resolution": grid * 32,
-        "vision_layers": tuple(_layers(found, f"visual.layer{stage}.") for stage in (1, 2, 3, 4)),
-        "vision_width": found["visual.conv1.weight"].shape[0] * 2,
+        "vision_layers": tuple(_layers(tensors, f"visual.layer{stage}.") for stage in (1, 2, 3, 4)),
+        "vision_width": tensors["visual.conv1.weight"].shape[0] * 2,
         "vision_patch_size": None,
     }
 
 
-def _layers(found: dict[str, Tensor], prefix: str) -> int:
-    return 1 + max(int(name.removeprefix(prefix).split(".")[0]) for name in found if name.startswith(prefix))
+def _layers(tensors: dict[str, Tensor], prefix: str) -> int:
+    return 1 + max(
+        int(name.removeprefix(prefix).split(".")[0]) for name in tensors if name.startswith(prefix)
+    )

@@ -27,17 +27,17 @@ def load(source: str) -> Foreign:
     return from_weights(weights.read(path), path)
 
 
-def plain(found: dict[str, Tensor]) -> dict[str, Tensor]:
+def plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights of the encoder alone, under timm's names."""
-    named = {name.removeprefix("backbone."): value for name, value in found.items()}
+    named = {name.removeprefix("backbone."): value for name, value in tensors.items()}
     return {name: value for name, value in named.items() if not name.startswith(_TRAINING_ONLY)}
 
 
-def from_weights(found: dict[str, Tensor], path: Path) -> Foreign:
+def from_weights(tensors: dict[str, Tensor], path: Path) -> Foreign:
     """The tower whose shape the weights tell."""
     from timm.models.vision_transformer import VisionTransformer
 
-    kept = plain(found)
+    kept = plain(tensors)
     absent = [name for name in ("cls_token", "pos_embed", "patch_embed.proj.weight") if name not in kept]
     if absent:
         raise UserError(f"{path}: not RETFound's weights: {', '.join(absent)} missing")

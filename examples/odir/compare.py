@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from clip import embed, prompts
+from clip import embed, loading, prompts
 from clip.evaluation import metrics, zero_shot
 from clip.model.encoders import CLIP
 from synth.base import stats
@@ -36,10 +36,10 @@ Values = dict[str, np.ndarray]
 def values(run: Path, folders: tuple[Path, ...], tasks: tuple[str, ...]) -> Values:
     """What one encoder scores on the test patients of every set that has five of two classes of a task."""
     checkpoint = run / "ckpt.pt"
-    model, known = embed.load(checkpoint)
-    if known["images"] < known["config"]["images"]:
+    model, known = loading.load(checkpoint)
+    if known.images < known.config["images"]:
         raise UserError(
-            f"{checkpoint}: {known['images']} images of {known['config']['images']}; train it to its end"
+            f"{checkpoint}: {known.images} images of {known.config['images']}; train it to its end"
         )
     asked = fingerprint([sha256(checkpoint), data_fingerprint(*folders), tasks])
     kept = run / f"zero-shot-{asked[:8]}.npz"

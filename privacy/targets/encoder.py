@@ -20,17 +20,17 @@ class Encoder:
     reads_captions = True
 
     def __init__(self, path: Path) -> None:
-        from clip.embed import load_checkpoint
+        from clip.model import checkpoints
 
-        self._model, said = load_checkpoint(path)
+        self._model, said = checkpoints.load(path)
         self.preprocessing = self._model.config.preprocessing
         self.facts = {
             "path": str(path),
             "sha256": sha256(path),
             "preprocessing": self.preprocessing.model_dump(),
-            "kind": f"{said['format']} {said['version']}",
-            "trained_with": said.get("libraries", {}),
-            "training_data": said.get("data") or said.get("fingerprint"),
+            "kind": f"{said.format} {said.version}",
+            "trained_with": said.libraries,
+            "training_data": said.data,
             "architecture": self._model.config.image.name,
             "dimensions": self._model.config.embedding,
         }
@@ -61,8 +61,9 @@ class Encoder:
     ) -> np.ndarray:
         """(N, D) of photographs or captions, batch by batch."""
         from clip import embed
+        from clip.model import encoders
 
-        model = self._model if seed is None else embed.untrained(self._model, seed)
+        model = self._model if seed is None else encoders.untrained(self._model, seed)
         model = model.to(embed.device())
         parts = []
         with progress(what, len(things)) as bar:

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from clip.training.inputs import SPLIT_NAMES, Found, caption
+from clip.training.inputs.listing import SPLIT_NAMES, Listing, caption
 from synth.base.errors import UserError
 
 
@@ -48,7 +48,7 @@ def holds(data: Path) -> bool:
     return bool(_parts(data))
 
 
-def read(data: Path) -> Found:
+def read(data: Path) -> Listing:
     """Every pair of every split.
 
     Raises:
@@ -80,7 +80,7 @@ def read(data: Path) -> Found:
     if not rows:
         raise UserError(f"{data}: no pair in it; build the LMDB again")
     pictures = Values([place / "imgs" for _, place in parts], np.array(folder), ids)
-    return Found(rows, pictures, np.array(sizes), where)
+    return Listing(rows, pictures, np.array(sizes), where)
 
 
 class _Plain(pickle.Unpickler):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from clip.training.inputs import TOLD, Found, split_name
+from clip.training.inputs.listing import COLUMNS, Listing, split_name
 from synth.base.errors import UserError
 from synth.data.records import SCHEMA, check_labels
 from synth.sources.tables import Line, read_csv
@@ -43,7 +43,7 @@ def holds(data: Path) -> bool:
     return data.suffix.lower() in _SUFFIXES if data.is_file() else bool(_tables(data))
 
 
-def read(data: Path) -> Found:
+def read(data: Path) -> Listing:
     """Every line of the file.
 
     Raises:
@@ -55,10 +55,10 @@ def read(data: Path) -> Found:
     table = tables[0]
     lines = read_csv(table, ["image"])
     told = set(lines[0])
-    unknown = sorted(told - {"image", "split", *TOLD})
+    unknown = sorted(told - {"image", "split", *COLUMNS})
     if unknown:
         raise UserError(
-            f"{table}: column '{unknown[0]}' is unknown; known: image, split, {', '.join(TOLD)}; or bring the set in "
+            f"{table}: column '{unknown[0]}' is unknown; known: image, split, {', '.join(COLUMNS)}; or bring the set in "
             "with 'synth import folder --mapping'"
         )
     if not told & {"subject_id", "split"}:
@@ -71,7 +71,7 @@ def read(data: Path) -> Found:
     _check_ids(lines, rows)
     paths = [table.parent / line["image"] for line in lines]
     sizes = [_size(path, place) for path, place in zip(paths, where, strict=True)]
-    return Found(rows, Files(paths, where), np.array(sizes), where)
+    return Listing(rows, Files(paths, where), np.array(sizes), where)
 
 
 def _tables(folder: Path) -> list[Path]:
@@ -81,7 +81,7 @@ def _tables(folder: Path) -> list[Path]:
 def _row(line: Line, where: str) -> dict[str, Any]:
     if not line["image"]:
         raise UserError(f"{where}: image is empty; name the picture or take the line out")
-    row = {name: _value(name, line[name], where) for name in TOLD if line.get(name)}
+    row = {name: _value(name, line[name], where) for name in COLUMNS if line.get(name)}
     if line.get("split"):
         row["split"] = split_name(line["split"], where)
     elif "split" in line:

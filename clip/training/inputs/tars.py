@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from clip.training.inputs import SPLIT_NAMES, TOLD, Found, Slices, caption, split_name
+from clip.training.inputs.listing import COLUMNS, SPLIT_NAMES, Listing, Slices, caption, split_name
 from synth.base.errors import UserError
 from synth.data.records import check_labels
 
@@ -30,7 +30,7 @@ def holds(data: Path) -> bool:
     return bool(_shards(data))
 
 
-def read(data: Path) -> Found:
+def read(data: Path) -> Listing:
     """Every pair of every shard.
 
     Raises:
@@ -63,7 +63,7 @@ def read(data: Path) -> Found:
         raise UserError(f"{data}: no pair in its tars")
     found = np.array(places, np.int64)
     where = [f"{shards[place[0]]} {name}" for place, name in zip(places, names, strict=True)]
-    return Found(rows, Slices(shards, found, names), found[:, 2], where)
+    return Listing(rows, Slices(shards, found, names), found[:, 2], where)
 
 
 def _shards(data: Path) -> list[Path]:
@@ -116,7 +116,7 @@ def _told(file: tarfile.TarFile, members: Sample, where: str) -> dict[str, Any]:
                 raise UserError(f"{where}.json: holds a {type(content).__name__}, not keys and values")
             if isinstance(content.get("caption"), str):
                 told |= caption(content["caption"])
-            told |= {name: content[name] for name in TOLD if content.get(name) is not None}
+            told |= {name: content[name] for name in COLUMNS if content.get(name) is not None}
             if content.get("split"):
                 told["split"] = split_name(str(content["split"]), f"{where}.json")
         for ending, column in _TEXTS.items():

@@ -1,0 +1,280 @@
+"""What evaluations give, as types: a metric with its interval, the result of one task on one set, and the whole report.
+
+A report is written as `report.json`; `EvaluationReport.model_validate` reads one, of any version up to `VERSION`.
+"""
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from PIL.Image import Image
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
+
+from clip.benchmarks import Baselines, BenchmarkSummary
+from synth.base.stats import Estimate
+
+FORMAT = "visionclip-evaluation"
+VERSION = 1
+
+
+class Metric(BaseModel):
+    """A number and its 95 % interval over patients."""
+
+    value: float
+    low: float
+    high: float
+    _samples: np.ndarray | None = PrivateAttr(None)
+
+    @classmethod
+    def of(cls, estimate: Estimate, samples: np.ndarray | None = None) -> Self:
+        """A metric; with `samples`, it can be compared with another on the same patients."""
+        metric = cls(value=estimate.value, low=estimate.low, high=estimate.high)
+        metric._samples = samples
+        return metric
+
+    @property
+    def samples(self) -> np.ndarray | None:
+        """(1 + n_bootstrap,) what `stats.over` gives: of the patients as they are, then as they were drawn; not in files."""
+        return self._samples
+
+
+Metrics = dict[str, dict[str, Metric]]
+"""Row, such as a language or a method -> metric."""
+
+
+class Ordered(BaseModel):
+    """A part of a file: only what was set is written, in the order of `ORDER`, then what has no field, then other fields."""
+
+    model_config = ConfigDict(
+        extra="allow", validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
+    ORDER: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _in_order(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values, extra = handler(self), self.model_extra or {}
+        named = {key: values[key] for key in (*self.ORDER, *extra) if key in values}
+        fields = type(self).model_fields
+        unset = {fields[name].alias or name for name in fields.keys() - self.model_fields_set}
+        return {key: value for key, value in (named | values).items() if key not in unset}
+
+
+class Part(Ordered):
+    """The photographs to learn from, or to choose by."""
+
+    n: int
+    patients: int
+    classes: dict[str, int] = {}
+
+
+class Bin(BaseModel):
+    """One bin of the calibration error."""
+
+    confidence: float
+    """Mean over its photographs."""
+    accuracy: float
+    """The share called rightly."""
+    n: int
+
+
+class Curve(BaseModel):
+    """Metrics against a number, to draw."""
+
+    x: str
+    """What the axis counts."""
+    lines: dict[str, dict[int, str]]
+    """Name -> number -> row of the metrics; the number 0 stands for a line across."""
+
+
+class Exchange(BaseModel):
+    """How pictures find their own person, and how often exchanged people reach that."""
+
+    value: float
+    p: float
+    low: float
+    high: float
+    exchanges: int
+    people: int
+
+
+class Result(Ordered):
+    """One task on one set of photographs."""
+
+    task: str
+    """Which evaluation it is of."""
+    name: str
+    title: str
+    source: str
+    n: int = 0
+    """Photographs."""
+    patients: int = 0
+    classes: dict[str, int] = {}
+    """Class -> photographs."""
+    left_out: dict[str, int] = {}
+    """What was not evaluated -> how many."""
+    without_pictures: Baselines = {}
+    metrics: Metrics = {}
+    notes: list[str] = []
+    """Sentences on how the values are to be read."""
+
+    @property
+    def baselines(self) -> Baselines:
+        """What answers without the picture score; `without_pictures` in files."""
+        return self.without_pictures
+
+
+class ClassificationResult(Result):
+    """Of zero-shot, linear, few-shot and finetune."""
+
+    ORDER = (
+        "task", "name", "title", "source", "n", "patients", "classes", "left_out", "without_pictures", "train",
+        "validation", "prompts", "metrics", "reliability", "chosen", "curve", "notes",
+    )  # fmt: skip
+
+    train: Part | None = None
+    validation: Part | None = None
+    prompts: dict[str, dict[str, list[str]]] | None = None
+    """Class -> language -> texts."""
+    reliability: dict[str, list[Bin]] | None = None
+    """Row -> bins of the calibration error."""
+    chosen: dict[str, dict[str, Any]] | None = None
+    """Row -> settings that validation chose."""
+    curve: Curve | None = None
+
+
+class RetrievalResult(Result):
+    """Of one direction of retrieval."""
+
+    ORDER = ("task", "name", "title", "source", "n", "patients", "classes", "left_out", "metrics", "without_pictures",
+             "exchanged")  # fmt: skip
+
+    exchanged: Exchange | None = None
+    """Of directions between pictures."""
+
+
+class VqaResult(Result):
+    """Of questions of one type, or of all."""
+
+    ORDER = ("task", "name", "title", "source", "n", "patients", "classes", "left_out", "notes", "metrics",
+             "without_pictures")  # fmt: skip
+
+
+class LongTailResult(Result):
+    """Of classes by how common they are."""
+
+    ORDER = ("n", "patients", "classes", "metrics", "without_pictures", "task", "name", "title", "source", "left_out",
+             "notes")  # fmt: skip
+
+
+class SegmentationResult(Result):
+    """Of all classes of a mask, or of one."""
+
+    ORDER = (
+        "task", "name", "title", "source", "n", "patients", "classes", "left_out", "train", "validation", "metrics",
+        "without_pictures", "differences", "notes", "chosen", "sheet",
+    )  # fmt: skip
+
+    train: Part | None = None
+    validation: Part | None = None
+    differences: dict[str, Metric] | None = None
+    """`row - row` -> by how much Dice differs, the same patients drawn."""
+    chosen: dict[str, dict[str, Any]] | None = None
+    """Row -> the epoch that validation chose."""
+    sheet: str | None = None
+    """The picture of outlines beside the report."""
+    _picture: Image | None = PrivateAttr(None)
+
+    @property
+    def picture(self) -> Image | None:
+        """What `report.write` puts beside the report, and then names in `sheet`."""
+        return self._picture
+
+    @picture.setter
+    def picture(self, picture: Image) -> None:
+        self._picture = picture
+
+
+KINDS: dict[str, type[Result]] = {
+    "retrieval": RetrievalResult,
+    "vqa": VqaResult,
+    "long-tail": LongTailResult,
+    "segmentation": SegmentationResult,
+}
+"""Task -> its kind of result; of all others `ClassificationResult`."""
+
+
+class ModelProvenance(BaseModel):
+    """Which model a report is on."""
+
+    path: str
+    sha256: str | None
+    images: int | None
+    """Pairs seen in training."""
+    training_data: str | None
+    """Fingerprint of the records that it was trained on."""
+    preprocessing: dict[str, Any]
+    training: dict[str, Any] | None
+    """Settings of its training."""
+
+
+class DataProvenance(Ordered):
+    """Which records a report is on."""
+
+    ORDER = ("data", "fingerprint", "splits", "rows")
+
+    data: str
+    fingerprint: str
+    splits: list[str]
+    rows: int
+    benchmark: BenchmarkSummary | None = None
+
+    def with_import(self, data: str, imported: dict[str, Any] | None) -> Self:
+        """The same, of files that were imported for the length of an evaluation; `data` is what the user knows them by."""
+        return self.model_copy(update={"data": data} | ({} if imported is None else {"import": imported}))
+
+    def of_benchmark(self, data: str, imported: dict[str, Any], benchmark: BenchmarkSummary) -> Self:
+        """The same, of a public set."""
+        return self.with_import(data, imported).model_copy(update={"benchmark": benchmark})
+
+
+class EvaluationReport(BaseModel):
+    """What was asked for, of which model and which records, and what came out."""
+
+    format: str = FORMAT
+    version: int = Field(default=VERSION, le=VERSION)
+    command: str
+    config: dict[str, Any]
+    """Settings of the evaluation."""
+    checkpoint: ModelProvenance
+    data: DataProvenance
+    libraries: dict[str, str]
+    results: list[SerializeAsAny[Result]]
+    _checkpoints: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)
+
+    @field_validator("results", mode="before")
+    @classmethod
+    def _by_task(cls, results: Any) -> Any:
+        """Results from a file, each of the kind of its task."""
+        return [
+            KINDS.get(each["task"], ClassificationResult).model_validate(each)
+            if isinstance(each, dict)
+            else each
+            for each in results
+        ]
+
+    @property
+    def checkpoints(self) -> dict[str, dict[str, Any]]:
+        """Towers to be kept beside the report, by name of the task: what their files hold."""
+        return self._checkpoints
+
+    def as_json(self) -> dict[str, Any]:
+        """What `report.json` holds."""
+        return self.model_dump(mode="json")

@@ -1,0 +1,71 @@
+"""Checkpoints of ours: what they say of themselves, and the model in them."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from clip.model.encoders import CLIP, ClipConfig, build
+from synth.base import checkpoint, config
+from synth.base.errors import UserError
+from synth.data.vocabulary import VERSION as VOCABULARY
+
+FORMAT = "visionclip-clip"
+VERSION = 1
+FILE = "ckpt.pt"
+"""What `clip train` calls a checkpoint, in the folder of a run and in a repository on the Hugging Face Hub."""
+
+
+class Header(BaseModel):
+    """What is known of a model beside its weights; a checkpoint may say more, under names of its own."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    format: str
+    """`FORMAT`, or the kind of somebody else's model."""
+    model: dict[str, Any]
+    """The settings that build it, of `ClipConfig` or `ForeignConfig`."""
+    version: int = VERSION
+    """Of the format."""
+    vocabulary: int = 0
+    """Version of the labels that its captions were written with."""
+    libraries: dict[str, str] = {}
+    """The versions of those that shaped it."""
+    images: int | None = None
+    """Pairs seen in training; None where nobody counted."""
+    data: str | None = None
+    """Fingerprint of the records that it was trained on."""
+    config: dict[str, Any] | None = None
+    """Settings of its training."""
+    sha256: str | None = None
+    """Of its file, where that has been taken."""
+
+
+def header(model: CLIP, **metadata: Any) -> dict[str, Any]:
+    """What a checkpoint of ours says about itself; `metadata` are added."""
+    return checkpoint.header(
+        FORMAT, VERSION, model=model.config.model_dump(mode="json"), vocabulary=VOCABULARY, **metadata
+    )
+
+
+def load(path: Path) -> tuple[CLIP, Header]:
+    """The model in evaluation mode, and what the file says about itself.
+
+    Raises:
+        UserError: not a checkpoint of ours, damaged, or holding objects that could run code.
+    """
+    content = checkpoint.check_header(path, checkpoint.load(path), FORMAT, VERSION)
+    if content.get("vocabulary", 0) > VOCABULARY:
+        raise UserError(
+            f"{path}: vocabulary version {content['vocabulary']}, this visionclip knows {VOCABULARY}; "
+            "update with 'pip install -U visionclip'"
+        )
+    model = build(config.check(ClipConfig, content.get("model", {}), str(path)))
+    try:
+        model.load_state_dict(content.pop("weights"))
+    except (KeyError, RuntimeError, AttributeError, TypeError) as error:
+        line = str(error).splitlines()[-1].strip()
+        raise UserError(
+            f"{path}: weights do not fit the model that it names ({line}); train it again"
+        ) from None
+    return model.eval(), Header.model_validate({"model": {}} | content)

@@ -1,0 +1,81 @@
+"""What the readers of other people's inputs share: rows by the names of records, where pictures lie, names of splits."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from synth.base.errors import UserError
+from synth.data import records
+
+SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation", "valid": "validation",
+               "val": "validation", "dev": "validation", "test": "test", "testing": "test"}  # fmt: skip
+"""What others call a split -> what records call it."""
+
+COLUMNS = tuple(name for name in records.COLUMNS if name not in ("image", "seed", "plan", "canary"))
+"""The columns that an input may tell."""
+
+
+class Encoded(Protocol):
+    """Encoded pictures by number."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> bytes: ...
+    def where(self, index: int) -> str:
+        """The file and row of a picture, for an error that a person is to act on."""
+        ...
+
+
+class Listing(NamedTuple):
+    """What a reader finds in an input that is not ours: N rows."""
+
+    rows: list[dict[str, Any]]
+    """What is told of each: columns of records, and `split` where the input tells it."""
+    pictures: Encoded
+    """N pictures."""
+    sizes: np.ndarray
+    """(N,) int64, bytes of each picture as it is stored."""
+    where: list[str]
+    """The file and row of each, for errors."""
+
+
+class Slices:
+    """Pictures that lie somewhere in a few large files."""
+
+    def __init__(self, paths: Sequence[Path], places: np.ndarray, names: Sequence[str] | None = None) -> None:
+        """`places`: (N, 3) int64, the number of the file in `paths`, offset and size; `names`: what each is called."""
+        self._paths, self._places, self._names = paths, places, names
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> bytes:
+        path, offset, size = self._places[index].tolist()
+        with open(self._paths[path], "rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+    def where(self, index: int) -> str:
+        path = self._places[index, 0]
+        name = (
+            self._names[index] if self._names else f"row {index - np.searchsorted(self._places[:, 0], path)}"
+        )
+        return f"{self._paths[path]} {name}"
+
+
+def split_name(text: str, where: str) -> str:
+    """What records call the split that `text` names.
+
+    Raises:
+        UserError: none that we know.
+    """
+    if text.lower() not in SPLIT_NAMES:
+        raise UserError(f"{where}: split='{text}' is unknown; known: {', '.join(SPLIT_NAMES)}")
+    return SPLIT_NAMES[text.lower()]
+
+
+def caption(text: str) -> dict[str, str]:
+    """A caption of unknown language under its column: Chinese if a Chinese character is in it."""
+    chinese = any("\u4e00" <= character <= "\u9fff" for character in text)
+    return {"caption_zh" if chinese else "caption_en": text} if text else {}
