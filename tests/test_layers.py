@@ -42,6 +42,7 @@ def room(module: str) -> str:
     return max((name for name in ALLOWED if f"{module}.".startswith(f"{name}.")), key=len)
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Every module of ours by its dotted name."""
     found = {}
@@ -171,7 +172,11 @@ def test_nothing_depends_on_clip_having_been_initialised():
                and found.target not in modules() and found.module != "clip"]  # fmt: skip
     assert through == []
     init = ROOT / "clip" / "__init__.py"
-    eager = [found.target for found in imports_of("clip", init) if found.target.split(".")[0] not in ("importlib", "typing")]
+    eager = [
+        found.target
+        for found in imports_of("clip", init)
+        if found.target.split(".")[0] not in ("importlib", "typing")
+    ]
     assert set(eager) <= {"clip.api.Encoder", "clip.api.load", "clip.apps.predict.Classifier"}
     for node in ast.parse(init.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.If):  # what is imported eagerly is for type checkers alone
