@@ -40,12 +40,18 @@ class Config(BaseModel):
     def _keep_the_rest_of_a_default(cls, values: Any) -> Any:
         if not isinstance(values, Mapping):
             return values
-        return {key: _over(cls._default(key), value) for key, value in values.items()}
+        return {cls.key_of(name): _over(cls._default(name), value) for name, value in values.items()}
 
     @classmethod
-    def _default(cls, key: str) -> Any:
+    def key_of(cls, name: str) -> str:
+        """The key of a field in files: its alias, where it has one."""
+        field = cls.model_fields.get(name)
+        return field.alias if field and field.alias else name
+
+    @classmethod
+    def _default(cls, name: str) -> Any:
         """The default of a field; None for what is no field."""
-        field = cls.model_fields.get(key)
+        field = cls.model_fields.get(name)
         return field and field.get_default(call_default_factory=True, validated_data={})
 
 
@@ -53,8 +59,9 @@ def _over(default: Any, value: Any) -> Any:
     """`value`, or where it is a part of a section whose default sets keys of its own, both."""
     if not isinstance(default, Config) or not isinstance(value, Mapping):
         return value
-    rest = {key: getattr(default, key) for key in default.model_fields_set}
-    return rest | {key: _over(rest.get(key), each) for key, each in value.items()}
+    rest = {default.key_of(name): getattr(default, name) for name in default.model_fields_set}
+    given = {default.key_of(name): each for name, each in value.items()}
+    return rest | {key: _over(rest.get(key), each) for key, each in given.items()}
 
 
 C = TypeVar("C", bound=Config)

@@ -101,12 +101,23 @@ def generate(
         raise UserError(f"--ray-address '{ray_address}' goes with --engine ray")
     if licence is not None:
         publication.check_licence({"licence": licence})
-    given = locals()
-    config = check(
-        release.GenerateConfig,
-        {name: given[name] for name in release.GenerateConfig.model_fields},
-        "generate",
-    )
+    settings = {
+        "n": n,
+        "model": model,
+        "seed": seed,
+        "labels": labels,
+        "steps": steps,
+        "guidance": guidance,
+        "batch": batch,
+        "quality": quality,
+        "format": format,
+        "precision": precision,
+        "marks": marks,
+        "reject_copies": reject_copies,
+        "reject_mislabelled": reject_mislabelled,
+        "label_classifier": label_classifier,
+    }
+    config = check(release.GenerateConfig, settings, "synth generate")
     if dry_run:
         what = release.planned(config, out)
         estimated = cost.estimate(what.plan, what.model, what.card.preprocessing.size)

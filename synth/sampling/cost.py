@@ -87,7 +87,7 @@ def describe(plan: Plan, cost: speed.Cost) -> list[str]:
         shown = {k: v for k, v in stated.items() if v not in (None, 0, [])}
         lines.append(f"{entry.weight / total:7.2%}  {json.dumps(shown, ensure_ascii=False)}")
     if len(plan.mix) > 12:
-        lines.append(f"        and {len(plan['mix']) - 12} more label combinations")
+        lines.append(f"        and {len(plan.mix) - 12} more label combinations")
     return lines
 
 
