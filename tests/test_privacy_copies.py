@@ -11,11 +11,11 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import binomtest
 
 from privacy.attacks import memorization
-from privacy.audit import decide
 from privacy.config import AuditConfig
 from privacy.data import contact_sheet
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
+from privacy.decisions.decision import decide
 from privacy.decisions.results import Result
 from privacy.scores import identity, neighbours
 from privacy.scores.neighbours import PLAIN, SPACES, Nearest

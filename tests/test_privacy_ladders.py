@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import releases
 
-from privacy import audit
 from privacy.attacks import captions, disclosure, membership, memorization
 from privacy.config import AuditConfig
 from privacy.data import attributes
 from privacy.data.attributes import Task
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import power_simulation, verdict
+from privacy.decisions.decision import decide
 from privacy.decisions.results import AUC, DIFFERENCE, Result
 from privacy.scores import guesses, identity, membership_scores
 from privacy.scores.guesses import GroupGuesses
@@ -34,7 +34,7 @@ SEXES = {"attackers": 120, "members": 100, "nonmembers": 100}
 
 
 def word(result: Result) -> str:
-    return audit.decide([result])[0].answer.word
+    return decide([result])[0].answer.word
 
 
 def as_often_as_said(found: float, said: dict[str, Any]) -> bool:

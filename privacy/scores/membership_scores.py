@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from pydantic import Field
 
-from privacy.config import AuditConfig
+from privacy.attack_config import AttackConfig
 from privacy.data.inputs import Inputs, People
 from privacy.targets import queries
 from privacy.targets.generator import Generator
@@ -15,6 +16,23 @@ HEADLINE = ("denoising error", "SimA")
 """Whose mean the verdict rests on, fixed before any audit: the plainest score and the strongest of a single query."""
 ASIDE = ("CLiD", "PIA", "SecMI")
 """Which stand beside it."""
+
+
+class MembershipConfig(AttackConfig):
+    """What asking for membership takes (T3)."""
+
+    membership_patients: int = Field(default=1000, ge=20)
+    """Of each group, by whose photographs a generator is asked who was trained on."""
+    membership_controls: int = Field(default=300, ge=20)
+    """Of these, the patients by whom an untrained generator is asked too, and what stands beside the headline is."""
+    membership_steps: tuple[int, ...] = (50, 100, 200, 300, 500)
+    """Diffusion steps of the denoising error by which members are told, one pass over their photographs each."""
+    membership_draws: int = Field(default=1, ge=1)
+    """Of noise at each of these steps, the same for every photograph."""
+    membership_queries: tuple[int, int, int] = (200, 400, 200)
+    """Diffusion steps of SimA, PIA and SecMI; the last is a multiple of 4."""
+    membership_released: int = Field(default=20_000, ge=1)
+    """Released pictures, drawn at random, among which a photograph's nearest is sought."""
 
 
 class MembershipScores(NamedTuple):
@@ -37,7 +55,7 @@ def scores_of(
     generator: Generator,
     names: Sequence[str],
     groups: tuple[People, People],
-    config: AuditConfig,
+    config: MembershipConfig,
 ) -> MembershipScores:
     """Scores of the patients of both groups."""
     found = [
@@ -48,7 +66,7 @@ def scores_of(
 
 
 def _score(
-    inputs: Inputs, generator: Generator, people: People, name: str, config: AuditConfig
+    inputs: Inputs, generator: Generator, people: People, name: str, config: MembershipConfig
 ) -> np.ndarray:
     """(N,) one score per photograph, higher where it speaks for membership; kept once it was computed."""
     photographs = people.photographs(generator.preprocessing)

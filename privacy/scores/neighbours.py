@@ -7,8 +7,9 @@ photographs of everybody; groups of equal size are compared with one another.
 from typing import NamedTuple
 
 import numpy as np
+from pydantic import Field
 
-from privacy.config import AuditConfig
+from privacy.attack_config import AttackConfig
 from privacy.data.inputs import Inputs, People
 from privacy.scores import identity, pixels
 from privacy.targets import registered
@@ -24,6 +25,21 @@ SAME = 0.3
 _LOOK = Preprocessing(size=64)
 _NONMEMBER = 0.001  # of non-members may come nearer to a member than the threshold of copies
 _TIED = 1e-4  # distance of identities, of length 1, that is rounding: photographs that are there twice
+
+
+class CopiesConfig(AttackConfig):
+    """What looking for copies takes (T4)."""
+
+    copies_patients: int = Field(default=1000, ge=20)
+    """Of each group that are compared by how near released pictures come; copies are looked for among all patients."""
+    copies_searched: int = Field(default=3000, ge=1)
+    """Released pictures at most; with so many and no copy found, at most 0.12 % are copies that the search can tell."""
+    copies_steps: int = Field(default=300, ge=1)
+    """Of the embedding of identity, 64 photographs each."""
+    copies_permutations: int = Field(default=9999, ge=999)
+    """Of membership over patients; p cannot be below 1 / (1 + this)."""
+    copies_shown: int = Field(default=0, ge=0)
+    """Pairs in `private-nearest.png`, which shows patients and is readable by its owner alone; 0 writes none."""
 
 
 class Nearest(NamedTuple):
@@ -113,7 +129,7 @@ def per_patient(
     return counts[: groups.patients], counts[groups.patients :]
 
 
-def origins(inputs: Inputs, config: AuditConfig) -> tuple[Origins, Origins]:
+def origins(inputs: Inputs, config: CopiesConfig) -> tuple[Origins, Origins]:
     """What the released pictures copy of all members, and of all non-members, of whom there may be none.
 
     What is a verified copy of a member is none of a non-member, who may have the same photograph.
@@ -138,7 +154,7 @@ def origins(inputs: Inputs, config: AuditConfig) -> tuple[Origins, Origins]:
     )
 
 
-def draw(inputs: Inputs, config: AuditConfig) -> tuple[MatchedGroups, np.ndarray]:
+def draw(inputs: Inputs, config: CopiesConfig) -> tuple[MatchedGroups, np.ndarray]:
     """The groups of `inputs`, and how close each non-member's photograph comes to a member's."""
     assert inputs.members and inputs.nonmembers
     rows, closeness, index = _between(inputs, config)
@@ -148,7 +164,7 @@ def draw(inputs: Inputs, config: AuditConfig) -> tuple[MatchedGroups, np.ndarray
 
 
 def nearest_photographs(
-    inputs: Inputs, groups: MatchedGroups, nonmembers: np.ndarray, config: AuditConfig
+    inputs: Inputs, groups: MatchedGroups, nonmembers: np.ndarray, config: CopiesConfig
 ) -> dict[str, Nearest]:
     """What the released pictures are nearest to among the groups, in `SPACES` and in the trivial one.
 
@@ -176,7 +192,7 @@ def nearest_photographs(
     return found
 
 
-def released(inputs: Inputs, config: AuditConfig) -> np.ndarray:
+def released(inputs: Inputs, config: CopiesConfig) -> np.ndarray:
     """(G, S, S, 3) of the released pictures that are searched."""
     assert inputs.synthetic
     rng = np.random.default_rng([config.seed, 44])
@@ -184,7 +200,7 @@ def released(inputs: Inputs, config: AuditConfig) -> np.ndarray:
     return inputs.synthetic.photographs(_LOOK)[np.sort(drawn)]
 
 
-def pairs(inputs: Inputs, nearest: Nearest, config: AuditConfig) -> list[tuple[np.ndarray, np.ndarray]]:
+def pairs(inputs: Inputs, nearest: Nearest, config: CopiesConfig) -> list[tuple[np.ndarray, np.ndarray]]:
     """The `copies_shown` released pictures nearest to a photograph of a member, with that photograph, nearest first."""
     assert inputs.members
     photographs, pictures = inputs.members.photographs(_LOOK), released(inputs, config)
@@ -196,7 +212,7 @@ def _sides(inputs: Inputs) -> list[People]:
     return [people for people in (inputs.members, inputs.nonmembers) if people]
 
 
-def _identities(inputs: Inputs, config: AuditConfig) -> list[np.ndarray]:
+def _identities(inputs: Inputs, config: CopiesConfig) -> list[np.ndarray]:
     """(N, D) identities of the photographs of each group, who all teach the network, and (G, D) of released pictures."""
     groups, pictures = _sides(inputs), released(inputs, config)
 
@@ -215,7 +231,7 @@ def _named(made: np.ndarray, known: np.ndarray, index: np.ndarray, patient: np.n
     return apart <= least + _TIED
 
 
-def _between(inputs: Inputs, config: AuditConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _between(inputs: Inputs, config: CopiesConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows of the non-members that are drawn, (n,) closeness to the nearest photograph of all members, and its (n,) row."""
     assert inputs.members and inputs.nonmembers
     members, nonmembers = inputs.members, inputs.nonmembers
@@ -230,7 +246,7 @@ def _between(inputs: Inputs, config: AuditConfig) -> tuple[np.ndarray, np.ndarra
     return rows, closeness, index.astype(int)
 
 
-def _apart(inputs: Inputs, config: AuditConfig) -> np.ndarray:
+def _apart(inputs: Inputs, config: CopiesConfig) -> np.ndarray:
     """Closeness to members of the photographs of non-members none of whose is a member's too."""
     if inputs.nonmembers is None:
         return np.zeros(0)
@@ -239,6 +255,6 @@ def _apart(inputs: Inputs, config: AuditConfig) -> np.ndarray:
     return closeness[~np.isin(patient, patient[closeness < SAME])]
 
 
-def _key(inputs: Inputs, config: AuditConfig, what: str) -> list[object]:
+def _key(inputs: Inputs, config: CopiesConfig, what: str) -> list[object]:
     prints = [each.fingerprint for each in (*_sides(inputs), inputs.synthetic) if each]
     return ["copies", what, *prints, config.copies_patients, config.copies_searched, config.seed]
