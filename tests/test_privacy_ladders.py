@@ -18,7 +18,8 @@ from privacy.decisions.decision import decide
 from privacy.decisions.results import AUC, DIFFERENCE, Result
 from privacy.scores import guesses, identity, membership_scores
 from privacy.scores.guesses import GroupGuesses
-from privacy.scores.neighbours import PLAIN, SPACES, MatchedGroups, Nearest
+from privacy.scores.matched_groups import MatchedGroups
+from privacy.scores.neighbours import PLAIN, SPACES, Nearest
 from privacy.scores.score_calibration import Scores
 from privacy.statistics import probes
 from privacy.targets import open_target, registered

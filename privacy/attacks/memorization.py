@@ -16,15 +16,8 @@ from privacy.data.inputs import Inputs
 from privacy.decisions import power_simulation
 from privacy.decisions.results import Result, Scale
 from privacy.scores import neighbours, validity
-from privacy.scores.neighbours import (
-    PLAIN,
-    SPACES,
-    CopiesConfig,
-    MatchedGroups,
-    Nearest,
-    Origins,
-    per_patient,
-)
+from privacy.scores.matched_groups import MatchedGroups, per_patient
+from privacy.scores.neighbours import PLAIN, SPACES, CopiesConfig, Nearest, Origins
 from privacy.scores.validity import ValidityChecks
 from privacy.statistics.inference import Tested, exact_difference, permuted, split_in_two
 from synth.base import stats

@@ -89,7 +89,9 @@ def _panels(decisions: Sequence[Decision]) -> list[Panel]:
             why = f"what was asked found nothing, and {found.of - found.answered} questions are open: {why}"
         why = verdict.CAPABILITY if found.word == verdict.REVEALS else why
         panels.append(
-            Panel(key=key, question=question, verdict=found.word, asked=found.answered, of=found.of, why=why)
+            Panel(
+                key=key, question=question, verdict=found.word, answered=found.answered, of=found.of, why=why
+            )
         )
     return panels
 

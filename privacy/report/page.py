@@ -30,7 +30,7 @@ def summary(report: AuditReport) -> str:
     """A few lines for the terminal."""
     lines = []
     for panel in report.panels:
-        asked = WORDS["en"]["asked"].format(asked=panel.asked, of=panel.of)
+        asked = WORDS["en"]["asked"].format(asked=panel.answered, of=panel.of)
         lines.append(f"{panel.question}  {panel.verdict} ({asked})")
         if panel.key == "anyone":
             lines += [f"  {each.name:<5} {_line(each)}" for each in report.attributes]
@@ -60,7 +60,7 @@ def _shown(report: AuditReport, language: str) -> dict[str, Any]:
         "regulations": regulations(report, language),
         "naming": lambda result: naming(result, language),
         "reading": lambda result: reading(result, language),
-        "asked": lambda panel: WORDS[language]["asked"].format(asked=panel.asked, of=panel.of),
+        "asked": lambda panel: WORDS[language]["asked"].format(asked=panel.answered, of=panel.of),
     }
 
 

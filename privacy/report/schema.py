@@ -176,7 +176,7 @@ class Panel(Part):
     key: str
     question: str
     verdict: str
-    asked: int
+    answered: int = Field(validation_alias="asked", serialization_alias="asked")
     of: int
     why: str
 

@@ -105,7 +105,7 @@ class Regulation(NamedTuple):
     threats: str
     untested: str
     word: str
-    asked: str
+    answered: str
 
 
 def naming(result: ResultEntry, language: str) -> str:
@@ -159,7 +159,7 @@ def regulations(report: AuditReport, language: str) -> list[Regulation]:
                 threats=", ".join(tested) or "–",
                 untested=", ".join(key for key, one in each.items() if not one.answered),
                 word=whole.word,
-                asked=WORDS[language]["asked"].format(asked=whole.answered, of=whole.of),
+                answered=WORDS[language]["asked"].format(asked=whole.answered, of=whole.of),
             )
         )
     return rows

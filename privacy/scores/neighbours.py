@@ -12,6 +12,7 @@ from pydantic import Field
 from privacy.attack_config import AttackConfig
 from privacy.data.inputs import Inputs, People
 from privacy.scores import identity, pixels
+from privacy.scores.matched_groups import SAME, MatchedGroups, separate
 from privacy.targets import registered
 from synth.base import ties
 from synth.data.images import Preprocessing
@@ -19,9 +20,6 @@ from synth.data.images import Preprocessing
 SPACES = ("registered photographs", "identity")
 PLAIN = "colours and thumbnails"
 """The trivial space."""
-SAME = 0.3
-"""Closeness of registered photographs below which two are one.  Of 1,000 photographs of ODIR-5K the nearest to those of
-1,345 other patients is at .42; of copies that were mirrored, re-coloured and compressed 85 % are below .3."""
 _LOOK = Preprocessing(size=64)
 _NONMEMBER = 0.001  # of non-members may come nearer to a member than the threshold of copies
 _TIED = 1e-4  # distance of identities, of length 1, that is rounding: photographs that are there twice
@@ -60,21 +58,6 @@ class Nearest(NamedTuple):
         return ties.above(np.sort(self.nonmembers)[max(below - 1, 0)], self.closeness, 1.0)
 
 
-class MatchedGroups(NamedTuple):
-    """As many members as non-members, without patients who are in both groups."""
-
-    members: np.ndarray
-    """Rows of `Inputs.members`."""
-    nonmembers: np.ndarray
-    """Rows of `Inputs.nonmembers`."""
-    patient_ids: np.ndarray
-    """(R,) int of both, members first: patients in [0, 2 P)."""
-    patients: int
-    """P of each group."""
-    duplicates: float
-    """Share of a group's patients left out because a patient of the other has the same picture; of the group with more."""
-
-
 class Origins(NamedTuple):
     """What released pictures copy of one group, all of whose photographs were searched; there may be none."""
 
@@ -90,43 +73,6 @@ class Origins(NamedTuple):
     def per_patient(self, chosen: np.ndarray) -> np.ndarray:
         """(P,) how many of the (G,) chosen pictures have their nearest photograph from each patient."""
         return np.bincount(self.patient[self.nearest.index[chosen]], minlength=len(np.unique(self.patient)))
-
-
-def separate(
-    members: np.ndarray,
-    nonmembers: np.ndarray,
-    between: tuple[np.ndarray, np.ndarray],
-    seed: int,
-    max_patients: int,
-) -> MatchedGroups:
-    """As many patients of either group, drawn at random, none of whom has a picture that the other group has too.
-
-    Args:
-        members:   (M,) int patients, never falling; nonmembers: (N,).
-        between:   (N,) row of the member's photograph nearest to each non-member's, and (N,) their closeness.
-        max_patients:      patients of a group at most.
-    """
-    rng = np.random.default_rng([seed, 42])
-    same = between[1] < SAME
-    kept, rows = list[np.ndarray](), list[np.ndarray]()
-    for patient, odd in ((members, members[between[0][same]]), (nonmembers, nonmembers[same])):
-        kept.append(rng.permutation(np.setdiff1d(patient, odd)))
-    count = min(max_patients, *map(len, kept))
-    patient_ids = list[np.ndarray]()
-    for place, (patient, who) in enumerate(zip((members, nonmembers), kept, strict=True)):
-        rows.append(np.flatnonzero(np.isin(patient, who[:count])))
-        patient_ids.append(np.unique(patient[rows[-1]], return_inverse=True)[1] + place * count)
-    sizes = (len(np.unique(patient)) for patient in (members, nonmembers))
-    duplicates = max(1 - len(who) / size for who, size in zip(kept, sizes, strict=True))
-    return MatchedGroups(rows[0], rows[1], np.concatenate(patient_ids), count, duplicates)
-
-
-def per_patient(
-    chosen: np.ndarray, index: np.ndarray, groups: MatchedGroups
-) -> tuple[np.ndarray, np.ndarray]:
-    """(P,) and (P,) how many of the (G,) chosen pictures have their nearest photograph from each patient."""
-    counts = np.bincount(groups.patient_ids[index[chosen]], minlength=2 * groups.patients)
-    return counts[: groups.patients], counts[groups.patients :]
 
 
 def origins(inputs: Inputs, config: CopiesConfig) -> tuple[Origins, Origins]:
