@@ -15,7 +15,7 @@ from synth.base.errors import UserError
 from synth.data.images import encode
 from synth.data.pictures import Pictures
 from synth.data.records import LABELS, read_table, write_records
-from synth.release import generate
+from synth.release import draw_shards
 from synth.sampling import engines, plan
 from synth.sampling.engines import local
 from synth.sampling.verify import verify
@@ -115,7 +115,7 @@ def test_shards_are_drawn_by_an_engine_of_a_module_and_a_row(tmp_path, monkeypat
     monkeypatch.setitem(engines.ENGINES, "mine", "mine")
     model = untrained(tmp_path / "model")
     wanted = plan.make(model, 8, steps=1, batch=4)
-    assert generate(wanted, model, tmp_path / "out", engine="mine") == len(drawn_by) > 0
+    assert draw_shards(wanted, model, tmp_path / "out", engine="mine") == len(drawn_by) > 0
     assert verify(tmp_path / "out")["rows"]["train"] == 6
     with pytest.raises(UserError, match="--engine 'ours': known: local, ray, mine"):
-        generate(wanted, model, tmp_path / "out", engine="ours")
+        draw_shards(wanted, model, tmp_path / "out", engine="ours")

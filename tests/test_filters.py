@@ -22,7 +22,7 @@ from synth.data.records import read_table, write_records
 from synth.model.card import GeneratorCard
 from synth.provenance import training_data
 from synth.publishing.publish import publish
-from synth.release import generate
+from synth.release import draw_shards
 from synth.sampling import plan
 from synth.sampling import rejection as filters
 from synth.sampling.filters import copies, copy_filter, label_filter, source_check
@@ -328,21 +328,21 @@ def filtered(model, real, check, tmp_path_factory) -> tuple[Plan, Path]:
     prepared = filters.prepare(out, 16, [real], real, next(check[1].glob("check-*.pt")))
     near = copy_filter.CopyFilter(prepared.copies, cache)
     plain = out.with_name("plain")
-    generate(asked, model, plain, workers=1)
+    draw_shards(asked, model, plain, workers=1)
     drawn = np.stack([decode(data) for data in Pictures(plain)])
     # A threshold that takes every third sample for a copy.
     nearest = near._search.closeness(copies.descriptor(drawn))[0]
     values = prepared.to_json()
     values["copies"]["closeness"] = float(np.quantile(nearest, 1 / 3))
     asked = asked.replaced(filters=values)
-    generate(asked, model, out, workers=1)
+    draw_shards(asked, model, out, workers=1)
     return asked, out
 
 
 def test_filtered_samples_are_the_same_whatever_the_workers(filtered, model, tmp_path):
     asked, out = filtered
     shutil.copytree(filters.folder(out), filters.folder(tmp_path / "two"))
-    generate(asked, model, tmp_path / "two", workers=2)
+    draw_shards(asked, model, tmp_path / "two", workers=2)
     names = sorted(p.name for p in (out / "data").glob("*.parquet"))
     assert names == sorted(p.name for p in (tmp_path / "two" / "data").glob("*.parquet"))
     for name in names:
@@ -370,7 +370,7 @@ def test_no_file_of_the_filters_is_in_the_folder_that_is_published(filtered):
 def test_without_flags_nothing_is_filtered(model, tmp_path):
     asked = plan.make(model, 8, steps=2, batch=8)
     assert "filters" not in asked.to_json()
-    generate(asked, model, tmp_path / "plain", workers=1)
+    draw_shards(asked, model, tmp_path / "plain", workers=1)
     assert all("filtered" not in read_json(path) for path in (tmp_path / "plain" / "data").glob("*.json"))
 
 

@@ -33,7 +33,7 @@ from synth.quality import (
     samples,
     utility,
 )
-from synth.quality.evaluation import EvaluationConfig
+from synth.quality.settings import EvaluationConfig
 from tests.pictures import folder, rows
 
 
@@ -336,7 +336,7 @@ def judged(real, tmp_path_factory):
     data = folder(tmp_path_factory.mktemp("synthetic") / "<b>fake", 80, seed=2)
     out = tmp_path_factory.mktemp("report")
     made = evaluation.evaluate(SETTINGS, data, real, out, "synth evaluate", workers=1, show=True)
-    return made, out, data
+    return made.to_json(), out, data
 
 
 def test_good_synthetic_photographs_teach_what_real_ones_do(judged):
@@ -383,7 +383,7 @@ def test_a_repeated_evaluation_trains_nothing_again(judged, real, monkeypatch):
         raise AssertionError("trained again")
 
     monkeypatch.setattr(classifier, "augment", refuse)
-    again = evaluation.evaluate(SETTINGS, data, real, out, "synth evaluate", workers=1)
+    again = evaluation.evaluate(SETTINGS, data, real, out, "synth evaluate", workers=1).to_json()
     for key in ("utility", "fidelity", "comparison", "neighbours", "captions"):
         assert again[key] == made[key]
 

@@ -24,7 +24,7 @@ from synth.data.pictures import Pictures
 from synth.data.records import read_table
 from synth.model.denoiser import add_coordinates
 from synth.model.labels import current
-from synth.release import generate
+from synth.release import draw_shards
 from synth.sampling import cost, plan
 from synth.sampling.distributions import distribution, parse_mix, shown
 from synth.sampling.engines import local
@@ -45,7 +45,7 @@ def asked(model: Path, n: int = 60, **settings):
 @pytest.fixture(scope="module")
 def whole(model, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "set"
-    generate(asked(model), model, out, workers=1)
+    draw_shards(asked(model), model, out, workers=1)
     return out
 
 
@@ -102,7 +102,7 @@ def test_labels_that_name_nothing_are_refused_in_one_line(model, tmp_path):
 
 
 def test_several_processes_write_the_bytes_of_one(model, whole, tmp_path):
-    assert generate(asked(model), model, tmp_path / "out", workers=2) == len(hashes(whole))
+    assert draw_shards(asked(model), model, tmp_path / "out", workers=2) == len(hashes(whole))
     assert hashes(tmp_path / "out") == hashes(whole)
 
 
@@ -154,7 +154,7 @@ def test_webdataset_shards_hold_the_same_pictures_and_labels_as_parquet(whole, t
 
 
 def test_webdataset_shards_have_the_same_bytes_every_time(model, tarred, tmp_path):
-    generate(asked(model, format="webdataset"), model, tmp_path / "out", workers=1)
+    draw_shards(asked(model, format="webdataset"), model, tmp_path / "out", workers=1)
     assert hashes(tmp_path / "out") == hashes(tarred)
     assert verify(tarred)["rows"] == {"train": 48, "validation": 6, "test": 6}
 
@@ -178,7 +178,7 @@ def test_webdataset_shards_open_in_webdataset(tarred):
 
 def test_a_folder_holds_one_format(model, whole):
     with pytest.raises(UserError, match="format is 'parquet' there, 'webdataset' here"):
-        generate(asked(model, format="webdataset"), model, whole)
+        draw_shards(asked(model, format="webdataset"), model, whole)
 
 
 def damage(name: str, shard: Path) -> None:
@@ -221,7 +221,7 @@ def test_damage_is_named_by_verify_and_mended_by_repeating_the_command(
     assert f"1 of 16 shards are damaged or missing: data/{shard.name} (" in result.stderr
     assert why in result.stderr and "repeat its 'synth generate' to mend them" in result.stderr
     with caplog.at_level(logging.WARNING, "synth"):
-        assert generate(asked(model), model, out, workers=1) == 1
+        assert draw_shards(asked(model), model, out, workers=1) == 1
     assert hashes(out) == hashes(whole)
     assert verify(out)["shards"] == 16
     assert name == "no sidecar" or shard.name in caplog.text
@@ -281,7 +281,7 @@ def test_a_ray_cluster_that_loses_a_node_writes_the_bytes_of_one_process(model, 
     from synth.sampling.engines.cluster import cluster
 
     many = asked(model, n=400)
-    generate(many, model, tmp_path / "whole", workers=1)
+    draw_shards(many, model, tmp_path / "whole", workers=1)
     nodes = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     lost = nodes.add_node(num_cpus=1)
     ray.init(address=nodes.address, log_to_driver=False)
@@ -378,9 +378,9 @@ def test_a_contact_sheet_grows_with_the_shards_and_ends_the_same_for_every_launc
     from PIL import Image
 
     out = tmp_path / "out"
-    generate(asked(model), model, out, workers=1, share=(0, 2))
+    draw_shards(asked(model), model, out, workers=1, share=(0, 2))
     half = Image.open(out / "preview.png").size
-    generate(asked(model), model, out, workers=1, share=(1, 2))
+    draw_shards(asked(model), model, out, workers=1, share=(1, 2))
     assert Image.open(out / "preview.png").size == half  # of two machines, the first draws it
     (out / "preview.png").unlink()
     sheet = LiveSheet(out, asked(model))

@@ -52,6 +52,14 @@ def save(path: Path, content: dict[str, Any], secret: bool = False) -> None:
         torch.save(content, file)  # given a path, torch would put its name into the file
 
 
+def tensor_shapes(path: Path) -> dict[str, list[int]]:
+    """The shapes of the tensors in a safetensors file, from its header alone."""
+    from safetensors import safe_open
+
+    with safe_open(path, "np") as file:
+        return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+
+
 def load(path: Path, mapped: bool = False) -> Any:
     """Read a file of tensors and plain values; anything else in it is refused, never run.
 

@@ -144,9 +144,11 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> str:
 
 def _fields(kind: type[BaseModel], sections: list[str]) -> list[str]:
     for section in sections:
-        told = kind.model_fields[section].annotation if section in kind.model_fields else None
+        annotation = kind.model_fields[section].annotation if section in kind.model_fields else None
         inner = [
-            each for each in (told, *get_args(told)) if isinstance(each, type) and issubclass(each, BaseModel)
+            each
+            for each in (annotation, *get_args(annotation))
+            if isinstance(each, type) and issubclass(each, BaseModel)
         ]
         if not inner:
             return []

@@ -19,7 +19,14 @@ class Stored(BaseModel):
     A key that a file does not have stays absent when it is written again, and one that a later version adds is kept.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="allow",
+        use_attribute_docstrings=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
 
     VERSION: ClassVar[int] = 1
     """The newest version of the file that is read."""

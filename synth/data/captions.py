@@ -83,7 +83,7 @@ def _render(labels: Labels, lang: Lang, template: Template, number: int) -> str:
     text = "".join(words for words, _ in opening)
     if opening and rest:
         # "with" leads to a diagnosis, not to "the macula is not readable".
-        diagnosed = any(set(facts) - {*READABILITY_KEYS, "canary"} for _, facts in rest[:1])
+        diagnosed = any(set(meaning) - {*READABILITY_KEYS, "canary"} for _, meaning in rest[:1])
         text += template.then if template.then and diagnosed else language.comma
     text += language.comma.join(words for words, _ in rest) + language.stop
     return text[0].upper() + text[1:]
@@ -92,8 +92,8 @@ def _render(labels: Labels, lang: Lang, template: Template, number: int) -> str:
 def _merge(clauses: Iterable[Clause], caption: str) -> dict[str, Any]:
     """All that the clauses state together."""
     merged: dict[str, Any] = {}
-    for words, facts in clauses:
-        for key, value in facts.items():
+    for words, meaning in clauses:
+        for key, value in meaning.items():
             known = merged.setdefault(key, value)
             if key == "findings" and known and value:
                 merged[key] = [finding for finding in FINDING_KEYS if finding in (*known, *value)]

@@ -70,22 +70,22 @@ def clauses_of(
 
 def _opening(labels: Labels, lang: Lang, template: Template) -> Iterator[Clause]:
     language = LANGUAGES[lang]
-    facts: dict[str, Any] = {}
+    stated: dict[str, Any] = {}
     words = {"picture": "", "side": ""}
     modality, side = labels.get("modality"), labels.get("eye_side")
     picture = template.picture and labels.get("is_fundus") != 0
     if modality and (picture or modality != "cfp"):
-        facts["modality"] = modality
+        stated["modality"] = modality
         words["picture"] = name(MODALITIES[MODALITY_KEYS.index(modality)], lang)
     elif picture:
         words["picture"] = language.picture
     if side and template.side:
-        facts["eye_side"] = side
+        stated["eye_side"] = side
         words["side"] = next(name(term, lang) for term in SIDES if term.key == side)
     if all(words.values()):
-        yield language.opening.format(**words), facts
+        yield language.opening.format(**words), stated
     elif any(words.values()):
-        yield words["picture"] or words["side"], facts
+        yield words["picture"] or words["side"], stated
 
 
 def _positive(labels: Labels, lang: Lang, template: Template) -> list[Clause]:
@@ -155,17 +155,17 @@ def meanings() -> dict[str, dict[str, Any]]:
         for template in LANGUAGES[lang].templates:
             for labels in _simple():
                 opening, rest = clauses_of(labels, lang, template, 0)
-                for words, facts in (*opening, *rest):
-                    assert meaning.setdefault(normal(words), facts) == facts, words
+                for words, stated in (*opening, *rest):
+                    assert meaning.setdefault(normal(words), stated) == stated, words
             for term in (*DISEASES, *FINDINGS):
                 # Others grade more than we do, and suspect what we see.
                 grades = [
                     template.graded.format(name=name(term, lang), grade=name(grade, lang))
                     for grade in DR_GRADES[1:4]
                 ]
-                facts = {term.key: 1} if term.key in FLAGS else {"findings": [term.key]}
+                stated = {term.key: 1} if term.key in FLAGS else {"findings": [term.key]}
                 for wording, words in product(
                     (template.suspected, template.visible), (name(term, lang), *grades)
                 ):
-                    assert meaning.setdefault(normal(wording.format(words)), facts) == facts, words
+                    assert meaning.setdefault(normal(wording.format(words)), stated) == stated, words
     return meaning

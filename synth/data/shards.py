@@ -101,10 +101,10 @@ def _tar(path: Path) -> Iterator[Callable[[Rows], None]]:
 
 
 def _members(row: dict[str, Any]) -> dict[str, bytes]:
-    told = {key: value for key, value in row.items() if key != "image"}
+    labels = {key: value for key, value in row.items() if key != "image"}
     return {
         "jpg": row["image"]["bytes"],
-        "json": json.dumps(told, ensure_ascii=False).encode(),
+        "json": json.dumps(labels, ensure_ascii=False).encode(),
         "txt": (row["caption_en"] or "").encode(),
         "zh.txt": (row["caption_zh"] or "").encode(),
     }

@@ -1,12 +1,12 @@
 """The card of a generator's folder: what it learnt from, on what terms, what it is for and what it is not."""
 
-import json
 import math
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from synth.base.checkpoint import tensor_shapes
+from synth.base.hub import repository_card
 from synth.base.runs import read_json, write_text
 from synth.model.card import PrivacyGuarantee, read_card
 from synth.provenance import publication
@@ -92,8 +92,7 @@ def write_model_card(folder: Path) -> None:
         mix="" if given else "; those that fewer than five people share are left out",
         privacy=guarantee(given) if given else _NOT_PRIVATE,
     )
-    head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
-    write_text(folder / "README.md", f"---\n{head}---\n{text}")
+    write_text(folder / "README.md", repository_card("model", front, text))
 
 
 def guarantee(given: PrivacyGuarantee) -> str:
@@ -108,11 +107,5 @@ def guarantee(given: PrivacyGuarantee) -> str:
 
 def parameters(folder: Path) -> int:
     """Numbers in the safetensors of a diffusers folder, from their headers alone."""
-    total = 0
-    for path in folder.rglob("*.safetensors"):
-        with open(path, "rb") as file:
-            head: dict[str, Any] = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        for name, tensor in head.items():
-            if name != "__metadata__":
-                total += math.prod(tensor["shape"])
-    return total
+    shapes = [tensor_shapes(path) for path in folder.rglob("*.safetensors")]
+    return sum(math.prod(shape) for each in shapes for shape in each.values())

@@ -5,56 +5,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import Field, NonNegativeInt, PositiveInt
 
 from synth.base import checkpoint, stats
-from synth.base.config import Config, fingerprint
+from synth.base.config import fingerprint
 from synth.base.errors import UserError
-from synth.base.runs import claim, nothing_if_refused
-from synth.classifier.classifier import Classifier, ClassifierConfig
+from synth.base.runs import Tell, claim, nothing_if_refused, quiet
+from synth.classifier.classifier import Classifier
 from synth.classifier.targets import TARGETS, enough
 from synth.data.records import data_fingerprint, parse_splits
 from synth.quality import captions, distances, neighbours, prdc, report, samples, utility
 from synth.quality.features import Features, extract, own, parse
+from synth.quality.results import QualityReport
 from synth.quality.samples import Sample
+from synth.quality.settings import EvaluationConfig
 from synth.quality.utility import TrainingSet, plain
 
 SCHEMA, VERSION = "visionclip-evaluation", 1
 _FREE = ("features", "headline", "shuffled", "compared", "k", "halves", "rounds", "closest", "captions")
 """Settings that a repeated evaluation may change: no classifier that is there depends on them."""
-
-
-class EvaluationConfig(Config):
-    """How synthetic records are evaluated."""
-
-    n: PositiveInt = 20_000
-    """Training photographs a side at most; the larger side gives as many as the smaller has."""
-    held_out: str = "test"
-    """The split of the real records that is tested on: `test`, `validation`, or both with a comma."""
-    reported: PositiveInt = 10
-    """Held-out positives, and negatives, that a disease needs to be reported."""
-    headline: PositiveInt = 30
-    """Held-out positives that a disease needs to count in the mean."""
-    shuffled: bool = False
-    """Train a control on the synthetic photographs with shuffled labels too."""
-    features: str = "own"
-    """What photographs are compared by; `synth evaluate --help` names the kinds."""
-    compared: PositiveInt = 5_000
-    """Photographs a side at most that are compared with training photographs; memory grows with its square."""
-    k: PositiveInt = 5
-    """Neighbours of precision, recall, density and coverage."""
-    n_subsamples: PositiveInt = Field(50, alias="halves")
-    """Key `halves`: random halves of the patients behind the intervals of distances."""
-    n_bootstrap: PositiveInt = Field(1000, alias="rounds")
-    """Key `rounds`: bootstrap samples of patients behind the intervals of AUCs."""
-    closest: PositiveInt = 16
-    """Pairs in the private panel of nearest training photographs."""
-    captions: PositiveInt = 5_000
-    """Captions that are cut into words and read back."""
-    seed: NonNegativeInt = 0
-    """Of the choice of patients, bootstrap and halves; the classifier has its own."""
-    classifier: ClassifierConfig = ClassifierConfig()
-    """The classifier that learns from either side."""
 
 
 class Sides(NamedTuple):
@@ -77,7 +45,8 @@ def evaluate(
     workers: int = 0,
     features: Features | None = None,
     show: bool = False,
-) -> dict[str, Any]:
+    tell: Tell = quiet,
+) -> QualityReport:
     """Write `out/report.json` and `out/report.html`; returns the report.
 
     What shows patients or was made of their photographs, which a repeated call continues from, is in `out/private`.
@@ -88,6 +57,7 @@ def evaluate(
         workers:  processes that train classifiers, one thread each; 0 is one per core.
         features: instead of `config.features`, any function from pictures to vectors.
         show:     write `out/private/training-photographs.html` too.
+        tell:     is given the line that says where the report goes, before the work begins.
 
     Raises:
         UserError: too few photographs or positives, a patient on both sides, or `out` holds something else.
@@ -103,6 +73,7 @@ def evaluate(
             features = parse(config.features, config.classifier.preprocessing.size)
         sides = _sides(config, data, real, private)
         columns = utility.testable(sides.real, sides.held_out, config.classifier, config.reported, real)
+    tell([f"{out}: report.html and report.json are written there; the same command goes on from there"])
     training_sets = utility.training_sets(
         sides.real, sides.synthetic, columns, config.classifier, config.shuffled, private / "classifiers"
     )
@@ -112,20 +83,23 @@ def evaluate(
     found = _features(chosen, sides, teacher, private)
     suspects = [side.pictures[: config.compared] for side in (sides.synthetic, sides.held_out)]
     nearest = neighbours.nearest(suspects, sides.searched.pictures, sides.searched.patients)
-    made = {
-        "schema": {"name": SCHEMA, "version": VERSION},
-        "command": command,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "config": wanted["config"],
-        "versions": checkpoint.versions(),
-        "data": _provenance(data, real, prints, sides),
-        "utility": _utility(config, trained, columns, sides.held_out),
-        "fidelity": _fidelity(config, trained["real"], sides.synthetic),
-        "features": {"name": chosen.name, "frechet": chosen.frechet, "kernel": chosen.kernel},
-        "comparison": _comparison(config, found, sides),
-        "neighbours": neighbours.compare(nearest[0], nearest[1], len(sides.searched.patients)),
-        "captions": captions.describe(data, config.captions, config.seed),
-    }
+    made = QualityReport.parse(
+        {
+            "schema": {"name": SCHEMA, "version": VERSION},
+            "command": command,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "config": wanted["config"],
+            "versions": checkpoint.versions(),
+            "data": _provenance(data, real, prints, sides),
+            "utility": _utility(config, trained, columns, sides.held_out),
+            "fidelity": _fidelity(config, trained["real"], sides.synthetic),
+            "features": {"name": chosen.name, "frechet": chosen.frechet, "kernel": chosen.kernel},
+            "comparison": _comparison(config, found, sides),
+            "neighbours": neighbours.compare(nearest[0], nearest[1], len(sides.searched.patients)),
+            "captions": captions.describe(data, config.captions, config.seed),
+        },
+        "report.json",
+    )
     report.write(out, made, report.sheets(sides.synthetic, columns))
     if show:
         pairs = [

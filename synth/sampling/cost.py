@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from synth.base import speed
+from synth.base.checkpoint import tensor_shapes
 from synth.base.runs import read_json
 from synth.model.card import INTERVAL, SHIPPED, WEIGHTS, read_card, sampling_defaults
 from synth.sampling.filters.settings import FilterSettings
@@ -54,11 +55,11 @@ def lines(plan: Plan, model: Path, out: Path, left: int, planned: int) -> Iterat
         left: images to draw, of the `planned` ones that this machine is to draw.
     """
     size = read_card(model).preprocessing.size
-    told, done = estimate(plan, model, size, left), planned - left
+    total, done = estimate(plan, model, size, left), planned - left
     yield f"{out}: images of {size} px are written there, shard by shard; the same command goes on from there"
-    yield f"{left:,} images{f' more, after {done:,}' if done else ''}: {told.words()} ({told.basis})"
-    if told.hours > _LONG:
-        few = 10 ** max(0, math.floor(math.log10(left / told.hours)))
+    yield f"{left:,} images{f' more, after {done:,}' if done else ''}: {total.words()} ({total.basis})"
+    if total.hours > _LONG:
+        few = 10 ** max(0, math.floor(math.log10(left / total.hours)))
         small = f"--n {few}, {estimate(plan, model, size, few).words()}"
         if model == SHIPPED:
             student = WEIGHTS / _STUDENT
@@ -82,42 +83,43 @@ def describe(plan: Plan, cost: speed.Cost) -> list[str]:
     if plan.filters:
         lines.append(_filters(plan.filters))
     for entry in plan.mix[:12]:
-        told = entry.labels | ({"prompt": entry.prompt} if entry.prompt else {})
-        shown = {k: v for k, v in told.items() if v not in (None, 0, [])}
+        stated = entry.labels | ({"prompt": entry.prompt} if entry.prompt else {})
+        shown = {k: v for k, v in stated.items() if v not in (None, 0, [])}
         lines.append(f"{entry.weight / total:7.2%}  {json.dumps(shown, ensure_ascii=False)}")
     if len(plan.mix) > 12:
-        lines.append(f"        and {len(plan['mix']) - 12} more label combinations")
+        lines.append(f"        and {len(plan.mix) - 12} more label combinations")
     return lines
 
 
 def _filters(filters: FilterSettings) -> str:
-    said = []
+    parts = []
     if copies := filters.copies:
-        said.append(
+        parts.append(
             f"copies of {copies.photographs} photographs, nearer than {copies.closeness:.3f} "
             f"(at most {copies.false_alarms_expected:.1%} false alarms expected, {copies.held_out_patients} patients)"
         )
     if check := filters.mislabelled:
-        said.append(
+        parts.append(
             f"what contradicts {', '.join(check.checks)}; not checked: {', '.join(check.unchecked) or 'what it did not learn'}"
         )
-    return f"drawn again, at most {filters.attempts} times: {'; '.join(said)}"
+    return f"drawn again, at most {filters.attempts} times: {'; '.join(parts)}"
 
 
 def forward(unet: Path) -> float:
     """Operations of one pass of a U-Net over one image, read from the shapes of its weights.
 
-    Two for each multiplication with its addition: convolutions, linear layers and attention.
+    Two for each multiplication with its addition: convolutions, linear layers and attention; what `speed.operations`
+    counts, without torch, which a dry run does without.
     """
     config = read_json(unet / "config.json")
     side, layers = config["sample_size"], config["block_out_channels"]
     total = 0
-    for name, shape in _shapes(unet).items():
+    for name, shape in tensor_shapes(next(unet.glob("*.safetensors"))).items():
         if len(shape) < 2 or not name.endswith("weight"):
             continue
         pixels = (side >> _level(name, len(layers))) ** 2
         if len(shape) == 2 and not any(part in name for part in ("to_q", "to_k", "to_v", "to_out")):
-            pixels = 1  # told once for the whole picture: the time, the labels
+            pixels = 1  # once for the whole picture: the time, the labels
         total += 2 * math.prod(shape) * pixels
         if "to_q" in name:  # every pixel looks at every other, and takes from it
             total += 4 * pixels**2 * shape[0]
@@ -134,14 +136,6 @@ def _level(name: str, depth: int) -> int:
     if part == "up_blocks":
         return depth - 1 - int(number) - ("upsamplers" in name)
     return 0
-
-
-def _shapes(unet: Path) -> dict[str, list[int]]:
-    """The shapes in a safetensors file, from its header alone."""
-    with open(next(unet.glob("*.safetensors")), "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-    return {name: told["shape"] for name, told in header.items() if name != "__metadata__"}
 
 
 def evaluations(steps: int, guidance: float) -> int:

@@ -135,7 +135,7 @@ def make(
         )
     check_vocabulary(model, mix)
     mix = _marked(model, mix) if marks else mix
-    return Plan(
+    plan = Plan(
         kind="synthetic",
         n=n,
         seed=seed,
@@ -152,8 +152,9 @@ def make(
         libraries=versions(),
         labels=labels if named else "file",
         mix=mix,
-        **_text_encoder(model, mix),
     )
+    encoder = _text_encoder(model, mix)
+    return plan.replaced(captions=encoder.to_json()) if encoder else plan
 
 
 def _solver(index: dict[str, Any]) -> str:
@@ -175,14 +176,14 @@ def _marked(model: Path, mix: Mix) -> Mix:
     ]
 
 
-def _text_encoder(model: Path, mix: Mix) -> dict[str, CaptionEncoder]:
-    """The text encoder that the prompts of a mix are for; nothing without prompts."""
+def _text_encoder(model: Path, mix: Mix) -> CaptionEncoder | None:
+    """The text encoder that the prompts of a mix are for; None without prompts."""
     if not any(entry.prompt for entry in mix):
-        return {}
+        return None
     encoder = read_card(model).captions
     if encoder is None:
         raise UserError(f"{model}: was trained without captions ('network.captions') and takes no prompt")
-    return {"captions": encoder}
+    return encoder
 
 
 def read_mix(path: Path) -> Mix:

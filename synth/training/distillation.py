@@ -21,7 +21,7 @@ from synth import pipeline
 from synth.base import checkpoint
 from synth.base.config import check
 from synth.base.errors import UserError
-from synth.base.runs import claim, read_json
+from synth.base.runs import Tell, announced, claim, quiet, read_json
 from synth.data.records import data_fingerprint
 from synth.diffusion.process import saved_as
 from synth.model.card import GeneratorCard, weights_fingerprint
@@ -39,7 +39,12 @@ FORMAT, VERSION = "visionclip-student-state", 1
 
 
 def distill(
-    config: DistillConfig, model: Path, data: Sequence[Path], run: Path, start: Path | None = None
+    config: DistillConfig,
+    model: Path,
+    data: Sequence[Path],
+    run: Path,
+    start: Path | None = None,
+    tell: Tell = quiet,
 ) -> Path:
     """Tune a student of the generator `model` until it has seen `config.images`; the same call again resumes.
 
@@ -57,6 +62,7 @@ def distill(
     mix = read_json(folder / "mix.json")
     with accelerator.main_process_first():
         examples = _examples(config, card, provenance, data, run, teacher.conditioning.labels)
+    tell([announced(run, "the student", config.images, config.save_every)])
     teacher.space.to(accelerator.device)  # type: ignore[call-arg]
 
     def rate(n_images: int) -> float:

@@ -60,7 +60,7 @@ class _Worker:
         self.actor = actor
         self.held: dict[Any, Shard] = {}
         self.starting = actor.drawn.remote()
-        self.asked: Any = None
+        self.pending: Any = None
         self.rows = 0
 
     def hand(self, shard: Shard) -> None:
@@ -68,7 +68,7 @@ class _Worker:
 
     def lose(self) -> None:
         """Forget how far it was; it is given nothing before it has started again."""
-        self.rows, self.asked = 0, None
+        self.rows, self.pending = 0, None
         self.starting = self.starting or self.actor.drawn.remote()
 
     def awaited(self) -> list[Any]:
@@ -117,11 +117,11 @@ def _connect(address: str | None) -> Any:
         return ray
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = address or os.environ.get("RAY_ADDRESS")
-    told: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         _knock(address or "local")
-        ray.init(**told, address=address) if address else ray.init(
-            **told, address="local", include_dashboard=False
+        ray.init(**settings, address=address) if address else ray.init(
+            **settings, address="local", include_dashboard=False
         )
     except (OSError, ValueError) as error:
         raise UserError(
@@ -139,7 +139,7 @@ def _knock(address: str) -> None:
 
 
 def _run(ray: Any, crew: list[_Worker], todo: deque[Shard], out: Path, digest: str) -> Events:
-    losses = done = told = 0
+    losses = done = reported = 0
     while todo or any(worker.held for worker in crew):
         for worker in crew:
             # A second shard, so that no time is lost between two; not near the end, where others wait for one.
@@ -155,8 +155,8 @@ def _run(ray: Any, crew: list[_Worker], todo: deque[Shard], out: Path, digest: s
                 losses, done = 0, done + shard.rows
                 yield shard
         now = done + sum(worker.rows for worker in crew)
-        yield now - told
-        told = now
+        yield now - reported
+        reported = now
 
 
 _EXHAUSTED = (
@@ -186,12 +186,12 @@ def _ended(ray: Any, crew: list[_Worker]) -> Iterator[tuple[Shard, bool]]:
 
 def _look(ray: Any, worker: _Worker) -> None:
     """Take the last answer how far a worker is, and ask again."""
-    if worker.asked and ray.wait([worker.asked], timeout=0)[0]:
-        answered, worker.asked = worker.asked, None
+    if worker.pending and ray.wait([worker.pending], timeout=0)[0]:
+        answered, worker.pending = worker.pending, None
         if not _is_lost(ray, answered):
             worker.rows = ray.get(answered)
-    if worker.held and not worker.starting and not worker.asked:
-        worker.asked = worker.actor.drawn.remote()
+    if worker.held and not worker.starting and not worker.pending:
+        worker.pending = worker.actor.drawn.remote()
 
 
 def _is_lost(ray: Any, ref: Any) -> bool:

@@ -59,7 +59,7 @@ def prepare(records: Sequence[Path], size: int, cache: Path, rate: float = RATE)
         )
         with atomic(cache / f"guard-{key}.npy") as temporary, open(temporary, "wb") as file:
             np.save(file, references)
-        said = {
+        values = {
             "descriptor": VERSION,
             "index": key,
             "records": data,
@@ -71,7 +71,7 @@ def prepare(records: Sequence[Path], size: int, cache: Path, rate: float = RATE)
             "held_out_flagged": flagged,
             "false_alarms_expected": round((flagged + 1) / (patients + 1), 6),
         }
-        write_json(path, {"subjects": np.unique(subjects, return_inverse=True)[1].tolist(), "said": said})
+        write_json(path, {"subjects": np.unique(subjects, return_inverse=True)[1].tolist(), "said": values})
     return CopyFilterSettings.parse(read_json(path)["said"], str(path))
 
 
