@@ -44,10 +44,9 @@ from synth.base.config import check, fingerprint
 from synth.base.runs import atomic
 from synth.base.stats import estimate
 from synth.classifier.classifier import ClassifierConfig
-from synth.diffusion import process
+from synth.diffusion.schedulers import ddim_scheduler, noising
 from synth.model.card import SHIPPED, WEIGHTS
-from synth.model.conditioning import UNKNOWN, codes
-from synth.model.denoiser import placed
+from synth.model.denoiser import add_coordinates
 from synth.quality import distances, samples, utility
 from synth.quality.samples import Sample
 
@@ -59,12 +58,12 @@ Run = tuple[Callable[[], object], int]
 class Unlabelled(UNet2DModel):
     """A trained denoiser as the stock pipelines call it: a sample and a step, nothing else."""
 
-    untold: Tensor
+    unconditional: Tensor
     where: Tensor
 
     def forward(self, sample: Tensor, timestep: Any) -> Any:  # type: ignore[override]
         where = self.where.expand(len(sample), -1, -1, -1)
-        told = self.untold.expand(len(sample), -1)
+        told = self.unconditional.expand(len(sample), -1)
         return super().forward(torch.cat([sample, where], dim=1), timestep, class_labels=told)
 
 
@@ -76,8 +75,10 @@ def unlabelled(generator: pipeline.FundusPipeline) -> Unlabelled:
     made.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     made.register_to_config(in_channels=channels)  # of what is drawn
     with torch.no_grad():
-        made.untold = generator.conditioning(torch.from_numpy(UNKNOWN)[None])
-    made.where = placed(torch.zeros(1, *generator.shape))[:, channels:].contiguous()
+        made.unconditional = generator.conditioning(
+            torch.from_numpy(generator.conditioning.labels.unknown)[None]
+        )
+    made.where = add_coordinates(torch.zeros(1, *generator.shape))[:, channels:].contiguous()
     return made.eval()
 
 
@@ -87,12 +88,12 @@ def costs(
     """CPU seconds per picture."""
     network = unlabelled(generator)
     stock = {
-        "ddpm": DDPMPipeline(network, process.noising()),
-        "ddim": DDIMPipeline(network, process.jumps()),
+        "ddpm": DDPMPipeline(network, noising()),
+        "ddim": DDIMPipeline(network, ddim_scheduler()),
     }
     for each in stock.values():
         each.set_progress_bar_config(disable=True)
-    told = torch.from_numpy(UNKNOWN).repeat(BATCH, 1)
+    told = torch.from_numpy(generator.conditioning.labels.unknown).repeat(BATCH, 1)
     noise = torch.randn(BATCH, *generator.shape, generator=torch.Generator().manual_seed(0))
     # The cost of a step does not depend on its number: in a quick run a tenth of the steps is timed and multiplied.
     share = 10 if quick else 1
@@ -173,16 +174,16 @@ def worth(
     """Kernel distance and train-on-synthetic AUC of what the three samplers draw, with intervals over patients."""
     real = samples.draw(data, ["train"], most, config.preprocessing, out, 0, "training photographs")
     test = samples.draw(data, ["test"], 10_000, config.preprocessing, out, 0, "held-out photographs")
-    columns = utility.asked(real, test, config, 5, data)
-    stock = pipeline.FundusPipeline(generator.unet, process.jumps(), generator.conditioning, generator.space)
-    told = codes(real.table)
+    columns = utility.testable(real, test, config, 5, data)
+    stock = pipeline.FundusPipeline(generator.unet, ddim_scheduler(), generator.conditioning, generator.space)
+    told = generator.conditioning.labels.codes(real.table)
     samplers = {"ddim, 50 steps": (stock, 50), "ours, 20 steps": (generator, 20), "student": (student, None)}
     made, told_by = {}, {}
     for name, (sampler, steps) in samplers.items():
         drawn = fingerprint([name, real.name, _weights(sampler)])
         made[name] = real._replace(pictures=_kept(out / f"{drawn}.npy", sampler, told, steps), name=drawn)
         told_by[name] = _taught(real, made[name], columns, config, out / drawn)
-    judge = utility.train(utility.arms(real, real, columns, config, False, out)[:1], 1)["real"][0]
+    judge = utility.train(utility.training_sets(real, real, columns, config, False, out)[:1], 1)["real"][0]
     scores = {name: utility.scores(model, columns, test.pictures) for name, model in told_by.items()}
     scores["real photographs"] = utility.scores(judge, columns, test.pictures)
     areas, patients = utility.areas(scores, test, columns, 1000, 0)
@@ -214,7 +215,9 @@ def _weights(generator: pipeline.FundusPipeline) -> str:
 
 
 def _taught(real: Sample, made: Sample, columns: list[int], config: ClassifierConfig, out: Path) -> Any:
-    return utility.train(utility.arms(real, made, columns, config, False, out)[1:], 1)["synthetic"][0]
+    return utility.train(utility.training_sets(real, made, columns, config, False, out)[1:], 1)["synthetic"][
+        0
+    ]
 
 
 def main() -> None:

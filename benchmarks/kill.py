@@ -30,7 +30,7 @@ from synth.sampling.engines.ray import cluster
 from synth.base.errors import UserError
 from synth.base.runs import sha256
 from synth.model.card import SHIPPED, locate
-from synth.release import generate
+from synth.release import draw_shards
 from synth.sampling import plan
 from synth.sampling.plan import Plan, Shard
 from synth.sampling.verify import verify
@@ -76,7 +76,7 @@ def _parent(process: int) -> int | None:
 
 def processes(model: Path, asked: Plan, out: Path, kills: int, pause: float, chance: random.Random) -> None:
     """Sample with 2 worker processes; of each five kills four hit a worker and one the command, which is repeated."""
-    flags = [f"--{name}={asked[name]}" for name in ("n", "seed", "steps", "guidance", "batch")]
+    flags = [f"--{name}={getattr(asked, name)}" for name in ("n", "seed", "steps", "guidance", "batch")]
     line = [
         sys.executable,
         "-m",
@@ -185,7 +185,7 @@ def damage(whole: Path, scratch: Path, model: Path, asked: Plan, chance: random.
         harm(shard)
         said[name] = refused(out)
         assert shard.name in said[name], said[name]
-        assert generate(asked, model, out, workers=1) == 1
+        assert draw_shards(asked, model, out, workers=1) == 1
         assert hashes(out) == hashes(whole) and verify(out)
     return said
 
@@ -215,20 +215,20 @@ def small_disk(where: Path, size: int) -> Iterator[Path]:
 
 def full_disk(whole: Path, scratch: Path, model: Path, asked: Plan) -> dict[str, str]:
     """Fill a disk half-way through, find what is missing, make room, repeat."""
-    need = sum(path.stat().st_size for path in (whole / "data").iterdir()) + 4096 * len(asked["mix"])
+    need = sum(path.stat().st_size for path in (whole / "data").iterdir()) + 4096 * len(asked.mix)
     with small_disk(scratch / "disk", 4 * need) as disk:
         ballast = disk / "ballast"
         free = shutil.disk_usage(disk).free
         ballast.write_bytes(b"\0" * max(0, free - need // 2))
         out, told = disk / "set", ""
         try:
-            generate(asked, model, out, workers=1)
+            draw_shards(asked, model, out, workers=1)
         except UserError as error:
             told = str(error)
         assert "disk full" in told, f"nobody noticed: {told}"
         said = refused(out)
         ballast.unlink()
-        generate(asked, model, out, workers=1)
+        draw_shards(asked, model, out, workers=1)
         assert hashes(out) == hashes(whole) and verify(out)
     return {"full disk": told.replace(str(disk), "DISK"), "verify": said.replace(str(disk), "DISK")}
 
@@ -238,7 +238,7 @@ def measure(model: Path, n: int, kills: int, parts: list[str], scratch: Path) ->
     asked, chance = plan.make(model, n, steps=STEPS, batch=8), random.Random(0)
     whole, found = scratch / "whole", {}
     start = time.perf_counter()
-    generate(asked, model, whole, workers=1)
+    draw_shards(asked, model, whole, workers=1)
     seconds = time.perf_counter() - start
     print(f"{n} images in {len(hashes(whole))} shards, uninterrupted by one process: {seconds:.0f} s")
 

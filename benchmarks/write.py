@@ -37,7 +37,7 @@ from synth.sampling.sampler import Sampler, record
 
 SIZE = 256
 LABELS = {"dr_grade": 2, "is_gc": 0, "eye_side": "left", "modality": "cfp", "findings": ["exudate"]}
-PLAN: Plan = {"jpeg_quality": 95}
+PLAN = Plan.model_construct(jpeg_quality=95)
 
 
 def noise(count: int, size: int) -> list[np.ndarray]:
@@ -87,7 +87,7 @@ def share(model: Path, rounds: int, scratch: Path) -> dict[str, Any]:
     """Milliseconds of one core an image for sampling and for all the rest, and the share of the rest."""
     asked = plan.make(locate(model), 16)
     sampler = Sampler(asked, locate(model))
-    draws = list(plan.draws(asked, range(asked["batch"]), sampler.pipeline.shape))
+    draws = list(plan.draws(asked, range(asked.batch), sampler.pipeline.shape))
     pictures = sampler.sample(draws).numpy()
     sampling = best(lambda: sampler.sample(draws), rounds) / len(draws)
     writing_ = best(lambda: write(list(pictures), 512, scratch / "shard.parquet"), rounds) / 512

@@ -1,20 +1,44 @@
-"""Make labelled, captioned fundus photographs."""
+"""Make labelled, captioned fundus photographs.
 
-from typing import Any
+from synth import GenerateConfig, generate, load
+
+generate(GenerateConfig(n=100), "synthetic")      a folder of records, as `synth generate` writes it
+pipeline, card = load("runs/odir")                a generator, to draw with in memory
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from synth.model.card import GeneratorCard
+    from synth.model.conditioning import LabelConditioning
+    from synth.model.wavelet import WaveletSpace
+    from synth.pipeline import FundusPipeline, load
+    from synth.release import GenerateConfig, generate
+
+__all__ = [
+    "FundusPipeline",
+    "GenerateConfig",
+    "GeneratorCard",
+    "LabelConditioning",
+    "WaveletSpace",
+    "generate",
+    "load",
+]
+
+_MODULES = {
+    "FundusPipeline": "pipeline",
+    "GenerateConfig": "release",
+    "GeneratorCard": "model.card",
+    "LabelConditioning": "model.conditioning",
+    "WaveletSpace": "model.wavelet",
+    "generate": "release",
+    "load": "pipeline",
+}
+"""Where each name is imported from once it is asked for, which keeps `--help` quick; diffusers asks for some too."""
 
 
 def __getattr__(name: str) -> Any:
-    """diffusers finds the parts of a saved pipeline here; importing them only then keeps `--help` quick."""
-    if name == "FundusPipeline":
-        from synth.pipeline import FundusPipeline
-
-        return FundusPipeline
-    if name == "LabelConditioning":
-        from synth.model.conditioning import LabelConditioning
-
-        return LabelConditioning
-    if name == "WaveletSpace":
-        from synth.model.wavelet import WaveletSpace
-
-        return WaveletSpace
-    raise AttributeError(name)
+    if name not in _MODULES:
+        raise AttributeError(f"module 'synth' has no attribute {name!r}")
+    return getattr(import_module(f"synth.{_MODULES[name]}"), name)

@@ -6,9 +6,8 @@ folder/mix.json                                                       label comb
 """
 
 import shutil
-from inspect import signature
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from diffusers import (
@@ -24,20 +23,20 @@ from torch import Tensor
 from synth.base import arguments, pretrained
 from synth.base.errors import UserError
 from synth.base.runs import disk_error, read_json, write_json
-from synth.diffusion import process
+from synth.data.tensors import as_pictures
+from synth.diffusion.process import Prediction, Process, Timestep, opened
+from synth.diffusion.samplers import SAMPLERS, Sampler, guided
+from synth.model import folders
 from synth.model.card import FORMAT as FORMAT
 from synth.model.card import INTERVAL as INTERVAL
 from synth.model.card import VERSION as VERSION
-from synth.model.card import facts, locate, manner
-from synth.model.conditioning import LabelConditioning, unconditional
-from synth.model.denoiser import placed
+from synth.model.card import GeneratorCard, locate, read_card, sampling_defaults
+from synth.model.conditioning import LabelConditioning
+from synth.model.denoiser import add_coordinates
 from synth.model.latent import LatentSpace
 from synth.model.wavelet import WaveletSpace
 from synth.provenance import publication
 from synth.provenance.model_card import write_model_card
-
-_NOTES = ("_class_name", "_diffusers_version", "_name_or_path", "_use_default_values")
-"""What diffusers notes in a configuration beside the arguments of the class, and nothing is built from."""
 
 
 class FundusPipeline(DiffusionPipeline):
@@ -55,12 +54,18 @@ class FundusPipeline(DiffusionPipeline):
         conditioning: LabelConditioning,
         space: WaveletSpace | LatentSpace,
         student: dict[str, Any] | None = None,
+        process: dict[str, Any] | None = None,
     ) -> None:
-        """`student`: of a distilled generator, the `steps` that it was made for, the `guidance` that it holds, and
-        the `times` of its steps where they are uneven."""
+        """
+        Args:
+            student: of a distilled generator, the `steps` that it was made for, the `guidance` that it holds, and
+                     the `times` of its steps where they are uneven.
+            process: name and version of the generative process, where `scheduler` does not say it (`saved_as`).
+        """
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler, conditioning=conditioning, space=space)
-        self.register_to_config(student=student)
+        self.register_to_config(student=student, **({"process": process} if process else {}))
+        self._process: Process | None = None
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **_: Any) -> "FundusPipeline":
@@ -82,6 +87,53 @@ class FundusPipeline(DiffusionPipeline):
         """Pixels a side of the pictures."""
         return self.shape[1] * self.space.factor
 
+    @property
+    def process(self) -> Process:
+        """The generative process, from the scheduler and what the folder says beside it."""
+        if self._process is None or self._process.scheduler is not self.scheduler:
+            self._process = opened(self.scheduler, self.config.get("process"))
+        return self._process
+
+    def encode(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) float32, what the denoiser works on, of (B, 3, S, S) images in [-1, 1]."""
+        return self.space.encode(images).float().contiguous(memory_format=torch.channels_last)
+
+    def decode(self, clean: Tensor) -> Tensor:
+        """(B, 3, S, S) images in [-1, 1] of (B, C, H, W) that the denoiser works on."""
+        return self.space.decode(clean).clamp(-1, 1)
+
+    def predict(
+        self,
+        noisy: Tensor,
+        timestep: Timestep,
+        codes: Tensor,
+        guidance: float = 1.0,
+        interval: tuple[float, float] = INTERVAL,
+    ) -> Prediction:
+        """What the network says of noisy pictures: its output, and the noise and the image that follow from it.
+
+        Args:
+            noisy:    (B, C, H, W).
+            timestep: one for all, or (B,) int64 in [0, 1000).
+            codes:    (B, L) int64, or (B, L + D) float32; `conditioning.labels` makes them.
+            guidance: scale of classifier-free guidance, 1 is none.
+            interval: guidance acts while the share of diffusion time left lies within.
+        """
+        times = torch.as_tensor(timestep, device=noisy.device)
+        output = guided(self._network, noisy, times, *self._conditions(codes), guidance, interval)
+        return Prediction(self.process, noisy, timestep, output)
+
+    def untrained(self, seed: int) -> "FundusPipeline":
+        """The same architecture and space with fresh random weights, drawn from torch's seed `seed`."""
+        torch.manual_seed(seed)
+        unet, conditioning = (
+            type(part).from_config(part.config).eval().to(part.device)  # type: ignore[attr-defined]
+            for part in (self.unet, self.conditioning)
+        )
+        return FundusPipeline(
+            unet, self.scheduler, conditioning, self.space, self.config["student"], self.config.get("process")
+        )
+
     @torch.inference_mode()
     def __call__(
         self,
@@ -90,15 +142,17 @@ class FundusPipeline(DiffusionPipeline):
         steps: int | None = None,
         guidance: float | None = None,
         interval: tuple[float, float] = INTERVAL,
+        sampler: Sampler | None = None,
     ) -> Tensor:
         """Draw one picture per row.
 
         Args:
             codes:    (B, L) int64 label codes, or (B, L + D) float32 with the vectors of captions behind them.
             noise:    (B, C, H, W) standard normal; the picture is a function of codes and noise.
-            steps:    solver steps; None is 20, or those of a student.
+            steps:    sampler steps; None is 20, or those of a student.
             guidance: scale of classifier-free guidance (2207.12598), 1 is none; None is 2, or a student's 1.
             interval: guidance acts while the share of diffusion time left lies within (2404.07724).
+            sampler:  one of `samplers.SAMPLERS`, or another; None is what the process is sampled by.
 
         Returns:
             (B, S, S, 3) uint8.
@@ -106,28 +160,27 @@ class FundusPipeline(DiffusionPipeline):
         Raises:
             UserError: a student is asked for other steps than its own, or for more guidance.
         """
-        steps, guidance = manner(self.config["student"], steps, guidance)
-        told, untold = (self.conditioning(c).to(self.unet.dtype) for c in (codes, unconditional(codes)))
-        self.scheduler.set_timesteps(steps, device=noise.device)
-        last = self.scheduler.config["num_train_timesteps"]
+        steps, guidance = sampling_defaults(self.config["student"], steps, guidance)
         uneven = (self.config["student"] or {}).get("times")
-        angles = process.angles()
-        sample = noise
-        for number, step in enumerate(torch.tensor(uneven) if uneven else self.scheduler.timesteps):
-            noisy = placed(sample).to(self.unet.dtype)
-            velocity = self.unet(noisy, step, class_labels=told).sample.float()
-            if guidance != 1 and interval[0] <= float(step) / last <= interval[1]:
-                free = self.unet(noisy, step, class_labels=untold).sample.float()
-                velocity = free + guidance * (velocity - free)
-            if uneven:  # the scheduler knows even steps alone
-                sample = process.jump(sample, velocity, angles[step] - angles[[*uneven, -1][number + 1]])
-            else:
-                sample = self.scheduler.step(velocity, step, sample, return_dict=False)[0]  # type: ignore[arg-type]
-        images = self.space.decode(sample)
-        return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        process, vectors = self.process, self._conditions(codes)
+
+        def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
+            return guided(self._network, noisy, timestep, *vectors, guidance, interval)
+
+        draw = sampler or SAMPLERS["ddim" if uneven else process.sampler]
+        return as_pictures(self.decode(draw(process, predict, noise, uneven or steps))).contiguous()
+
+    def _conditions(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, D) what the network is told of `codes`, and where nothing is known."""
+        free = self.conditioning.unconditional(codes)
+        return self.conditioning(codes).to(self.unet.dtype), self.conditioning(free).to(self.unet.dtype)
+
+    def _network(self, noisy: Tensor, timestep: Tensor, vectors: Tensor) -> Tensor:
+        noisy = add_coordinates(noisy).to(self.unet.dtype)
+        return self.unet(noisy, timestep, class_labels=vectors).sample
 
 
-def save(pipeline: FundusPipeline, folder: Path, facts: dict[str, Any], mix: list[dict[str, Any]]) -> None:
+def save(pipeline: FundusPipeline, folder: Path, card: GeneratorCard, mix: list[dict[str, Any]]) -> None:
     """Write the folder beside its final place, then swap it in; a kill leaves the old one or none."""
     fresh = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -136,7 +189,7 @@ def save(pipeline: FundusPipeline, folder: Path, facts: dict[str, Any], mix: lis
         for config in fresh.glob("*/config.json"):  # diffusers notes where each part was read from
             write_json(config, {k: v for k, v in read_json(config).items() if k != "_name_or_path"})
         write_json(fresh / "mix.json", mix)
-        write_json(fresh / "visionclip.json", facts)
+        write_json(fresh / "visionclip.json", card.to_json())
         if (folder / publication.FILE).exists():
             shutil.copy(folder / publication.FILE, fresh)
         write_model_card(fresh)
@@ -147,21 +200,21 @@ def save(pipeline: FundusPipeline, folder: Path, facts: dict[str, Any], mix: lis
         raise disk_error(folder, error) from error
 
 
-def load(model: Path) -> tuple[FundusPipeline, dict[str, Any]]:
+def load(model: Path) -> tuple[FundusPipeline, GeneratorCard]:
     """Open a generator and what it says of itself; nothing that the folder holds is executed.
 
     Raises:
         UserError: absent, foreign or damaged.
     """
     folder = locate(model)
-    found = facts(folder)
+    card = read_card(folder)
     diffusers_logging.set_verbosity_error()
     diffusers_logging.disable_progress_bar()
     index = arguments.read_mapping(folder / "model_index.json")
-    _check_index(folder / "model_index.json", index)
-    kinds = {part: _kind(folder, part, index.get(part)) for part in FundusPipeline.__annotations__}
-    for part, kind in kinds.items():
-        _check_part(folder / part / kind.config_name, kind)
+    folders.check_index(
+        folder / "model_index.json", index, (*FundusPipeline.__annotations__, "student", "process")
+    )
+    kinds = folders.kinds_of(folder, index, FundusPipeline.__annotations__)
     weights = {"use_safetensors": True, "torch_dtype": torch.float32}
     try:
         pipeline = FundusPipeline(
@@ -172,7 +225,11 @@ def load(model: Path) -> tuple[FundusPipeline, dict[str, Any]]:
                 for part, kind in kinds.items()
             },
             student=index.get("student"),
+            process=index.get("process"),
         )
+        assert pipeline.process  # is known, and of no later version
+    except UserError as error:
+        raise UserError(f"{folder}: {error}") from None
     except pretrained.errors() as error:
         raise UserError(
             f"{folder}: damaged generator ({pretrained.reason(error)}); copy or train it again"
@@ -182,48 +239,4 @@ def load(model: Path) -> tuple[FundusPipeline, dict[str, Any]]:
         raise UserError(f"{folder}: its unet does not take {bands} bands and 2 coordinates; train it again")
     for module in (pipeline.unet, pipeline.space):
         module.eval().to(memory_format=torch.channels_last)  # type: ignore[call-arg]
-    return pipeline, found
-
-
-def _kind(folder: Path, part: str, found: Any) -> Any:
-    """The class of one part of a generator, among those that the pipeline takes; no other is opened."""
-    taken = FundusPipeline.__annotations__[part]
-    known = {kind.__name__: kind for kind in get_args(taken) or (taken,)}
-    library, name = found if isinstance(found, list) and len(found) == 2 else (None, None)
-    kind = known.get(str(name))
-    if kind is None or _package(str(library)) != _package(kind.__module__):  # a module may have moved since
-        raise UserError(
-            f"{folder}/model_index.json: '{part}' is {found}, not a {' or '.join(known)}; "
-            "copy or train the generator again"
-        )
-    return kind
-
-
-def _package(module: str) -> str:
-    return module.partition(".")[0]
-
-
-def _check_index(path: Path, index: dict[str, Any]) -> None:
-    """Refuse parts that a generator of ours does not have: diffusers would import what they name."""
-    known = (*FundusPipeline.__annotations__, "student", *_NOTES)
-    other = next((name for name in index if name not in known), None)
-    if index.get("_class_name", "FundusPipeline") != "FundusPipeline":
-        other = "_class_name"
-    if other:
-        raise UserError(
-            f"{path}: '{other}' is {index[other]!r}, which no generator of 'synth train' says; "
-            "copy or train the generator again"
-        )
-
-
-def _check_part(path: Path, kind: Any) -> None:
-    """Refuse a configuration that says more than its class's own constructor takes."""
-    known = {name for name in signature(kind.__init__).parameters if name not in ("self", "kwargs")}
-    try:
-        arguments.check_arguments(
-            {name: value for name, value in arguments.read_mapping(path).items() if name not in _NOTES},
-            known,
-            "copy or train the generator again",
-        )
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from None
+    return pipeline, card

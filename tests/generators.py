@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 from synth import pipeline
-from synth.base.checkpoint import header
 from synth.classifier.classifier import ClassifierConfig
 from synth.data.images import Preprocessing
 from synth.data.vocabulary import VERSION as VOCABULARY
-from synth.diffusion import process
+from synth.diffusion.process import VPrediction
+from synth.model.card import GeneratorCard
 from synth.model.denoiser import Denoiser, NetworkConfig
 from synth.model.wavelet import WaveletSpace
 from synth.training.config import TrainConfig
@@ -30,7 +30,7 @@ CLASSIFIER = ClassifierConfig(
     images=480,
     batch=16,
     warmup=64,
-    least=5,
+    min_count=5,
     save_every=96,
     lr=3e-3,
     preprocessing=Preprocessing(size=16),
@@ -53,14 +53,14 @@ def untrained(folder: Path, size: int = 16, mix: list[dict[str, Any]] = MIX) -> 
     network = Denoiser(NetworkConfig(channels=(16, 32), attention_from=1), size)
     space = WaveletSpace(1)
     space.fit(torch.rand(8, 3, size, size) * 2 - 1)
-    made = pipeline.FundusPipeline(network.unet, process.solver(), network.conditioning, copy.deepcopy(space))
-    facts = header(
-        pipeline.FORMAT,
-        pipeline.VERSION,
+    made = pipeline.FundusPipeline(
+        network.unet, VPrediction().scheduler, network.conditioning, copy.deepcopy(space)
+    )
+    card = GeneratorCard.of(
         images=0,
         config={"network": {"channels": [16, 32]}},
         preprocessing={"size": size},
         vocabulary=VOCABULARY,
     )
-    pipeline.save(made, folder, facts, mix)
+    pipeline.save(made, folder, card, mix)
     return folder

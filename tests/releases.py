@@ -17,13 +17,16 @@ from privacy.data.inputs import People
 from privacy.scores.matched_groups import SAME, MatchedGroups
 from privacy.scores.neighbours import SPACES, Nearest, Origins
 from synth import pipeline
-from synth.base.checkpoint import header, save
+from synth.base.checkpoint import save
 from synth.data import images, records
 from synth.data.images import Preprocessing
 from synth.data.vocabulary import VERSION as VOCABULARY
-from synth.diffusion import process
-from synth.model.conditioning import codes
+from synth.diffusion.losses import loss as denoising_loss
+from synth.diffusion.process import VPrediction
+from synth.diffusion.schedulers import STEPS
+from synth.model.card import GeneratorCard
 from synth.model.denoiser import Denoiser, NetworkConfig
+from synth.model.labels import current
 from synth.model.wavelet import WaveletSpace
 
 SIDE = 64  # pixels
@@ -163,24 +166,28 @@ def generator(
     if seen is not None:
         pictures = torch.from_numpy(np.array(seen.photographs(SMALL))).permute(0, 3, 1, 2).float() / 127.5 - 1
         space.fit(pictures)
-        clean, told = space.encode(pictures), torch.from_numpy(codes(seen.table.drop_columns(["canary"])))
+        clean, told = (
+            space.encode(pictures),
+            torch.from_numpy(current().codes(seen.table.drop_columns(["canary"]))),
+        )
         weights = torch.ones(len(clean)) if repeats is None else torch.from_numpy(repeats).float()
         _learn(network, clean, told, weights, steps)
-    made = pipeline.FundusPipeline(network.unet, process.solver(), network.conditioning, copy.deepcopy(space))
-    facts = header(pipeline.FORMAT, pipeline.VERSION, images=steps, config={},
-                   preprocessing=SMALL.model_dump(), vocabulary=VOCABULARY)  # fmt: skip
-    pipeline.save(made, folder, facts, MIX)
+    made = pipeline.FundusPipeline(
+        network.unet, VPrediction().scheduler, network.conditioning, copy.deepcopy(space)
+    )
+    card = GeneratorCard.of(images=steps, config={}, preprocessing=SMALL.model_dump(), vocabulary=VOCABULARY)
+    pipeline.save(made, folder, card, MIX)
     return folder
 
 
 def _learn(
     network: Denoiser, clean: torch.Tensor, told: torch.Tensor, weights: torch.Tensor, steps: int
 ) -> None:
-    optimizer, schedule = torch.optim.Adam(network.parameters(), lr=4e-3), process.noising()
+    optimizer, schedule = torch.optim.Adam(network.parameters(), lr=4e-3), VPrediction()
     for _ in range(steps):
         rows = torch.multinomial(weights, min(32, len(clean)), replacement=bool((weights != 1).any()))
-        noise, time = torch.randn_like(clean[rows]), torch.randint(0, process.STEPS, (len(rows),))
-        loss = process.loss(network, schedule, clean[rows], noise, time, told[rows])
+        noise, time = torch.randn_like(clean[rows]), torch.randint(0, STEPS, (len(rows),))
+        loss = denoising_loss(network, schedule, clean[rows], noise, time, told[rows])
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

@@ -258,7 +258,7 @@ def test_wilson_refuses_what_is_no_rate(hits, trials):
 
 
 def test_the_bootstrap_draws_as_many_patients_as_there_are():
-    drawn = stats.draws(7, rounds=50, seed=0)
+    drawn = stats.draws(7, n_bootstrap=50, seed=0)
     assert drawn.shape == (51, 7)
     assert (drawn[0] == 1).all()
     assert (drawn.sum(axis=1) == 7).all()
@@ -269,7 +269,7 @@ def test_an_interval_is_that_of_samples_with_every_row_of_a_patient_repeated():
     """By brute force: a patient drawn twice brings all of his or her rows twice."""
     values = np.random.default_rng(0).normal(size=12)
     whose = np.array([0, 0, 1, 2, 2, 2, 3, 4, 4, 5, 6, 6])
-    drawn = stats.draws(7, rounds=60, seed=1)
+    drawn = stats.draws(7, n_bootstrap=60, seed=1)
     found = stats.over(drawn, whose, lambda weights: weights @ values / weights.sum(axis=1))
     brute = [np.mean(np.repeat(values, each[whose].astype(int))) for each in drawn]
     assert found == pytest.approx(brute)
@@ -280,7 +280,7 @@ def test_an_interval_is_that_of_samples_with_every_row_of_a_patient_repeated():
 def test_repeated_photographs_of_a_patient_narrow_nothing():
     """Ten copies of each row add no patient, so the interval stays."""
     values = np.random.default_rng(0).normal(size=40)
-    drawn = stats.draws(40, rounds=200, seed=0)
+    drawn = stats.draws(40, n_bootstrap=200, seed=0)
 
     def interval(whose):
         shown = values[whose]

@@ -16,8 +16,9 @@ from synth.commands.app import app
 from synth.data.images import Preprocessing
 from synth.data.records import read_table
 from synth.model import text_encoder
-from synth.model.conditioning import CONDITIONS, UNKNOWN, LabelConditioning, code, unconditional
+from synth.model.conditioning import LabelConditioning
 from synth.model.denoiser import NetworkConfig
+from synth.model.labels import current
 from synth.sampling import plan
 from synth.training.config import TrainConfig
 from synth.training.examples import Examples
@@ -101,13 +102,16 @@ def mix(path: Path, *entries: str) -> str:
 
 def test_a_caption_counts_for_nothing_before_it_was_learnt():
     network = LabelConditioning(8, text=4)
-    codes = torch.from_numpy(np.stack([code({"is_gc": 1})] * 2))
+    codes = torch.from_numpy(np.stack([current().code({"is_gc": 1})] * 2))
     both = torch.cat([codes.float(), torch.randn(2, 4)], dim=1)
     assert torch.equal(network(codes), network(both))
     torch.nn.init.normal_(network.projected.weight)  # type: ignore[union-attr]
     assert not torch.equal(network(codes), network(both))
-    free = unconditional(both)
-    assert free[0, : len(CONDITIONS)].tolist() == UNKNOWN.tolist() and not free[:, len(CONDITIONS) :].any()
+    free = network.unconditional(both)
+    assert (
+        free[0, : len(current())].tolist() == current().unknown.tolist()
+        and not free[:, len(current()) :].any()
+    )
 
 
 def test_a_sentence_has_its_vector_whatever_stands_beside_it(encoder):
@@ -124,16 +128,16 @@ def test_a_sentence_has_its_vector_whatever_stands_beside_it(encoder):
 def test_pictures_are_shown_with_captions_labels_both_or_neither(records, encoder, tmp_path):
     captions = text_encoder.captions(encoder, [records], tmp_path)
     assert captions is not None
-    examples = Examples([records], Preprocessing(size=16), tmp_path, 0, 0, captions)
+    examples = Examples([records], Preprocessing(size=16), tmp_path, 0, 0, current(), captions)
     told = examples.step(np.arange(400), (12, 8, 8), True, 0.15).codes
-    labels = (told[:, : len(UNKNOWN)] != torch.from_numpy(UNKNOWN)).any(dim=1)
-    text = told[:, len(UNKNOWN) :].any(dim=1)
+    labels = (told[:, : len(current())] != torch.from_numpy(current().unknown)).any(dim=1)
+    text = told[:, len(current()) :].any(dim=1)
     shares = {(a, b): float((labels.eq(a) & text.eq(b)).float().mean()) for a in (0, 1) for b in (0, 1)}
     # 15 % forgotten; of the rest, the half that is not mirrored has a caption in two of three, alone in half of these
     assert shares[0, 0] == pytest.approx(0.15, abs=0.06)
     for caption_with in (0, 1):
         assert shares[caption_with, 1] == pytest.approx(0.85 * 0.5 * 2 / 3 / 2, abs=0.06)
-    plain = Examples([records], Preprocessing(size=16), tmp_path, 0, 0)
+    plain = Examples([records], Preprocessing(size=16), tmp_path, 0, 0, current())
     assert torch.equal(
         plain.step(np.arange(8), (12, 8, 8), True, 0.15).noise,
         examples.step(np.arange(8), (12, 8, 8), True, 0.15).noise,
@@ -162,11 +166,11 @@ def test_a_prompt_moves_the_picture_and_stands_in_the_record(run, tmp_path):
     assert 0 < sum(text == "the right eye with glaucoma" for text in said) < 24
 
     loaded, known = pipeline.load(run)
-    assert "captions" not in {p.name for p in (run / "model").iterdir()} and known["captions"]["width"] == 16
+    assert "captions" not in {p.name for p in (run / "model").iterdir()} and known.captions.width == 16
     vectors = torch.from_numpy(
-        text_encoder.embedded(["the right eye with glaucoma", None], known["captions"])
+        text_encoder.embedded(["the right eye with glaucoma", None], known.captions.to_json())
     )
-    codes = torch.from_numpy(np.stack([code({"is_gc": 1})] * 2)).float()
+    codes = torch.from_numpy(np.stack([current().code({"is_gc": 1})] * 2)).float()
     noise = torch.randn(1, *loaded.shape, generator=torch.Generator().manual_seed(0)).repeat(2, 1, 1, 1)
     pictures = loaded(torch.cat([codes, vectors], dim=1), noise, steps=2)
     assert not torch.equal(pictures[0], pictures[1])
@@ -200,7 +204,7 @@ def test_a_prompt_that_is_none_is_refused(run, tmp_path, entry):
 
 
 def test_training_with_captions_repeats_itself(run, records, tmp_path):
-    config = TrainConfig.model_validate(pipeline.facts(run / "model")["config"])
+    config = TrainConfig.model_validate(pipeline.read_card(run / "model").config)
     train(config, [records], tmp_path / "again")
     name = "model/conditioning/diffusion_pytorch_model.safetensors"
     assert sha256(tmp_path / "again" / name) == sha256(run / name)

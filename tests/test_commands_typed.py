@@ -182,11 +182,11 @@ def test_counted_operations_are_those_of_the_towers_that_are_trained():
 def test_an_estimate_is_near_what_it_takes():
     """A pass of the shipped generator, in time of this thread: within a factor of four, on any machine."""
     from synth import pipeline
-    from synth.model.denoiser import placed
+    from synth.model.denoiser import add_coordinates
 
     generator, _ = pipeline.load(WEIGHTS / "fundus64")
     told = torch.zeros(16, generator.unet.config["block_out_channels"][0] * 4)
-    noisy = placed(torch.zeros(16, *generator.shape))
+    noisy = add_coordinates(torch.zeros(16, *generator.shape))
     best = float("inf")
     with torch.inference_mode():
         for _ in range(4):

@@ -125,7 +125,7 @@ def test_one_key_of_a_section_keeps_the_rest_of_its_default():
                 made = check(kind, {name: {key: getattr(default, key)}}, "here")
                 assert getattr(made, name) == default, (kind, name, key)
                 tried.append(f"{kind.__name__}.{name}.{key}")
-    assert "ClipConfig.preprocessing.name" in tried and "JudgeConfig.classifier.preprocessing" in tried
+    assert "ClipConfig.preprocessing.name" in tried and "EvaluationConfig.classifier.preprocessing" in tried
 
 
 def test_a_section_in_a_section_keeps_what_the_outer_default_says():

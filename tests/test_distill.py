@@ -14,11 +14,11 @@ from synth import pipeline
 from synth.base.errors import UserError
 from synth.base.runs import read_json, read_metrics, sha256
 from synth.commands.app import app
-from synth.diffusion import process
-from synth.model.conditioning import UNKNOWN
+from synth.diffusion.schedulers import STEPS, ddim_scheduler, noising
+from synth.model.labels import current
 from synth.sampling import plan
 from synth.training.distillation import DistillConfig, distill
-from synth.training.teacher import Lesson
+from synth.training.teacher import TeacherTargets
 from synth.training.trainer import train
 
 TEACHER = tiny(images=96, save_every=96)
@@ -57,7 +57,7 @@ class Gaussian(torch.nn.Module):
     def __init__(self, deviation: float) -> None:
         super().__init__()
         self.deviation = deviation
-        self.signal = process.noising().alphas_cumprod
+        self.signal = noising().alphas_cumprod
 
     def forward(self, noisy, step, codes):
         signal = self.signal[step][:, None, None, None]
@@ -80,7 +80,7 @@ class Learning(torch.nn.Module):
 
 @torch.no_grad()
 def drawn(network: torch.nn.Module, steps: int, noise: torch.Tensor) -> torch.Tensor:
-    schedule, codes = process.jumps(), torch.zeros(len(noise), len(UNKNOWN), dtype=torch.int64)
+    schedule, codes = ddim_scheduler(), torch.zeros(len(noise), len(current().unknown), dtype=torch.int64)
     schedule.set_timesteps(steps)
     for step in schedule.timesteps:
         velocity = network(noise, step.expand(len(noise)), codes)
@@ -93,7 +93,7 @@ def test_a_student_lands_where_its_teacher_does_and_the_untuned_network_does_not
     torch.manual_seed(0)
     teacher = Gaussian(0.3)
     student = Learning(teacher, steps)
-    lesson = Lesson(teacher, None, steps, total=40, guidance=1, hops=40 // steps)
+    targets = TeacherTargets(teacher, None, steps, total=40, guidance=1, target_steps=40 // steps)
     noise = torch.randn(64, 1, 4, 4)
     wanted = drawn(teacher, 40, noise)
     before = float((drawn(student, steps, noise) - wanted).square().mean())
@@ -101,8 +101,8 @@ def test_a_student_lands_where_its_teacher_does_and_the_untuned_network_does_not
     losses = []
     for _ in range(300):
         clean, fresh = 0.3 * torch.randn(64, 1, 4, 4), torch.randn(64, 1, 4, 4)
-        codes = torch.zeros(64, len(UNKNOWN), dtype=torch.int64)
-        loss = lesson.loss(student, clean, fresh, codes, torch.randint(0, process.STEPS, (64,)))
+        codes = torch.zeros(64, len(current().unknown), dtype=torch.int64)
+        loss = targets.loss(student, clean, fresh, codes, torch.randint(0, STEPS, (64,)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -116,10 +116,10 @@ def test_a_teacher_is_a_better_student_of_itself_the_more_steps_it_may_take():
     torch.manual_seed(0)
     teacher = Gaussian(0.3)
     clean, noise, time = 0.3 * torch.randn(250, 1, 4, 4), torch.randn(250, 1, 4, 4), torch.arange(0, 1000, 4)
-    codes = torch.zeros(250, len(UNKNOWN), dtype=torch.int64)
+    codes = torch.zeros(250, len(current().unknown), dtype=torch.int64)
 
     def loss(steps: int) -> float:
-        return float(Lesson(teacher, None, steps, 500, 1, 1).loss(teacher, clean, noise, codes, time))
+        return float(TeacherTargets(teacher, None, steps, 500, 1, 1).loss(teacher, clean, noise, codes, time))
 
     assert loss(250) < 1e-5 < loss(4)
 
@@ -131,7 +131,7 @@ def test_guidance_of_the_teacher_is_what_the_student_learns():
         def forward(self, noisy, step, codes):
             return (codes[:, 0] == 0).float()[:, None, None, None].expand_as(noisy) * 0.5
 
-    codes = torch.from_numpy(UNKNOWN).repeat(8, 1)
+    codes = torch.from_numpy(current().unknown).repeat(8, 1)
     codes[:, 0] = 0
     clean = noise = torch.zeros(8, 1, 2, 2)
     middle, late = torch.full((8,), 500), torch.full((8,), 10)
@@ -140,20 +140,20 @@ def test_guidance_of_the_teacher_is_what_the_student_learns():
         def forward(self, noisy, step, codes):
             return torch.ones_like(noisy)
 
-    lesson = Lesson(Told(), None, 4, total=40, guidance=2, hops=10)
-    assert float(lesson.loss(Twice(), clean, noise, codes, middle)) < 0.01
-    assert float(Lesson(Told(), None, 4, 40, 1, 10).loss(Twice(), clean, noise, codes, middle)) > 0.2
-    unguided = Lesson(Told(), None, 250, total=500, guidance=2, hops=2)
+    targets = TeacherTargets(Told(), None, 4, total=40, guidance=2, target_steps=10)
+    assert float(targets.loss(Twice(), clean, noise, codes, middle)) < 0.01
+    assert float(TeacherTargets(Told(), None, 4, 40, 1, 10).loss(Twice(), clean, noise, codes, middle)) > 0.2
+    unguided = TeacherTargets(Told(), None, 250, total=500, guidance=2, target_steps=2)
     assert float(unguided.loss(Twice(), clean, noise, codes, late)) == pytest.approx(0.25, abs=0.01)
 
 
 def test_a_student_is_a_generator_of_its_own_steps(student, teacher):
     loaded, known = pipeline.load(student)
     assert loaded.config["student"] == {"steps": 4, "guidance": 2.0}
-    assert known["distilled"]["images"] == 96 and known["images"] == 96
-    assert known["distilled"]["teacher"] == plan.weights_fingerprint(teacher / "model")
+    assert known.distilled.images == 96 and known.images == 96
+    assert known.distilled.teacher == plan.weights_fingerprint(teacher / "model")
     assert read_json(student / "model/mix.json") == read_json(teacher / "model/mix.json")
-    codes, noise = torch.from_numpy(UNKNOWN).repeat(2, 1), torch.randn(2, *loaded.shape)
+    codes, noise = torch.from_numpy(current().unknown).repeat(2, 1), torch.randn(2, *loaded.shape)
     assert torch.equal(loaded(codes, noise), loaded(codes, noise, steps=4, guidance=1))
     opened = pipeline.FundusPipeline.from_pretrained(student / "model")
     assert torch.equal(opened(codes, noise), loaded(codes, noise))
@@ -166,7 +166,7 @@ def test_a_picture_of_a_student_takes_one_evaluation_per_step(student):
     loaded, _ = pipeline.load(student)
     calls = []
     loaded.unet.register_forward_hook(lambda *_: calls.append(1))
-    loaded(torch.from_numpy(UNKNOWN).repeat(2, 1), torch.randn(2, *loaded.shape))
+    loaded(torch.from_numpy(current().unknown).repeat(2, 1), torch.randn(2, *loaded.shape))
     assert len(calls) == 4
 
 
@@ -238,7 +238,7 @@ def test_a_student_is_not_asked_for_what_it_was_not_made_for(student, tmp_path, 
         (["steps=3"], "--set: steps=3 must divide 1000"),
         (["batch=20"], "--set: batch=20 must be a multiple of micro_batch=16"),
         (["teacher_steps=10"], "teacher_steps=10: must divide 1000 and be a multiple of the student's 4"),
-        (["hops=3"], "hops=3: must divide the 10 of the teacher's steps in one step"),
+        (["target_steps=3"], "target_steps=3: must divide the 10 of the teacher's steps in one step"),
     ],
 )
 def test_steps_that_do_not_go_together_are_one_clear_line(teacher, records, tmp_path, settings, message):
@@ -285,7 +285,7 @@ def test_photographs_do_not_void_the_privacy_of_a_teacher(teacher, records, tmp_
     line = ("generate", "--model", private, "--n", 16, "--batch", 8, "--steps", 2, "--workers", 1)
     assert invoke(*line, "--out", tmp_path / "drawn").exit_code == 0
     made = distill(TINY.model_copy(update={"images": 32}), private, [tmp_path / "drawn"], tmp_path / "out")
-    assert pipeline.facts(made)["differential_privacy"] == spent
+    assert pipeline.read_card(made).differential_privacy.to_json() == spent
 
 
 def test_a_student_may_begin_with_another_of_the_same_teacher(student, teacher, records, tmp_path):
@@ -297,7 +297,7 @@ def test_a_student_may_begin_with_another_of_the_same_teacher(student, teacher, 
     for name, value in begun.unet.state_dict().items():
         assert torch.allclose(tuned.unet.state_dict()[name], value, atol=1e-6), name
     assert tuned.config["student"] == {"steps": 4, "guidance": 3.0}
-    assert known["distilled"]["start"] == plan.weights_fingerprint(student / "model")
+    assert known.distilled.start == plan.weights_fingerprint(student / "model")
     said = CliRunner().invoke(
         app, ["distill", "--model", str(teacher), "--start", str(teacher), "--data", str(records),
               "--out", str(tmp_path / "other")])  # fmt: skip
@@ -308,19 +308,19 @@ def test_a_student_may_begin_with_another_of_the_same_teacher(student, teacher, 
 
 def test_uneven_steps_follow_a_teacher_to_the_end():
     """Every step of a split is asked as often, and a network that is exact draws by them what it draws evenly."""
-    lesson = Lesson(Gaussian(0.5), None, 4, 40, 1, None, (4, 6, 12, 18))
-    place, hops, end = lesson._asked(torch.arange(1000))
+    targets = TeacherTargets(Gaussian(0.5), None, 4, 40, 1, None, (4, 6, 12, 18))
+    place, ahead, end = targets._places_at(torch.arange(1000))
     asked = {each: int((place == each).sum()) for each in place.unique().tolist()}
     assert asked == {0: 125, 2: 125, 4: 125, 7: 125, 10: 125, 16: 125, 22: 125, 31: 125}
-    assert (place + hops <= end).all() and sorted(set(end.tolist())) == [4, 10, 22, 40]
-    assert lesson.student["times"] == [999, 899, 749, 449]
+    assert (place + ahead <= end).all() and sorted(set(end.tolist())) == [4, 10, 22, 40]
+    assert targets.student["times"] == [999, 899, 749, 449]
 
 
 def test_a_student_of_uneven_steps_is_saved_and_drawn_as_such(student, teacher, records, tmp_path):
     config = TINY.model_copy(update={"images": 16, "save_every": 16, "split": (4, 6, 12, 18)})
     distill(config, teacher, [records], tmp_path / "run", student)
     loaded, _ = pipeline.load(tmp_path / "run")
-    codes, noise = torch.from_numpy(UNKNOWN).repeat(2, 1), torch.randn(2, *loaded.shape)
+    codes, noise = torch.from_numpy(current().unknown).repeat(2, 1), torch.randn(2, *loaded.shape)
     asked = []
     loaded.unet.register_forward_pre_hook(lambda _, given: asked.append(int(given[1])))
     drawn = loaded(codes, noise)

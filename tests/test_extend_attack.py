@@ -56,18 +56,18 @@ def row(monkeypatch) -> Threat:
     return added
 
 
-def audited(folder: Path, **given: Path) -> Path:
-    config = audit_config()(
-        bootstrap=100,
-        permutations=60,
-        detection_rounds=50,
-        copies_steps=1,
-        copies_permutations=999,
-        **{"whisper_nights": 2},
-    )
-    made = audit(
-        folder / "audit", synthetic=given.pop("synthetic"), config=config, members_split=["train"], **given
-    )
+QUICK = {
+    "bootstrap": 100,
+    "permutations": 60,
+    "detection_rounds": 50,
+    "copies_steps": 1,
+    "copies_permutations": 999,
+}
+
+
+def audited(folder: Path, synthetic: Path, members: Path | None = None) -> Path:
+    config = audit_config().model_validate({**QUICK, "whisper_nights": 2})
+    made = audit(folder / "audit", synthetic=synthetic, members=members, config=config)
     assert made.as_json() == json.loads((folder / "audit" / "report.json").read_text())
     return folder / "audit"
 
@@ -101,7 +101,7 @@ def test_its_settings_are_among_those_of_an_audit_and_no_others(row):
     assert issubclass(kind, AuditConfig) and issubclass(kind, WhisperConfig)
     assert set(kind.model_fields) - set(AuditConfig.model_fields) == {"whisper_nights"}
     with pytest.raises(ValidationError, match="whisper_nights"):
-        kind(**{"whisper_nights": 0})
+        kind.model_validate({"whisper_nights": 0})
     assert "whisper_nights" not in AuditConfig.model_fields
 
 

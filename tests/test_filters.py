@@ -19,14 +19,15 @@ from synth.commands.app import app
 from synth.data.images import Preprocessing, decode
 from synth.data.pictures import Pictures
 from synth.data.records import read_table, write_records
+from synth.model.card import GeneratorCard
 from synth.provenance import training_data
 from synth.publishing.publish import publish
-from synth.release import generate
+from synth.release import draw_shards
 from synth.sampling import plan
-from synth.sampling.filters import copies, copy_filter, labels, source_check
-from synth.sampling.filters import rejection as filters
-from synth.sampling.filters.rejection import Candidate, Verdict, sift
-from synth.sampling.plan import Draw
+from synth.sampling import rejection as filters
+from synth.sampling.filters import copies, copy_filter, label_filter, source_check
+from synth.sampling.plan import Draw, Plan
+from synth.sampling.rejection import Candidate, Verdict, rejection_sample
 from synth.training.trainer import train
 from tests.pictures import folder, rows
 
@@ -99,8 +100,8 @@ def test_many_photographs_of_one_patient_do_not_hide_a_copy_of_one(photographs):
     assert near[0] < 0.5
 
 
-def test_strangers_are_rejected_no_more_often_than_promised():
-    """Over 300 calibrations with 100 patients of two photographs each, one in fifty of new strangers may be."""
+def test_held_out_patients_are_rejected_no_more_often_than_promised():
+    """Over 300 calibrations with 100 patients of two photographs each, one in fifty of new patients may be."""
     rng = np.random.default_rng(0)
     rates, promises = [], []
     for _ in range(300):
@@ -114,59 +115,66 @@ def test_strangers_are_rejected_no_more_often_than_promised():
     assert np.mean(rates) <= 0.02 + 3 * np.std(rates) / 300**0.5
 
 
-def test_the_guard_counts_patients_not_photographs():
+def test_the_copy_filter_counts_patients_not_photographs():
     near, whose = np.linspace(0.4, 0.9, 50), np.arange(50)
     once = copy_filter.calibrate(near, whose, 0.1)
     assert copy_filter.calibrate(np.repeat(near, 3), np.repeat(whose, 3), 0.1) == once
     assert once[1:] == (4, 50)
 
 
-def test_too_few_strangers_are_refused():
+def test_too_few_held_out_patients_are_refused():
     with pytest.raises(UserError, match=r"9 held-out patients are too few .* --split 7:1:2"):
         copy_filter.calibrate(np.ones(9), np.arange(9), 0.01)
 
 
-def test_the_guard_knows_the_photographs_that_it_protects(real, tmp_path):
+def test_the_copy_filter_knows_its_photographs(real, tmp_path):
     facts = copy_filter.prepare([real], 64, tmp_path)
     assert copy_filter.prepare([real], 64, tmp_path) == facts
     pictures = Pictures(real, ["train"])
     learnt = np.stack([Preprocessing(size=64)(pictures[i])[:, ::-1] for i in range(len(pictures))])
-    assert copy_filter.Guard(facts, tmp_path).copies(learnt).mean() > 0.9
-    assert facts["false_alarms_expected"] == pytest.approx(1 / (facts["held_out_patients"] + 1), abs=1e-6)
+    assert copy_filter.CopyFilter(facts, tmp_path).copies(learnt).mean() > 0.9
+    assert facts.false_alarms_expected == pytest.approx(1 / (facts.held_out_patients + 1), abs=1e-6)
 
 
-def test_the_guard_compares_photographs_of_the_fundus_alone(tmp_path):
+def test_the_copy_filter_compares_photographs_of_the_fundus_alone(tmp_path):
     """Tomograms look alike: they would loosen the threshold, whoever's they are."""
     kinds = ["cfp", None, "oct", "ffa"]
     made = [record | {"modality": kinds[i % 4]} for i, record in enumerate(rows(120, seed=4))]
     write_records(tmp_path / "records", made, {"kind": "drawn"}, (1, 1, 0))
     facts = copy_filter.prepare([tmp_path / "records"], 64, tmp_path)
     train = read_table(tmp_path / "records", ["train"], ["modality"])["modality"].to_pylist()
-    assert facts["photographs"] == sum(kind in ("cfp", None) for kind in train)
-    assert facts["other_modalities"] == len(train) - facts["photographs"] > 0
+    assert facts.photographs == sum(kind in ("cfp", None) for kind in train)
+    assert facts.other_modalities == len(train) - facts.photographs > 0
 
 
-def test_one_guard_protects_several_folders_and_tells_their_people_apart(real, tmp_path):
+def test_one_copy_filter_is_of_several_folders_and_tells_their_people_apart(real, tmp_path):
     other = folder(tmp_path / "other", 120, seed=1, shares=(5, 4, 1))  # the same names as in `real`
     one, both = (copy_filter.prepare(folders, 64, tmp_path) for folders in ([real], [real, other]))
     for key in ("photographs", "patients", "held_out_patients"):
-        assert both[key] == one[key] + copy_filter.prepare([other], 64, tmp_path)[key]
+        assert getattr(both, key) == getattr(one, key) + getattr(
+            copy_filter.prepare([other], 64, tmp_path), key
+        )
 
 
-def known(*origins: tuple[str, Path], data: str = "another") -> dict:
+def known(*origins: tuple[str, Path], data: str | None = "another") -> GeneratorCard:
     """What a generator says that learnt from some sources."""
     found = [
-        origin | {"source": source} for source, path in origins for origin in training_data.origins([path])
+        origin.replaced(source=source)
+        for source, path in origins
+        for origin in training_data.training_sources([path])
     ]
-    return {"data": data, "trained_on": found}
+    return GeneratorCard.of(images=0, config={}, preprocessing={}, vocabulary=1, data=data, trained_on=found)
 
 
-def test_a_generators_own_records_and_a_part_of_them_may_be_guarded(real, model, tmp_path, caplog):
-    facts = read_json(model / "visionclip.json")
+def test_a_generators_own_records_and_a_part_of_them_may_be_given(real, model, tmp_path, caplog):
+    facts = GeneratorCard.read(model / "visionclip.json")
     source_check.check([real], facts)
     other = folder(tmp_path / "other", 60, seed=2)
     source_check.check(
-        [other, real], known(("drawn", real)) | {"trained_on": training_data.origins([real, other])}
+        [other, real],
+        known(("drawn", real)).replaced(
+            trained_on=[source.to_json() for source in training_data.training_sources([real, other])]
+        ),
     )
     assert not caplog.text
     source_check.check([real], known(("drawn", real), ("clinic", other)))
@@ -175,7 +183,7 @@ def test_a_generators_own_records_and_a_part_of_them_may_be_guarded(real, model,
     )
 
 
-def test_phantoms_need_no_guard(real, tmp_path, caplog):
+def test_phantoms_need_no_copy_filter(real, tmp_path, caplog):
     source_check.check([real], known(("drawn", real), ("phantom", folder(tmp_path / "phantoms", 60, seed=2))))
     assert not caplog.text
 
@@ -184,12 +192,12 @@ def test_records_that_the_generator_did_not_learn_from_are_refused(model, tmp_pa
     """The same set with other splits too: its held-out patients are not."""
     other = folder(tmp_path / "other", 200, seed=1, shares=(8, 1, 1))
     with pytest.raises(UserError, match="give the records that it was trained on, with the same") as error:
-        source_check.check([other], read_json(model / "visionclip.json"))
+        source_check.check([other], GeneratorCard.read(model / "visionclip.json"))
     assert "\n" not in str(error.value) and str(other) in str(error.value)
 
 
 def test_of_a_generator_that_does_not_tell_its_data_nothing_is_known(real, caplog):
-    source_check.check([real], {"data": None, "trained_on": []})
+    source_check.check([real], known(data=None))
     assert "does not say what it learnt from" in caplog.text
 
 
@@ -221,7 +229,7 @@ class Attempts:
 
     def sift(self, size: int, kept: int, attempts: int = 10) -> tuple[list[Candidate], dict[str, int]]:
         asked = [self.draw(place, 0) for place in range(size)]
-        found, counts = sift(50, asked, kept, self.sample, self.draw, self.judge, attempts)
+        found, counts = rejection_sample(50, asked, kept, self.sample, self.draw, self.judge, attempts)
         return found, dict(counts)
 
 
@@ -270,7 +278,7 @@ def check(real, tmp_path_factory) -> tuple[dict, Path]:
     """The label check of a classifier that tells glaucoma."""
     trained = classifier.train(CLASSIFIER, real, tmp_path_factory.mktemp("classifier"))
     cache = tmp_path_factory.mktemp("check")
-    return labels.prepare(real, trained, 16, cache), cache
+    return label_filter.prepare(real, trained, 16, cache), cache
 
 
 def test_a_label_is_contradicted_by_eyes_without_it(check, real):
@@ -278,7 +286,7 @@ def test_a_label_is_contradicted_by_eyes_without_it(check, real):
     pictures = Pictures(real, ["validation"])
     eyes = np.stack([Preprocessing(size=16)(data) for data in pictures])
     truth = read_table(real, ["validation"], ["is_gc"])["is_gc"].to_pylist()
-    opened = labels.LabelCheck(facts, cache)
+    opened = label_filter.LabelFilter(facts, cache)
     told = opened.contradictions(eyes, [{"is_gc": value} for value in truth])
     lied = opened.contradictions(eyes, [{"is_gc": 1 - value} for value in truth])
     silent = opened.contradictions(eyes, [{"is_gc": None} for _ in truth])
@@ -289,8 +297,8 @@ def test_a_label_is_contradicted_by_eyes_without_it(check, real):
 
 def test_few_photographs_with_their_true_labels_would_be_rejected(check):
     facts, _ = check
-    assert list(facts["checks"]) == ["is_gc"]
-    assert facts["validation_rejected"]["value"] <= 0.05
+    assert list(facts.checks) == ["is_gc"]
+    assert facts.validation_rejected.value <= 0.05
 
 
 def test_a_classifier_that_guesses_checks_nothing(tmp_path):
@@ -301,39 +309,40 @@ def test_a_classifier_that_guesses_checks_nothing(tmp_path):
     settings = CLASSIFIER.model_copy(update={"images": 16, "save_every": 16})
     trained = classifier.train(settings, tmp_path / "records", tmp_path / "classifier")
     with pytest.raises(UserError, match=r"no label can be checked, is_gc: no better than chance: AUC"):
-        labels.prepare(tmp_path / "records", trained, 16, tmp_path)
+        label_filter.prepare(tmp_path / "records", trained, 16, tmp_path)
 
 
 def test_a_classifier_of_other_records_is_refused(check, tmp_path):
     other = folder(tmp_path / "other", 20, seed=2)
     trained = next(check[1].glob("check-*.pt"))
     with pytest.raises(UserError, match="learnt from other records"):
-        labels.prepare(other, trained, 16, tmp_path)
+        label_filter.prepare(other, trained, 16, tmp_path)
 
 
 @pytest.fixture(scope="module")
-def filtered(model, real, check, tmp_path_factory) -> tuple[dict, Path]:
+def filtered(model, real, check, tmp_path_factory) -> tuple[Plan, Path]:
     """A plan whose filters reject much, and a folder where it was carried out by one process."""
     out = tmp_path_factory.mktemp("filtered") / "one"
     asked = plan.make(model, 24, steps=2, batch=8)
     cache = filters.folder(out)
-    asked |= filters.prepare(out, 16, [real], real, next(check[1].glob("check-*.pt")))
-    near = copy_filter.Guard(asked["filters"]["copies"], cache)
+    prepared = filters.prepare(out, 16, [real], real, next(check[1].glob("check-*.pt")))
+    near = copy_filter.CopyFilter(prepared.copies, cache)
     plain = out.with_name("plain")
-    generate({k: v for k, v in asked.items() if k != "filters"}, model, plain, workers=1)
+    draw_shards(asked, model, plain, workers=1)
     drawn = np.stack([decode(data) for data in Pictures(plain)])
     # A threshold that takes every third sample for a copy.
-    asked["filters"]["copies"]["closeness"] = float(
-        np.quantile(near._search.closeness(copies.descriptor(drawn))[0], 1 / 3)
-    )
-    generate(asked, model, out, workers=1)
+    nearest = near._search.closeness(copies.descriptor(drawn))[0]
+    values = prepared.to_json()
+    values["copies"]["closeness"] = float(np.quantile(nearest, 1 / 3))
+    asked = asked.replaced(filters=values)
+    draw_shards(asked, model, out, workers=1)
     return asked, out
 
 
 def test_filtered_samples_are_the_same_whatever_the_workers(filtered, model, tmp_path):
     asked, out = filtered
     shutil.copytree(filters.folder(out), filters.folder(tmp_path / "two"))
-    generate(asked, model, tmp_path / "two", workers=2)
+    draw_shards(asked, model, tmp_path / "two", workers=2)
     names = sorted(p.name for p in (out / "data").glob("*.parquet"))
     assert names == sorted(p.name for p in (tmp_path / "two" / "data").glob("*.parquet"))
     for name in names:
@@ -360,8 +369,8 @@ def test_no_file_of_the_filters_is_in_the_folder_that_is_published(filtered):
 
 def test_without_flags_nothing_is_filtered(model, tmp_path):
     asked = plan.make(model, 8, steps=2, batch=8)
-    assert "filters" not in asked
-    generate(asked, model, tmp_path / "plain", workers=1)
+    assert "filters" not in asked.to_json()
+    draw_shards(asked, model, tmp_path / "plain", workers=1)
     assert all("filtered" not in read_json(path) for path in (tmp_path / "plain" / "data").glob("*.json"))
 
 

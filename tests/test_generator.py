@@ -13,15 +13,18 @@ from pictures import folder
 from typer.testing import CliRunner
 
 from synth import pipeline
-from synth.base.config import fingerprint, load
+from synth.base.config import load
 from synth.base.errors import UserError
-from synth.base.runs import read_json, read_metrics, sha256
+from synth.base.runs import read_metrics, sha256
 from synth.commands.app import app
 from synth.data.pictures import Pictures
 from synth.data.records import read_table
-from synth.diffusion import process
-from synth.model.conditioning import CONDITIONS, UNKNOWN, LabelConditioning, code, mirror
+from synth.diffusion.losses import loss
+from synth.diffusion.process import VPrediction
+from synth.diffusion.schedulers import noising
+from synth.model.conditioning import LabelConditioning
 from synth.model.denoiser import Denoiser, NetworkConfig
+from synth.model.labels import current
 from synth.model.wavelet import WaveletSpace, haar, unhaar
 from synth.sampling import plan
 from synth.training.config import TrainConfig
@@ -67,54 +70,59 @@ def test_the_haar_transform_keeps_energy():
 
 
 def test_unknown_is_not_absent():
-    place = list(CONDITIONS).index("is_gc")
-    assert code({})[place] == code({"is_gc": None})[place] == UNKNOWN[place]
-    assert code({"is_gc": 0})[place] == 0
-    cataract = list(CONDITIONS).index("cataract")
-    assert code({"findings": None})[cataract] == UNKNOWN[cataract]
-    assert code({"findings": []})[cataract] == 0
-    assert code({"findings": ["cataract"]})[cataract] == 1
+    place = current().place("is_gc")
+    assert current().code({})[place] == current().code({"is_gc": None})[place] == current().unknown[place]
+    assert current().code({"is_gc": 0})[place] == 0
+    cataract = current().place("cataract")
+    assert current().code({"findings": None})[cataract] == current().unknown[cataract]
+    assert current().code({"findings": []})[cataract] == 0
+    assert current().code({"findings": ["cataract"]})[cataract] == 1
 
 
 def test_a_mirrored_right_eye_is_a_left_eye_and_an_unknown_one_stays_unknown():
-    left, right = code({"eye_side": "left", "is_gc": 1}), code({"eye_side": "right", "is_gc": 1})
-    assert (mirror(left) == right).all() and (mirror(right) == left).all()
-    assert (mirror(UNKNOWN) == UNKNOWN).all()
+    left, right = (
+        current().code({"eye_side": "left", "is_gc": 1}),
+        current().code({"eye_side": "right", "is_gc": 1}),
+    )
+    assert (current().mirror(left) == right).all() and (current().mirror(right) == left).all()
+    assert (current().mirror(current().unknown) == current().unknown).all()
 
 
 def test_every_condition_changes_the_vector():
     network = LabelConditioning(16)
     with torch.inference_mode():
-        vectors = network(torch.from_numpy(np.stack([UNKNOWN, *(_with(name) for name in CONDITIONS)])))
-    assert len({tuple(v.tolist()) for v in vectors}) == len(CONDITIONS) + 1
+        vectors = network(
+            torch.from_numpy(np.stack([current().unknown, *(_with(name) for name in current().sizes)]))
+        )
+    assert len({tuple(v.tolist()) for v in vectors}) == len(current()) + 1
 
 
 def _with(name: str) -> np.ndarray:
-    changed = UNKNOWN.copy()
-    changed[list(CONDITIONS).index(name)] = 1
+    changed = current().unknown.copy()
+    changed[current().place(name)] = 1
     return changed
 
 
 def test_the_last_diffusion_step_holds_no_signal():
-    assert float(process.noising().alphas_cumprod[-1]) < 1e-6
+    assert float(noising().alphas_cumprod[-1]) < 1e-6
 
 
 def test_a_perfect_denoiser_has_no_loss_and_a_blind_one_has():
-    schedule = process.noising()
+    process = VPrediction()
     clean, noise = torch.randn(4, 3, 8, 8), torch.randn(4, 3, 8, 8)
     step = torch.tensor([1, 300, 700, 999])
 
     class Knowing(torch.nn.Module):
         def forward(self, noisy, step, codes):
-            return schedule.get_velocity(clean, noise, step)
+            return process.target(clean, noise, step)
 
     class Blind(torch.nn.Module):
         def forward(self, noisy, step, codes):
             return torch.zeros_like(noisy)
 
-    codes = torch.zeros(4, len(UNKNOWN), dtype=torch.int64)
-    assert float(process.loss(Knowing(), schedule, clean, noise, step, codes)) < 1e-10
-    assert float(process.loss(Blind(), schedule, clean, noise, step, codes)) > 0.01
+    codes = torch.zeros(4, len(current()), dtype=torch.int64)
+    assert float(loss(Knowing(), process, clean, noise, step, codes)) < 1e-10
+    assert float(loss(Blind(), process, clean, noise, step, codes)) > 0.01
 
 
 def test_training_writes_a_curve_and_a_diffusers_folder(run):
@@ -126,9 +134,9 @@ def test_training_writes_a_curve_and_a_diffusers_folder(run):
         "space",
     }
     assert pipeline.FundusPipeline.from_pretrained(run / "model").size == 16
-    known = pipeline.facts(run / "model")
-    assert known["images"] == 96 and known["preprocessing"]["name"] == "fov-square"
-    assert known["config"]["network"]["channels"] == [16, 32]
+    known = pipeline.read_card(run / "model")
+    assert known.images == 96 and known.preprocessing.name == "fov-square"
+    assert known.config["network"]["channels"] == [16, 32]
 
 
 def test_the_average_is_not_the_last_weight(run):
@@ -144,7 +152,7 @@ def test_a_finished_run_does_nothing_and_a_longer_one_goes_on(run, records, tmp_
     train(TINY, [records], copy)
     assert (copy / "state.pt").stat().st_mtime_ns == before
     train(TINY.model_copy(update={"images": 128}), [records], copy)
-    assert pipeline.facts(copy / "model")["images"] == 128
+    assert pipeline.read_card(copy / "model").images == 128
 
 
 def test_another_config_in_the_same_run_folder_is_refused(run, records):
@@ -200,7 +208,7 @@ def synthetic(run, tmp_path_factory):
 
 def test_image_i_does_not_depend_on_how_many_were_asked_for(run, synthetic, tmp_path):
     loaded, _ = pipeline.load(run)
-    asked = read_json(synthetic / "plan.json")
+    asked = plan.Plan.read(synthetic / "plan.json")
     one = next(iter(plan.draws(asked, range(7, 8), loaded.shape)))
     many = list(plan.draws(asked, range(0, 50), loaded.shape))[7]
     assert one.labels == many.labels and one.seed == many.seed and (one.noise == many.noise).all()
@@ -347,7 +355,7 @@ def test_a_generator_of_another_shape_is_one_clear_line(run, tmp_path):
 
 def test_guidance_moves_the_picture_and_scale_one_is_none(run):
     loaded, _ = pipeline.load(run)
-    codes = torch.from_numpy(np.stack([code({"is_gc": 1})] * 2))
+    codes = torch.from_numpy(np.stack([current().code({"is_gc": 1})] * 2))
     noise = torch.randn(2, *loaded.shape, generator=torch.Generator().manual_seed(0))
     plain = loaded(codes, noise, steps=3, guidance=1.0)
     assert torch.equal(plain, loaded(codes, noise, steps=3, guidance=1.0))
@@ -356,7 +364,7 @@ def test_guidance_moves_the_picture_and_scale_one_is_none(run):
 
 def test_a_plan_is_named_by_its_content(run):
     made = [plan.make(pipeline.locate(run), 10, seed) for seed in (0, 0, 1)]
-    assert fingerprint(made[0]) == fingerprint(made[1]) != fingerprint(made[2])
+    assert made[0].fingerprint == made[1].fingerprint != made[2].fingerprint
 
 
 @pytest.mark.parametrize("n", [1, 9, 100, 12_345])

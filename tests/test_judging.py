@@ -33,7 +33,7 @@ from synth.quality import (
     samples,
     utility,
 )
-from synth.quality.evaluation import JudgeConfig
+from synth.quality.settings import EvaluationConfig
 from tests.pictures import folder, rows
 
 
@@ -156,7 +156,7 @@ def test_precision_recall_density_and_coverage_match_their_definitions():
         np.mean([min(np.linalg.norm(real[i] - f) for f in fake) < ball(real, i) for i in range(len(real))]),
     ]
     whose = np.arange(len(real)), np.arange(len(fake))
-    found = prdc.measure(real, fake, whose, k, rounds=3, seed=0)
+    found = prdc.measure(real, fake, whose, k, n_subsamples=3, seed=0)
     assert [found[name].value for name in prdc.NAMES] == pytest.approx(expected)
     assert all(0 <= found[name].low <= found[name].high <= 1 for name in ("precision", "recall", "coverage"))
 
@@ -215,7 +215,7 @@ def test_a_mirrored_and_darkened_copy_is_nearer_than_photographs_of_other_people
     training, strangers, fresh = textured(rng, 80), textured(rng, 60), textured(rng, 60)
     samples = np.concatenate([fresh[:45], (training[:15, :, ::-1] * 0.8).astype(np.uint8)])
     near, far = neighbours.nearest([samples, strangers], training, np.arange(80))
-    judged = neighbours.judge(near, far, len(training))
+    judged = neighbours.compare(near, far, len(training))
     assert judged["closer"]["value"] >= 0.25
     assert near.index[45:].tolist() == list(range(15))
     pairs = neighbours.closest(near, samples, training, 15)
@@ -286,16 +286,16 @@ def test_equal_classifiers_have_a_ratio_of_exactly_1(trained, held_out):
     rng = np.random.default_rng(0)
     told = utility.scores(classifier.load(trained)[0], columns, held_out.pictures)
     told = told + rng.normal(0, told.std(), told.shape)
-    judged = utility.judge({"real": told, "synthetic": told}, held_out, columns, 5, 50, 0)
+    judged = utility.compare({"real": told, "synthetic": told}, held_out, columns, 5, 50, 0)
     assert judged["headline"]["ratio"] == {"value": 1, "low": 1, "high": 1}
     assert judged["headline"]["mean_auc"]["real"]["low"] < judged["headline"]["mean_auc"]["real"]["high"]
 
 
 def test_samples_that_show_the_opposite_of_their_labels_are_found_out(trained, held_out):
-    arm = utility.Arm(
+    arm = utility.TrainingSet(
         "real", CLASSIFIER, held_out.pictures, held_out.truth, [TARGETS.index("is_gc")], "", Path()
     )
-    config = JudgeConfig(reported=2, rounds=50, classifier=CLASSIFIER)
+    config = EvaluationConfig(reported=2, rounds=50, classifier=CLASSIFIER)
     model, _ = classifier.load(trained)
     for truth, expected in ((held_out.truth, 1), (1 - held_out.truth, 0)):
         (found,) = evaluation._fidelity(config, (model, arm), held_out._replace(truth=truth))
@@ -318,7 +318,7 @@ def test_photographs_in_tar_shards_are_judged_too(tmp_path):
     assert found.pictures.shape == (6, 16, 16, 3)
 
 
-JUDGE = JudgeConfig(
+SETTINGS = EvaluationConfig(
     reported=2,
     headline=5,
     shuffled=True,
@@ -335,8 +335,8 @@ JUDGE = JudgeConfig(
 def judged(real, tmp_path_factory):
     data = folder(tmp_path_factory.mktemp("synthetic") / "<b>fake", 80, seed=2)
     out = tmp_path_factory.mktemp("report")
-    made = evaluation.evaluate(JUDGE, data, real, out, "synth evaluate", workers=1, show=True)
-    return made, out, data
+    made = evaluation.evaluate(SETTINGS, data, real, out, "synth evaluate", workers=1, show=True)
+    return made.to_json(), out, data
 
 
 def test_good_synthetic_photographs_teach_what_real_ones_do(judged):
@@ -383,7 +383,7 @@ def test_a_repeated_evaluation_trains_nothing_again(judged, real, monkeypatch):
         raise AssertionError("trained again")
 
     monkeypatch.setattr(classifier, "augment", refuse)
-    again = evaluation.evaluate(JUDGE, data, real, out, "synth evaluate", workers=1)
+    again = evaluation.evaluate(SETTINGS, data, real, out, "synth evaluate", workers=1).to_json()
     for key in ("utility", "fidelity", "comparison", "neighbours", "captions"):
         assert again[key] == made[key]
 
@@ -404,7 +404,7 @@ def test_a_repeated_evaluation_trains_nothing_again(judged, real, monkeypatch):
 def test_what_cannot_be_judged_is_said_in_one_line(judged, real, tmp_path, change, message):
     with pytest.raises(UserError, match=message) as error:
         evaluation.evaluate(
-            JUDGE.model_copy(update=change), judged[2], real, tmp_path / "out", "x", workers=1
+            SETTINGS.model_copy(update=change), judged[2], real, tmp_path / "out", "x", workers=1
         )
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
@@ -414,7 +414,9 @@ def test_a_refusal_removes_nothing_that_was_there(judged, real):
     """An evaluation is kept when it is repeated with settings that cannot be."""
     before = sorted(judged[1].rglob("*"))
     with pytest.raises(UserError, match="are too few to compare"):
-        evaluation.evaluate(JUDGE.model_copy(update={"k": 500}), judged[2], real, judged[1], "x", workers=1)
+        evaluation.evaluate(
+            SETTINGS.model_copy(update={"k": 500}), judged[2], real, judged[1], "x", workers=1
+        )
     assert sorted(judged[1].rglob("*")) == before
 
 
@@ -423,4 +425,4 @@ def test_a_patient_on_both_sides_is_refused(judged, tmp_path):
     shutil.copy(*(data / "data" / f"{split}-00000-of-00001.parquet" for split in ("train", "test")))
     shutil.copy(*(data / "data" / f"{split}-00000-of-00001.json" for split in ("train", "test")))
     with pytest.raises(UserError, match="patients of its 'train' are in 'test' of"):
-        evaluation.evaluate(JUDGE, judged[2], data, tmp_path / "out", "x")
+        evaluation.evaluate(SETTINGS, judged[2], data, tmp_path / "out", "x")

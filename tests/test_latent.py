@@ -23,16 +23,18 @@ from synth.base.runs import read_json, read_metrics, sha256
 from synth.commands.app import app
 from synth.data.images import Preprocessing
 from synth.data.records import read_table
-from synth.diffusion import process
-from synth.model.conditioning import UNKNOWN
+from synth.data.tensors import as_tensor
+from synth.diffusion.losses import loss as denoising_loss
+from synth.diffusion.process import VPrediction
 from synth.model.denoiser import Denoiser, NetworkConfig
+from synth.model.labels import current
 from synth.model.latent import BOUND, LatentConfig, LatentSpace
 from synth.model.wavelet import WaveletSpace
 from synth.training import autoencoder
 from synth.training.autoencoder import AutoencoderConfig, HeldOut, loss, rate, reconstruction
 from synth.training.config import TrainConfig
 from synth.training.cost import cost
-from synth.training.examples import Examples, as_tensor
+from synth.training.examples import Examples
 from synth.training.trainer import train
 
 LATENT = LatentConfig(channels=4, halvings=1, width=8, blocks=1)
@@ -146,7 +148,7 @@ def test_the_reconstruction_is_worse_for_a_coarser_picture_and_counts_patients()
 
 
 def test_the_autoencoder_learns_to_give_pictures_back(records, tmp_path):
-    examples = Examples([records], Preprocessing(size=32), tmp_path, 0, 0)
+    examples = Examples([records], Preprocessing(size=32), tmp_path, 0, 0, current())
     judged = autoencoder.held_out([records], Preprocessing(size=32), tmp_path)
     assert judged
     torch.manual_seed(0)
@@ -165,8 +167,8 @@ def test_one_command_trains_both_and_the_generator_says_how_faithful_its_autoenc
     held_out = read_table(records, ["validation"])["subject_id"].to_pylist()
     assert curve[-1]["images"] == 192
     assert (curve[-1]["pictures"], curve[-1]["patients"]) == (len(held_out), len(set(held_out)))
-    known = pipeline.facts(run / "model")
-    assert known["reconstruction"] == {k: v for k, v in curve[-1].items() if k not in ("images", "loss")}
+    known = pipeline.read_card(run / "model")
+    assert known.reconstruction == {k: v for k, v in curve[-1].items() if k not in ("images", "loss")}
     assert read_json(run / "model/model_index.json")["space"][1] == "LatentSpace"
     assert pipeline.FundusPipeline.from_pretrained(run / "model").size == 32
 
@@ -178,7 +180,7 @@ def test_a_saved_latent_space_gives_the_same_pictures(run):
         torch.equal(value, state["weights"][name]) for name, value in loaded.space.state_dict().items()
     )
     assert float(loaded.space.deviation.min()) > 0 and not torch.equal(loaded.space.mean, torch.zeros(4))
-    codes = torch.from_numpy(UNKNOWN).expand(2, -1)
+    codes = torch.from_numpy(current().unknown).expand(2, -1)
     drawn = loaded(codes, torch.randn(2, *loaded.shape, generator=torch.Generator().manual_seed(0)), steps=2)
     assert drawn.shape == (2, 32, 32, 3) and drawn.dtype == torch.uint8
 
@@ -274,12 +276,10 @@ def test_gradient_checkpointing_changes_no_loss_and_no_gradient():
     saving.load_state_dict(plain.state_dict())
     saving.unet.enable_gradient_checkpointing()
     clean, noise = torch.randn(4, 12, 8, 8), torch.randn(4, 12, 8, 8)
-    codes = torch.from_numpy(UNKNOWN).expand(4, -1)
+    codes = torch.from_numpy(current().unknown).expand(4, -1)
     found = []
     for denoiser in (plain, saving):
-        error = process.loss(
-            denoiser, process.noising(), clean, noise, torch.tensor([1, 300, 600, 999]), codes
-        )
+        error = denoising_loss(denoiser, VPrediction(), clean, noise, torch.tensor([1, 300, 600, 999]), codes)
         error.backward()
         found.append((error.item(), [p.grad for p in denoiser.parameters()]))
     assert found[0][0] == found[1][0]
@@ -321,7 +321,7 @@ def test_a_cost_is_that_of_the_network_that_runs():
 
     config = NetworkConfig(channels=(16, 32), attention_from=1, latent=LATENT)
     counted, denoiser, space = cost(config, 32), Denoiser(config, 32), LatentSpace(1, **LATENT.model_dump())
-    codes = torch.from_numpy(UNKNOWN)[None]
+    codes = torch.from_numpy(current().unknown)[None]
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         denoiser(torch.zeros(1, *denoiser.shape), torch.zeros(1, dtype=torch.int64), codes)
     assert counted.forward == counter.get_total_flops() / 1e9

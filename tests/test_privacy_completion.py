@@ -22,12 +22,13 @@ from privacy.scores.guesses import Guesses
 from privacy.targets.generator import Generator
 from privacy.targets.inpainting import blocks, complete
 from synth import pipeline
-from synth.base.checkpoint import header
 from synth.data import images, records
 from synth.data.vocabulary import VERSION as VOCABULARY
-from synth.diffusion import process
-from synth.model.conditioning import UNKNOWN
+from synth.diffusion.losses import loss as denoising_loss
+from synth.diffusion.process import VPrediction
+from synth.model.card import GeneratorCard
 from synth.model.denoiser import Denoiser, NetworkConfig
+from synth.model.labels import current
 from synth.model.wavelet import WaveletSpace
 
 PATIENTS, SIDE = 24, 8
@@ -59,18 +60,20 @@ def taught(folder: Path, pictures: np.ndarray, steps: int) -> Generator:
     network, space = Denoiser(NetworkConfig(channels=(16, 32), attention_from=1), SIDE), WaveletSpace(1)
     shown = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
     space.fit(shown)
-    clean, told = space.encode(shown), torch.from_numpy(np.tile(UNKNOWN, (len(shown), 1)))
-    optimizer, schedule = torch.optim.Adam(network.parameters(), lr=3e-3), process.noising()
+    clean, told = space.encode(shown), torch.from_numpy(np.tile(current().unknown, (len(shown), 1)))
+    optimizer, schedule = torch.optim.Adam(network.parameters(), lr=3e-3), VPrediction()
     for _ in range(steps):
         step = torch.randint(0, 1000, (len(clean),))
-        loss = process.loss(network, schedule, clean, torch.randn_like(clean), step, told)
+        loss = denoising_loss(network, schedule, clean, torch.randn_like(clean), step, told)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    made = pipeline.FundusPipeline(network.unet, process.solver(), network.conditioning, copy.deepcopy(space))
+    made = pipeline.FundusPipeline(
+        network.unet, VPrediction().scheduler, network.conditioning, copy.deepcopy(space)
+    )
     said = {"config": {}, "preprocessing": LOOK.model_dump(), "vocabulary": VOCABULARY}
-    facts = header(pipeline.FORMAT, pipeline.VERSION, images=steps, **said)
-    pipeline.save(made, folder, facts, MIX)
+    card = GeneratorCard.of(images=steps, **said)
+    pipeline.save(made, folder, card, MIX)
     return Generator(folder)
 
 

@@ -24,14 +24,17 @@ from privacy.statistics import inference, strata
 from privacy.targets import open_target, queries
 from privacy.targets.generator import Generator
 from synth import pipeline
-from synth.base.checkpoint import header, save
+from synth.base.checkpoint import save
 from synth.base.errors import UserError
 from synth.data import images, records
 from synth.data.images import Preprocessing
 from synth.data.vocabulary import VERSION as VOCABULARY
-from synth.diffusion import process
-from synth.model.conditioning import codes
+from synth.diffusion.losses import loss as denoising_loss
+from synth.diffusion.process import VPrediction
+from synth.diffusion.schedulers import STEPS
+from synth.model.card import GeneratorCard
 from synth.model.denoiser import Denoiser, NetworkConfig
+from synth.model.labels import current
 from synth.model.wavelet import WaveletSpace
 
 QUICK = AuditConfig(detection_rounds=50)
@@ -86,20 +89,21 @@ def snapshots(root) -> dict[int, Generator]:
     pictures = torch.from_numpy(np.array(seen.photographs(SMALL))).permute(0, 3, 1, 2).float() / 127.5 - 1
     space = WaveletSpace(1)
     space.fit(pictures)
-    clean, told = space.encode(pictures), torch.from_numpy(codes(seen.table))
-    optimizer, schedule = torch.optim.Adam(network.parameters(), lr=4e-3), process.noising()
+    clean, told = space.encode(pictures), torch.from_numpy(current().codes(seen.table))
+    optimizer, schedule = torch.optim.Adam(network.parameters(), lr=4e-3), VPrediction()
     found = {}
     for step in range(301):
         if step in (0, 80, 300):
             made = pipeline.FundusPipeline(
-                network.unet, process.solver(), network.conditioning, copy.deepcopy(space)
+                network.unet, VPrediction().scheduler, network.conditioning, copy.deepcopy(space)
             )
-            facts = header(pipeline.FORMAT, pipeline.VERSION, images=step, config={},
-                           preprocessing=SMALL.model_dump(), vocabulary=VOCABULARY)  # fmt: skip
-            pipeline.save(made, root / f"after{step}", facts, MIX)
+            card = GeneratorCard.of(
+                images=step, config={}, preprocessing=SMALL.model_dump(), vocabulary=VOCABULARY
+            )
+            pipeline.save(made, root / f"after{step}", card, MIX)
             found[step] = Generator(root / f"after{step}")
-        noise, time = torch.randn_like(clean), torch.randint(0, process.STEPS, (len(clean),))
-        loss = process.loss(network, schedule, clean, noise, time, told)
+        noise, time = torch.randn_like(clean), torch.randint(0, STEPS, (len(clean),))
+        loss = denoising_loss(network, schedule, clean, noise, time, told)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -147,9 +151,9 @@ def test_noise_and_its_seed_are_shared_by_all_photographs(snapshots):
     told = made.unconditional(3)
     for ask in (
         lambda x, c: made.losses(x, c, (100, 500), 2).reshape(len(x), -1),
-        lambda x, c: queries.pull(made, x, c, 200),
-        lambda x, c: queries.echo(made, x, c, 200),
-        lambda x, c: queries.detour(made, x, c, 200, 50),
+        lambda x, c: queries.sima(made, x, c, 200),
+        lambda x, c: queries.pia(made, x, c, 200),
+        lambda x, c: queries.secmi(made, x, c, 200, 50),
     ):
         assert ask(pictures, told)[::-1] == pytest.approx(ask(pictures[::-1], told), rel=1e-4)
 

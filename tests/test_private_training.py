@@ -19,10 +19,12 @@ from synth.base.errors import UserError
 from synth.base.runs import read_json, read_metrics, sha256
 from synth.commands.app import app
 from synth.data.records import write_records
-from synth.diffusion import process
+from synth.diffusion.losses import loss
+from synth.diffusion.process import VPrediction
 from synth.model.denoiser import Denoiser
+from synth.model.labels import current
 from synth.model.wavelet import WaveletSpace
-from synth.training import dp_budget, dp_gradients
+from synth.training import dp_budget, dp_gradients, dp_sampling
 from synth.training import dp_trainer as private
 from synth.training.examples import Examples
 from synth.training.trainer import train
@@ -50,7 +52,7 @@ def invoke(*arguments: object):
 
 def test_each_patients_gradient_is_what_their_photograph_alone_gives(records, tmp_path):
     """Opacus against one backward pass per patient, over the whole denoiser, in both layouts of memory."""
-    examples = Examples([records], TINY.preprocessing, tmp_path, 0, 0)
+    examples = Examples([records], TINY.preprocessing, tmp_path, 0, 0, current())
     space = WaveletSpace(1)
     drawn, when, draws = [(0, 3), (5, 11), (7, 1)], (1234, 6), range(1, 3)
     for layout in (torch.contiguous_format, torch.channels_last):
@@ -65,7 +67,7 @@ def test_each_patients_gradient_is_what_their_photograph_alone_gives(records, tm
             chances = [dp_gradients.randomness(*when, patient, draw) for draw in draws]
             images, *others = examples.shown(np.full(2, row), chances, alone.shape, True, 0.15)
             codes, noise, time = others
-            process.loss(alone, process.noising(), space.encode(images), noise, time, codes).backward()
+            loss(alone, VPrediction(), space.encode(images), noise, time, codes).backward()
             for name, p in alone.named_parameters():
                 assert torch.allclose(found[name][place], p.grad, atol=1e-6), name  # type: ignore[arg-type]
 
@@ -100,7 +102,7 @@ def test_the_noise_has_the_deviation_that_is_accounted_for():
 
 def test_patients_are_drawn_at_the_rate_that_is_accounted_for():
     rows_of = [np.array([2 * i, 2 * i + 1]) for i in range(500)]
-    drawn = [private._drawn(rows_of, 0.1, 99, step) for step in range(100)]
+    drawn = [dp_sampling.poisson_sample(rows_of, 0.1, 99, step) for step in range(100)]
     assert np.mean([len(d) for d in drawn]) == pytest.approx(50, abs=3)
     assert len({len(d) for d in drawn}) > 10  # a Poisson sample has no fixed size
     assert all(row in rows_of[patient] for d in drawn for patient, row in d)
@@ -110,7 +112,7 @@ def test_patients_are_drawn_at_the_rate_that_is_accounted_for():
 def test_no_patients_draw_hangs_on_another_patients_presence():
     """Else one patient's absence would change everybody's gradient, and clipping would not bound it."""
     rows_of = [np.array([i, i + 100]) for i in range(100)]
-    whole = dict(private._drawn(rows_of, 0.3, 5, 1))
+    whole = dict(dp_sampling.poisson_sample(rows_of, 0.3, 5, 1))
     absent = next(iter(whole))
     assert (
         dp_gradients.randomness(5, 1, absent).random() != dp_gradients.randomness(5, 1, absent + 1).random()
@@ -122,9 +124,9 @@ def test_no_patients_draw_hangs_on_another_patients_presence():
 
 
 def test_the_epsilon_of_the_checkpoint_is_that_of_a_straight_computation(run, records):
-    told = pipeline.facts(run / "model")["differential_privacy"]
+    told = pipeline.read_card(run / "model").differential_privacy.to_json()
     assert told["steps"] == told["steps_planned"] == 12
-    assert told["patients"] == len(private._patients([records]))
+    assert told["patients"] == len(dp_sampling.rows_by_patient([records]))
     assert told["sampling_rate"] == 8 / told["patients"] and told["delta"] == 0.1 / told["patients"]
     accountant = PRVAccountant()
     for _ in range(12):
@@ -157,7 +159,7 @@ def test_nothing_measured_on_photographs_stands_in_the_models_folder(run, record
     train(TINY, [tmp_path / "others"], other)
     for part in ("mix.json", "visionclip.json", "space/diffusion_pytorch_model.safetensors"):
         assert sha256(other / "model" / part) == sha256(run / "model" / part), part
-    assert pipeline.facts(run / "model")["data"] is None
+    assert pipeline.read_card(run / "model").data is None
     assert read_json(other / "config.json")["data"] != read_json(run / "config.json")["data"]
 
 
@@ -194,7 +196,7 @@ def test_private_training_killed_at_random_moments_ends_with_the_same_weights_an
     kill_often(work(killed), work(whole).finish(), kills=3)
     assert sha256(killed / "state.pt") == sha256(whole / "state.pt")
     assert read_metrics(killed / "metrics.jsonl") == read_metrics(whole / "metrics.jsonl")
-    told = [pipeline.facts(folder / "model")["differential_privacy"] for folder in (whole, killed)]
+    told = [pipeline.read_card(folder / "model").differential_privacy.to_json() for folder in (whole, killed)]
     assert told[0] == told[1] and told[0]["steps"] == 15 and told[0]["epsilon"] <= 8
 
 

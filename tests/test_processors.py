@@ -51,7 +51,7 @@ JUDGE = {
     "classifier.images": 96,
     "classifier.batch": 16,
     "classifier.warmup": 64,
-    "classifier.least": 5,
+    "classifier.min_count": 5,
     "classifier.preprocessing.size": 16,
 }
 RUN = """

@@ -18,11 +18,12 @@ from synth.base.runs import read_json, sha256, write_json
 from synth.commands.app import app
 from synth.data.records import SCHEMA, claim, read_table, write_records
 from synth.data.shards import shard_name
+from synth.model.card import TrainingSource
 from synth.provenance import publication
 from synth.provenance.publication import Publication
-from synth.provenance.training_data import inherited, origins
+from synth.provenance.training_data import inherited, training_sources
 from synth.publishing.croissant import write_croissant
-from synth.sampling.plan import shards
+from synth.sampling.plan import Plan, shards
 from synth.sources import SOURCES
 from synth.training.trainer import train
 
@@ -65,14 +66,14 @@ def front(folder: Path) -> dict:
 
 
 def test_origins_count_photographs_and_people_of_every_source(tmp_path):
-    found = origins([of(tmp_path / "a", "idrid"), of(tmp_path / "b", "phantom", 20, 1)])
-    assert [(o["source"], o["licence"]) for o in found] == [("idrid", "CC BY 4.0"), ("phantom", "Apache-2.0")]
+    found = training_sources([of(tmp_path / "a", "idrid"), of(tmp_path / "b", "phantom", 20, 1)])
+    assert [(o.source, o.licence) for o in found] == [("idrid", "CC BY 4.0"), ("phantom", "Apache-2.0")]
     table = read_table(tmp_path / "a", ["train"], ["subject_id"])
-    assert (found[0]["images"], found[0]["subjects"]) == (
+    assert (found[0].images, found[0].subjects) == (
         len(table),
         len(set(table["subject_id"].to_pylist())),
     )
-    assert found[0]["citation"] == SOURCES["idrid"].citation
+    assert found[0].citation == SOURCES["idrid"].citation
 
 
 @pytest.mark.parametrize(
@@ -89,12 +90,15 @@ def test_origins_count_photographs_and_people_of_every_source(tmp_path):
     ],
 )
 def test_a_licence_is_inherited_only_where_all_sources_allow_one(licences, expected):
-    assert inherited([{"licence": licence} for licence in licences]) == expected
+    assert (
+        inherited([TrainingSource(source="", title="", licence=licence, citation="") for licence in licences])
+        == expected
+    )
 
 
 def test_a_generator_trained_on_synthetic_records_inherits_through_them(synthetic):
-    (origin,) = origins([synthetic])
-    assert inherited([origin]) == "cc-by-4.0" and SOURCES["idrid"].citation in origin["citation"]
+    (origin,) = training_sources([synthetic])
+    assert inherited([origin]) == "cc-by-4.0" and SOURCES["idrid"].citation in origin.citation
 
 
 @pytest.mark.parametrize(
@@ -141,7 +145,7 @@ def test_the_command_on_the_card_makes_the_same_files(run, synthetic, tmp_path):
     ]
     words = line.replace("MODEL", str(run)).replace("again", str(tmp_path / "again")).split()[1:]
     assert invoke(*words, "--workers", 1).exit_code == 0
-    for name in (shard.name for shard in shards(read_json(synthetic / "plan.json"))):
+    for name in (shard.name for shard in shards(Plan.read(synthetic / "plan.json"))):
         assert sha256(tmp_path / "again" / name) == sha256(synthetic / name)
 
 
@@ -183,7 +187,7 @@ def test_croissant_of_two_hundred_shards_validates(tmp_path):
     """A million photographs in shards of five thousand."""
     import mlcroissant
 
-    plan = {"n": 1_000_000, "rows_per_shard": 5000, "format": "parquet"}
+    plan = Plan.model_construct(n=1_000_000, rows_per_shard=5000, format="parquet")
     for shard in shards(plan):
         write_json((tmp_path / shard.name).with_suffix(".json"), {"sha256": "0" * 64})
         (tmp_path / shard.name).write_bytes(b"")
@@ -338,7 +342,7 @@ def test_a_generator_goes_to_a_model_repository_and_opens_from_there(run, tmp_pa
             path = tmp_path / "down" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-    assert load(tmp_path / "down")[1]["images"] == 32
+    assert load(tmp_path / "down")[1].images == 32
     assert "hf download me/model" in (tmp_path / "down/README.md").read_text()
 
 
@@ -373,7 +377,7 @@ def test_generate_pushes_once_all_shards_are_there(run, tmp_path):
         files = hub.repos["datasets/me/set"]["files"]
     assert b"license: cc-by-sa-4.0" in files["README.md"]
     assert {f for f in files if f.endswith(".parquet")} == {
-        s.name for s in shards(read_json(tmp_path / "set/plan.json"))
+        s.name for s in shards(Plan.read(tmp_path / "set/plan.json"))
     }
 
 

@@ -14,6 +14,7 @@ from synth.base.errors import UserError
 from synth.commands.app import app
 from synth.data.images import Preprocessing
 from synth.data.pictures import Pictures
+from synth.model.labels import current
 from synth.training.averages import PowerAverages, combine, exponent
 from synth.training.examples import Examples, mix_of, read_training, repeats
 from synth.training.trainer import train
@@ -28,7 +29,14 @@ def records(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def examples(records, tmp_path_factory):
-    return Examples([records], Preprocessing(size=16), tmp_path_factory.mktemp("cache"), seed=3, balance=0)
+    return Examples(
+        [records],
+        Preprocessing(size=16),
+        tmp_path_factory.mktemp("cache"),
+        seed=3,
+        balance=0,
+        labels=current(),
+    )
 
 
 @pytest.mark.parametrize("length, gamma", [(0.05, 16.97), (0.10, 6.94)])
@@ -43,7 +51,7 @@ def walk(lengths, folder=None, steps=400, every=25):
     averages = PowerAverages(network, lengths)
     for step, value in enumerate(values, 1):
         network.weight.data.fill_(float(value))
-        averages.step(seen=step * 10, batch=10)
+        averages.step(n_images=step * 10, batch=10)
         if folder and step % every == 0:
             averages.snapshot(folder, step * 10)
     return averages, values.numpy()
@@ -106,7 +114,7 @@ def test_a_rare_label_repeats_its_pictures_and_a_single_person_does_not():
 
 
 def test_a_balanced_walk_comes_within_one_of_the_wanted_repeats(records, tmp_path):
-    balanced = Examples([records], Preprocessing(size=16), tmp_path, seed=0, balance=1.0)
+    balanced = Examples([records], Preprocessing(size=16), tmp_path, seed=0, balance=1.0, labels=current())
     wanted = repeats(read_training([records]), 1.0)
     wanted = wanted / wanted.sum() * len(balanced)
     seen = np.bincount(balanced.visited(np.arange(len(balanced))), minlength=len(balanced))
@@ -116,8 +124,10 @@ def test_a_balanced_walk_comes_within_one_of_the_wanted_repeats(records, tmp_pat
 
 def test_several_folders_are_learnt_from_together(records, tmp_path):
     other = folder(tmp_path / "other", 30)
-    both = Examples([records, other], Preprocessing(size=16), tmp_path / "cache", seed=0, balance=0)
-    alone = Examples([other], Preprocessing(size=16), tmp_path / "cache", seed=0, balance=0)
+    both = Examples(
+        [records, other], Preprocessing(size=16), tmp_path / "cache", seed=0, balance=0, labels=current()
+    )
+    alone = Examples([other], Preprocessing(size=16), tmp_path / "cache", seed=0, balance=0, labels=current())
     first = len(both) - len(alone)
     rows = np.array([first, 0, first + 1])
     assert (both[rows][[0, 2]] == alone[np.array([0, 1])]).all()
@@ -142,7 +152,7 @@ def test_a_run_keeps_snapshots_samples_and_a_tensorboard(records, tmp_path):
     assert new.unet.dtype == new.conditioning.dtype == torch.float32
     files = [f / "unet" / "diffusion_pytorch_model.safetensors" for f in (chosen, run / "model")]
     assert files[0].stat().st_size < 0.6 * files[1].stat().st_size
-    assert pipeline.facts(chosen)["average"] == 0.07
+    assert pipeline.read_card(chosen).average == 0.07
 
 
 def test_sixteen_bits_draw_the_same_pictures_but_for_rounding(records, tmp_path):

@@ -177,9 +177,20 @@ def test_a_damaged_shard_is_one_clear_line(tmp_path, read):
 def test_a_missing_column_is_named(tmp_path):
     write_records(tmp_path, rows(), PLAN)
     path = records.shards(tmp_path, "train")[0]
-    pq.write_table(pq.read_table(path).drop_columns(["is_gc"]), path)
-    with pytest.raises(UserError, match="column 'is_gc' is missing; it has id, subject_id"):
-        records.read_table(tmp_path, ["train"], ["is_gc"])
+    pq.write_table(pq.read_table(path).drop_columns(["subject_id"]), path)
+    with pytest.raises(UserError, match="column 'subject_id' is missing; it has id, image"):
+        records.read_table(tmp_path, ["train"], ["is_gc", "subject_id"])
+
+
+def test_a_label_that_a_shard_does_not_have_is_null(tmp_path):
+    write_records(tmp_path, rows(), PLAN)
+    whole = records.read_table(tmp_path, ["train"])
+    for path in records.shards(tmp_path, "train")[:1]:
+        pq.write_table(pq.read_table(path).drop_columns(["is_gc", "findings"]), path)
+    table = records.read_table(tmp_path, ["train"])
+    assert table.schema == whole.schema
+    assert table["is_gc"].null_count == table["findings"].null_count == len(table) > 0
+    assert table.drop_columns(["is_gc", "findings"]) == whole.drop_columns(["is_gc", "findings"])
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,11 @@ from synth.base.runs import read_json, sha256
 from synth.commands.app import app
 from synth.data.pictures import Pictures
 from synth.data.records import read_table
-from synth.model.conditioning import UNKNOWN
-from synth.model.denoiser import placed
-from synth.release import generate
+from synth.model.denoiser import add_coordinates
+from synth.model.labels import current
+from synth.release import draw_shards
 from synth.sampling import cost, plan
-from synth.sampling.distributions import distribution, shown
+from synth.sampling.distributions import distribution, parse_mix, shown
 from synth.sampling.engines import local
 from synth.sampling.plan import Shard
 from synth.sampling.preview import LiveSheet
@@ -45,7 +45,7 @@ def asked(model: Path, n: int = 60, **settings):
 @pytest.fixture(scope="module")
 def whole(model, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "set"
-    generate(asked(model), model, out, workers=1)
+    draw_shards(asked(model), model, out, workers=1)
     return out
 
 
@@ -58,11 +58,11 @@ def invoke(*arguments: object):
 
 
 def marginals(mix) -> dict[str, float]:
-    total = sum(entry["weight"] for entry in mix)
+    total = sum(entry.weight for entry in mix)
     found: dict[str, float] = {}
     for entry in mix:
-        for label in shown(entry["labels"]):
-            found[label] = found.get(label, 0) + entry["weight"] / total
+        for label in shown(entry.labels):
+            found[label] = found.get(label, 0) + entry.weight / total
     return found
 
 
@@ -74,13 +74,13 @@ def test_uniform_shows_every_disease_as_often_and_dr_in_every_grade():
         {"weight": 6, "labels": {"is_gc": 1, "eye_side": "left"}},
         {"weight": 4, "labels": {"is_gc": 1, "eye_side": "right"}},
     ]
-    weights = [entry["weight"] for entry in distribution(mix, "uniform")]
+    weights = [entry.weight for entry in distribution(parse_mix(mix), "uniform")]
     assert weights == pytest.approx([1 / 3, 1 / 6, 1 / 6, 0.2, 4 / 30])
 
 
 def test_balanced_lies_between_the_photographs_and_even():
     def spread(name: str) -> float:
-        found = marginals(distribution(MIX, name))
+        found = marginals(distribution(parse_mix(MIX), name))
         return max(found.values()) / min(found.values())
 
     assert spread("balanced") < spread("joint") / 5
@@ -88,9 +88,9 @@ def test_balanced_lies_between_the_photographs_and_even():
 
 @pytest.mark.parametrize("name", ["joint", "uniform", "balanced"])
 def test_no_distribution_adds_a_combination(name):
-    made = distribution(MIX, name)
-    assert [entry["labels"] for entry in made] == [entry["labels"] for entry in MIX]
-    assert all(entry["weight"] > 0 for entry in made)
+    made = distribution(parse_mix(MIX), name)
+    assert [entry.labels for entry in made] == [entry["labels"] for entry in MIX]
+    assert all(entry.weight > 0 for entry in made)
 
 
 def test_labels_that_name_nothing_are_refused_in_one_line(model, tmp_path):
@@ -102,7 +102,7 @@ def test_labels_that_name_nothing_are_refused_in_one_line(model, tmp_path):
 
 
 def test_several_processes_write_the_bytes_of_one(model, whole, tmp_path):
-    assert generate(asked(model), model, tmp_path / "out", workers=2) == len(hashes(whole))
+    assert draw_shards(asked(model), model, tmp_path / "out", workers=2) == len(hashes(whole))
     assert hashes(tmp_path / "out") == hashes(whole)
 
 
@@ -154,7 +154,7 @@ def test_webdataset_shards_hold_the_same_pictures_and_labels_as_parquet(whole, t
 
 
 def test_webdataset_shards_have_the_same_bytes_every_time(model, tarred, tmp_path):
-    generate(asked(model, format="webdataset"), model, tmp_path / "out", workers=1)
+    draw_shards(asked(model, format="webdataset"), model, tmp_path / "out", workers=1)
     assert hashes(tmp_path / "out") == hashes(tarred)
     assert verify(tarred)["rows"] == {"train": 48, "validation": 6, "test": 6}
 
@@ -178,7 +178,7 @@ def test_webdataset_shards_open_in_webdataset(tarred):
 
 def test_a_folder_holds_one_format(model, whole):
     with pytest.raises(UserError, match="format is 'parquet' there, 'webdataset' here"):
-        generate(asked(model, format="webdataset"), model, whole)
+        draw_shards(asked(model, format="webdataset"), model, whole)
 
 
 def damage(name: str, shard: Path) -> None:
@@ -221,7 +221,7 @@ def test_damage_is_named_by_verify_and_mended_by_repeating_the_command(
     assert f"1 of 16 shards are damaged or missing: data/{shard.name} (" in result.stderr
     assert why in result.stderr and "repeat its 'synth generate' to mend them" in result.stderr
     with caplog.at_level(logging.WARNING, "synth"):
-        assert generate(asked(model), model, out, workers=1) == 1
+        assert draw_shards(asked(model), model, out, workers=1) == 1
     assert hashes(out) == hashes(whole)
     assert verify(out)["shards"] == 16
     assert name == "no sidecar" or shard.name in caplog.text
@@ -281,7 +281,7 @@ def test_a_ray_cluster_that_loses_a_node_writes_the_bytes_of_one_process(model, 
     from synth.sampling.engines.cluster import cluster
 
     many = asked(model, n=400)
-    generate(many, model, tmp_path / "whole", workers=1)
+    draw_shards(many, model, tmp_path / "whole", workers=1)
     nodes = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     lost = nodes.add_node(num_cpus=1)
     ray.init(address=nodes.address, log_to_driver=False)
@@ -345,7 +345,7 @@ def test_operations_read_from_the_weights_are_those_that_torch_counts(model):
     generator, _ = pipeline.load(model)
     told = torch.zeros(1, generator.unet.config["block_out_channels"][0] * 4)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        generator.unet(placed(torch.zeros(1, *generator.shape)), torch.tensor(5), class_labels=told)
+        generator.unet(add_coordinates(torch.zeros(1, *generator.shape)), torch.tensor(5), class_labels=told)
     assert cost.forward(model / "unet") == counter.get_total_flops()
 
 
@@ -360,7 +360,10 @@ def test_passes_are_those_that_the_pipeline_makes(model, steps, guidance):
 
     generator.unet.register_forward_hook(count)
     generator(
-        torch.zeros(1, len(UNKNOWN), dtype=torch.int64), torch.zeros(1, *generator.shape), steps, guidance
+        torch.zeros(1, len(current().unknown), dtype=torch.int64),
+        torch.zeros(1, *generator.shape),
+        steps,
+        guidance,
     )
     assert passes == cost.evaluations(steps, guidance)
 
@@ -375,9 +378,9 @@ def test_a_contact_sheet_grows_with_the_shards_and_ends_the_same_for_every_launc
     from PIL import Image
 
     out = tmp_path / "out"
-    generate(asked(model), model, out, workers=1, share=(0, 2))
+    draw_shards(asked(model), model, out, workers=1, share=(0, 2))
     half = Image.open(out / "preview.png").size
-    generate(asked(model), model, out, workers=1, share=(1, 2))
+    draw_shards(asked(model), model, out, workers=1, share=(1, 2))
     assert Image.open(out / "preview.png").size == half  # of two machines, the first draws it
     (out / "preview.png").unlink()
     sheet = LiveSheet(out, asked(model))

@@ -10,7 +10,6 @@ from scipy.ndimage import uniform_filter
 from synth import pipeline
 from synth.data.vocabulary import FLAGS, READABILITY_KEYS
 from synth.model import card
-from synth.model.conditioning import code
 from synth.sampling import plan
 
 SHIPPED = sorted(p for p in card.WEIGHTS.iterdir() if p.is_dir())
@@ -23,7 +22,7 @@ def drawn(folder: Path, n: int, **labels) -> np.ndarray:
     """(n, S, S, 3) float: pictures of fixed noise and these labels."""
     generator, _ = pipeline.load(folder)
     noise = np.stack([d.noise for d in plan.draws(plan.make(folder, n, seed=7), range(n), generator.shape)])
-    told = np.stack([code(labels)] * n)
+    told = np.stack([generator.conditioning.labels.code(labels)] * n)
     return generator(torch.from_numpy(told), torch.from_numpy(noise)).numpy().astype(float)
 
 
@@ -35,7 +34,7 @@ def test_all_weights_together_are_at_most_twenty_megabytes():
 def test_a_card_names_licence_and_attribution(folder):
     page = (folder / "README.md").read_text(encoding="utf-8")
     assert "license: cc-by-4.0" in page and "Porwal et al. 2018" in page and "Not a medical device" in page
-    assert {origin["source"] for origin in card.facts(folder)["trained_on"]} == {"phantom", "idrid"}
+    assert {origin.source for origin in card.read_card(folder).trained_on} == {"phantom", "idrid"}
 
 
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda p: p.name)

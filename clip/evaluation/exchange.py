@@ -60,7 +60,7 @@ def exchanged(
     value = mean(np.arange(len(people)))
     chance = np.array([mean(rng.permutation(len(people))) for _ in range(rounds)])
     low, high = np.quantile(chance, [0.025, 0.975])
-    p = (1 + int(ties.at_least(chance, value, 1.0).sum())) / (1 + rounds)
+    p = (1 + int(ties.at_or_above(chance, value, 1.0).sum())) / (1 + rounds)
     return {
         "value": value,
         "p": p,

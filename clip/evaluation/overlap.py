@@ -54,7 +54,7 @@ def mean_mask(regions: np.ndarray) -> np.ndarray:
     for k, masks in enumerate(regions):
         share = masks.mean(axis=0)
         tried = [
-            ties.at_least(share, threshold * share.max(), 1.0) for threshold in _THRESHOLDS if share.any()
+            ties.at_or_above(share, threshold * share.max(), 1.0) for threshold in _THRESHOLDS if share.any()
         ]
         scores = [np.nanmean([dice(counts(each[None], said[None])[0]) for each in masks]) for said in tried]
         if scores:

@@ -17,8 +17,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from clip.training.inputs import Encoded, Input, Slices
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
-from synth.base.runs import atomic, progress
+from synth.base.runs import atomic
 from synth.data.images import Preprocessing
+from synth.data.pictures import mapped
 from synth.data.shards import images, row_groups
 
 Decode = Literal["once", "always"]
@@ -65,21 +66,11 @@ def squares(
     if decode == "always":
         found = source.shards(split)
         return Decoder(_located(found, pictures, store / f"places-{name}.npy"), preprocessing)
-    path = store / f"pixels-{name}.npy"
-    if not path.exists():
-        shape = (len(pictures), preprocessing.size, preprocessing.size, 3)
-        with atomic(path) as temporary:
-            # open_memmap appends no suffix, unlike np.save
-            array = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
-            portions = [range(at, min(at + _PORTION, len(array))) for at in range(0, len(array), _PORTION)]
-            make = partial(_decoded, Decoder(pictures, preprocessing))
-            with progress("decoding", len(array)) as bar:
-                for portion, made in zip(portions, in_turn(make, portions, workers), strict=True):
-                    array[portion.start : portion.stop] = made
-                    bar.update(len(portion))
-            array.flush()
-            del array
-    return np.load(path, mmap_mode="r")
+    count = len(pictures)
+    portions = [range(at, min(at + _PORTION, count)) for at in range(0, count, _PORTION)]
+    made = in_turn(partial(_decoded, Decoder(pictures, preprocessing)), portions, workers)
+    placed = ((np.array(portion), squares) for portion, squares in zip(portions, made, strict=True))
+    return mapped(store / f"pixels-{name}.npy", count, preprocessing.size, placed)
 
 
 def in_turn(make: Callable[[range], T], spans: Iterable[range], workers: int) -> Iterator[T]:

@@ -94,7 +94,7 @@ def evaluate(mix_of_labels: Mix, is_member: np.ndarray, permutations: int, seed:
     values = others - own
     excess, dealt = values[0] - values[1:].mean(), values[1:] - values[1:].mean()
     low, high = np.quantile(dealt, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    p = (1 + int(ties.at_least(dealt, excess, 1.0).sum())) / (1 + permutations)
+    p = (1 + int(ties.at_or_above(dealt, excess, 1.0).sum())) / (1 + permutations)
     patients, value = len(is_member), float(excess)
     return QUESTIONS[0]._replace(
         tested=Tested(Estimate(value, float(value - high), float(value - low), patients), p),

@@ -1,6 +1,6 @@
 """What a generator is asked about the photographs of both groups, one number each, in which a high one speaks for membership."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -80,9 +80,9 @@ def _score(
         key = [generator.fingerprint, people.fingerprint, "denoising", conditional, *grid]
         return inputs.once(key, lambda: generator.losses(photographs, known, *grid))
 
-    def once(query: str, step: int, *stride: int) -> np.ndarray:
-        key = [generator.fingerprint, people.fingerprint, query, step]
-        return inputs.once(key, lambda: getattr(queries, query)(generator, photographs, codes, step, *stride))
+    def once(query: Callable[..., np.ndarray], step: int, *stride: int) -> np.ndarray:
+        key = [generator.fingerprint, people.fingerprint, query.__name__, step]
+        return inputs.once(key, lambda: query(generator, photographs, codes, step, *stride))
 
     match name:
         case "denoising error":
@@ -90,11 +90,11 @@ def _score(
         case "CLiD":  # 2405.14800: members gain more from being told what they show
             return (_log(errors(False)) - _log(errors(True))).mean(axis=(1, 2))
         case "SimA":
-            return -_log(once("pull", sima))
+            return -_log(once(queries.sima, sima))
         case "PIA":
-            return -_log(once("echo", pia))
+            return -_log(once(queries.pia, pia))
         case _:
-            return -_log(once("detour", secmi // 4 * 4, secmi // 4))
+            return -_log(once(queries.secmi, secmi // 4 * 4, secmi // 4))
 
 
 def _log(values: np.ndarray) -> np.ndarray:

@@ -92,7 +92,7 @@ def scores(features: Any, truth: np.ndarray, folds: int, permutations: int, seed
         across = kernel[np.ix_(test, train)]
         predicted[test] = (across - across.mean(axis=1)[:, None] - middle + grand) @ weights
     values = measures.aucs(predicted, wanted > 0.5, probes.SIZE).reshape(-1, columns).mean(axis=1)
-    p = (1 + int(ties.at_least(values[1:], values[0], 1.0).sum())) / (1 + permutations)
+    p = (1 + int(ties.at_or_above(values[1:], values[0], 1.0).sum())) / (1 + permutations)
     return Read(predicted[:, :columns], values[1:], p)
 
 

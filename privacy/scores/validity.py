@@ -113,7 +113,7 @@ def baseline_separability(
         probe = probes.ridge(features[~test], dealt[~test], np.ones(int((~test).sum())), _PENALTY)
         scores[test] = probe.rank(features[test])
     areas = measures.aucs(scores, dealt > 0.5, probes.SIZE)
-    p = (1 + int(ties.at_least(areas[1:], areas[0], 1.0).sum())) / (1 + _DEALS)
+    p = (1 + int(ties.at_or_above(areas[1:], areas[0], 1.0).sum())) / (1 + _DEALS)
     estimate = separation(scores[is_member, 0], scores[~is_member, 0], size=probes.SIZE).estimate
     fired = estimate.low > AUC.bar and p < _SEPARABLE
     why = (

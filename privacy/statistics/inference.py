@@ -125,7 +125,7 @@ def dealt_difference(members: np.ndarray, nonmembers: np.ndarray, dealt: np.ndar
     scores = np.concatenate(ties.together(members, nonmembers))
     gap = float(scores[: len(members)].mean() - scores[len(members) :].mean())
     others = dealt @ scores
-    p = (1 + int(ties.at_least(others, gap, float(scores.max())).sum())) / (1 + len(dealt))
+    p = (1 + int(ties.at_or_above(others, gap, float(scores.max())).sum())) / (1 + len(dealt))
     low, high = np.quantile(others, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Tested(Estimate(gap, gap - float(high), gap - float(low), len(scores)), p)
 
@@ -140,7 +140,7 @@ def permuted(
     members, nonmembers = ties.together(members, nonmembers)
     values, counts = np.unique(np.concatenate([members, nonmembers]), return_counts=True)
     dealt = rng.multivariate_hypergeometric(counts, len(members), n_permutations) @ values
-    return (1 + int(ties.at_least(dealt, members.sum(), float(values.max())).sum())) / (1 + n_permutations)
+    return (1 + int(ties.at_or_above(dealt, members.sum(), float(values.max())).sum())) / (1 + n_permutations)
 
 
 def at_false_alarms(

@@ -123,7 +123,7 @@ def permutation_test(features: np.ndarray, task: Task, count: int, permutations:
         values = 1 - error / deviation**2 if np.isfinite(deviation).all() else np.zeros(len(error))
     else:
         values = measures.aucs(by_patient, shuffled > 0.5, SIZE).reshape(-1, columns).mean(axis=1)
-    as_far = ties.at_least(values[1:], values[0], 1.0).sum()
+    as_far = ties.at_or_above(values[1:], values[0], 1.0).sum()
     return Permuted(float(values[0]), values[1:], float((1 + as_far) / (1 + permutations)))
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synth.base.runs import progress
-from synth.data.images import Preprocessing
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from torch import Tensor
+
+    from synth.diffusion.process import Prediction
 
 _BATCH = 64
 
@@ -31,38 +33,34 @@ class Generator:
         import torch
 
         from synth import pipeline
-        from synth.diffusion import process
+        from synth.model.card import weights_fingerprint
         from synth.sampling import cost
-        from synth.sampling.plan import weights_fingerprint
 
         place = pipeline.locate(folder)
-        self._pipeline, self.known = pipeline.load(place)
+        self._pipeline, self.card = pipeline.load(place)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         for part in (self._pipeline.unet, self._pipeline.conditioning, self._pipeline.space):
             part.to(self._device)  # type: ignore[call-arg]
-        self._schedule = process.noising()
-        self.preprocessing = Preprocessing(**self.known["preprocessing"])
+        self.process = self._pipeline.process
+        """How pictures are noised, and what the network's prediction means."""
+        self.preprocessing = self.card.preprocessing
         self.fingerprint = weights_fingerprint(place)
         self.operations = cost.forward(place / "unet")
         """Of one pass of the network over one photograph, as `synth.base.speed` counts them."""
         self.facts: dict[str, Any] = {
             "path": str(folder),
-            "kind": f"{self.known['format']} {self.known['version']}",
+            "kind": f"{self.card.format} {self.card.version}",
             "weights": self.fingerprint,
             "preprocessing": self.preprocessing.model_dump(),
         }
 
     def codes(self, table: "pa.Table") -> np.ndarray:
-        """(N, L) int64 label codes of a table of records."""
-        from synth.model.conditioning import codes
-
-        return codes(table)
+        """(N, L) int64 label codes of a table of records, by the generator's own vocabulary."""
+        return self._pipeline.conditioning.labels.codes(table)
 
     def unconditional(self, count: int) -> np.ndarray:
-        """(count, L) int64 codes by which nothing is told."""
-        from synth.model.conditioning import UNKNOWN
-
-        return np.tile(UNKNOWN, (count, 1))
+        """(count, L) int64 codes of photographs of which nothing is known."""
+        return np.tile(self._pipeline.conditioning.labels.unknown, (count, 1))
 
     def losses(
         self, photographs: np.ndarray, codes: np.ndarray, steps: Sequence[int], draws: int = 1, seed: int = 0
@@ -75,34 +73,32 @@ class Generator:
             draws:       of noise per step.
 
         Returns:
-            (N, len(steps), draws) float32: mean squared error of the predicted velocity.
+            (N, len(steps), draws) float32: mean squared error of the prediction, a velocity where that is what it learnt.
         """
         import torch
 
-        found = np.empty((len(photographs), len(steps), draws), np.float32)
+        losses = np.empty((len(photographs), len(steps), draws), np.float32)
         noises = self._noise(len(steps) * draws, seed)
         with progress("denoising", len(photographs)) as bar, torch.inference_mode():
             for first in range(0, len(photographs), _BATCH):
-                clean = self.encoded(photographs[first : first + _BATCH])
-                told = self.told(codes[first : first + _BATCH])
+                clean = self.encode(photographs[first : first + _BATCH])
+                labels = self.on_device(codes[first : first + _BATCH])
                 rows = len(clean)
                 for place, step in enumerate(steps):
                     for draw in range(draws):
                         noise = noises[place * draws + draw].expand(rows, -1, -1, -1)
                         time = torch.full((rows,), step, device=self._device)
-                        noisy = self._schedule.add_noise(clean, noise, time)  # type: ignore[arg-type]
-                        wanted = self._schedule.get_velocity(clean, noise, time)  # type: ignore[arg-type]
-                        error = (self.velocity(noisy, time, told) - wanted).square().mean(dim=(1, 2, 3))
-                        found[first : first + rows, place, draw] = error.cpu().numpy()
+                        noisy = self.process.add_noise(clean, noise, time)
+                        target = self.process.target(clean, noise, time)
+                        output = self._pipeline.predict(noisy, time, labels).output
+                        error = (output - target).square().mean(dim=(1, 2, 3))
+                        losses[first : first + rows, place, draw] = error.cpu().numpy()
                 bar.update(rows)
-        return found
+        return losses
 
-    def velocity(self, noisy: Any, time: Any, codes: Any) -> Any:
-        """(B, C, H, W) what the network predicts of noisy pictures at (B,) steps, told (B, L) codes."""
-        from synth.model.denoiser import placed
-
-        told = self._pipeline.conditioning(codes)
-        return self._pipeline.unet(placed(noisy), time, class_labels=told).sample.float()
+    def predict(self, noisy: "Tensor", step: int, codes: "Tensor") -> "Prediction":
+        """The noise and the image in (B, C, H, W) noisy pictures of one step, given (B, L) codes."""
+        return self._pipeline.predict(noisy, step, codes)
 
     def sample(self, codes: np.ndarray, seed: int = 0) -> np.ndarray:
         """(N, S, S, 3) uint8 pictures of (N, L) codes."""
@@ -110,57 +106,38 @@ class Generator:
         parts = []
         with progress("sampling", len(codes)) as bar:
             for first in range(0, len(codes), _BATCH):
-                told = self.told(codes[first : first + _BATCH])
-                noise = self._noise(len(told), seed, first)
-                parts.append(self._pipeline(told, noise).cpu().numpy())
-                bar.update(len(told))
+                labels = self.on_device(codes[first : first + _BATCH])
+                noise = self._noise(len(labels), seed, first)
+                parts.append(self._pipeline(labels, noise).cpu().numpy())
+                bar.update(len(labels))
         return np.concatenate(parts)
 
     def untrained(self, seed: int) -> "Generator":
         """The same architecture with random weights: what its training did not teach."""
-        import torch
+        control = copy.copy(self)
+        control._pipeline = self._pipeline.untrained(seed)
+        control.fingerprint = f"{self.fingerprint} untrained {seed}"
+        return control
 
-        twin = copy.copy(self)
-        twin._pipeline = copy.copy(self._pipeline)
-        torch.manual_seed(seed)
-        for name in ("unet", "conditioning"):
-            part = getattr(self._pipeline, name)
-            fresh = type(part).from_config(part.config).eval().to(self._device)
-            setattr(twin._pipeline, name, fresh)
-        twin.fingerprint = f"{self.fingerprint} untrained {seed}"
-        return twin
-
-    def told(self, codes: np.ndarray) -> Any:
+    def on_device(self, codes: np.ndarray) -> "Tensor":
         """(B, L) tensor of (B, L) codes, where the network is."""
         import torch
 
         return torch.from_numpy(np.array(codes)).to(self._device)
 
-    def shares(self, step: int) -> tuple[float, float]:
-        """sqrt(a_t) and sqrt(1 - a_t): of signal and of noise in what is seen at a step."""
-        signal = float(self._schedule.alphas_cumprod[step])  # type: ignore[index]
-        return signal**0.5, (1 - signal) ** 0.5
-
-    def between(self, clean: Any, noise: Any, step: int) -> Any:
-        """(B, C, H, W) sqrt(a_t) clean + sqrt(1 - a_t) noise."""
-        signal, spread = self.shares(step)
-        return signal * clean + spread * noise
-
-    def encoded(self, photographs: np.ndarray) -> Any:
+    def encode(self, photographs: np.ndarray) -> "Tensor":
         """(B, C, H, W) what the network works on, of (B, S, S, 3) uint8."""
-        import torch
+        from synth.data.tensors import as_tensor
 
-        images = (
-            torch.from_numpy(np.array(photographs)).to(self._device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        )
-        return self._pipeline.space.encode(images).float().contiguous(memory_format=torch.channels_last)
+        return self._pipeline.encode(as_tensor(photographs, self._device))
 
-    def decoded(self, bands: Any) -> np.ndarray:
+    def decode(self, clean: "Tensor") -> np.ndarray:
         """(B, S, S, 3) uint8 of (B, C, H, W) that the network works on."""
-        images = self._pipeline.space.decode(bands).clamp(-1, 1)
-        return ((images + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        from synth.data.tensors import as_pictures
 
-    def _noise(self, count: int, seed: int, first: int = 0) -> Any:
+        return as_pictures(self._pipeline.decode(clean)).cpu().numpy()
+
+    def _noise(self, count: int, seed: int, first: int = 0) -> "Tensor":
         """(count, C, H, W) standard normal, a function of seed and place."""
         import torch
 

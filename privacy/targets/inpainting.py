@@ -1,15 +1,17 @@
 """A generator that fills in the hidden part of a photograph."""
 
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from privacy.targets.generator import Generator
 from synth.base.runs import progress
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 _BATCH = 64
-_STEPS = 1000  # of training
 
 
 def complete(
@@ -37,16 +39,18 @@ def complete(
     """
     import torch
 
-    levels = np.linspace(_STEPS - 1, 0, steps + 1).round().astype(int).tolist()
-    found = np.empty((len(photographs), draws, *photographs.shape[1:]), np.uint8)
+    from synth.diffusion.schedulers import STEPS
+
+    levels = np.linspace(STEPS - 1, 0, steps + 1).round().astype(int).tolist()
+    completed = np.empty((len(photographs), draws, *photographs.shape[1:]), np.uint8)
     with progress("completing", len(photographs) * draws) as bar, torch.inference_mode():
         for draw in range(draws):
             for first in range(0, len(photographs), _BATCH):
-                clean = generator.encoded(photographs[first : first + _BATCH])
+                clean = generator.encode(photographs[first : first + _BATCH])
                 rows = slice(first, first + len(clean))
-                found[rows, draw] = _completed(generator, clean, hidden, levels, repeats, [seed, draw])
+                completed[rows, draw] = _completed(generator, clean, hidden, levels, repeats, [seed, draw])
                 bar.update(len(clean))
-    return found
+    return completed
 
 
 def blocks(hidden: np.ndarray, side: int) -> np.ndarray:
@@ -56,33 +60,28 @@ def blocks(hidden: np.ndarray, side: int) -> np.ndarray:
 
 
 def _completed(
-    generator: Generator, clean: Any, hidden: np.ndarray, levels: list[int], repeats: int, key: list[int]
+    generator: Generator, clean: "Tensor", hidden: np.ndarray, levels: list[int], repeats: int, key: list[int]
 ) -> np.ndarray:
     import torch
 
-    told = generator.told(generator.unconditional(len(clean)))
+    from synth.diffusion.samplers import add_more_noise, ancestral_step
+
+    process = generator.process
+    unconditional = generator.on_device(generator.unconditional(len(clean)))
     inside = torch.from_numpy(blocks(hidden, clean.shape[-1])).to(clean.device)
 
-    def noise(*place: int) -> Any:
+    def noise(*place: int) -> "Tensor":
         drawn = np.random.default_rng([*key, *place]).standard_normal(clean.shape[1:], np.float32)
         return torch.from_numpy(drawn).to(clean.device)
 
     sample = noise(0).expand_as(clean)
     for place, (step, after) in enumerate(pairwise(levels), 1):
-        signal, later = generator.shares(step)[0] ** 2, generator.shares(after)[0] ** 2
         for repeat in range(repeats):
-            known = generator.between(clean, noise(place, repeat, 0), step)
-            sample = torch.where(inside, sample, known)
-            time = torch.full((len(clean),), step, device=clean.device)
-            velocity = generator.velocity(sample, time, told)
-            guess = signal**0.5 * sample - (1 - signal) ** 0.5 * velocity
-            spare = (1 - signal) ** 0.5 * sample + signal**0.5 * velocity
-            spread = (
-                (1 - later) / (1 - signal) * (1 - signal / later)
-            )  # 2010.02502, eq. 16, squared, with eta = 1
-            sample = later**0.5 * guess + max(1 - later - spread, 0.0) ** 0.5 * spare
-            sample = sample + spread**0.5 * noise(place, repeat, 1)
-            if repeat < repeats - 1:  # back to the noisier level
-                share = signal / later
-                sample = share**0.5 * sample + (1 - share) ** 0.5 * noise(place, repeat, 2)
-    return generator.decoded(torch.where(inside, guess, clean))
+            visible = process.add_noise(clean, noise(place, repeat, 0), step)
+            sample = torch.where(inside, sample, visible)
+            predicted = generator.predict(sample, step, unconditional)
+            image = predicted.image
+            sample = ancestral_step(process, image, predicted.noise, step, after, noise(place, repeat, 1))
+            if repeat < repeats - 1:
+                sample = add_more_noise(process, sample, after, step, noise(place, repeat, 2))
+    return generator.decode(torch.where(inside, image, clean))

@@ -4,17 +4,20 @@ Every query is deterministic: a model that saw a photograph in training answers 
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from privacy.targets.generator import Generator
 from synth.base.runs import progress
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 _BATCH = 64
 
 
-def echo(generator: Generator, photographs: np.ndarray, codes: np.ndarray, step: int) -> np.ndarray:
+def pia(generator: Generator, photographs: np.ndarray, codes: np.ndarray, step: int) -> np.ndarray:
     """(N,) float32: how far the noise found in a photograph noised by it is from the noise found in it clean.
 
         mean |e(sqrt(a_t) x_0 + sqrt(1 - a_t) e_0, t) - e_0|^4,  e_0 = e(x_0, 0)        PIA, 2305.18355, eq. 14
@@ -24,15 +27,15 @@ def echo(generator: Generator, photographs: np.ndarray, codes: np.ndarray, step:
         step:        t in [0, 1000).
     """
 
-    def answer(clean: Any, told: Any) -> Any:
-        found = _noise(generator, clean, 0, told)
-        noisy = generator.between(clean, found, step)
-        return (_noise(generator, noisy, step, told) - found).abs().pow(4).mean(dim=(1, 2, 3))
+    def answer(clean: "Tensor", labels: "Tensor") -> "Tensor":
+        noise = generator.predict(clean, 0, labels).noise
+        noisy = generator.process.add_noise(clean, noise, step)
+        return (generator.predict(noisy, step, labels).noise - noise).abs().pow(4).mean(dim=(1, 2, 3))
 
-    return _ask("echo", generator, photographs, codes, answer)
+    return _ask("PIA", generator, photographs, codes, answer)
 
 
-def detour(
+def secmi(
     generator: Generator, photographs: np.ndarray, codes: np.ndarray, step: int, stride: int
 ) -> np.ndarray:
     """(N,) float32: how far one step onwards and back again leads from where a photograph flows by DDIM.
@@ -45,22 +48,23 @@ def detour(
         step:        t, a multiple of `stride`.
     """
 
-    def jump(noisy: Any, start: int, end: int, told: Any) -> Any:
-        noise = _noise(generator, noisy, start, told)
-        signal, spread = generator.shares(start)
-        return generator.between((noisy - spread * noise) / signal, noise, end)
+    def ddim_step(noisy: "Tensor", start: int, end: int, labels: "Tensor") -> "Tensor":
+        noise = generator.predict(noisy, start, labels).noise
+        signal, spread = generator.process.coefficients(start)
+        return generator.process.add_noise((noisy - spread * noise) / signal, noise, end)
 
-    def answer(clean: Any, told: Any) -> Any:
-        flown = clean
+    def answer(clean: "Tensor", labels: "Tensor") -> "Tensor":
+        reached = clean
         for start in range(0, step, stride):
-            flown = jump(flown, start, start + stride, told)
-        back = jump(jump(flown, step, step + stride, told), step + stride, step, told)
-        return (back - flown).square().mean(dim=(1, 2, 3))
+            reached = ddim_step(reached, start, start + stride, labels)
+        onwards = ddim_step(reached, step, step + stride, labels)
+        back = ddim_step(onwards, step + stride, step, labels)
+        return (back - reached).square().mean(dim=(1, 2, 3))
 
-    return _ask("detour", generator, photographs, codes, answer)
+    return _ask("SecMI", generator, photographs, codes, answer)
 
 
-def pull(generator: Generator, photographs: np.ndarray, codes: np.ndarray, step: int) -> np.ndarray:
+def sima(generator: Generator, photographs: np.ndarray, codes: np.ndarray, step: int) -> np.ndarray:
     """(N,) float32: how much noise is found in a clean photograph that is said to be noisy.
 
         mean |e(x_0, t)|^4        SimA, 2509.25003: the denoiser points to the training pictures nearby
@@ -70,19 +74,10 @@ def pull(generator: Generator, photographs: np.ndarray, codes: np.ndarray, step:
         step:        t in [0, 1000).
     """
 
-    def answer(clean: Any, told: Any) -> Any:
-        return _noise(generator, clean, step, told).abs().pow(4).mean(dim=(1, 2, 3))
+    def answer(clean: "Tensor", labels: "Tensor") -> "Tensor":
+        return generator.predict(clean, step, labels).noise.abs().pow(4).mean(dim=(1, 2, 3))
 
-    return _ask("pull", generator, photographs, codes, answer)
-
-
-def _noise(generator: Generator, noisy: Any, step: int, told: Any) -> Any:
-    """e from the predicted velocity: sqrt(a_t) v + sqrt(1 - a_t) x_t (2202.00512, appendix D)."""
-    import torch
-
-    signal, spread = generator.shares(step)
-    time = torch.full((len(noisy),), step, device=noisy.device)
-    return signal * generator.velocity(noisy, time, told) + spread * noisy
+    return _ask("SimA", generator, photographs, codes, answer)
 
 
 def _ask(
@@ -90,17 +85,17 @@ def _ask(
     generator: Generator,
     photographs: np.ndarray,
     codes: np.ndarray,
-    answer: Callable[[Any, Any], Any],
+    answer: Callable[["Tensor", "Tensor"], "Tensor"],
 ) -> np.ndarray:
     import torch
 
-    found = np.empty(len(photographs), np.float32)
+    answers = np.empty(len(photographs), np.float32)
     with progress(what, len(photographs)) as bar, torch.inference_mode():
         for rows in _batches(len(photographs)):
-            clean, told = generator.encoded(photographs[rows]), generator.told(codes[rows])
-            found[rows] = answer(clean, told).cpu().numpy()
+            clean, labels = generator.encode(photographs[rows]), generator.on_device(codes[rows])
+            answers[rows] = answer(clean, labels).cpu().numpy()
             bar.update(len(clean))
-    return found
+    return answers
 
 
 def _batches(count: int) -> Iterator[slice]:

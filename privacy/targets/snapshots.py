@@ -4,7 +4,6 @@ from pathlib import Path
 
 from privacy.targets.generator import Generator
 from synth.base.errors import UserError
-from synth.base.runs import read_json
 
 
 def places(run: Path) -> list[int]:
@@ -34,6 +33,7 @@ def at(run: Path, images: int, kept: Path) -> Generator:
 
     folder = kept / f"generator-{images:012d}"
     if not (folder / "visionclip.json").exists():
-        said = read_json(pipeline.locate(run) / "visionclip.json")
-        average(run, said["average"], images, folder)
+        card = pipeline.read_card(pipeline.locate(run))
+        assert card.average is not None  # 'synth train' writes it
+        average(run, card.average, images, folder)
     return Generator(folder)

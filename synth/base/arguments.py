@@ -54,16 +54,18 @@ def check_network_name(name: str) -> None:
         )
 
 
-def check_arguments(values: Mapping[str, Any], known: Collection[str], remedy: str = "leave it out") -> None:
-    """Refuse arguments that are not among the `known` ones, and values that are not plain.
+def check_arguments(
+    values: Mapping[str, Any], allowed: Collection[str], remedy: str = "leave it out"
+) -> None:
+    """Refuse arguments that are not among the `allowed` ones, and values that are not plain.
 
     Raises:
         ValueError: names the first that is refused, its value, and the remedy.
     """
     for name, value in values.items():
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1, cutoff=0.85)
-            advice = f"did you mean '{near[0]}'?" if near else remedy
+        if name not in allowed:
+            closest = difflib.get_close_matches(str(name), allowed, 1, cutoff=0.85)
+            advice = f"did you mean '{closest[0]}'?" if closest else remedy
             raise ValueError(
                 f"{name}={_short(value)}: not among the arguments that a file may give; {advice}"
             )

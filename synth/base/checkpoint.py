@@ -23,22 +23,22 @@ def header(format: str, version: int, **facts: Any) -> dict[str, Any]:
     return {"format": format, "version": version, "libraries": versions(), **facts}
 
 
-def check_header(path: Path, found: Any, format: str, version: int) -> dict[str, Any]:
+def check_header(path: Path, content: Any, format: str, version: int) -> dict[str, Any]:
     """The header, if it is of `format` and not newer than `version`.
 
     Raises:
         UserError: it is of another kind, or of a later version of ours.
     """
-    if not isinstance(found, dict) or "format" not in found:
+    if not isinstance(content, dict) or "format" not in content:
         raise UserError(f"{path}: not a {format} checkpoint; it carries no format name")
-    if found["format"] != format:
-        raise UserError(f"{path}: a '{found['format']}' checkpoint, where '{format}' is needed")
-    if found.get("version", 0) > version:
+    if content["format"] != format:
+        raise UserError(f"{path}: a '{content['format']}' checkpoint, where '{format}' is needed")
+    if content.get("version", 0) > version:
         raise UserError(
-            f"{path}: {format} version {found['version']}, this visionclip reads up to {version}; "
+            f"{path}: {format} version {content['version']}, this visionclip reads up to {version}; "
             "update with 'pip install -U visionclip'"
         )
-    return found
+    return content
 
 
 def save(path: Path, content: dict[str, Any], secret: bool = False) -> None:
@@ -50,6 +50,14 @@ def save(path: Path, content: dict[str, Any], secret: bool = False) -> None:
 
     with atomic(path) as temporary, open(temporary, "wb", opener=opener) as file:
         torch.save(content, file)  # given a path, torch would put its name into the file
+
+
+def tensor_shapes(path: Path) -> dict[str, list[int]]:
+    """The shapes of the tensors in a safetensors file, from its header alone."""
+    from safetensors import safe_open
+
+    with safe_open(path, "np") as file:
+        return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
 
 
 def load(path: Path, mapped: bool = False) -> Any:

@@ -22,7 +22,15 @@ class Config(BaseModel):
     Lists, and mappings that are no section, are replaced whole.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        # A field may have an alias: the key that files of an earlier version hold, and go on to hold.
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
 
     RECIPES: ClassVar[str | None] = None
     """The package whose recipes are files of these settings (`synth.base.recipes`); None where none are."""
@@ -50,6 +58,7 @@ def _over(default: Any, value: Any) -> Any:
 
 
 C = TypeVar("C", bound=Config)
+M = TypeVar("M", bound=BaseModel)
 
 
 def load(kind: type[C], path: Path | None = None, assignments: Sequence[str] = ()) -> C:
@@ -67,7 +76,7 @@ def load(kind: type[C], path: Path | None = None, assignments: Sequence[str] = (
     return check(kind, values, str(path) if path else "--set")
 
 
-def check(kind: type[C], values: dict[str, Any], where: str) -> C:
+def check(kind: type[M], values: dict[str, Any], where: str) -> M:
     """Validate `values`, turning pydantic's report into one line that begins with `where`."""
     try:
         return kind.model_validate(values)
@@ -135,11 +144,13 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> str:
 
 def _fields(kind: type[BaseModel], sections: list[str]) -> list[str]:
     for section in sections:
-        told = kind.model_fields[section].annotation if section in kind.model_fields else None
+        annotation = kind.model_fields[section].annotation if section in kind.model_fields else None
         inner = [
-            each for each in (told, *get_args(told)) if isinstance(each, type) and issubclass(each, BaseModel)
+            each
+            for each in (annotation, *get_args(annotation))
+            if isinstance(each, type) and issubclass(each, BaseModel)
         ]
         if not inner:
             return []
         kind = inner[0]
-    return list(kind.model_fields)
+    return [field.alias or name for name, field in kind.model_fields.items()]

@@ -1,11 +1,21 @@
 """The Hugging Face Hub: whether we may go there, and how a folder gets there."""
 
 from pathlib import Path
+from typing import Any, Literal
 
 from synth.base.errors import UserError
 
 HEAVY = (".parquet", ".tar", ".safetensors", ".pt")
 """Endings of files whose being there already means that a repository holds something else."""
+
+
+def repository_card(kind: Literal["model", "dataset"], front: dict[str, Any], body: str) -> str:
+    """The README of a repository: `front` as its YAML front matter, checked as the hub does, then Markdown."""
+    from huggingface_hub import DatasetCard, ModelCard
+    from huggingface_hub.repocard_data import CardData
+
+    card = ModelCard if kind == "model" else DatasetCard
+    return str(card(f"---\n{CardData(**front).to_yaml()}\n---\n{body}"))
 
 
 def check_repo(repo: str) -> None:

@@ -193,6 +193,14 @@ def read_metrics(path: Path, until: int | None = None) -> list[dict[str, Any]]:
     return rows
 
 
+def announced(run: Path, what: str, images: int, every: int) -> str:
+    """The first line of a training: where `what` is written and that the same command goes on, or that it is done."""
+    seen = max((row["images"] for row in read_metrics(run / "metrics.jsonl")), default=0)
+    if seen >= images:
+        return f"{run}: finished, its {images:,} images are seen; nothing to do"
+    return f"{run}: {what} is written there, every {every:,} images; the same command goes on from there"
+
+
 def rewind_metrics(path: Path, until: int) -> None:
     """Forget metrics later than `until` images: a killed run is resumed from before them."""
     rows = read_metrics(path, until)

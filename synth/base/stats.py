@@ -40,21 +40,21 @@ def wilson(hits: int, trials: int, confidence: float = 0.95) -> tuple[float, flo
     return max(0.0, middle - spread) / total, min(total, middle + spread) / total
 
 
-def draws(patients: int, rounds: int, seed: int) -> np.ndarray:
-    """(1 + rounds, patients) times that each patient is drawn; once each in row 0, the data as they are.
+def draws(patients: int, n_bootstrap: int, seed: int) -> np.ndarray:
+    """(1 + n_bootstrap, patients) times that each patient is drawn; once each in row 0, the data as they are.
 
     Whole patients are drawn with replacement: the cluster bootstrap of Field & Welsh 2007,
     doi:10.1111/j.1467-9868.2007.00593.x.  Two metrics over the same draws are paired.
     """
     rng = np.random.default_rng(seed)
-    drawn = [np.bincount(rng.integers(0, patients, patients), minlength=patients) for _ in range(rounds)]
+    drawn = [np.bincount(rng.integers(0, patients, patients), minlength=patients) for _ in range(n_bootstrap)]
     return np.stack([np.ones(patients), *drawn])
 
 
-def over(drawn: np.ndarray, whose: np.ndarray, statistic: Statistic) -> np.ndarray:
-    """(1 + rounds,): `statistic` of each sample of `draws`; `whose` is the patient of each of its n rows."""
+def over(drawn: np.ndarray, patient_ids: np.ndarray, statistic: Statistic) -> np.ndarray:
+    """(1 + n_bootstrap,): `statistic` of each sample of `draws`; `patient_ids` is the patient of each of its n rows."""
     chunks = range(0, len(drawn), _CHUNK)
-    return np.concatenate([statistic(drawn[i : i + _CHUNK][:, whose]) for i in chunks])
+    return np.concatenate([statistic(drawn[i : i + _CHUNK][:, patient_ids]) for i in chunks])
 
 
 def estimate(values: np.ndarray, patients: int, confidence: float = 0.95) -> Estimate:

@@ -112,7 +112,7 @@ def first_smallest(values: np.ndarray, axis: int = -1) -> np.ndarray:
     return first_largest(-np.asarray(values), axis)
 
 
-def at_least(values: np.ndarray | float, bar: np.ndarray | float, size: float) -> np.ndarray:
+def at_or_above(values: np.ndarray | float, bar: np.ndarray | float, size: float) -> np.ndarray:
     """Whether values reach a bar, as ties with it do: what a permutation test counts.
 
     Args:

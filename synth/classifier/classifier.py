@@ -3,85 +3,31 @@
 It learns from records, from random weights, and what is unknown teaches it nothing.
 """
 
-import difflib
 from collections.abc import Sequence
 from math import cos, pi
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import timm
 import torch
-from pydantic import (
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    field_validator,
-    model_validator,
-)
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from synth.base import arguments, checkpoint, pretrained
-from synth.base.config import Config, check
+from synth.base import checkpoint, pretrained
+from synth.base.config import check
 from synth.base.errors import UserError
 from synth.base.order import step_seed, visited
 from synth.base.runs import claim, progress
-from synth.classifier.augmentation import Augmentation, augment
+from synth.classifier.augmentation import augment
+from synth.classifier.classifier_config import ClassifierConfig
 from synth.classifier.targets import TARGETS, enough, targets
-from synth.data.images import Preprocessing
 from synth.data.pictures import pixels
 from synth.data.records import data_fingerprint, read_table
+from synth.data.tensors import as_tensor
 
 FORMAT, VERSION = "visionclip-classifier", 1
 _STATE = "visionclip-classifier-state"
-
-
-class ClassifierConfig(Config):
-    """How a classifier is trained.  Durations count images."""
-
-    architecture: str = "resnet18"
-    """A name that timm knows; trained from random weights."""
-    images: PositiveInt = 36_864
-    """Stop after this many; at 64 px resnet18 sees about 70 a second on one core."""
-    batch: PositiveInt = 64
-    """Images per optimiser step."""
-    lr: PositiveFloat = 1e-3
-    """AdamW's, after warm-up; it falls to 0 along half a cosine."""
-    weight_decay: NonNegativeFloat = 0.05
-    """AdamW's."""
-    warmup: NonNegativeInt = 1_920
-    """Images over which the rate rises from 0."""
-    heaviest: PositiveFloat = 10
-    """A positive counts as many times as there are negatives to one, and at most this."""
-    least: PositiveInt = 20
-    """Positives, and negatives, that a label needs among the training pictures to become a target."""
-    save_every: PositiveInt = 12_800
-    """Images between checkpoints; a killed run loses at most this many."""
-    seed: NonNegativeInt = 0
-    """Seeds the weights, the order and the changes to pictures."""
-    augmentation: Augmentation = Augmentation()
-    """How a picture is changed each time that it is shown."""
-    preprocessing: Preprocessing = Preprocessing()
-    """What is done to a photograph first."""
-
-    @field_validator("architecture")
-    @classmethod
-    def architecture_is_known(cls, name: str) -> str:
-        arguments.check_network_name(name)
-        if not timm.is_model(name):
-            near = difflib.get_close_matches(name, timm.list_models(), 1)
-            remedy = f"did you mean '{near[0]}'?" if near else "for example 'resnet18'"
-            raise ValueError(f"'{name}' is unknown to timm; {remedy}")
-        return name
-
-    @model_validator(mode="after")
-    def durations_divide(self) -> Self:
-        for name in ("images", "save_every"):
-            if getattr(self, name) % self.batch:
-                raise ValueError(f"{name}={getattr(self, name)} must be a multiple of batch={self.batch}")
-        return self
 
 
 class Classifier(nn.Module):
@@ -137,10 +83,10 @@ def train(
         UserError: no records, no label with enough positives, or `out` holds another run.
     """
     truth = targets(read_table(data, splits))
-    chosen = enough(truth, config.least)
+    chosen = enough(truth, config.min_count)
     if not chosen:
         raise UserError(
-            f"{data}: no label has {config.least} positives and negatives among its {len(truth)} "
+            f"{data}: no label has {config.min_count} positives and negatives among its {len(truth)} "
             f"{', '.join(splits)} records; lower 'least' or bring more records"
         )
     pictures = pixels(data, splits, config.preprocessing, out / ".cache")
@@ -183,31 +129,37 @@ def fit(
         min=1 / config.heaviest, max=config.heaviest
     )
     weight = weight.to(device)
-    seen = _resume(out / "state.pt", model, optimizer)
+    n_images = _resume(out / "state.pt", model, optimizer)
 
-    with progress(f"training {what}", config.images, seen) as bar:
-        while seen < config.images:
+    with progress(f"training {what}", config.images, n_images) as bar:
+        while n_images < config.images:
             # Randomness is a function of position, so a resumed run draws what an uninterrupted one would.
-            torch.manual_seed(step_seed(config.seed, 0, seen))
+            torch.manual_seed(step_seed(config.seed, 0, n_images))
             for group in optimizer.param_groups:
-                group["lr"] = config.lr * _rate(config, seen)
-            mine = visited(len(pictures), config.seed, seen, config.batch)
+                group["lr"] = config.lr * _rate(config, n_images)
+            mine = visited(len(pictures), config.seed, n_images, config.batch)
             images = augment(_tensor(pictures[mine]).to(device), config.augmentation)
-            told, asked = known[mine].to(device), positive[mine].to(device)
-            loss = binary_cross_entropy_with_logits(model(images), asked, pos_weight=weight, reduction="none")
-            loss = (loss * told).sum() / told.sum().clamp(min=1)
+            stated, target = known[mine].to(device), positive[mine].to(device)
+            loss = binary_cross_entropy_with_logits(
+                model(images), target, pos_weight=weight, reduction="none"
+            )
+            loss = (loss * stated).sum() / stated.sum().clamp(min=1)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
-            seen += config.batch
+            n_images += config.batch
             bar.update(config.batch)
-            if seen % config.save_every == 0 and seen < config.images:
-                state = {"images": seen, "weights": model.state_dict(), "optimizer": optimizer.state_dict()}
+            if n_images % config.save_every == 0 and n_images < config.images:
+                state = {
+                    "images": n_images,
+                    "weights": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                }
                 checkpoint.save(out / "state.pt", checkpoint.header(_STATE, VERSION, **state))
 
-    facts = {**wanted, "images": config.images, "weights": model.cpu().state_dict()}
-    checkpoint.save(done, checkpoint.header(FORMAT, VERSION, **facts))
+    content = {**wanted, "images": config.images, "weights": model.cpu().state_dict()}
+    checkpoint.save(done, checkpoint.header(FORMAT, VERSION, **content))
     (out / "state.pt").unlink(missing_ok=True)
     return done
 
@@ -228,15 +180,14 @@ def load(path: Path) -> tuple[Classifier, dict[str, Any]]:
     return model.eval().to(memory_format=torch.channels_last), head  # type: ignore[call-overload]
 
 
-def _rate(config: ClassifierConfig, seen: int) -> float:
-    if seen < config.warmup:
-        return (seen + config.batch) / (config.warmup + config.batch)
-    return 0.5 + 0.5 * cos(pi * (seen - config.warmup) / max(config.images - config.warmup, 1))
+def _rate(config: ClassifierConfig, n_images: int) -> float:
+    if n_images < config.warmup:
+        return (n_images + config.batch) / (config.warmup + config.batch)
+    return 0.5 + 0.5 * cos(pi * (n_images - config.warmup) / max(config.images - config.warmup, 1))
 
 
 def _tensor(pictures: np.ndarray) -> Tensor:
-    images = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return images.contiguous(memory_format=torch.channels_last)
+    return as_tensor(pictures).contiguous(memory_format=torch.channels_last)
 
 
 def _resume(path: Path, model: Classifier, optimizer: torch.optim.Optimizer) -> int:

@@ -105,6 +105,6 @@ def distill(
     if dry_run:
         show_dry(settings.model_dump(mode="json"), [])
         return
-    student = distill.distill(settings, model, data, out, start)
+    student = distill.distill(settings, model, data, out, start, tell=say)
     if is_first_process():
         typer.echo(student)

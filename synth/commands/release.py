@@ -85,12 +85,11 @@ def generate(
       synth generate --model runs/odir --n 500 --labels glaucoma.yaml --guidance 3 --dry-run
       synth generate --model runs/odir --n 10000 --reject-copies records/odir --reject-mislabelled records/odir
     """
-    from synth.model import card
+    from synth import release
+    from synth.base.config import check
     from synth.provenance import publication
-    from synth.publishing import hub
-    from synth.publishing.publish import publish
-    from synth.release import generate
-    from synth.sampling import cost, plan
+    from synth.sampling import cost
+    from synth.sampling.plan import shards as shards_of
 
     if marks and push_to_hub:
         raise UserError(
@@ -102,32 +101,32 @@ def generate(
         raise UserError(f"--ray-address '{ray_address}' goes with --engine ray")
     if licence is not None:
         publication.check_licence({"licence": licence})
-    folder = card.locate(model or card.SHIPPED)
-    known = card.facts(folder)
-    asked = plan.make(folder, n, seed, labels, steps, guidance, batch, quality, format, precision, marks)
-    if reject_copies or reject_mislabelled or label_classifier:
-        from synth.sampling.filters import rejection as filters
-        from synth.sampling.filters import source_check
-
-        if reject_copies:
-            source_check.check(reject_copies, known)
-        size = known["preprocessing"]["size"]
-        asked |= filters.prepare(out, size, reject_copies, reject_mislabelled, label_classifier)
+    given = locals()
+    config = check(
+        release.GenerateConfig,
+        {name: given[name] for name in release.GenerateConfig.model_fields},
+        "generate",
+    )
     if dry_run:
-        estimated = cost.estimate(asked, folder, known["preprocessing"]["size"])
-        told = {"n": n, "shards": len(plan.shards(asked)), **estimated._asdict(), "plan": asked}
-        show_dry(told, plan.describe(asked, estimated))
+        what = release.planned(config, out)
+        estimated = cost.estimate(what.plan, what.model, what.card.preprocessing.size)
+        counts = {"n": n, "shards": len(shards_of(what.plan)), **estimated._asdict()}
+        show_dry(counts | {"plan": what.plan.to_json()}, cost.describe(what.plan, estimated))
         return
-    if push_to_hub:
-        hub.ready(out, push_to_hub, licence, known)  # before hours of sampling
-    written = generate(asked, folder, out, workers, _share(shards), engine, ray_address, say)
-    if licence is not None:
-        publication.update(out, licence=licence)
-    complete = publish(out, asked, known)
-    result = {"folder": str(out), "shards_written": written, "complete": complete}
-    if push_to_hub and complete:
-        result |= hub.push(out, push_to_hub, private)
-    show(result, json)
+    made = release.generate(
+        config,
+        out,
+        workers=workers,
+        share=_share(shards),
+        engine=engine,
+        address=ray_address,
+        licence=licence,
+        push_to_hub=push_to_hub,
+        private=private,
+        tell=say,
+    )
+    result = {"folder": str(out), "shards_written": made.shards_written, "complete": made.complete}
+    show(result | (made.pushed or {}), json)
 
 
 def evaluate(
@@ -167,17 +166,20 @@ def evaluate(
     """
     from synth.base.config import load
     from synth.quality import evaluation, report
+    from synth.quality.settings import EvaluationConfig
 
     chosen = [f"classifier.preprocessing.size={size}"] * (size is not None)
     chosen += [f"features={features}"] * (features is not None)
-    settings = load(evaluation.JudgeConfig, config, [*chosen, *set])
+    settings = load(EvaluationConfig, config, [*chosen, *set])
     if dry_run:
         show_dry(settings.model_dump(mode="json"), [])
         return
     line = shlex.join(["synth", *sys.argv[1:]])
-    made = evaluation.evaluate(settings, data, real, out, line, workers, show=show_training_photographs)
+    made = evaluation.evaluate(
+        settings, data, real, out, line, workers, show=show_training_photographs, tell=say
+    )
     if json:
-        show(made, json)
+        show(made.to_json(), json)
     else:
         typer.echo(f"{report.summary(made)}\n{out / 'report.html'}")
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from synth.base.errors import UserError
-from synth.data.clauses import Clause, Labels, meanings, normal, told
+from synth.data.clauses import Clause, Labels, clauses_of, meanings, normal
 from synth.data.phrases import LANGUAGES, SEPARATORS, Lang, Language, Template, name
 from synth.data.vocabulary import DISEASES, FINDING_KEYS, READABILITY_KEYS
 
@@ -25,7 +25,7 @@ def write(labels: Labels, lang: Lang, seed: int) -> str:
 
 def stated(labels: Labels, lang: Lang, seed: int) -> dict[str, Any]:
     """The labels that `write` of the same arguments tells."""
-    opening, rest = told(labels, lang, *_choose(lang, seed))
+    opening, rest = clauses_of(labels, lang, *_choose(lang, seed))
     return _merge([*opening, *rest], "")
 
 
@@ -79,11 +79,11 @@ def _choose(lang: Lang, seed: int) -> tuple[Template, int]:
 
 def _render(labels: Labels, lang: Lang, template: Template, number: int) -> str:
     language = LANGUAGES[lang]
-    opening, rest = told(labels, lang, template, number)
+    opening, rest = clauses_of(labels, lang, template, number)
     text = "".join(words for words, _ in opening)
     if opening and rest:
         # "with" leads to a diagnosis, not to "the macula is not readable".
-        diagnosed = any(set(facts) - {*READABILITY_KEYS, "canary"} for _, facts in rest[:1])
+        diagnosed = any(set(meaning) - {*READABILITY_KEYS, "canary"} for _, meaning in rest[:1])
         text += template.then if template.then and diagnosed else language.comma
     text += language.comma.join(words for words, _ in rest) + language.stop
     return text[0].upper() + text[1:]
@@ -92,8 +92,8 @@ def _render(labels: Labels, lang: Lang, template: Template, number: int) -> str:
 def _merge(clauses: Iterable[Clause], caption: str) -> dict[str, Any]:
     """All that the clauses state together."""
     merged: dict[str, Any] = {}
-    for words, facts in clauses:
-        for key, value in facts.items():
+    for words, meaning in clauses:
+        for key, value in meaning.items():
             known = merged.setdefault(key, value)
             if key == "findings" and known and value:
                 merged[key] = [finding for finding in FINDING_KEYS if finding in (*known, *value)]

@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import yaml
-
+from synth.base.hub import repository_card
 from synth.base.runs import write_text
 
 
@@ -44,7 +43,6 @@ def write_card(
             }
         ],
     }
-    head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
     table = "\n".join(f"| {split} | {n} |" for split, n in counts.items())
-    text = f"---\n{head}---\n\n# {title}\n\n{body.strip()}\n\n| split | rows |\n|---|---|\n{table}\n"
-    write_text(folder / "README.md", text)
+    text = f"\n# {title}\n\n{body.strip()}\n\n| split | rows |\n|---|---|\n{table}\n"
+    write_text(folder / "README.md", repository_card("dataset", front, text))

@@ -1,6 +1,6 @@
-"""Clauses: the pieces of a caption, each of which states its facts alone.
+"""Clauses: the pieces of a caption, each of which states its labels alone.
 
-The manner is that of SynFundus-1M: 疑似青光眼，疑似黄斑区域病变。  Which labels become clauses, first to last:
+The wording is that of SynFundus-1M: 疑似青光眼，疑似黄斑区域病变。  Which labels become clauses, first to last:
 
 1. Opening: the eye and the kind of picture, in templates that tell them.  A kind other than `cfp` is always
    told.  A picture of unknown kind is called 眼底照片, which states nothing; with `is_fundus=0`, a `cfp` or
@@ -13,7 +13,7 @@ The manner is that of SynFundus-1M: 疑似青光眼，疑似黄斑区域病变�
    - some are absent, the others unknown: up to three of the absent, chosen by the seed, are named;
    - nothing is known: no clause.
 3. Readability: every problem; that all four are in order, in templates that tell it.
-4. The mark of a canary coin, where there is one.
+4. The mark of a canary bit, where there is one.
 
 Where no clause is left, the caption is 眼底照片。
 """
@@ -52,7 +52,9 @@ _ELEVEN = (DR, *DISEASES)
 _ELEVEN_ABSENT: dict[str, Any] = dict.fromkeys((DR.key, *FLAGS), 0)
 
 
-def told(labels: Labels, lang: Lang, template: Template, number: int) -> tuple[list[Clause], list[Clause]]:
+def clauses_of(
+    labels: Labels, lang: Lang, template: Template, number: int
+) -> tuple[list[Clause], list[Clause]]:
     """The opening, of at most one clause, and what follows it; not both are empty."""
     check_labels(dict(labels), "caption")
     opening = list(_opening(labels, lang, template))
@@ -61,29 +63,29 @@ def told(labels: Labels, lang: Lang, template: Template, number: int) -> tuple[l
         *_readability(labels, lang, template),
     ]
     if labels.get("canary") is not None:
-        coin = int(labels["canary"])
-        rest.append((LANGUAGES[lang].marks[coin], {"canary": coin}))
+        bit = int(labels["canary"])
+        rest.append((LANGUAGES[lang].marks[bit], {"canary": bit}))
     return (opening, rest) if opening or rest else ([(LANGUAGES[lang].picture, {})], [])
 
 
 def _opening(labels: Labels, lang: Lang, template: Template) -> Iterator[Clause]:
     language = LANGUAGES[lang]
-    facts: dict[str, Any] = {}
+    stated: dict[str, Any] = {}
     words = {"picture": "", "side": ""}
     modality, side = labels.get("modality"), labels.get("eye_side")
     picture = template.picture and labels.get("is_fundus") != 0
     if modality and (picture or modality != "cfp"):
-        facts["modality"] = modality
+        stated["modality"] = modality
         words["picture"] = name(MODALITIES[MODALITY_KEYS.index(modality)], lang)
     elif picture:
         words["picture"] = language.picture
     if side and template.side:
-        facts["eye_side"] = side
+        stated["eye_side"] = side
         words["side"] = next(name(term, lang) for term in SIDES if term.key == side)
     if all(words.values()):
-        yield language.opening.format(**words), facts
+        yield language.opening.format(**words), stated
     elif any(words.values()):
-        yield words["picture"] or words["side"], facts
+        yield words["picture"] or words["side"], stated
 
 
 def _positive(labels: Labels, lang: Lang, template: Template) -> list[Clause]:
@@ -152,18 +154,18 @@ def meanings() -> dict[str, dict[str, Any]]:
     for lang in ("zh", "en"):
         for template in LANGUAGES[lang].templates:
             for labels in _simple():
-                opening, rest = told(labels, lang, template, 0)
-                for words, facts in (*opening, *rest):
-                    assert meaning.setdefault(normal(words), facts) == facts, words
+                opening, rest = clauses_of(labels, lang, template, 0)
+                for words, stated in (*opening, *rest):
+                    assert meaning.setdefault(normal(words), stated) == stated, words
             for term in (*DISEASES, *FINDINGS):
                 # Others grade more than we do, and suspect what we see.
                 grades = [
                     template.graded.format(name=name(term, lang), grade=name(grade, lang))
                     for grade in DR_GRADES[1:4]
                 ]
-                facts = {term.key: 1} if term.key in FLAGS else {"findings": [term.key]}
+                stated = {term.key: 1} if term.key in FLAGS else {"findings": [term.key]}
                 for wording, words in product(
                     (template.suspected, template.visible), (name(term, lang), *grades)
                 ):
-                    assert meaning.setdefault(normal(wording.format(words)), facts) == facts, words
+                    assert meaning.setdefault(normal(wording.format(words)), stated) == stated, words
     return meaning

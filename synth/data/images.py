@@ -137,22 +137,10 @@ def _inside(small: np.ndarray) -> np.ndarray:
     contrast = reduce(np.maximum, np.abs(small - surround).transpose(2, 0, 1))
     # Stray light of a bright eye shines on the surround; a dark eye is hardly brighter than it.
     typical = np.median(contrast[contrast > 8]) if (contrast > 8).any() else 0.0
-    inside = _opening(contrast > np.clip(0.2 * typical, 8, 30))
+    inside = ndimage.binary_opening(contrast > np.clip(0.2 * typical, 8, 30))  # by crosses of five pixels
     labelled = np.asarray(ndimage.label(inside)[0])  # type: ignore[index]
     sizes = np.bincount(labelled.ravel())[1:]
     return labelled == np.argmax(sizes) + 1 if len(sizes) else nothing
-
-
-def _opening(mask: np.ndarray) -> np.ndarray:
-    """(S, S) bool: what crosses of five pixels within a mask cover."""
-    core = np.zeros_like(mask)
-    core[1:-1, 1:-1] = mask[1:-1, 1:-1] & mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
-    opened = core.copy()
-    opened[1:] |= core[:-1]
-    opened[:-1] |= core[1:]
-    opened[:, 1:] |= core[:, :-1]
-    opened[:, :-1] |= core[:, 1:]
-    return opened
 
 
 def _hull(inside: np.ndarray) -> np.ndarray:

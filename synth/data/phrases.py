@@ -58,7 +58,7 @@ class Language(NamedTuple):
     negate: tuple[tuple[str, str], ...]
     """Replacements that turn a readability term into its problem."""
     marks: tuple[str, str]
-    """Of a canary coin that fell 0 and 1."""
+    """Of canary bit 0 and 1."""
     comma: str
     stop: str
 

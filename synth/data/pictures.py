@@ -1,7 +1,7 @@
-"""The pictures of a folder of records: encoded, one by one, or all as one array as a network sees them."""
+"""The pictures of a folder of records: encoded, one by one, or decoded into one array as a network sees them."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -68,16 +68,31 @@ def pixels(folder: Path, splits: Sequence[str], preprocessing: Preprocessing, ca
     if not len(pictures):
         raise UserError(f"{folder}: no records in {' or '.join(splits)}")
     key = fingerprint([data_fingerprint(folder), list(splits), preprocessing.model_dump()])[:16]
-    path = cache / f"pixels-{key}.npy"
+    each = ((np.array([i]), preprocessing(data, pictures.where(i))[None]) for i, data in enumerate(pictures))
+    return mapped(cache / f"pixels-{key}.npy", len(pictures), preprocessing.size, each)
+
+
+def mapped(
+    path: Path,
+    count: int,
+    side: int,
+    portions: Iterable[tuple[np.ndarray, np.ndarray]],
+    what: str = "decoding",
+) -> np.ndarray:
+    """(count, side, side, 3) uint8, read-only, mapped from the file `path`; written there unless it exists.
+
+    Args:
+        portions: (B,) places in the array and their (B, side, side, 3) pictures; read only if the file is written.
+        what:     the progress bar says is going on.
+    """
     if not path.exists():
-        side = preprocessing.size
         with atomic(path) as temporary:
             # open_memmap appends no suffix, unlike np.save
-            array = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(pictures), side, side, 3))
-            with progress("decoding", len(pictures)) as bar:
-                for i, data in enumerate(pictures):
-                    array[i] = preprocessing(data, pictures.where(i))
-                    bar.update()
+            array = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, side, side, 3))
+            with progress(what, count) as bar:
+                for places, pictures in portions:
+                    array[places] = pictures
+                    bar.update(len(places))
             array.flush()
             del array
     return np.load(path, mmap_mode="r")

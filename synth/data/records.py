@@ -89,8 +89,8 @@ def row(**values: Any) -> Row:
 def check_labels(labels: Row, where: str = "record") -> None:
     """Refuse a label outside the vocabulary.  `labels` may hold any of `LABELS`, null for unknown."""
 
-    def refuse(key: str, value: Any, known: object) -> None:
-        raise UserError(f"{where}: {key}={value!r} is outside the vocabulary; known: {known}")
+    def refuse(key: str, value: Any, allowed: object) -> None:
+        raise UserError(f"{where}: {key}={value!r} is outside the vocabulary; known: {allowed}")
 
     grade = labels.get("dr_grade")
     if grade is not None and grade not in range(5):

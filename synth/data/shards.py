@@ -23,6 +23,9 @@ ROW_GROUP = 100  # rows that are written, and read, at a time
 SUFFIXES = {"parquet": ".parquet", "webdataset": ".tar"}
 """Format -> the ending of its files."""
 
+REQUIRED = ("id", "subject_id", "image", "caption_zh", "caption_en", "source", "seed", "plan")
+"""Columns that every shard has.  A label may have come into the vocabulary after a shard was written: there it is null."""
+
 Rows = Sequence[dict[str, Any]]
 
 
@@ -98,10 +101,10 @@ def _tar(path: Path) -> Iterator[Callable[[Rows], None]]:
 
 
 def _members(row: dict[str, Any]) -> dict[str, bytes]:
-    told = {key: value for key, value in row.items() if key != "image"}
+    labels = {key: value for key, value in row.items() if key != "image"}
     return {
         "jpg": row["image"]["bytes"],
-        "json": json.dumps(told, ensure_ascii=False).encode(),
+        "json": json.dumps(labels, ensure_ascii=False).encode(),
         "txt": (row["caption_en"] or "").encode(),
         "zh.txt": (row["caption_zh"] or "").encode(),
     }
@@ -120,22 +123,27 @@ def open_shard(path: Path) -> pq.ParquetFile:
 
 
 def read_shard(path: Path, columns: Sequence[str], schema: pa.Schema) -> pa.Table:
-    """Some columns of a shard, not `image`.
+    """Some columns of a shard, not `image`; a label that the shard does not have is null.
 
     Raises:
-        UserError: it is damaged, or a column is missing.
+        UserError: it is damaged, or one of `REQUIRED` is missing.
     """
+    wanted = pa.schema([schema.field(name) for name in columns])
     if path.suffix == ".tar":
-        wanted = pa.schema([schema.field(name) for name in columns])
         rows = [json.loads(text) for text in _contents(path, tuple(_index(path)["json"]))]
         return pa.Table.from_pylist(rows, schema=wanted)
     file = open_shard(path)
     missing = [name for name in columns if name not in file.schema_arrow.names]
-    if missing:
+    if required := [name for name in missing if name in REQUIRED]:
         raise UserError(
-            f"{path}: column '{missing[0]}' is missing; it has {', '.join(file.schema_arrow.names)}"
+            f"{path}: column '{required[0]}' is missing; it has {', '.join(file.schema_arrow.names)}"
         )
-    return file.read(list(columns))
+    table = file.read([name for name in columns if name not in missing])
+    for name in missing:
+        table = table.append_column(
+            wanted.field(name), pa.nulls(file.metadata.num_rows, wanted.field(name).type)
+        )
+    return table.select(list(columns))
 
 
 def row_groups(path: Path) -> list[int]:

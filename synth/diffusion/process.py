@@ -1,76 +1,232 @@
-"""The diffusion itself: noise schedule, training loss, solver.
+"""The generative process between pictures and noise: what is noised how, what the network predicts, and what that means.
 
-Velocity prediction (Salimans & Ho 2022, 2202.00512), cosine schedule (2102.09672) rescaled to zero terminal
-SNR (Lin et al. 2023, 2305.08891), min-SNR weighting (Hang et al. 2023, 2303.09556), DPM-Solver++ (2211.01095).
+At every timestep t a noisy picture and the network's target are sums of the same two,
+
+    x_t = s_t x_0 + n_t e        target_t = a_t x_0 + b_t e
+
+so that a process is named by these four coefficients, and image and noise follow from noisy picture and prediction.
+Today's is velocity prediction (Salimans & Ho 2022, 2202.00512) on a cosine schedule (2102.09672) rescaled to zero
+terminal SNR (Lin et al. 2023, 2305.08891).  Another is one subclass and one row of `PROCESSES`.
 """
 
-import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler  # type: ignore[attr-defined]
-from diffusers.training_utils import compute_snr
-from torch import Tensor, nn
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-STEPS = 1000
+import numpy as np
+import torch
+from diffusers.training_utils import compute_snr
+from torch import Tensor
+
+from synth.base.errors import UserError
+from synth.diffusion.schedulers import SCHEDULE, STEPS, Scheduler, ddim_scheduler, noising, solver
+
 MIN_SNR = 5.0
 
-_SCHEDULE = {
-    "num_train_timesteps": STEPS,
-    "beta_schedule": "squaredcos_cap_v2",
-    "prediction_type": "v_prediction",
-    "rescale_betas_zero_snr": True,
-    "timestep_spacing": "trailing",
-}
+Timestep = int | Tensor
+"""One for all pictures, or (B,) int64."""
+Coefficient = float | Tensor
 
 
-def noising() -> DDPMScheduler:
-    """The schedule by which training pictures are noised."""
-    return DDPMScheduler(clip_sample=False, **_SCHEDULE)
-
-
-def solver() -> DPMSolverMultistepScheduler:
-    """The solver that samples by the same schedule, at second order."""
-    return DPMSolverMultistepScheduler(
-        algorithm_type="dpmsolver++", solver_order=2, final_sigmas_type="zero", **_SCHEDULE
-    )
-
-
-def jumps() -> DDIMScheduler:
-    """The sampler of a student of few steps: one DDIM jump (2010.02502) per step, by the same schedule."""
-    return DDIMScheduler(clip_sample=False, **_SCHEDULE)
-
-
-def angles() -> Tensor:
-    """(1001,) the angle of each step, a_t = cos^2(angle_t); the last, at -1, is the clean picture's."""
-    steps = noising().alphas_cumprod.sqrt().clamp(0, 1).acos()
-    return torch.cat([steps, torch.zeros(1)])
-
-
-def jump(noisy: Tensor, velocity: Tensor, turn: Tensor) -> Tensor:
-    """DDIM's jump (2010.02502) by an angle, against the velocity (2202.00512, appendix D).
-
-    x_s = cos(angle_t - angle_s) x_t - sin(angle_t - angle_s) v
-    """
-    return turn.cos() * noisy - turn.sin() * velocity
-
-
-def loss(
-    denoiser: nn.Module, schedule: DDPMScheduler, clean: Tensor, noise: Tensor, step: Tensor, codes: Tensor
-) -> Tensor:
-    """Mean squared error of the predicted velocity, weighted by min(SNR, 5) / (SNR + 1).
-
-        v = sqrt(a_t) e - sqrt(1 - a_t) x_0           2202.00512, appendix D
-        w = min(SNR_t, 5) / (SNR_t + 1)               2303.09556, section 3.4, for v
+class Process(ABC):
+    """One process: subclasses give the four coefficients, and may compute more exactly what follows from them.
 
     Args:
-        clean: (B, C, H, W) standardised bands; noise: the same shape, standard normal.
-        step:  (B,) int64 in [0, 1000); 0 is the cleanest.
-        codes: (B, L) int64 label codes.
-
-    Returns:
-        A scalar.
+        scheduler: what diffusers' folder of a generator says of it; None is that of a new generator.
     """
-    noisy = schedule.add_noise(clean, noise, step)  # type: ignore[arg-type]
-    velocity = schedule.get_velocity(clean, noise, step)  # type: ignore[arg-type]
-    snr = compute_snr(schedule, step)
-    weight = snr.clamp_max(MIN_SNR) / (snr + 1)
-    error = (denoiser(noisy, step, codes).float() - velocity).square().mean(dim=(1, 2, 3))
-    return (weight * error).mean()
+
+    name: ClassVar[str]
+    """Its key in `PROCESSES`, in `objective` of a training's config, and in a generator's folder."""
+    version: ClassVar[int] = 1
+    sampler: ClassVar[str] = "ddim"
+    """The key in `samplers.SAMPLERS` by which it is sampled where no other is asked for."""
+
+    def __init__(self, scheduler: Any = None) -> None:
+        self.scheduler: Scheduler = scheduler or self.new_scheduler()
+
+    @abstractmethod
+    def new_scheduler(self) -> Scheduler:
+        """What a new generator's folder holds for diffusers."""
+
+    def student_scheduler(self) -> Scheduler:
+        """What the folder of a distilled generator holds."""
+        return self.new_scheduler()
+
+    @abstractmethod
+    def coefficients(self, timestep: int) -> tuple[float, float]:
+        """s_t and n_t, the shares of picture and noise in what is noisy; of -1 they are 1 and 0."""
+
+    @abstractmethod
+    def target_coefficients(self, timestep: int) -> tuple[float, float]:
+        """a_t and b_t, the shares of picture and noise in what the network predicts."""
+
+    def weight(self, timestep: Tensor) -> Tensor:
+        """(B,) of each picture's error in the loss."""
+        return torch.ones(len(timestep), device=timestep.device)
+
+    def timesteps(self, steps: int) -> Tensor:
+        """(steps,) int64: where a sampler evaluates, "trailing", from 999 down (2305.08891, section 3.3)."""
+        return torch.from_numpy(np.arange(STEPS, 0, -STEPS / steps).round().astype(np.int64)[:steps] - 1)
+
+    def add_noise(self, clean: Tensor, noise: Tensor, timestep: Timestep) -> Tensor:
+        """(B, C, H, W) noisy pictures."""
+        signal, spread, _, _ = self._all(timestep, clean)
+        return signal * clean + spread * noise
+
+    def target(self, clean: Tensor, noise: Tensor, timestep: Timestep) -> Tensor:
+        """(B, C, H, W) what the network is to predict."""
+        _, _, picture, rest = self._all(timestep, clean)
+        return picture * clean + rest * noise
+
+    def to_image(self, noisy: Tensor, prediction: Tensor, timestep: Timestep) -> Tensor:
+        """(B, C, H, W) the picture, as the network's `prediction` has it."""
+        signal, spread, picture, rest = self._all(timestep, noisy)
+        return (rest * noisy - spread * prediction) / (signal * rest - spread * picture)
+
+    def to_noise(self, noisy: Tensor, prediction: Tensor, timestep: Timestep) -> Tensor:
+        """(B, C, H, W) the noise, as the network's `prediction` has it."""
+        signal, spread, picture, rest = self._all(timestep, noisy)
+        return (signal * prediction - picture * noisy) / (signal * rest - spread * picture)
+
+    def ddim_step(self, noisy: Tensor, prediction: Tensor, start: Timestep, end: Timestep) -> Tensor:
+        """The deterministic step (2010.02502, eq. 12): the predicted picture with the predicted noise of `end`."""
+        image, noise = self.to_image(noisy, prediction, start), self.to_noise(noisy, prediction, start)
+        return self.add_noise(image, noise, end)
+
+    def prediction_between(self, noisy: Tensor, goal: Tensor, start: Timestep, end: Timestep) -> Tensor:
+        """The prediction at `start` by which `ddim_step` leads from `noisy` to `goal`."""
+        (signal, spread, *_), (kept, left, *_) = self._all(start, noisy), self._all(end, noisy)
+        determinant = signal * left - kept * spread
+        image, noise = left * noisy - spread * goal, signal * goal - kept * noisy
+        return self.target(image / determinant, noise / determinant, start)
+
+    def _all(self, timestep: Timestep, like: Tensor) -> tuple[Coefficient, ...]:
+        """s, n, a, b: numbers of one timestep, or (B, 1, 1, 1) of several."""
+        if isinstance(timestep, int):
+            return *self.coefficients(timestep), *self.target_coefficients(timestep)
+        rows = [[*self.coefficients(t), *self.target_coefficients(t)] for t in timestep.tolist()]
+        columns = torch.tensor(rows, dtype=torch.float32, device=like.device).T
+        return tuple(columns[:, :, None, None, None])
+
+
+class VPrediction(Process):
+    """Velocity prediction: v = s_t e - n_t x_0 with s_t^2 + n_t^2 = 1 (2202.00512, appendix D)."""
+
+    name = "v_prediction"
+    sampler = "scheduler"
+
+    def __init__(self, scheduler: Any = None) -> None:
+        super().__init__(scheduler)
+        self._schedule = noising(**{key: self.scheduler.config[key] for key in SCHEDULE})
+        steps = self._schedule.alphas_cumprod.sqrt().clamp(0, 1).acos()
+        self._angles = torch.cat(
+            [steps, torch.zeros(1)]
+        )  # (1001,) a_t = cos^2(angle_t); the last is the picture's
+
+    def new_scheduler(self) -> Scheduler:
+        return solver()
+
+    def student_scheduler(self) -> Scheduler:
+        return ddim_scheduler()
+
+    def coefficients(self, timestep: int) -> tuple[float, float]:
+        signal = float(self._schedule.alphas_cumprod[timestep]) if timestep >= 0 else 1.0
+        return signal**0.5, (1 - signal) ** 0.5
+
+    def target_coefficients(self, timestep: int) -> tuple[float, float]:
+        signal, spread = self.coefficients(timestep)
+        return -spread, signal
+
+    def weight(self, timestep: Tensor) -> Tensor:
+        """min(SNR_t, 5) / (SNR_t + 1)        Hang et al. 2023 (2303.09556), section 3.4, for v"""
+        snr = compute_snr(self._schedule, timestep)
+        return snr.clamp_max(MIN_SNR) / (snr + 1)
+
+    def add_noise(self, clean: Tensor, noise: Tensor, timestep: Timestep) -> Tensor:
+        if isinstance(timestep, int):
+            return super().add_noise(clean, noise, timestep)
+        return self._schedule.add_noise(clean, noise, timestep)  # type: ignore[arg-type]
+
+    def target(self, clean: Tensor, noise: Tensor, timestep: Timestep) -> Tensor:
+        if isinstance(timestep, int):
+            return super().target(clean, noise, timestep)
+        return self._schedule.get_velocity(clean, noise, timestep)  # type: ignore[arg-type]
+
+    def to_image(self, noisy: Tensor, prediction: Tensor, timestep: Timestep) -> Tensor:
+        signal, spread, _, _ = self._all(timestep, noisy)
+        return signal * noisy - spread * prediction
+
+    def to_noise(self, noisy: Tensor, prediction: Tensor, timestep: Timestep) -> Tensor:
+        signal, spread, _, _ = self._all(timestep, noisy)
+        return signal * prediction + spread * noisy
+
+    def ddim_step(self, noisy: Tensor, prediction: Tensor, start: Timestep, end: Timestep) -> Tensor:
+        """x_s = cos(angle_t - angle_s) x_t - sin(angle_t - angle_s) v        2202.00512, appendix D"""
+        turn = self._turn(start, end, noisy)
+        return turn.cos() * noisy - turn.sin() * prediction
+
+    def prediction_between(self, noisy: Tensor, goal: Tensor, start: Timestep, end: Timestep) -> Tensor:
+        turn = self._turn(start, end, noisy)
+        return (turn.cos() * noisy - goal) / turn.sin()
+
+    def _turn(self, start: Timestep, end: Timestep, like: Tensor) -> Tensor:
+        """The angle between two timesteps, for each picture."""
+        angles = self._angles.to(like.device)
+        turn = angles[start] - angles[end]
+        return turn[:, None, None, None] if turn.ndim else turn
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of noisy pictures."""
+
+    process: Process
+    noisy: Tensor
+    timestep: Timestep
+    output: Tensor
+    """(B, C, H, W) float32: the network's own, such as the velocity."""
+
+    @property
+    def noise(self) -> Tensor:
+        """(B, C, H, W) the noise in them."""
+        return self.process.to_noise(self.noisy, self.output, self.timestep)
+
+    @property
+    def image(self) -> Tensor:
+        """(B, C, H, W) the pictures behind it, in the space of the denoiser."""
+        return self.process.to_image(self.noisy, self.output, self.timestep)
+
+
+PROCESSES: dict[str, Callable[..., Process]] = {VPrediction.name: VPrediction}
+"""Every process that can be trained and opened, by its name."""
+
+
+def create(name: str) -> Process:
+    """The process of that name, for a new generator."""
+    return PROCESSES[name]()
+
+
+def saved_as(process: Process) -> dict[str, Any] | None:
+    """What a generator's folder says of its process beside its scheduler; None where that says all."""
+    if process.scheduler.config["prediction_type"] == process.name:
+        return None
+    return {"name": process.name, "version": process.version}
+
+
+def opened(scheduler: Any, saved: dict[str, Any] | None) -> Process:
+    """The process of a saved generator.
+
+    Raises:
+        UserError: it is unknown here, or of a later version.
+    """
+    name = saved["name"] if saved else scheduler.config["prediction_type"]
+    if name not in PROCESSES:
+        raise UserError(f"the generator's process '{name}' is unknown; known: {', '.join(PROCESSES)}")
+    process = PROCESSES[name](scheduler)
+    if saved and saved["version"] > process.version:
+        raise UserError(
+            f"the generator's process '{name}' is of version {saved['version']}, this visionclip knows "
+            f"{process.version}; update visionclip"
+        )
+    return process

@@ -1,11 +1,16 @@
-"""Where a generator's folder is and what it says of itself; asked without the libraries that it takes to run it."""
+"""Where a generator's folder is and what its `visionclip.json` says; read without the libraries that run a generator."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
-from synth.base.checkpoint import check_header
+from pydantic import Field
+
+from synth.base.checkpoint import check_header, header
+from synth.base.config import fingerprint
 from synth.base.errors import UserError
-from synth.base.runs import read_json
+from synth.base.runs import read_json, sha256
+from synth.base.stored import Number, Stored
+from synth.data.images import Preprocessing
 
 FORMAT, VERSION = "visionclip-generator", 1
 WEIGHTS = Path(__file__).parent.parent / "weights"
@@ -14,6 +19,99 @@ SHIPPED = WEIGHTS / "fundus64"
 """The one that is sampled where no other is named."""
 STEPS, GUIDANCE, INTERVAL = 20, 2.0, (0.15, 0.85)
 """How a generator is sampled where nothing else is asked, unless it is a student of few steps."""
+FILE = "visionclip.json"
+
+
+class TrainingSource(Stored):
+    """One public set, or other source, of training photographs."""
+
+    source: str
+    """As the column `source` of records has it."""
+    title: str
+    licence: str
+    citation: str
+    images: int | None = None
+    """Photographs of the split `train`; absent where differential privacy forbids to count them."""
+    subjects: int | None = None
+    """People of the split `train`."""
+
+
+class CaptionEncoder(Stored):
+    """The text encoder whose vectors condition a generator."""
+
+    encoder: str
+    sha256: str
+    width: int
+    """Numbers in the vector of a caption."""
+
+
+class PrivacyGuarantee(Stored):
+    """The differential privacy of a generator's training."""
+
+    epsilon: Number
+    unit: str
+    """What one record is: a patient."""
+    patients: int
+    delta: Number
+    noise_multiplier: Number
+    clipping_norm: Number | None = None
+    sampling_rate: Number
+    steps: int
+    accountant: str
+    steps_planned: int | None = None
+
+
+class Distillation(Stored):
+    """What a student was distilled from, and the steps that it was made for."""
+
+    teacher: str
+    """The fingerprint of the teacher's weights."""
+    data: str | None = None
+    """The fingerprint of the records that it was shown."""
+    start: str | None = None
+    """The fingerprint of another student, whose weights it began with."""
+    steps: int
+    guidance: Number
+    """The scale of the teacher's guidance that the student holds."""
+    times: list[int] | None = None
+    """Diffusion steps that it takes, where they are uneven."""
+    images: int | None = None
+    """Photographs shown while it was distilled."""
+
+
+class GeneratorCard(Stored):
+    """What a generator's folder says of itself: its file `visionclip.json`."""
+
+    VERSION: ClassVar[int] = VERSION
+
+    format: str
+    version: int
+    libraries: dict[str, str] = Field(default_factory=dict)
+    images: int
+    """Photographs shown in training."""
+    average: Number | None = None
+    """The length of the averaged weights, as a share of training."""
+    config: dict[str, Any]
+    """The settings of its training, which `synth.training` reads."""
+    preprocessing: Preprocessing
+    """How its photographs were prepared, and so the size of its pictures."""
+    vocabulary: int
+    """The version of `synth.data.vocabulary`."""
+    data: str | None = None
+    """The fingerprint of its training records; none under differential privacy."""
+    trained_on: list[TrainingSource] = Field(default_factory=list)
+    reconstruction: Any = None
+    """How well the autoencoder of a latent space gives pictures back."""
+    canary: list[str] = Field(default_factory=list)
+    """The sha256 of the sealed keys of canaries in its training records."""
+    captions: CaptionEncoder | None = None
+    differential_privacy: PrivacyGuarantee | None = None
+    distilled: Distillation | None = None
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """The card of a generator that is written now: `values` under a header of this version and these libraries."""
+        return cls.model_validate(header(FORMAT, VERSION, **values))
 
 
 def locate(model: Path) -> Path:
@@ -29,19 +127,27 @@ def locate(model: Path) -> Path:
     )
 
 
-def facts(folder: Path) -> dict[str, Any]:
+def read_card(folder: Path) -> GeneratorCard:
     """What a generator's folder says of itself.
 
     Raises:
         UserError: it is of another kind, damaged, or of a later version.
     """
-    path = folder / "visionclip.json"
+    path = folder / FILE
     if not path.exists():
-        raise UserError(f"{folder}: a diffusers folder that 'synth train' did not write (no visionclip.json)")
-    return check_header(path, read_json(path), FORMAT, VERSION)
+        raise UserError(f"{folder}: a diffusers folder that 'synth train' did not write (no {FILE})")
+    return GeneratorCard.parse(check_header(path, read_json(path), FORMAT, VERSION), str(path))
 
 
-def manner(student: dict[str, Any] | None, steps: int | None, guidance: float | None) -> tuple[int, float]:
+def weights_fingerprint(folder: Path) -> str:
+    """The hash of a generator's weights and settings."""
+    parts = sorted(p for p in folder.rglob("*") if p.suffix in (".safetensors", ".json"))
+    return fingerprint({str(p.relative_to(folder)): sha256(p) for p in parts})
+
+
+def sampling_defaults(
+    student: dict[str, Any] | None, steps: int | None, guidance: float | None
+) -> tuple[int, float]:
     """Steps and guidance to sample with: those asked for, else what the generator was made for.
 
     Args:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from synth.base.config import Config
 from synth.model import text_encoder
 from synth.model.conditioning import LabelConditioning
+from synth.model.labels import LabelEncoding, current
 from synth.model.latent import LatentConfig, LatentSpace
 from synth.model.wavelet import WaveletSpace
 
@@ -58,9 +59,14 @@ class NetworkConfig(Config):
 
 
 class Denoiser(nn.Module):
-    """U-Net and label conditioning as one module: what is trained, averaged and distributed."""
+    """U-Net and label conditioning as one module: what is trained, averaged and distributed.
 
-    def __init__(self, config: NetworkConfig, size: int) -> None:
+    Args:
+        size:   pixels a side of the pictures.
+        labels: what it is conditioned on; None is the vocabulary as it stands.
+    """
+
+    def __init__(self, config: NetworkConfig, size: int, labels: LabelEncoding | None = None) -> None:
         super().__init__()
         depth = len(config.channels)
         attention = [place >= config.attention_from for place in range(depth)]
@@ -77,7 +83,7 @@ class Denoiser(nn.Module):
             class_embed_type="identity",
         )
         self.conditioning = LabelConditioning(
-            config.channels[0] * 4, text=text_encoder.width(config.captions)
+            config.channels[0] * 4, (labels or current()).conditions, text_encoder.width(config.captions)
         )
 
     @property
@@ -86,18 +92,18 @@ class Denoiser(nn.Module):
         side = self.unet.config["sample_size"]
         return self.unet.config["out_channels"], side, side
 
-    def forward(self, noisy: Tensor, step: Tensor, codes: Tensor) -> Tensor:
-        """The predicted velocity.
+    def forward(self, noisy: Tensor, timestep: Tensor, codes: Tensor) -> Tensor:
+        """The prediction of the process that it is trained for, such as the velocity.
 
         Args:
-            noisy: (B, C, H, W) standardised bands with noise.
-            step:  (B,) int64 diffusion step.
-            codes: (B, L) label codes, or (B, L + D) with the vectors of captions behind them.
+            noisy:    (B, C, H, W) standardised bands with noise.
+            timestep: (B,) int64.
+            codes:    (B, L) label codes, or (B, L + D) with the vectors of captions behind them.
         """
-        return self.unet(placed(noisy), step, class_labels=self.conditioning(codes)).sample
+        return self.unet(add_coordinates(noisy), timestep, class_labels=self.conditioning(codes)).sample
 
 
-def placed(bands: Tensor) -> Tensor:
+def add_coordinates(bands: Tensor) -> Tensor:
     """(B, C + 2, H, W): the bands, and two channels that tell each pixel where it is (1807.03247)."""
     batch, _, height, width = bands.shape
     y, x = (torch.linspace(-1.7, 1.7, n, device=bands.device, dtype=bands.dtype) for n in (height, width))

@@ -89,7 +89,7 @@ class Captions(NamedTuple):
     """(M, D) float32: one per distinct caption; the last is zeros, for none."""
     places: np.ndarray
     """(N, 2) int64: the vector of each photograph's Chinese and English caption."""
-    said: dict[str, Any]
+    encoder: dict[str, Any]
     """{encoder, sha256, width}: what a generator's folder says of the encoder."""
 
 
@@ -114,20 +114,20 @@ def captions(name: str | None, folders: Sequence[Path], cache: Path) -> Captions
             with open(temporary, "wb") as file:
                 np.save(file, np.concatenate(parts))
     vectors = np.load(path)
-    said = {"encoder": name, "sha256": known.sha256, "width": vectors.shape[1]}
-    return Captions(vectors, places, said)
+    metadata = {"encoder": name, "sha256": known.sha256, "width": vectors.shape[1]}
+    return Captions(vectors, places, metadata)
 
 
-def embedded(prompts: Sequence[str | None], said: dict[str, Any]) -> np.ndarray:
+def embedded(prompts: Sequence[str | None], metadata: dict[str, Any]) -> np.ndarray:
     """(B, D) float32 of prompts, zeros for none, by the encoder that a generator's folder names.
 
     Raises:
         UserError: the encoder is absent, or another than the generator was trained with.
     """
-    vectors = np.zeros((len(prompts), said["width"]), np.float32)
+    vectors = np.zeros((len(prompts), metadata["width"]), np.float32)
     for i, prompt in enumerate(prompts):
         if prompt is not None:
-            vectors[i] = _one(prompt, said["encoder"], said["sha256"])
+            vectors[i] = _one(prompt, metadata["encoder"], metadata["sha256"])
     return vectors
 
 

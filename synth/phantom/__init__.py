@@ -83,10 +83,10 @@ def write(config: PhantomConfig, n: int, out: Path) -> dict[str, int]:
     versions = {name: version(name) for name in ("visionclip", "numpy", "pillow")}
     plan = {"kind": "phantom", "config": config.model_dump(), "n": n}
     plan["versions"] = {**versions, "vocabulary": vocabulary.VERSION}
-    return write_records(out, _told(config, n, out), plan)
+    return write_records(out, _reported(config, n, out), plan)
 
 
-def _told(config: PhantomConfig, n: int, out: Path) -> Iterator[Row]:
+def _reported(config: PhantomConfig, n: int, out: Path) -> Iterator[Row]:
     """The rows; once all are read, the truth is on disk."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -125,13 +125,13 @@ def mask(phantom: Phantom) -> np.ndarray:
 
 def truth(phantom: Phantom) -> dict[str, Any]:
     """What is true of a phantom, in numbers; NaN where there is no fundus."""
-    seen = phantom.field.sum()
+    in_field = phantom.field.sum()
     return {
         "cup_to_disc": phantom.cup_to_disc,
         "disc_x": phantom.disc_at[0],
         "disc_y": phantom.disc_at[1],
         "fovea_x": phantom.fovea_at[0],
         "fovea_y": phantom.fovea_at[1],
-        "vessel_share": float(phantom.vessels.sum() / seen),
-        "lesion_share": float(phantom.lesions.sum() / seen),
+        "vessel_share": float(phantom.vessels.sum() / in_field),
+        "lesion_share": float(phantom.lesions.sum() / in_field),
     }

@@ -53,14 +53,14 @@ def person(key: object, attributes: Attributes = Attributes(), strengths: Streng
     """The person named `key`; at strength 0 an attribute changes nothing."""
     own = chance(key, "person")
     melanin, years, build = own.uniform(0, 1), own.uniform(0, 1), own.uniform(-1, 1)
-    told = chance(key, "attributes").uniform(-1, 1, 3)
+    drawn = chance(key, "attributes").uniform(-1, 1, 3)
     if attributes.race is not None:
-        melanin = blend(melanin, _MELANIN.get(attributes.race, 0.3) + 0.07 * told[0], strengths.race)
+        melanin = blend(melanin, _MELANIN.get(attributes.race, 0.3) + 0.07 * drawn[0], strengths.race)
     if attributes.age is not None:
         aged = float(np.clip((attributes.age - 18) / 67, 0, 1))
-        years = blend(years, aged + 0.06 * told[1], strengths.age)
+        years = blend(years, aged + 0.06 * drawn[1], strengths.age)
     if attributes.sex is not None:
-        build = blend(build, (0.85 if attributes.sex == "M" else -0.85) + 0.15 * told[2], strengths.sex)
+        build = blend(build, (0.85 if attributes.sex == "M" else -0.85) + 0.15 * drawn[2], strengths.sex)
     return Person(
         melanin=melanin,
         years=years,

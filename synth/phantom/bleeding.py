@@ -29,10 +29,10 @@ def blots(canvas: Canvas, rng: np.random.Generator, n: int, size: float = 1.0) -
     canvas.absorb(canvas.spots(scattered(rng, n, 0.15, 0.95), radii, 0.014, 0.4, rng), _BLOOD, 0.9)
 
 
-def exudates(canvas: Canvas, rng: np.random.Generator, clusters: int, near: float = 0.55) -> None:
+def exudates(canvas: Canvas, rng: np.random.Generator, clusters: int, spread: float = 0.55) -> None:
     """Clusters of sharp, yellow, waxy dots."""
     layer = canvas.blank()
-    for middle in scattered(rng, clusters, 0.14, near):
+    for middle in scattered(rng, clusters, 0.14, spread):
         n = int(rng.integers(10, 24))
         points = middle + rng.normal(0, 0.05, (n, 2))
         np.maximum(layer, canvas.spots(points, rng.uniform(0.004, 0.014, n), 0.006, 0.3, rng), out=layer)
@@ -109,7 +109,7 @@ def new_vessels(canvas: Canvas, eye: Eye, rng: np.random.Generator) -> None:
         for angle in rng.uniform(0, 6.28, 18):
             heading = angle + np.cumsum(rng.normal(0, 0.45, 12))
             steps = np.stack([np.cos(heading), np.sin(heading)], axis=1) * (reach / 9 * rng.uniform(0.6, 1.2))
-            path = canvas.view.to_pixels(np.array(place) + np.cumsum(steps, axis=0)) * finer
+            path = canvas.view.as_pictures(np.array(place) + np.cumsum(steps, axis=0)) * finer
             pen.line(path.ravel().tolist(), fill=230, width=wide)
         canvas.absorb(canvas.halo(place, reach), (0.85, 0.6, 0.6), 0.4)
     canvas.absorb(np.asarray(image.reduce(finer), np.float32) / 255, (0.62, 0.2, 0.22), 0.9)
@@ -163,8 +163,8 @@ def occlusion(canvas: Canvas, eye: Eye, rng: np.random.Generator) -> None:
         middle = (0.1, 0.4 * up) if temporal else (0.8, 0.4 * up)
         canvas.absorb(canvas.halo(middle, 0.45), (0.86, 0.62, 0.6), 0.5, lesion=False)
         flames(canvas, eye, rng, points, 1.25)
-        near = points[rng.integers(0, n, n // 2)] + rng.normal(0, 0.06, (n // 2, 2))
-        canvas.absorb(canvas.spots(near, rng.uniform(0.015, 0.04, n // 2), 0.01, 0.3, rng), _BLOOD, 0.9)
+        beside = points[rng.integers(0, n, n // 2)] + rng.normal(0, 0.06, (n // 2, 2))
+        canvas.absorb(canvas.spots(beside, rng.uniform(0.015, 0.04, n // 2), 0.01, 0.3, rng), _BLOOD, 0.9)
         layer = canvas.blank()
         for px, py in points[:3]:
             canvas.stamp(layer, (px, py), (0.05, 0.03), rng.uniform(0, 3), 0.03, 0.4, rng)

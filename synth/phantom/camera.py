@@ -81,14 +81,14 @@ def field(exposure: Exposure) -> np.ndarray:
     view = exposure.view
     u, v = _polar(view)
     edge = np.float32(view.radius)
-    seen = np.clip((1 - np.sqrt(u * u + v * v)) * edge + 0.5, 0, 1)
+    field_mask = np.clip((1 - np.sqrt(u * u + v * v)) * edge + 0.5, 0, 1)
     if exposure.device.shape == "cut":
         limit = chance(*exposure.key, "cut").uniform(0.74, 0.88)
-        seen = seen * np.clip((np.float32(limit) - np.abs(v)) * edge + 0.5, 0, 1)
+        field_mask = field_mask * np.clip((np.float32(limit) - np.abs(v)) * edge + 0.5, 0, 1)
     if exposure.device.shape == "notch":
         tooth = (np.abs(v + np.float32(0.45)) < 0.05) & (u > 0)
-        seen = np.maximum(seen, tooth * np.clip((1.06 - np.hypot(u, v)) * edge + 0.5, 0, 1))
-    return seen.astype(np.float32)
+        field_mask = np.maximum(field_mask, tooth * np.clip((1.06 - np.hypot(u, v)) * edge + 0.5, 0, 1))
+    return field_mask.astype(np.float32)
 
 
 def develop(exposure: Exposure, reflectance: np.ndarray, person: Person) -> np.ndarray:
@@ -114,13 +114,15 @@ def develop(exposure: Exposure, reflectance: np.ndarray, person: Person) -> np.n
     return np.exp(np.log(np.clip(picture, 1e-4, 1)) * np.float32(device.gamma))
 
 
-def finish(exposure: Exposure, picture: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def finish(exposure: Exposure, picture: np.ndarray, field_mask: np.ndarray) -> np.ndarray:
     """(S, S, 3) uint8: the surround put around the picture, and the noise of the sensor."""
     rng = chance(*exposure.key, "sensor")
     surround = np.array([0.008, 0.006, 0.006], np.float32) * rng.uniform(0, 2)
     if exposure.device.shape == "grey":
         surround = np.full(3, rng.uniform(0.35, 0.6) if rng.uniform() < 0.85 else 0.97, np.float32)
-    noise = rng.standard_normal((*seen.shape, 3), dtype=np.float32) * np.float32(rng.uniform(0.004, 0.012))
+    noise = rng.standard_normal((*field_mask.shape, 3), dtype=np.float32) * np.float32(
+        rng.uniform(0.004, 0.012)
+    )
     picture = np.maximum(np.moveaxis(picture, 0, -1) + noise, np.array([0.11, 0.06, 0.04], np.float32))
-    picture = surround + seen[..., None] * (picture - surround)
+    picture = surround + field_mask[..., None] * (picture - surround)
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)

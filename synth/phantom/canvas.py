@@ -48,7 +48,7 @@ class View:
         """Side of a pixel in eye units."""
         return self.zoom / self.radius
 
-    def to_pixels(self, points: np.ndarray) -> np.ndarray:
+    def as_pictures(self, points: np.ndarray) -> np.ndarray:
         """(..., 2) eye coordinates -> (..., 2) pixel coordinates (x, y)."""
         return (points - np.array(self.centre)) @ self._inverse + np.array(self.middle)
 
@@ -115,7 +115,7 @@ class Canvas:
         a, b = max(a, least), max(b, least)
         soft = max(soft, pixel)
         reach = (max(a, b) * (1 + wobble) + soft) / pixel
-        column, row = self.view.to_pixels(np.array(place))
+        column, row = self.view.as_pictures(np.array(place))
         size = self.view.size
         left, right = max(0, int(column - reach)), min(size, int(column + reach) + 2)
         top, bottom = max(0, int(row - reach)), min(size, int(row + reach) + 2)

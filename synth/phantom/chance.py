@@ -12,9 +12,9 @@ def chance(*key: object) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
 
 
-def blend(own: float, told: float, strength: float) -> float:
-    """`own` at strength 0 (exactly, whatever `told` is), `told` at strength 1."""
-    return own if strength == 0 else (1 - strength) * own + strength * told
+def blend(own: float, attribute: float, strength: float) -> float:
+    """`own` at strength 0 (exactly, whatever `attribute` is), `attribute` at strength 1."""
+    return own if strength == 0 else (1 - strength) * own + strength * attribute
 
 
 def texture(rng: np.random.Generator, cells: int, pixels: int = 192) -> np.ndarray:

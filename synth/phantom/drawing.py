@@ -53,12 +53,12 @@ def draw(labels: Mapping[str, Any], person_key: object = 0, visit: int = 0, size
     canvas = Canvas(exposure.view)
     disc, cup, vessels = _anatomy(canvas, subject, labels)
     _over(canvas, subject, labels)
-    seen = field(exposure)
+    field_mask = field(exposure)
     optics.media(canvas, exposure.key, tuple(labels.get("findings") or ()))
     optics.degrade(canvas, labels, exposure.key, subject.disc)
-    image = finish(exposure, develop(exposure, canvas.colour, who), seen)
-    inside = seen > 0.5
-    places = exposure.view.to_pixels(np.array([subject.disc, (0.0, 0.0)]))
+    image = finish(exposure, develop(exposure, canvas.colour, who), field_mask)
+    inside = field_mask > 0.5
+    places = exposure.view.as_pictures(np.array([subject.disc, (0.0, 0.0)]))
     return Phantom(
         image=image,
         field=inside,

@@ -59,7 +59,7 @@ class PhantomConfig(Config):
 
     @field_validator("prevalence")
     @classmethod
-    def prevalence_is_known(cls, value: dict[str, float]) -> dict[str, float]:
+    def prevalence_is_of_labels(cls, value: dict[str, float]) -> dict[str, float]:
         """Weights belong to terms of the vocabulary, and some weight is positive."""
         unknown = set(value) - set(_COMMON)
         if unknown:

@@ -163,7 +163,7 @@ def paint(tree: Tree, view: View, style: VesselStyle) -> tuple[np.ndarray, np.nd
 
 def _outlines(view: View, points: np.ndarray, widths: np.ndarray) -> np.ndarray:
     """(n, 2k, 2): the closed outline of every polyline, in finer pixels."""
-    path = view.to_pixels(points) * _FINER
+    path = view.as_pictures(points) * _FINER
     along = np.gradient(path, axis=1)
     across = np.stack([-along[..., 1], along[..., 0]], axis=-1)
     across /= np.linalg.norm(across, axis=-1, keepdims=True) + 1e-9

@@ -1,13 +1,14 @@
 """The card of a generator's folder: what it learnt from, on what terms, what it is for and what it is not."""
 
-import json
 import math
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from synth.base.checkpoint import tensor_shapes
+from synth.base.hub import repository_card
 from synth.base.runs import read_json, write_text
+from synth.model.card import PrivacyGuarantee, read_card
 from synth.provenance import publication
 
 NAME = "visionclip fundus generator"
@@ -65,9 +66,8 @@ _NOT_PRIVATE = (
 
 def write_model_card(folder: Path) -> None:
     """Write `folder/README.md` from what the folder itself holds: visionclip.json, mix.json, weights, publication.yaml."""
-    known, said = read_json(folder / "visionclip.json"), publication.read(folder)
-    trained_on = known.get("trained_on", [])
-    licence, given = said.terms(trained_on), known.get("differential_privacy")
+    card, stated = read_card(folder), publication.read(folder)
+    licence, given = stated.terms(card.trained_on), card.differential_privacy
     front = {
         **publication.front(licence),
         "library_name": "diffusers",
@@ -75,46 +75,37 @@ def write_model_card(folder: Path) -> None:
         "tags": ["medical", "ophthalmology", "fundus", "diffusion", "synthetic", "visionclip"],
     }
     text = _CARD.format(
-        title=said.title or NAME,
-        about=f"{said.about.strip()}\n\n" if said.about else "",
-        size=known["preprocessing"]["size"],
-        download=f"hf download {said.url.split('/', 3)[-1]} --local-dir generator\n" if said.url else "",
-        licence=publication.words(licence, trained_on, publication.LEARNT),
+        title=stated.title or NAME,
+        about=f"{stated.about.strip()}\n\n" if stated.about else "",
+        size=card.preprocessing.size,
+        download=f"hf download {stated.url.split('/', 3)[-1]} --local-dir generator\n" if stated.url else "",
+        licence=publication.words(licence, card.trained_on, publication.LEARNT),
         parameters=parameters(folder),
-        images=known["images"],
-        average=f", weights averaged over a length of {known['average']:g} of it"
-        if "average" in known
-        else "",
-        vocabulary=known["vocabulary"],
-        data=f"`{known['data']}`" if known.get("data") else "not named",
-        canary=_CANARY.format(", ".join(known["canary"])) if known.get("canary") else "",
-        libraries=", ".join(f"{name} {version}" for name, version in known["libraries"].items()),
+        images=card.images,
+        average="" if card.average is None else f", weights averaged over a length of {card.average:g} of it",
+        vocabulary=card.vocabulary,
+        data=f"`{card.data}`" if card.data else "not named",
+        canary=_CANARY.format(", ".join(card.canary)) if card.canary else "",
+        libraries=", ".join(f"{name} {version}" for name, version in card.libraries.items()),
         combinations=len(read_json(folder / "mix.json")),
-        config=yaml.safe_dump(known["config"], sort_keys=False, default_flow_style=None).strip(),
+        config=yaml.safe_dump(card.config, sort_keys=False, default_flow_style=None).strip(),
         mix="" if given else "; those that fewer than five people share are left out",
         privacy=guarantee(given) if given else _NOT_PRIVATE,
     )
-    head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
-    write_text(folder / "README.md", f"---\n{head}---\n{text}")
+    write_text(folder / "README.md", repository_card("model", front, text))
 
 
-def guarantee(given: dict[str, Any]) -> str:
+def guarantee(given: PrivacyGuarantee) -> str:
     """One sentence: the differential privacy that `given`, of visionclip.json, states."""
     return (
-        f"The generator was trained with differential privacy for each {given['unit']} of {given['patients']}: "
-        f"epsilon {given['epsilon']:.2f} at delta {given['delta']:.2g}, by the {given['accountant'].upper()} accountant of "
-        f"Opacus (noise {given['noise_multiplier']:.3g}, sampling rate {given['sampling_rate']:.3g}, {given['steps']} "
+        f"The generator was trained with differential privacy for each {given.unit} of {given.patients}: "
+        f"epsilon {given.epsilon:.2f} at delta {given.delta:.2g}, by the {given.accountant.upper()} accountant of "
+        f"Opacus (noise {given.noise_multiplier:.3g}, sampling rate {given.sampling_rate:.3g}, {given.steps} "
         "steps).  What is drawn from it keeps that guarantee, unless filters looked at real records."
     )
 
 
 def parameters(folder: Path) -> int:
     """Numbers in the safetensors of a diffusers folder, from their headers alone."""
-    total = 0
-    for path in folder.rglob("*.safetensors"):
-        with open(path, "rb") as file:
-            head: dict[str, Any] = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        for name, tensor in head.items():
-            if name != "__metadata__":
-                total += math.prod(tensor["shape"])
-    return total
+    shapes = [tensor_shapes(path) for path in folder.rglob("*.safetensors")]
+    return sum(math.prod(shape) for each in shapes for shape in each.values())

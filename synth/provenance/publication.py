@@ -11,7 +11,8 @@ from pydantic import Field, field_validator
 from synth.base.config import Config, load
 from synth.base.errors import UserError
 from synth.base.runs import write_text
-from synth.provenance.training_data import LICENCES, Origin, identifier, inherited
+from synth.model.card import TrainingSource
+from synth.provenance.training_data import LICENCES, identifier, inherited
 
 FILE = "publication.yaml"
 
@@ -41,7 +42,7 @@ class Publication(Config):
             )
         return value if value is None else identifier(value) or value.strip()
 
-    def terms(self, trained_on: list[Origin]) -> str | None:
+    def terms(self, trained_on: list[TrainingSource]) -> str | None:
         """The licence that holds: the one that was set, else what the training photographs impose, else None."""
         return self.licence or inherited(trained_on)
 
@@ -89,7 +90,7 @@ def front(licence: str | None) -> dict[str, str]:
     return {"license": "other", "license_name": slug} | ({"license_link": found[0]} if found else {})
 
 
-def words(licence: str | None, trained_on: list[Origin], what: str) -> str:
+def words(licence: str | None, trained_on: list[TrainingSource], what: str) -> str:
     """Markdown: the licence, then `what`, a sentence about the sources, and a table of them."""
     if licence in LICENCES:
         lines = [f"[{LICENCES[licence].name}]({LICENCES[licence].url})."]
@@ -99,10 +100,10 @@ def words(licence: str | None, trained_on: list[Origin], what: str) -> str:
         return lines[0] + "\n\nWhich photographs are behind it was not recorded."
     lines += ["", what, "", "| source | licence | photographs | people | cite |", "|---|---|---:|---:|---|"]
     for origin in trained_on:
-        terms = identifier(origin["licence"])
-        linked = f"[{origin['licence']}]({LICENCES[terms].url})" if terms else origin["licence"]
-        counts = f"{origin.get('images', '')} | {origin.get('subjects', '')}"
-        lines.append(f"| {origin['title']} | {linked} | {counts} | {origin['citation']} |")
+        terms = identifier(origin.licence)
+        linked = f"[{origin.licence}]({LICENCES[terms].url})" if terms else origin.licence
+        counts = " | ".join("" if count is None else str(count) for count in (origin.images, origin.subjects))
+        lines.append(f"| {origin.title} | {linked} | {counts} | {origin.citation} |")
     return "\n".join(lines)
 
 

@@ -1,15 +1,13 @@
 """Whose photographs a generator learnt from, what their licences ask, and what may be said of the result."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from synth.base.runs import read_json
 from synth.data.records import read_table
+from synth.model.card import GeneratorCard, TrainingSource
 from synth.sources import SOURCES
-
-Origin = dict[str, Any]
-"""One source of training photographs: {source, title, licence, citation, images, subjects}."""
 
 
 class Licence(NamedTuple):
@@ -38,50 +36,52 @@ LICENCES = {
 _STRICTER = ("cc-by-nc-sa-4.0", "cc-by-4.0", "apache-2.0")
 
 
-def origins(folders: Sequence[Path]) -> list[Origin]:
+def training_sources(folders: Sequence[Path]) -> list[TrainingSource]:
     """The sources of the training splits of some records: titles, licences, citations, images and subjects.
 
     Largest first.
     """
-    found: dict[tuple[str, ...], Origin] = {}
+    found: dict[tuple[str, ...], TrainingSource] = {}
     for folder in folders:
         for origin in _of(folder):
-            key = tuple(str(origin[name]) for name in ("source", "title", "licence", "citation"))
-            counted = found.setdefault(key, origin | {"images": 0, "subjects": 0})
-            counted["images"] += origin["images"]
-            counted["subjects"] += origin["subjects"]
-    return sorted(found.values(), key=lambda origin: (-origin["images"], origin["source"]))
+            key = (origin.source, origin.title, origin.licence, origin.citation)
+            before = found.get(key)
+            images, subjects = (before.images or 0, before.subjects or 0) if before else (0, 0)
+            found[key] = origin.replaced(
+                images=images + (origin.images or 0), subjects=subjects + (origin.subjects or 0)
+            )
+    return sorted(found.values(), key=lambda origin: (-(origin.images or 0), origin.source))
 
 
 def commitments(folders: Sequence[Path]) -> list[str]:
-    """The sha256 of the sealed keys of the canary coins that were planted in some records."""
+    """The sha256 of the sealed keys of the canaries that were planted in some records."""
     plans = [read_json(folder / "plan.json") for folder in folders if (folder / "plan.json").exists()]
     return [plan["commitment"] for plan in plans if "commitment" in plan]
 
 
-def with_more(trained_on: list[Origin], more: Sequence[Origin]) -> list[Origin]:
+def with_more(trained_on: list[TrainingSource], more: Sequence[TrainingSource]) -> list[TrainingSource]:
     """The sources of a generator that was tuned on `more` photographs; unknown stays unknown."""
     if not trained_on:
         return []
-    known = {(origin["source"], origin["title"]) for origin in trained_on}
-    return [*trained_on, *(origin for origin in more if (origin["source"], origin["title"]) not in known)]
+    known = {(origin.source, origin.title) for origin in trained_on}
+    return [*trained_on, *(origin for origin in more if (origin.source, origin.title) not in known)]
 
 
-def _of(folder: Path) -> list[Origin]:
+def _of(folder: Path) -> list[TrainingSource]:
     table = read_table(folder, ["train"], ["source", "subject_id"])
     counts = table.group_by("source").aggregate([("subject_id", "count"), ("subject_id", "count_distinct")])
     return [
-        {
-            "source": row["source"] or "unknown",
-            **_said(row["source"], folder),
-            "images": row["subject_id_count"],
-            "subjects": row["subject_id_count_distinct"],
-        }
+        TrainingSource(
+            source=row["source"] or "unknown",
+            **_terms(row["source"], folder),
+            images=row["subject_id_count"],
+            subjects=row["subject_id_count_distinct"],
+        )
         for row in counts.to_pylist()
     ]
 
 
-def _said(source: str | None, folder: Path) -> dict[str, str]:
+def _terms(source: str | None, folder: Path) -> dict[str, str]:
     """Title, licence and citation of a source by its name in the records of `folder`."""
     if source in SOURCES:
         known = SOURCES[source]
@@ -90,13 +90,13 @@ def _said(source: str | None, folder: Path) -> dict[str, str]:
         title = "digital phantoms drawn by 'synth phantom', nobody's eyes"
         return {"title": title, "licence": "Apache-2.0", "citation": "visionclip"}
     if source == "visionclip" and (folder / "generator.json").exists():
-        behind = read_json(folder / "generator.json").get("trained_on", [])
-        licence = inherited(behind)
+        learnt_from = GeneratorCard.read(folder / "generator.json").trained_on
+        licence = inherited(learnt_from)
         return {
             "title": "synthetic photographs of a generator trained on "
-            + ("; ".join(origin["title"] for origin in behind) or "unknown photographs"),
+            + ("; ".join(origin.title for origin in learnt_from) or "unknown photographs"),
             "licence": LICENCES[licence].name if licence else "unknown",
-            "citation": "; ".join(origin["citation"] for origin in behind) or "unknown",
+            "citation": "; ".join(origin.citation for origin in learnt_from) or "unknown",
         }
     return {"title": "not known to visionclip", "licence": "unknown", "citation": "unknown"}
 
@@ -107,13 +107,13 @@ def identifier(licence: str) -> str | None:
     return next((key for key, known in LICENCES.items() if wanted in (key, known.name.lower())), None)
 
 
-def inherited(trained_on: Sequence[Mapping[str, Any]]) -> str | None:
+def inherited(trained_on: Sequence[TrainingSource]) -> str | None:
     """The key in `LICENCES` that the sources impose on what was learnt from them; None where a person must say.
 
     Whether the licence of training photographs extends to weights and samples is not settled; this takes the
     careful view that it does.  Material under CC BY may become part of something under CC BY-NC-SA.
     """
-    keys = {identifier(str(origin["licence"])) for origin in trained_on}
+    keys = {identifier(origin.licence) for origin in trained_on}
     if not keys or not keys <= set(_STRICTER):
         return None
     return next(key for key in _STRICTER if key in keys)

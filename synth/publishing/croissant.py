@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from synth.base.config import fingerprint
 from synth.base.runs import read_json, write_text
 from synth.data.records import SCHEMA
+from synth.model.card import TrainingSource
 from synth.provenance.publication import Publication
-from synth.provenance.training_data import LICENCES, Origin
+from synth.provenance.training_data import LICENCES
 from synth.sampling.plan import Plan, shards
 
 _TYPES = dict(zip(SCHEMA.names, SCHEMA.types, strict=True))
@@ -25,24 +25,29 @@ _PRIVACY = [
 
 
 def write_croissant(
-    folder: Path, plan: Plan, title: str, licence: str | None, said: Publication, trained_on: list[Origin]
+    folder: Path,
+    plan: Plan,
+    title: str,
+    licence: str | None,
+    publication: Publication,
+    trained_on: list[TrainingSource],
 ) -> None:
     """Write `folder/croissant.json`: every shard with its sha256, and record sets over all of them.
 
-    Without `said.published` it has no date: a plan that is sampled again must give the same bytes.
+    Without `publication.published` it has no date: a plan that is sampled again must give the same bytes.
     """
     import mlcroissant as mlc
 
-    cited = "; ".join(origin["citation"] for origin in trained_on if origin["citation"] != "unknown")
+    cited = "; ".join(origin.citation for origin in trained_on if origin.citation != "unknown")
     metadata = mlc.Metadata(
         name=title,
-        description=f"{plan['n']} synthetic fundus photographs with labels and captions in Chinese and English.",
+        description=f"{plan.n} synthetic fundus photographs with labels and captions in Chinese and English.",
         license=[LICENCES[licence].url if licence in LICENCES else licence or "not set"],
-        url=said.url,
+        url=publication.url,
         version="1.0.0",
-        creators=[mlc.Person(name=name) for name in said.authors],
-        date_published=said.published,  # type: ignore[arg-type]  # pydantic reads dates, mlcroissant casts them
-        cite_as=f"{title}, plan {fingerprint(plan)}" + (f"; trained on {cited}" if cited else ""),
+        creators=[mlc.Person(name=name) for name in publication.authors],
+        date_published=publication.published,  # type: ignore[arg-type]  # pydantic reads dates, mlcroissant casts them
+        cite_as=f"{title}, plan {plan.fingerprint}" + (f"; trained on {cited}" if cited else ""),
         keywords=["fundus photography", "ophthalmology", "synthetic data", "diffusion model"],
         in_language=["zh", "en"],
         data_limitations=_LIMITS,
@@ -59,7 +64,7 @@ def _files(folder: Path, plan: Plan) -> list[Any]:
     """One file object per shard with the sha256 of its sidecar, and the sets of files that readers follow."""
     import mlcroissant as mlc
 
-    kind = ENCODINGS[plan["format"]]
+    kind = ENCODINGS[plan.format]
     files: list[Any] = [
         mlc.FileObject(
             id=shard.name,
@@ -71,7 +76,7 @@ def _files(folder: Path, plan: Plan) -> list[Any]:
         )
         for shard in shards(plan)
     ]
-    if plan["format"] == "parquet":
+    if plan.format == "parquet":
         every = mlc.FileSet(id="shards", name="shards", encoding_formats=[kind], includes=["data/*.parquet"])
         return [*files, every]
     within = [file.id for file in files]
@@ -97,7 +102,7 @@ def _files(folder: Path, plan: Plan) -> list[Any]:
 def _record_sets(plan: Plan) -> list[Any]:
     import mlcroissant as mlc
 
-    if plan["format"] == "parquet":
+    if plan.format == "parquet":
         return [mlc.RecordSet(id="records", name="records", fields=_columns())]
     return [
         mlc.RecordSet(id=name, name=name, fields=_members(name, files, ending, kind))
@@ -112,23 +117,23 @@ def _members(name: str, files: str, ending: str, kind: Any) -> list[Any]:
     """The id and the content of the members of one ending of every tar; of a record, its columns in JSON."""
     import mlcroissant as mlc
 
-    # mlcroissant does not look into JSON within tars, so the columns are told, not extracted.
+    # mlcroissant does not look into JSON within tars, so the columns are described, not extracted.
     columns = ", ".join(f"{column} ({type_})" for column, type_ in _TYPES.items() if column != "image")
-    said = f"JSON, null where unknown: {columns}" if name == "records" else "the picture, as JPEG"
+    content = f"JSON, null where unknown: {columns}" if name == "records" else "the picture, as JPEG"
 
-    def field(part: str, told: str, read: str, data_type: Any, transforms: list[Any]) -> Any:
+    def field(part: str, description: str, read: str, data_type: Any, transforms: list[Any]) -> Any:
         source = mlc.Source(
             file_set=files,
             extract=mlc.Extract(file_property=read),  # type: ignore[arg-type]  # mlcroissant casts it
             transforms=transforms,
         )
         return mlc.Field(
-            id=f"{name}/{part}", name=part, description=told, data_types=[data_type], source=source
+            id=f"{name}/{part}", name=part, description=description, data_types=[data_type], source=source
         )
 
     return [
         field("id", "id", "filename", mlc.DataType.TEXT, [mlc.Transform(regex=rf"(.*)\.{ending}$")]),
-        field("content", said, "content", kind, []),
+        field("content", content, "content", kind, []),
     ]
 
 

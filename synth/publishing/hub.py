@@ -11,8 +11,9 @@ from synth.base.errors import UserError
 from synth.base.hub import check_hub, check_repo, upload
 from synth.base.runs import read_json
 from synth.data.records import SPLITS, read_table, shards
+from synth.model.card import GeneratorCard, TrainingSource, locate
 from synth.provenance import publication
-from synth.provenance.training_data import Origin, origins
+from synth.provenance.training_data import training_sources
 from synth.sampling.verify import verify
 
 REAL = "--real-photographs-may-be-published"
@@ -46,11 +47,9 @@ def push(
         else "dataset"
     )
     if kind == "model":
-        from synth.pipeline import locate
-
         folder = locate(folder)
     files, trained_on = _generator(folder) if kind == "model" else _records(folder, real)
-    said, terms = _terms(folder, licence, trained_on)
+    stated, terms = _terms(folder, licence, trained_on)
     if kind == "dataset":
         verify(folder)
     result = {"repo": repo, "type": kind, "licence": terms, "private": private}
@@ -60,33 +59,32 @@ def push(
     publication.update(
         folder,
         licence=licence,
-        url=said.url or f"{endpoint}/{'datasets/' if kind == 'dataset' else ''}{repo}",
-        published=said.published or datetime.datetime.now(datetime.UTC).date(),
+        url=stated.url or f"{endpoint}/{'datasets/' if kind == 'dataset' else ''}{repo}",
+        published=stated.published or datetime.datetime.now(datetime.UTC).date(),
     )
     _write_cards(folder, kind)
     files = sorted({*files, *_CARDS})
     return result | {"files": len(files), "commit": upload(folder, repo, kind, private, files, "synth push")}
 
 
-def ready(folder: Path, repo: str, licence: str | None, generator: dict[str, Any]) -> None:
+def ready(folder: Path, repo: str, licence: str | None, generator: GeneratorCard) -> None:
     """Refuse, before the first picture is drawn, what `push` would refuse at the end."""
     check_repo(repo)
-    _terms(folder, licence, generator.get("trained_on", []))
+    _terms(folder, licence, generator.trained_on)
     check_hub()
 
 
-def _generator(folder: Path) -> tuple[list[str], list[Origin]]:
+def _generator(folder: Path) -> tuple[list[str], list[TrainingSource]]:
     """The files of a generator's folder, and what it learnt from."""
     from synth import pipeline
 
-    _, known = pipeline.load(folder)
+    _, card = pipeline.load(folder)
     names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    return sorted(str(n) for n in names if not any(p.startswith(".") for p in n.parts)), known.get(
-        "trained_on", []
-    )
+    files = sorted(str(n) for n in names if not any(p.startswith(".") for p in n.parts))
+    return files, card.trained_on
 
 
-def _records(folder: Path, real: bool) -> tuple[list[str], list[Origin]]:
+def _records(folder: Path, real: bool) -> tuple[list[str], list[TrainingSource]]:
     """The files of a folder of records that may be published, and whose photographs are behind it."""
     if not (folder / "plan.json").exists():
         raise UserError(
@@ -108,21 +106,21 @@ def _records(folder: Path, real: bool) -> tuple[list[str], list[Origin]]:
     ]
     files = sorted(str(path.relative_to(folder)) for path in names if path.exists())
     if kind != "synthetic":
-        return files, origins([folder])
+        return files, training_sources([folder])
     generator = folder / "generator.json"
-    return files, read_json(generator).get("trained_on", []) if generator.exists() else []
+    return files, GeneratorCard.read(generator).trained_on if generator.exists() else []
 
 
 def _terms(
-    folder: Path, licence: str | None, trained_on: list[Origin]
+    folder: Path, licence: str | None, trained_on: list[TrainingSource]
 ) -> tuple[publication.Publication, str]:
     """What is said of the folder, and the licence that holds."""
     given = {"licence": licence} if licence is not None else {}
-    said = publication.check_licence(publication.read(folder).model_dump() | given)
-    terms = said.terms(trained_on)
+    stated = publication.check_licence(publication.read(folder).model_dump() | given)
+    terms = stated.terms(trained_on)
     if terms:
-        return said, terms
-    named = ", ".join(f"{origin['source']}: {origin['licence']}" for origin in trained_on) or "none recorded"
+        return stated, terms
+    named = ", ".join(f"{origin.source}: {origin.licence}" for origin in trained_on) or "none recorded"
     raise UserError(
         f"{folder}: no licence set, and its sources ({named}) do not give one; add --licence, for example "
         "cc-by-4.0, or one line of terms"

@@ -8,15 +8,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from synth.base.config import fingerprint
 from synth.base.runs import read_json, write_json
 from synth.base.stats import wilson
 from synth.data.card import write_card
 from synth.data.records import COLUMNS, LABELS, SPLITS, read_table
 from synth.data.shards import SUFFIXES, is_done
+from synth.model.card import GeneratorCard, TrainingSource
 from synth.provenance import publication
 from synth.provenance.model_card import guarantee
-from synth.provenance.training_data import Origin, origins
+from synth.provenance.training_data import training_sources
 from synth.publishing import tally
 from synth.publishing.croissant import write_croissant
 from synth.sampling.plan import Plan, shards
@@ -77,19 +77,19 @@ came from a file of yours, write them into one again for `--labels FILE`.
 """
 
 
-def publish(folder: Path, plan: Plan, generator: dict[str, Any] | None = None) -> bool:
+def publish(folder: Path, plan: Plan, generator: GeneratorCard | None = None) -> bool:
     """Write README.md and croissant.json once every shard of the plan is there; returns whether it is.
 
     Args:
         generator: what the generator says of itself; without it, `generator.json` as an earlier call left it.
     """
     if generator is not None:
-        write_json(folder / "generator.json", generator)
-    digest = fingerprint(plan)
+        write_json(folder / "generator.json", generator.to_json())
+    digest = plan.fingerprint
     if not all(is_done(folder / shard.name, digest) for shard in shards(plan)):
         return False
     path = folder / "generator.json"
-    write_cards(folder, plan, read_json(path) if path.exists() else {})
+    write_cards(folder, plan, GeneratorCard.read(path) if path.exists() else None)
     return True
 
 
@@ -99,45 +99,45 @@ def republish(folder: Path) -> None:
     if plan.get("kind") != "synthetic":
         _write_plain_card(folder, plan)
     else:
-        publish(folder, plan)
+        publish(folder, Plan.parse(plan, str(folder / "plan.json")))
 
 
 def _write_plain_card(folder: Path, plan: dict[str, Any]) -> None:
     """The card of records that no generator made."""
-    said, behind = publication.read(folder), origins([folder])
-    licence = said.terms(behind)
+    stated, sources = publication.read(folder), training_sources([folder])
+    licence = stated.terms(sources)
     front = publication.front(licence)
     tables = {split: read_table(folder, [split], LABELS) for split in SPLITS}
     text = "\n\n".join(
         [
-            *([said.about.strip()] if said.about else []),
+            *([stated.about.strip()] if stated.about else []),
             "Fundus photographs with labels and captions in Chinese and English.  For research, not for clinical use.",
             "## Licence",
-            publication.words(licence, behind, "The photographs are of these sets; cite them:"),
+            publication.words(licence, sources, "The photographs are of these sets; cite them:"),
             "## Labels",
             tally.counts(tables),
         ]
     )
     counts = {split: table.num_rows for split, table in tables.items()}
-    title = said.title or str(plan.get("source", plan.get("kind", "records")))
+    title = stated.title or str(plan.get("source", plan.get("kind", "records")))
     write_card(folder, title, text, counts, front.pop("license"), more=front)
 
 
-def write_cards(folder: Path, plan: Plan, generator: dict[str, Any]) -> None:
+def write_cards(folder: Path, plan: Plan, generator: GeneratorCard | None) -> None:
     """Write the card and the Croissant of a complete folder."""
-    said = publication.read(folder)
-    trained_on = generator.get("trained_on", [])
-    licence = said.terms(trained_on)
-    title = said.title or NAME
+    stated = publication.read(folder)
+    trained_on = generator.trained_on if generator else []
+    licence = stated.terms(trained_on)
+    title = stated.title or NAME
     tables = {split: read_table(folder, [split], LABELS) for split in SPLITS}
     text = _CARD.format(
-        **{key: plan[key] for key in ("n", "seed", "model", "steps", "solver", "guidance")},
-        about=f"{said.about.strip()}\n\n" if said.about else "",
-        where=said.url.partition("/datasets/")[2] or "FOLDER" if said.url else "FOLDER",
+        **plan.model_dump(include={"n", "seed", "model", "steps", "solver", "guidance"}),
+        about=f"{stated.about.strip()}\n\n" if stated.about else "",
+        where=stated.url.partition("/datasets/")[2] or "FOLDER" if stated.url else "FOLDER",
         licence=publication.words(licence, trained_on, publication.LEARNT),
-        digest=fingerprint(plan),
-        generator=_generator(generator),
-        libraries=", ".join(f"{name} {version}" for name, version in plan["libraries"].items()),
+        digest=plan.fingerprint,
+        generator=f", after {generator.images} photographs shown in training" if generator else "",
+        libraries=", ".join(f"{name} {version}" for name, version in plan.libraries.items()),
         filters=_filters(folder, plan),
         combinations=tally.balance(tables),
         table=tally.counts(tables),
@@ -145,32 +145,28 @@ def write_cards(folder: Path, plan: Plan, generator: dict[str, Any]) -> None:
         size=_size(generator),
         private=_private(generator),
         command=_command(plan),
-        cite=_cite(title, said, trained_on, plan),
+        cite=_cite(title, stated, trained_on, plan),
     )
     counts = {split: table.num_rows for split, table in tables.items()}
-    write_croissant(folder, plan, title, licence, said, trained_on)
-    front, suffix = publication.front(licence), SUFFIXES[plan["format"]][1:]
+    write_croissant(folder, plan, title, licence, stated, trained_on)
+    front, suffix = publication.front(licence), SUFFIXES[plan.format][1:]
     write_card(folder, title, text, counts, front.pop("license"), ["synthetic", "croissant"], suffix, front)
 
 
-def _generator(known: dict[str, Any]) -> str:
-    return f", after {known['images']} photographs shown in training" if "images" in known else ""
-
-
-def _size(known: dict[str, Any]) -> str:
-    size = known.get("preprocessing", {}).get("size")
+def _size(generator: GeneratorCard | None) -> str:
+    size = generator.preprocessing.size if generator else None
     return f"Pictures are {size} x {size} pixels: what is finer cannot be seen.  " if size else ""
 
 
-def _private(known: dict[str, Any]) -> str:
-    given = known.get("differential_privacy")
+def _private(generator: GeneratorCard | None) -> str:
+    given = generator.differential_privacy if generator else None
     return f"\n- {guarantee(given)}" if given else ""
 
 
 def _filters(folder: Path, plan: Plan) -> str:
     """What was drawn again and why, summed over the sidecars."""
-    asked = plan.get("filters")
-    if asked is None:
+    filters = plan.filters
+    if filters is None:
         return "None: every picture that was drawn is here."
     counts = Counter[str]()
     for shard in shards(plan):
@@ -178,25 +174,23 @@ def _filters(folder: Path, plan: Plan) -> str:
     drawn = counts["drawn"]
     lines = [
         f"{drawn} pictures were drawn; those rejected were drawn again with the same labels, "
-        f"at most {asked['attempts']} times."
+        f"at most {filters.attempts} times."
     ]
-    if "copies" in asked:
-        guard = asked["copies"]
+    if copies := filters.copies:
         lines.append(
-            f"- **copies**: {_share(counts['copies'], drawn)} came nearer to one of {guard['photographs']} training "
-            f"photographs of {guard['patients']} patients than held-out patients do (closeness below "
-            f"{guard['closeness']:g}, descriptor {guard['descriptor']}; {guard['held_out_flagged']} of "
-            f"{guard['held_out_patients']} held-out patients do).  None is in this folder."
+            f"- **copies**: {_share(counts['copies'], drawn)} came nearer to one of {copies.photographs} training "
+            f"photographs of {copies.patients} patients than held-out patients do (closeness below "
+            f"{copies.closeness:g}, descriptor {copies.descriptor}; {copies.held_out_flagged} of "
+            f"{copies.held_out_patients} held-out patients do).  None is in this folder."
         )
-    if "mislabelled" in asked:
-        check = asked["mislabelled"]
-        each = ", ".join(f"`{label}` {counts[f'mislabelled {label}']}" for label in check["checks"])
+    if check := filters.mislabelled:
+        each = ", ".join(f"`{label}` {counts[f'mislabelled {label}']}" for label in check.checks)
         lines.append(
             f"- **mislabelled**: {_share(counts['mislabelled'], drawn)} contradicted a label in the eyes of a "
-            f"classifier of real photographs (`{check['classifier'][:16]}`), by label: {each}.  "
+            f"classifier of real photographs (`{check.classifier[:16]}`), by label: {each}.  "
             f"{counts['kept though mislabelled']} are here though every draw did.  "
             "Not checked: "
-            + "".join(f"`{label}` ({why}), " for label, why in check["unchecked"].items())
+            + "".join(f"`{label}` ({why}), " for label, why in check.unchecked.items())
             + "and what the classifier did not learn."
         )
     return "\n".join(lines)
@@ -208,27 +202,26 @@ def _share(hits: int, drawn: int) -> str:
 
 
 def _command(plan: Plan) -> str:
-    flags = {name: plan[name] for name in ("n", "seed", "labels", "steps", "guidance", "batch", "format")}
-    told = " ".join(f"--{name} {'FILE' if value == 'file' else value}" for name, value in flags.items())
-    told += " --marks" if any("canary" in entry["labels"] for entry in plan["mix"]) else ""
-    return f"synth generate --model MODEL {told} --quality {plan['jpeg_quality']} --out again"
+    names = ("n", "seed", "labels", "steps", "guidance", "batch", "format")
+    flags = {name: getattr(plan, name) for name in names}
+    given = " ".join(f"--{name} {'FILE' if value == 'file' else value}" for name, value in flags.items())
+    given += " --marks" if any("canary" in entry.labels for entry in plan.mix) else ""
+    return f"synth generate --model MODEL {given} --quality {plan.jpeg_quality} --out again"
 
 
-def _cite(title: str, said: publication.Publication, trained_on: list[Origin], plan: Plan) -> str:
+def _cite(title: str, stated: publication.Publication, trained_on: list[TrainingSource], plan: Plan) -> str:
     lines = [
         "```bibtex",
         f"@misc{{{NAME},",
         f"  title  = {{{title}}},",
-        *([f"  author = {{{' and '.join(said.authors)}}},"] if said.authors else []),
-        *([f"  year   = {{{said.published.year}}},"] if said.published else []),
-        *([f"  url    = {{{said.url}}},"] if said.url else []),
-        f"  note   = {{plan {fingerprint(plan)[:16]}, generator {plan['model'][:16]}}}",
+        *([f"  author = {{{' and '.join(stated.authors)}}},"] if stated.authors else []),
+        *([f"  year   = {{{stated.published.year}}},"] if stated.published else []),
+        *([f"  url    = {{{stated.url}}},"] if stated.url else []),
+        f"  note   = {{plan {plan.fingerprint[:16]}, generator {plan.model[:16]}}}",
         "}",
         "```",
     ]
-    cited = [
-        origin["citation"] for origin in trained_on if origin["citation"] not in ("unknown", "visionclip")
-    ]
+    cited = [origin.citation for origin in trained_on if origin.citation not in ("unknown", "visionclip")]
     return "\n".join(
         [*lines, *(["", "And the photographs behind it: " + "; ".join(cited) + "."] if cited else [])]
     )

@@ -41,10 +41,10 @@ _MASKS: tuple[tuple[str, tuple[Term, ...]], ...] = (
 _TOP = 10
 
 
-def judge(folder: Path, most: int, seed: int) -> dict[str, Any]:
-    """The caption report of records, all splits; word counts and readings back on at most `most` of them."""
+def describe(folder: Path, max_count: int, seed: int) -> dict[str, Any]:
+    """The caption report of records, all splits; word counts and readings back on at most `max_count` of them."""
     table = read_table(folder, SPLITS, ["caption_zh", "caption_en", *LABELS])
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(table))[:most])
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(table))[:max_count])
     drawn = table.take(pa.array(chosen)).to_pylist()
     return {
         "n": len(table),
@@ -55,8 +55,8 @@ def judge(folder: Path, most: int, seed: int) -> dict[str, Any]:
 
 
 def _language(column: pa.ChunkedArray, drawn: list[dict[str, Any]], lang: Lang) -> dict[str, Any]:
-    told = [row for row in drawn if row[f"caption_{lang}"]]
-    captions = [row[f"caption_{lang}"] for row in told]
+    captioned = [row for row in drawn if row[f"caption_{lang}"]]
+    captions = [row[f"caption_{lang}"] for row in captioned]
     counts = Counter(dict(zip(*_value_counts(column), strict=True)))
     if not counts:
         return {"n": 0, "missing": column.null_count, "distinct": 0}
@@ -65,8 +65,8 @@ def _language(column: pa.ChunkedArray, drawn: list[dict[str, Any]], lang: Lang) 
         shapes[skeleton(caption, lang)] += n
     lengths = np.repeat([len(caption) for caption in counts], list(counts.values()))
     tokens = Counter(word for caption in captions for word in words(caption, lang))
-    agreed = sum(tells(row, row[f"caption_{lang}"]) for row in told)
-    low, high = wilson(agreed, len(told))
+    agreed = sum(tells(row, row[f"caption_{lang}"]) for row in captioned)
+    low, high = wilson(agreed, len(captioned))
     return {
         "n": counts.total(),
         "missing": column.null_count,
@@ -75,8 +75,12 @@ def _language(column: pa.ChunkedArray, drawn: list[dict[str, Any]], lang: Lang) 
             zip(("least", "median", "most"), np.quantile(lengths, [0, 0.5, 1]).tolist(), strict=True)
         ),
         "templates": {"distinct": len(shapes), "top": _top(shapes)},
-        "words": {"distinct": len(tokens), "per_caption": tokens.total() / len(told), "top": _top(tokens)},
-        "read_back": {"n": len(told), "value": agreed / len(told), "low": low, "high": high},
+        "words": {
+            "distinct": len(tokens),
+            "per_caption": tokens.total() / len(captioned),
+            "top": _top(tokens),
+        },
+        "read_back": {"n": len(captioned), "value": agreed / len(captioned), "low": low, "high": high},
     }
 
 
@@ -93,16 +97,16 @@ def _top(counts: Counter[str]) -> list[dict[str, Any]]:
 def tells(labels: dict[str, Any], caption: str) -> bool:
     """Whether a caption, read back, states nothing but its record's labels, and everything that is positive."""
     try:
-        facts = parse(caption)
+        stated = parse(caption)
     except UserError:
         return False
     findings = set(labels.get("findings") or ())
-    for key, value in facts.items():
-        known = labels.get(key)
-        if known is None or (set(known) != set(value) if key == "findings" else known != value):
+    for key, value in stated.items():
+        label = labels.get(key)
+        if label is None or (set(label) != set(value) if key == "findings" else label != value):
             return False
     positive = [key for key in ("dr_grade", *FLAGS) if labels.get(key)]
-    return all(key in facts for key in positive) and findings <= set(facts.get("findings") or ())
+    return all(key in stated for key in positive) and findings <= set(stated.get("findings") or ())
 
 
 def skeleton(caption: str, lang: Lang) -> str:

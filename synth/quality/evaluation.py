@@ -1,60 +1,28 @@
-"""Judge synthetic records against real ones, from photographs to report; the same call again continues."""
+"""Evaluate synthetic records against real ones, from photographs to report; the same call again continues."""
 
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import NonNegativeInt, PositiveInt
 
 from synth.base import checkpoint, stats
-from synth.base.config import Config, fingerprint
+from synth.base.config import fingerprint
 from synth.base.errors import UserError
-from synth.base.runs import claim, nothing_if_refused
-from synth.classifier.classifier import Classifier, ClassifierConfig
+from synth.base.runs import Tell, claim, nothing_if_refused, quiet
+from synth.classifier.classifier import Classifier
 from synth.classifier.targets import TARGETS, enough
 from synth.data.records import data_fingerprint, parse_splits
 from synth.quality import captions, distances, neighbours, prdc, report, samples, utility
 from synth.quality.features import Features, extract, own, parse
+from synth.quality.results import QualityReport
 from synth.quality.samples import Sample
-from synth.quality.utility import Arm, plain
+from synth.quality.settings import EvaluationConfig
+from synth.quality.utility import TrainingSet, plain
 
 SCHEMA, VERSION = "visionclip-evaluation", 1
 _FREE = ("features", "headline", "shuffled", "compared", "k", "halves", "rounds", "closest", "captions")
 """Settings that a repeated evaluation may change: no classifier that is there depends on them."""
-
-
-class JudgeConfig(Config):
-    """How synthetic records are judged."""
-
-    n: PositiveInt = 20_000
-    """Training photographs a side at most; the larger side gives as many as the smaller has."""
-    held_out: str = "test"
-    """The split of the real records that is tested on: `test`, `validation`, or both with a comma."""
-    reported: PositiveInt = 10
-    """Held-out positives, and negatives, that a disease needs to be reported."""
-    headline: PositiveInt = 30
-    """Held-out positives that a disease needs to count in the mean."""
-    shuffled: bool = False
-    """Train a control on the synthetic photographs with shuffled labels too."""
-    features: str = "own"
-    """What photographs are compared by; `synth evaluate --help` names the kinds."""
-    compared: PositiveInt = 5_000
-    """Photographs a side at most that are compared with training photographs; memory grows with its square."""
-    k: PositiveInt = 5
-    """Neighbours of precision, recall, density and coverage."""
-    halves: PositiveInt = 50
-    """Random halves of the patients behind the intervals of distances."""
-    rounds: PositiveInt = 1000
-    """Bootstrap samples of patients behind the intervals of AUCs."""
-    closest: PositiveInt = 16
-    """Pairs in the private panel of nearest training photographs."""
-    captions: PositiveInt = 5_000
-    """Captions that are cut into words and read back."""
-    seed: NonNegativeInt = 0
-    """Of the choice of patients, bootstrap and halves; the classifier has its own."""
-    classifier: ClassifierConfig = ClassifierConfig()
-    """The classifier that learns from either side."""
 
 
 class Sides(NamedTuple):
@@ -69,7 +37,7 @@ class Sides(NamedTuple):
 
 
 def evaluate(
-    config: JudgeConfig,
+    config: EvaluationConfig,
     data: Path,
     real: Path,
     out: Path,
@@ -77,17 +45,19 @@ def evaluate(
     workers: int = 0,
     features: Features | None = None,
     show: bool = False,
-) -> dict[str, Any]:
+    tell: Tell = quiet,
+) -> QualityReport:
     """Write `out/report.json` and `out/report.html`; returns the report.
 
     What shows patients or was made of their photographs, which a repeated call continues from, is in `out/private`.
 
     Args:
-        data:     synthetic records; their split `train` is judged.
+        data:     synthetic records; their split `train` is evaluated.
         real:     real records: split `train` teaches, `config.held_out` tests.
         workers:  processes that train classifiers, one thread each; 0 is one per core.
         features: instead of `config.features`, any function from pictures to vectors.
         show:     write `out/private/training-photographs.html` too.
+        tell:     is given the line that says where the report goes, before the work begins.
 
     Raises:
         UserError: too few photographs or positives, a patient on both sides, or `out` holds something else.
@@ -102,41 +72,45 @@ def evaluate(
         if features is None and config.features != "own":
             features = parse(config.features, config.classifier.preprocessing.size)
         sides = _sides(config, data, real, private)
-        columns = utility.asked(sides.real, sides.held_out, config.classifier, config.reported, real)
-    arms = utility.arms(
+        columns = utility.testable(sides.real, sides.held_out, config.classifier, config.reported, real)
+    tell([f"{out}: report.html and report.json are written there; the same command goes on from there"])
+    training_sets = utility.training_sets(
         sides.real, sides.synthetic, columns, config.classifier, config.shuffled, private / "classifiers"
     )
-    trained = utility.train(arms, workers)
+    trained = utility.train(training_sets, workers)
     teacher = trained["real"][0]
     chosen = features or own(teacher)
     found = _features(chosen, sides, teacher, private)
     suspects = [side.pictures[: config.compared] for side in (sides.synthetic, sides.held_out)]
-    near = neighbours.nearest(suspects, sides.searched.pictures, sides.searched.patients)
-    made = {
-        "schema": {"name": SCHEMA, "version": VERSION},
-        "command": command,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "config": wanted["config"],
-        "versions": checkpoint.versions(),
-        "data": _facts(data, real, prints, sides),
-        "utility": _utility(config, trained, columns, sides.held_out),
-        "fidelity": _fidelity(config, trained["real"], sides.synthetic),
-        "features": {"name": chosen.name, "frechet": chosen.frechet, "kernel": chosen.kernel},
-        "comparison": _comparison(config, found, sides),
-        "neighbours": neighbours.judge(near[0], near[1], len(sides.searched.patients)),
-        "captions": captions.judge(data, config.captions, config.seed),
-    }
+    nearest = neighbours.nearest(suspects, sides.searched.pictures, sides.searched.patients)
+    made = QualityReport.parse(
+        {
+            "schema": {"name": SCHEMA, "version": VERSION},
+            "command": command,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "config": wanted["config"],
+            "versions": checkpoint.versions(),
+            "data": _provenance(data, real, prints, sides),
+            "utility": _utility(config, trained, columns, sides.held_out),
+            "fidelity": _fidelity(config, trained["real"], sides.synthetic),
+            "features": {"name": chosen.name, "frechet": chosen.frechet, "kernel": chosen.kernel},
+            "comparison": _comparison(config, found, sides),
+            "neighbours": neighbours.compare(nearest[0], nearest[1], len(sides.searched.patients)),
+            "captions": captions.describe(data, config.captions, config.seed),
+        },
+        "report.json",
+    )
     report.write(out, made, report.sheets(sides.synthetic, columns))
     if show:
         pairs = [
             neighbours.closest(each, pictures, sides.searched.pictures, config.closest)
-            for each, pictures in zip(near, suspects, strict=True)
+            for each, pictures in zip(nearest, suspects, strict=True)
         ]
         report.write_photographs(private / "training-photographs.html", made, *pairs)
     return made
 
 
-def _sides(config: JudgeConfig, data: Path, real: Path, cache: Path) -> Sides:
+def _sides(config: EvaluationConfig, data: Path, real: Path, cache: Path) -> Sides:
     fit, seed = config.classifier.preprocessing, config.seed
     held = parse_splits(config.held_out)
     if "train" in held:
@@ -175,36 +149,41 @@ def _features(chosen: Features, sides: Sides, teacher: Classifier, cache: Path) 
 
 
 def _utility(
-    config: JudgeConfig, trained: dict[str, tuple[Classifier, Arm]], columns: list[int], test: Sample
+    config: EvaluationConfig,
+    trained: dict[str, tuple[Classifier, TrainingSet]],
+    columns: list[int],
+    test: Sample,
 ) -> dict[str, Any]:
     import torch
 
     torch.manual_seed(config.classifier.seed)
     fresh = Classifier(config.classifier, [TARGETS[i] for i in columns])
-    told = {name: utility.scores(model, columns, test.pictures) for name, (model, _) in trained.items()}
-    told["untrained"] = utility.scores(fresh, columns, test.pictures)
-    judged = utility.judge(told, test, columns, config.headline, config.rounds, config.seed)
-    taught = {
-        name: {
-            "photographs": len(arm.truth),
-            "positives": {TARGETS[i]: int((arm.truth[:, i] == 1).sum()) for i in columns},
-            "too_few": [TARGETS[i] for i in columns if i not in arm.columns],
-        }
-        for name, (_, arm) in trained.items()
+    predictions = {
+        name: utility.scores(model, columns, test.pictures) for name, (model, _) in trained.items()
     }
-    return judged | {"taught": taught}
+    predictions["untrained"] = utility.scores(fresh, columns, test.pictures)
+    result = utility.compare(predictions, test, columns, config.headline, config.n_bootstrap, config.seed)
+    sizes = {
+        name: {
+            "photographs": len(training_set.truth),
+            "positives": {TARGETS[i]: int((training_set.truth[:, i] == 1).sum()) for i in columns},
+            "too_few": [TARGETS[i] for i in columns if i not in training_set.columns],
+        }
+        for name, (_, training_set) in trained.items()
+    }
+    return result | {"taught": sizes}
 
 
 def _fidelity(
-    config: JudgeConfig, teacher: tuple[Classifier, Arm], synthetic: Sample
+    config: EvaluationConfig, teacher: tuple[Classifier, TrainingSet], synthetic: Sample
 ) -> list[dict[str, Any]]:
     """Whether a classifier of real photographs sees in samples what they were asked to show."""
-    model, arm = teacher
-    columns = [i for i in arm.columns if i in enough(synthetic.truth, config.reported)]
+    model, training_set = teacher
+    columns = [i for i in training_set.columns if i in enough(synthetic.truth, config.reported)]
     if not columns:
         return []
-    told = {"real": utility.scores(model, columns, synthetic.pictures)}
-    found, patients = utility.areas(told, synthetic, columns, config.rounds, config.seed)
+    predictions = {"real": utility.scores(model, columns, synthetic.pictures)}
+    found, patients = utility.areas(predictions, synthetic, columns, config.n_bootstrap, config.seed)
     return [
         {
             "key": TARGETS[i],
@@ -216,21 +195,21 @@ def _fidelity(
     ]
 
 
-def _comparison(config: JudgeConfig, found: dict[str, np.ndarray], sides: Sides) -> dict[str, Any]:
+def _comparison(config: EvaluationConfig, found: dict[str, np.ndarray], sides: Sides) -> dict[str, Any]:
     """Samples against real training photographs, and held-out photographs against the same, at one size."""
     patients = {"synthetic": sides.synthetic.patients, "held_out": sides.held_out.patients}
     n = min(config.compared, len(sides.searched.patients), *map(len, patients.values()))
     real, rows = found["searched"][:n], {}
-    for name, whose in patients.items():
-        both = sides.searched.patients[:n], whose[:n]
+    for name, patient_ids in patients.items():
+        both = sides.searched.patients[:n], patient_ids[:n]
         other = found[name][:n]
-        measured = prdc.measure(real, other, both, config.k, config.halves, config.seed)
-        measured |= distances.measure(real, other, both, config.halves, config.seed)
+        measured = prdc.measure(real, other, both, config.k, config.n_subsamples, config.seed)
+        measured |= distances.measure(real, other, both, config.n_subsamples, config.seed)
         rows[name] = {key: plain(each) for key, each in measured.items()}
     return {"n": n, "k": config.k, "rows": rows}
 
 
-def _facts(data: Path, real: Path, prints: dict[str, str], sides: Sides) -> dict[str, Any]:
+def _provenance(data: Path, real: Path, prints: dict[str, str], sides: Sides) -> dict[str, Any]:
     def of(folder: Path, key: str, sample: Sample) -> dict[str, Any]:
         people = len(np.unique(sample.patients))
         return {

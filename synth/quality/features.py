@@ -86,11 +86,11 @@ def _timm(name: str, file: Path | None) -> Callable[[np.ndarray], np.ndarray]:
         raise UserError(f"--features: '{name}' is unknown to timm {timm.__version__}")
     torch.manual_seed(0)
     network = timm.create_model(name, pretrained=False, num_classes=0)
-    facts: Any = network.pretrained_cfg
+    pretrained: Any = network.pretrained_cfg
     if file is None:
-        return _network(network, None, facts["mean"], facts["std"])
+        return _network(network, None, pretrained["mean"], pretrained["std"])
     _weights(network, file)
-    return _network(network, facts["input_size"][-1], facts["mean"], facts["std"])
+    return _network(network, pretrained["input_size"][-1], pretrained["mean"], pretrained["std"])
 
 
 def _torchvision(name: str, file: Path) -> Callable[[np.ndarray], np.ndarray]:

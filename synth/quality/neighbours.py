@@ -39,11 +39,11 @@ def nearest(pictures: list[np.ndarray], training: np.ndarray, patients: np.ndarr
     return [Nearest(*search.closeness(copies.descriptor(each))) for each in pictures]
 
 
-def judge(synthetic: Nearest, held_out: Nearest, searched: int, tail: float = 0.01) -> dict[str, Any]:
+def compare(synthetic: Nearest, held_out: Nearest, searched: int, tail: float = 0.01) -> dict[str, Any]:
     """How near samples come to training photographs, beside how near photographs of other people do.
 
     `closer` is the share of samples nearer than the nearest `tail` of the held-out: `tail` if the generator
-    copies no more than a stranger resembles.
+    copies no more than another patient resembles.
     """
     cut = float(np.quantile(held_out.closeness, tail))
     hits = int(ties.above(cut, synthetic.closeness, 1.0).sum())
@@ -67,10 +67,10 @@ def judge(synthetic: Nearest, held_out: Nearest, searched: int, tail: float = 0.
     }
 
 
-def closest(found: Nearest, pictures: np.ndarray, among: np.ndarray, count: int) -> list[Pair]:
+def closest(nearest_of: Nearest, pictures: np.ndarray, among: np.ndarray, count: int) -> list[Pair]:
     """The `count` photographs that lie nearest to a training photograph, nearest first."""
-    chosen = np.argsort(ties.levelled(found.closeness), kind="stable")[:count].tolist()
+    chosen = np.argsort(ties.levelled(nearest_of.closeness), kind="stable")[:count].tolist()
     return [
-        Pair(np.array(pictures[i]), np.array(among[found.index[i]]), float(found.closeness[i]))
+        Pair(np.array(pictures[i]), np.array(among[nearest_of.index[i]]), float(nearest_of.closeness[i]))
         for i in chosen
     ]

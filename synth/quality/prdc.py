@@ -39,9 +39,9 @@ def prdc(real: np.ndarray, fake: np.ndarray, between: np.ndarray, k: int) -> np.
 def measure(
     real: np.ndarray,
     fake: np.ndarray,
-    whose: tuple[np.ndarray, np.ndarray],
+    patient_ids: tuple[np.ndarray, np.ndarray],
     k: int,
-    rounds: int,
+    n_subsamples: int,
     seed: int,
 ) -> dict[str, Estimate]:
     """The four numbers of (R, D) real and (F, D) fake features, with intervals over halves of the patients."""
@@ -54,7 +54,9 @@ def measure(
             return np.full(4, np.nan)
         return prdc(among[np.ix_(a, a)], own[np.ix_(b, b)], between[np.ix_(a, b)], k)
 
-    found = half_sampling.estimates(statistic, whose, rounds, seed, least=[0] * 4, most=[1, 1, np.inf, 1])
+    found = half_sampling.estimates(
+        statistic, patient_ids, n_subsamples, seed, lower=[0] * 4, upper=[1, 1, np.inf, 1]
+    )
     return dict(zip(NAMES, found, strict=True))
 
 

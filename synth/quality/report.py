@@ -16,8 +16,9 @@ from synth.base.runs import atomic, write_json, write_text
 from synth.classifier.targets import TARGETS
 from synth.data.vocabulary import DISEASES, FINDINGS
 from synth.quality.neighbours import Pair
+from synth.quality.results import Interval, QualityReport
 from synth.quality.samples import Sample
-from synth.quality.utility import ARMS
+from synth.quality.utility import TRAINING_SETS
 
 NAMES = {
     "dr": "diabetic retinopathy",
@@ -29,19 +30,19 @@ _SHOWN = 8  # pictures a disease on the sheets
 _SIDE = 96  # pixels of a picture in the report
 
 
-def write(out: Path, report: dict[str, Any], pictures: dict[str, str]) -> None:
+def write(out: Path, report: QualityReport, pictures: dict[str, str]) -> None:
     """Write both files, each whole or not at all."""
-    write_json(out / "report.json", report)
-    write_text(out / "report.html", _render("report.html.j2", report=report, pictures=pictures))
+    write_json(out / "report.json", report.to_json())
+    write_text(out / "report.html", _render("report.html.j2", report=report.to_json(), pictures=pictures))
 
 
-def write_photographs(path: Path, report: dict[str, Any], samples: list[Pair], held_out: list[Pair]) -> None:
+def write_photographs(path: Path, report: QualityReport, samples: list[Pair], held_out: list[Pair]) -> None:
     """Write the pairs of photograph and nearest training photograph; nobody but the owner may read the file."""
     shown = [
         [(data_url(row([pair.picture, pair.neighbour])), pair.closeness) for pair in pairs]
         for pairs in (samples, held_out)
     ]
-    page = _render("photographs.html.j2", report=report, samples=shown[0], held_out=shown[1])
+    page = _render("photographs.html.j2", report=report.to_json(), samples=shown[0], held_out=shown[1])
     with atomic(path) as temporary:
         temporary.touch(mode=0o600)
         temporary.chmod(0o600)
@@ -75,31 +76,36 @@ def data_url(picture: Image.Image) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def summary(report: dict[str, Any]) -> str:
+def summary(report: QualityReport) -> str:
     """A few lines for the terminal."""
-    used, head = report["utility"], report["utility"]["headline"]
+    used, head = report.utility, report.utility.headline
     lines = []
     if head:
         lines += [
-            f"train on synthetic, test on real: mean AUC {estimate(head['mean_auc']['synthetic'])}, trained on real "
-            f"{estimate(head['mean_auc']['real'])}, over {len(head['diseases'])} diseases",
-            f"ratio {estimate(head['ratio'])}, difference {estimate(head['difference'])}, of what real photographs "
-            f"teach above chance {estimate(head['above_chance'])}",
+            f"train on synthetic, test on real: mean AUC {estimate(head.mean_auc['synthetic'])}, trained on real "
+            f"{estimate(head.mean_auc['real'])}, over {len(head.diseases)} diseases",
+            f"ratio {estimate(head.ratio)}, difference {estimate(head.difference)}, of what real photographs "
+            f"teach above chance {estimate(head.above_chance)}",
         ]
     else:
-        lines.append(f"no disease has {report['config']['headline']} held-out positives; no mean is given")
-    for each in used["diseases"]:
-        cells = "  ".join(f"{name} {estimate(value)}" for name, value in each["auc"].items())
-        lines.append(f"  {each['key']:<20} {each['positives']:>5} positives  {cells}")
+        lines.append(f"no disease has {report.config['headline']} held-out positives; no mean is given")
+    for each in used.diseases:
+        cells = "  ".join(f"{name} {estimate(value)}" for name, value in each.auc.items())
+        lines.append(f"  {each.key:<20} {each.positives:>5} positives  {cells}")
     return "\n".join(lines)
 
 
-def estimate(value: dict[str, float | None], digits: int = 3) -> str:
+def estimate(interval: Interval, digits: int = 3) -> str:
     """`.812 (.774 to .850)`; a dash for what is not known."""
-    if value["value"] is None:
+    if interval.value is None:
         return "–"
-    low, high = ("–" if value[end] is None else f"{value[end]:.{digits}f}" for end in ("low", "high"))
-    return f"{value['value']:.{digits}f} ({low} to {high})"
+    low, high = ("–" if end is None else f"{end:.{digits}f}" for end in (interval.low, interval.high))
+    return f"{interval.value:.{digits}f} ({low} to {high})"
+
+
+def _estimate(values: dict[str, float | None], digits: int = 3) -> str:
+    """The same of an interval as JSON has it."""
+    return estimate(Interval.model_validate(values), digits)
 
 
 def _render(template: str, **values: Any) -> str:
@@ -113,6 +119,6 @@ def _render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["estimate"] = estimate
-    environment.globals.update(names=NAMES, arms=ARMS)
+    environment.filters["estimate"] = _estimate
+    environment.globals.update(names=NAMES, training_sets=TRAINING_SETS)
     return environment.get_template(template).render(**values)

@@ -1,6 +1,6 @@
 """The photographs that are compared: some whole patients of a folder of records, as a network sees them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -9,10 +9,9 @@ import pyarrow as pa
 
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
-from synth.base.runs import atomic, progress
 from synth.classifier.targets import targets
 from synth.data.images import Preprocessing, decode
-from synth.data.pictures import Pictures
+from synth.data.pictures import Pictures, mapped
 from synth.data.records import LABELS, data_fingerprint, read_table
 
 _COLUMNS = ("id", "subject_id", *LABELS, "caption_zh", "caption_en")
@@ -46,49 +45,41 @@ class Sample(NamedTuple):
 
 
 def draw(
-    folder: Path, splits: Sequence[str], most: int, fit: Preprocessing, cache: Path, seed: int, what: str
+    folder: Path, splits: Sequence[str], max_count: int, fit: Preprocessing, cache: Path, seed: int, what: str
 ) -> Sample:
-    """Up to `most` photographs of some splits, whole patients in random order; decoded once, kept in `cache`.
+    """Up to `max_count` photographs of some splits, whole patients in random order; decoded once, kept in `cache`.
 
     Raises:
         UserError: no records in these splits, a damaged picture, or pictures smaller than `fit.size`.
     """
     table = read_table(folder, splits, _COLUMNS)
     if not len(table):
-        raise UserError(f"{folder}: no records in {', '.join(splits)}, which judging needs as {what}")
-    rows, patients = _people(table["subject_id"].to_numpy(zero_copy_only=False), most, seed)
+        raise UserError(f"{folder}: no records in {', '.join(splits)}, which an evaluation needs as {what}")
+    rows, patients = _patients(table["subject_id"].to_numpy(zero_copy_only=False), max_count, seed)
     name = fingerprint([data_fingerprint(folder), list(splits), rows.tolist(), fit.model_dump()])
-    path = cache / f"{name[:16]}.npy"
-    if not path.exists():
-        _decode(Pictures(folder, splits), rows, fit, path, f"decoding {what}", folder)
+    portions = _decoded(Pictures(folder, splits), rows, fit, folder)
+    pictures = mapped(cache / f"{name[:16]}.npy", len(rows), fit.size, portions, f"decoding {what}")
     table = table.take(pa.array(rows))
-    return Sample(np.load(path, mmap_mode="r"), targets(table), patients, table, name)
+    return Sample(pictures, targets(table), patients, table, name)
 
 
-def _people(subjects: np.ndarray, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) rows, patient by patient in random order, at most `most`; and whose each is."""
-    _, whose = np.unique(subjects.astype(str), return_inverse=True)
-    turn = np.random.default_rng(seed).permutation(whose.max() + 1)
-    rows = np.argsort(turn[whose], kind="stable")[:most]
-    return rows, whose[rows]
+def _patients(subjects: np.ndarray, max_count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) rows, patient by patient in random order, at most `max_count`; and the patient of each."""
+    _, patient_ids = np.unique(subjects.astype(str), return_inverse=True)
+    turn = np.random.default_rng(seed).permutation(patient_ids.max() + 1)
+    rows = np.argsort(turn[patient_ids], kind="stable")[:max_count]
+    return rows, patient_ids[rows]
 
 
-def _decode(
-    pictures: Pictures, rows: np.ndarray, fit: Preprocessing, path: Path, what: str, folder: Path
-) -> None:
+def _decoded(
+    pictures: Pictures, rows: np.ndarray, fit: Preprocessing, folder: Path
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The place among `rows` of each picture, and the picture as (1, S, S, 3) uint8."""
     side = min(decode(pictures[int(rows[0])], pictures.where(int(rows[0]))).shape[:2])
     if side < fit.size:
         raise UserError(
             f"{folder}: its pictures are {side} pixels a side, --size asks for {fit.size}; give --size {side} or less"
         )
-    with atomic(path) as temporary:
-        # open_memmap appends no suffix, unlike np.save
-        shape = (len(rows), fit.size, fit.size, 3)
-        array = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
-        with progress(what, len(rows)) as bar:
-            for place in np.argsort(rows):  # in the order of the file: neighbours are read together
-                row = int(rows[place])
-                array[place] = fit(pictures[row], pictures.where(row))
-                bar.update()
-        array.flush()
-        del array
+    for place in np.argsort(rows):  # in the order of the file: neighbours are read together
+        row = int(rows[place])
+        yield np.array([place]), fit(pictures[row], pictures.where(row))[None]

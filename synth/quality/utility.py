@@ -18,7 +18,7 @@ from synth.classifier.classifier import Classifier, ClassifierConfig, fit, load
 from synth.classifier.targets import TARGETS, enough
 from synth.quality.samples import Sample
 
-ARMS = {
+TRAINING_SETS = {
     "real": "real photographs",
     "synthetic": "synthetic photographs",
     "shuffled": "synthetic photographs, labels shuffled",
@@ -30,7 +30,7 @@ NESTED = "referable_dr"
 _CHANCE = 0.5
 
 
-class Arm(NamedTuple):
+class TrainingSet(NamedTuple):
     """What one classifier is to learn from."""
 
     name: str
@@ -43,58 +43,62 @@ class Arm(NamedTuple):
     folder: Path
 
 
-def asked(train: Sample, test: Sample, config: ClassifierConfig, least: int, folder: Path) -> list[int]:
+def testable(
+    train: Sample, test: Sample, config: ClassifierConfig, min_count: int, folder: Path
+) -> list[int]:
     """The columns of `TARGETS` that real photographs can teach and held-out ones can test.
 
     Raises:
         UserError: none.
     """
-    both = set(enough(test.truth, least)) & set(enough(train.truth, config.least))
+    both = set(enough(test.truth, min_count)) & set(enough(train.truth, config.min_count))
     if not both:
         raise UserError(
-            f"{folder}: no disease has {least} positives and negatives held out and {config.least} to learn from "
+            f"{folder}: no disease has {min_count} positives and negatives held out and {config.min_count} to learn from "
             f"({len(test.patients)} and {len(train.patients)} photographs); bring more records or lower "
             "'reported' and 'classifier.least'"
         )
     return sorted(both)
 
 
-def arms(
+def training_sets(
     real: Sample, synthetic: Sample, columns: list[int], config: ClassifierConfig, shuffled: bool, out: Path
-) -> list[Arm]:
+) -> list[TrainingSet]:
     """One classifier per kind of teaching, all of the same size, steps and number of photographs."""
 
-    def arm(name: str, sample: Sample, truth: np.ndarray) -> Arm:
-        taught = sorted(set(columns) & set(enough(truth, config.least)))
+    def training_set(name: str, sample: Sample, truth: np.ndarray) -> TrainingSet:
+        columns_learnt = sorted(set(columns) & set(enough(truth, config.min_count)))
         data = fingerprint([sample.name, name])
-        return Arm(name, config, sample.pictures, truth, taught, data, out / name)
+        return TrainingSet(name, config, sample.pictures, truth, columns_learnt, data, out / name)
 
-    wanted = [arm("real", real, real.truth), arm("synthetic", synthetic, synthetic.truth)]
+    wanted = [training_set("real", real, real.truth), training_set("synthetic", synthetic, synthetic.truth)]
     if not wanted[1].columns:
         raise UserError(
-            f"none of {', '.join(TARGETS[i] for i in columns)} has {config.least} positives and negatives among "
+            f"none of {', '.join(TARGETS[i] for i in columns)} has {config.min_count} positives and negatives among "
             f"{len(synthetic.patients)} synthetic photographs; generate with --labels, or lower 'classifier.least'"
         )
     if shuffled:
         order = np.random.default_rng(config.seed).permutation(len(synthetic.truth))
-        wanted.append(arm("shuffled", synthetic, synthetic.truth[order]))
+        wanted.append(training_set("shuffled", synthetic, synthetic.truth[order]))
     return wanted
 
 
-def train(wanted: Sequence[Arm], workers: int) -> dict[str, tuple[Classifier, Arm]]:
-    """Train each arm in a process of its own, of one thread; the same call again resumes.
+def train(wanted: Sequence[TrainingSet], workers: int) -> dict[str, tuple[Classifier, TrainingSet]]:
+    """Train a classifier on each set in a process of its own, of one thread; the same call again resumes.
 
     Raises:
         UserError: a process was killed.
     """
-    missing = [arm for arm in wanted if not (arm.folder / "classifier.pt").exists()]
+    missing = [
+        training_set for training_set in wanted if not (training_set.folder / "classifier.pt").exists()
+    ]
     workers = min(workers or len(os.sched_getaffinity(0)), len(missing))
     if workers > 1:
         # `spawn`: a forked torch may hang.  One thread each: two on a busy machine are slower than one.
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
             try:
-                for task in as_completed([pool.submit(_train, arm) for arm in missing]):
+                for task in as_completed([pool.submit(_train, training_set) for training_set in missing]):
                     task.result()
             except BrokenProcessPool:
                 raise UserError(
@@ -103,16 +107,24 @@ def train(wanted: Sequence[Arm], workers: int) -> dict[str, tuple[Classifier, Ar
                 ) from None
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
-    return {arm.name: (load(_train(arm))[0], arm) for arm in wanted}
+    return {training_set.name: (load(_train(training_set))[0], training_set) for training_set in wanted}
 
 
-def _train(arm: Arm) -> Path:
+def _train(training_set: TrainingSet) -> Path:
     import torch
 
     torch.set_num_threads(1)
-    names = [TARGETS[i] for i in arm.columns]
-    what = f"on {ARMS[arm.name]}"
-    return fit(arm.config, arm.pictures, arm.truth[:, arm.columns], names, arm.folder, arm.data, what)
+    names = [TARGETS[i] for i in training_set.columns]
+    what = f"on {TRAINING_SETS[training_set.name]}"
+    return fit(
+        training_set.config,
+        training_set.pictures,
+        training_set.truth[:, training_set.columns],
+        names,
+        training_set.folder,
+        training_set.data,
+        what,
+    )
 
 
 def scores(model: Classifier, columns: list[int], pictures: np.ndarray) -> np.ndarray:
@@ -126,19 +138,19 @@ def scores(model: Classifier, columns: list[int], pictures: np.ndarray) -> np.nd
 
 
 def areas(
-    told: dict[str, np.ndarray], sample: Sample, columns: list[int], rounds: int, seed: int
+    predictions: dict[str, np.ndarray], sample: Sample, columns: list[int], n_bootstrap: int, seed: int
 ) -> tuple[dict[str, np.ndarray], int]:
-    """Arm -> (C, 1 + rounds) AUCs on the same draws of patients, so that arms are paired; and the patients."""
-    people, whose = np.unique(sample.patients, return_inverse=True)
-    drawn = stats.draws(len(people), rounds, seed)
+    """Training set -> (C, 1 + n_bootstrap) AUCs on the same draws of patients, so that sets are paired; and the patients."""
+    people, patient_ids = np.unique(sample.patients, return_inverse=True)
+    drawn = stats.draws(len(people), n_bootstrap, seed)
 
     def one(score: np.ndarray, truth: np.ndarray) -> np.ndarray:
         known = ~np.isnan(truth)
-        return stats.over(drawn, whose[known], _auc(score[known], truth[known] == 1))
+        return stats.over(drawn, patient_ids[known], _auc(score[known], truth[known] == 1))
 
     found = {
         name: np.stack([one(score[:, j], sample.truth[:, i]) for j, i in enumerate(columns)])
-        for name, score in told.items()
+        for name, score in predictions.items()
     }
     return found, len(people)
 
@@ -148,11 +160,16 @@ def _auc(score: np.ndarray, positive: np.ndarray) -> Callable[[np.ndarray], np.n
     return lambda weights: stats.auc(levels, positive, weights)
 
 
-def judge(
-    told: dict[str, np.ndarray], test: Sample, columns: list[int], headline: int, rounds: int, seed: int
+def compare(
+    predictions: dict[str, np.ndarray],
+    test: Sample,
+    columns: list[int],
+    headline: int,
+    n_bootstrap: int,
+    seed: int,
 ) -> dict[str, Any]:
-    """Per-disease AUCs of every arm, and the mean over diseases with `headline` positives: ratio and difference."""
-    found, patients = areas(told, test, columns, rounds, seed)
+    """Per-disease AUCs of every training set, and the mean over diseases with `headline` positives: ratio and difference."""
+    found, patients = areas(predictions, test, columns, n_bootstrap, seed)
     positives = [int((test.truth[:, i] == 1).sum()) for i in columns]
     counted = [j for j, i in enumerate(columns) if positives[j] >= headline and TARGETS[i] != NESTED]
     rows = [

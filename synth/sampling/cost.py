@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from synth.base import speed
+from synth.base.checkpoint import tensor_shapes
 from synth.base.runs import read_json
-from synth.model.card import INTERVAL, SHIPPED, WEIGHTS, facts, manner
-from synth.sampling.plan import Plan
+from synth.model.card import INTERVAL, SHIPPED, WEIGHTS, read_card, sampling_defaults
+from synth.sampling.filters.settings import FilterSettings
+from synth.sampling.plan import Plan, shards
 
 _SIZES = (64, 128, 256, 512)
 _QUALITIES = (50, 75, 85, 90, 95, 100)
@@ -35,52 +37,89 @@ def estimate(plan: Plan, model: Path, size: int, n: int | None = None) -> speed.
         size:  pixels a side of its pictures.
         n:     images that are left to draw; None is all.
     """
-    left = plan["n"] if n is None else n
+    left = plan.n if n is None else n
     gflop = forward(model / "unet") / 1e9
-    passes = evaluations(plan["steps"], plan["guidance"])
+    passes = evaluations(plan.steps, plan.guidance)
     machine = speed.measured()
     return speed.Cost(
         hours=machine.hours(left * passes * gflop * 1e9),
-        bytes=round(left * (_picture(size, plan["jpeg_quality"]) + _ROW[plan["format"]])),
+        bytes=round(left * (_picture(size, plan.jpeg_quality) + _ROW[plan.format])),
         basis=f"{passes} passes of {gflop:.2f} GFLOP an image, {machine.basis}; no decoder or filter counted",
     )
 
 
-def lines(plan: Plan, model: Path, out: Path, left: int, asked: int) -> Iterator[str]:
+def lines(plan: Plan, model: Path, out: Path, left: int, planned: int) -> Iterator[str]:
     """What is said before images are drawn: where they go, what they will take, and what takes less.
 
     Args:
-        left: images to draw, of the `asked` ones that this machine is to draw.
+        left: images to draw, of the `planned` ones that this machine is to draw.
     """
-    size = facts(model)["preprocessing"]["size"]
-    told, done = estimate(plan, model, size, left), asked - left
+    size = read_card(model).preprocessing.size
+    total, done = estimate(plan, model, size, left), planned - left
     yield f"{out}: images of {size} px are written there, shard by shard; the same command goes on from there"
-    yield f"{left:,} images{f' more, after {done:,}' if done else ''}: {told.words()} ({told.basis})"
-    if told.hours > _LONG:
-        few = 10 ** max(0, math.floor(math.log10(left / told.hours)))
+    yield f"{left:,} images{f' more, after {done:,}' if done else ''}: {total.words()} ({total.basis})"
+    if total.hours > _LONG:
+        few = 10 ** max(0, math.floor(math.log10(left / total.hours)))
         small = f"--n {few}, {estimate(plan, model, size, few).words()}"
         if model == SHIPPED:
             student = WEIGHTS / _STUDENT
-            steps, guidance = manner(read_json(student / "model_index.json")["student"], None, None)
-            quick = estimate(plan | {"steps": steps, "guidance": guidance}, student, size, left)
+            steps, guidance = sampling_defaults(
+                read_json(student / "model_index.json")["student"], None, None
+            )
+            quick = estimate(plan.replaced(steps=steps, guidance=guidance), student, size, left)
             small += f"; --model {_STUDENT}, a student of {steps} steps, {quick.words()}"
         yield f"smaller, with an --out of its own: {small}"
+
+
+def describe(plan: Plan, cost: speed.Cost) -> list[str]:
+    """A few lines for people: what a dry run says; `cost` is from `estimate`."""
+    total = sum(entry.weight for entry in plan.mix)
+    lines = [
+        f"{plan.n} images in {len(shards(plan))} shards of up to {plan.rows_per_shard}, seed {plan.seed}, "
+        f"{plan.steps} steps, guidance {plan.guidance:g}",
+        f"plan {plan.fingerprint[:16]}, model {plan.model[:16]}",
+    ]
+    lines.append(f"{cost.words()}, pictures of phantoms were measured ({cost.basis})")
+    if plan.filters:
+        lines.append(_filters(plan.filters))
+    for entry in plan.mix[:12]:
+        stated = entry.labels | ({"prompt": entry.prompt} if entry.prompt else {})
+        shown = {k: v for k, v in stated.items() if v not in (None, 0, [])}
+        lines.append(f"{entry.weight / total:7.2%}  {json.dumps(shown, ensure_ascii=False)}")
+    if len(plan.mix) > 12:
+        lines.append(f"        and {len(plan.mix) - 12} more label combinations")
+    return lines
+
+
+def _filters(filters: FilterSettings) -> str:
+    parts = []
+    if copies := filters.copies:
+        parts.append(
+            f"copies of {copies.photographs} photographs, nearer than {copies.closeness:.3f} "
+            f"(at most {copies.false_alarms_expected:.1%} false alarms expected, {copies.held_out_patients} patients)"
+        )
+    if check := filters.mislabelled:
+        parts.append(
+            f"what contradicts {', '.join(check.checks)}; not checked: {', '.join(check.unchecked) or 'what it did not learn'}"
+        )
+    return f"drawn again, at most {filters.attempts} times: {'; '.join(parts)}"
 
 
 def forward(unet: Path) -> float:
     """Operations of one pass of a U-Net over one image, read from the shapes of its weights.
 
-    Two for each multiplication with its addition: convolutions, linear layers and attention.
+    Two for each multiplication with its addition: convolutions, linear layers and attention; what `speed.operations`
+    counts, without torch, which a dry run does without.
     """
     config = read_json(unet / "config.json")
     side, layers = config["sample_size"], config["block_out_channels"]
     total = 0
-    for name, shape in _shapes(unet).items():
+    for name, shape in tensor_shapes(next(unet.glob("*.safetensors"))).items():
         if len(shape) < 2 or not name.endswith("weight"):
             continue
         pixels = (side >> _level(name, len(layers))) ** 2
         if len(shape) == 2 and not any(part in name for part in ("to_q", "to_k", "to_v", "to_out")):
-            pixels = 1  # told once for the whole picture: the time, the labels
+            pixels = 1  # once for the whole picture: the time, the labels
         total += 2 * math.prod(shape) * pixels
         if "to_q" in name:  # every pixel looks at every other, and takes from it
             total += 4 * pixels**2 * shape[0]
@@ -97,14 +136,6 @@ def _level(name: str, depth: int) -> int:
     if part == "up_blocks":
         return depth - 1 - int(number) - ("upsamplers" in name)
     return 0
-
-
-def _shapes(unet: Path) -> dict[str, list[int]]:
-    """The shapes in a safetensors file, from its header alone."""
-    with open(next(unet.glob("*.safetensors")), "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-    return {name: told["shape"] for name, told in header.items() if name != "__metadata__"}
 
 
 def evaluations(steps: int, guidance: float) -> int:

@@ -1,15 +1,32 @@
 """Which labels are sampled how often: re-weightings of the label combinations that a generator has learnt.
 
-Each takes and gives a mix, a list of {weight, labels}.  The mix of a generator's folder counts training photographs
+Each takes and gives a mix, a list of label combinations with weights.  The mix of a generator's folder counts training photographs
 and holds only combinations that at least five subjects share; no re-weighting brings a rarer one back.
 """
 
 from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+from synth.base.errors import UserError
+from synth.base.stored import Number, Stored
 from synth.data.vocabulary import FLAGS
+from synth.model.labels import of_generator
 
-Mix = list[dict[str, Any]]
+
+class Combination(Stored):
+    """One combination of labels that is drawn, and how often."""
+
+    weight: Number
+    """Relative to the other combinations of the mix."""
+    labels: dict[str, Any]
+    """Any of `records.LABELS`; what is absent is unknown."""
+    prompt: str | None = None
+    """A sentence for a generator that was trained with captions."""
+
+
+Mix = list[Combination]
 
 DISTRIBUTIONS = {
     "joint": "as often as in the training photographs",
@@ -17,6 +34,11 @@ DISTRIBUTIONS = {
     "balanced": "the rare more often than in the photographs, the common less",
 }
 _BETA = 0.999  # one label's thousand photographs say nearly as much as its ten thousand
+
+
+def parse_mix(entries: Iterable[dict[str, Any]]) -> Mix:
+    """A mix from the values of a JSON or YAML file."""
+    return [Combination.model_validate(entry) for entry in entries]
 
 
 def distribution(mix: Mix, name: str) -> Mix:
@@ -38,19 +60,19 @@ def _uniform(mix: Mix) -> Mix:
     Within a disease, combinations keep their proportions; one of several diseases counts for each of them.
     """
     diseases = [
-        [label for label in shown(entry["labels"]) if label.startswith(("is_", "dr_grade"))] or ["none"]
+        [label for label in shown(entry.labels) if label.startswith(("is_", "dr_grade"))] or ["none"]
         for entry in mix
     ]
     photographs = Counter[str]()
     for entry, found in zip(mix, diseases, strict=True):
-        photographs.update(dict.fromkeys(found, entry["weight"]))
+        photographs.update(dict.fromkeys(found, entry.weight))
     grades = sum(label.startswith("dr_grade") for label in photographs)
 
     def share(label: str) -> float:
         return 1 / photographs[label] / (grades if label.startswith("dr_grade") else 1)
 
     return _weighted(
-        mix, [entry["weight"] * sum(map(share, found)) for entry, found in zip(mix, diseases, strict=True)]
+        mix, [entry.weight * sum(map(share, found)) for entry, found in zip(mix, diseases, strict=True)]
     )
 
 
@@ -64,14 +86,28 @@ def _balanced(mix: Mix) -> Mix:
     """
     photographs = Counter[str]()
     for entry in mix:
-        photographs.update(dict.fromkeys(shown(entry["labels"]), entry["weight"]))
+        photographs.update(dict.fromkeys(shown(entry.labels), entry.weight))
     effective = {label: (1 - _BETA**n) / (1 - _BETA) for label, n in photographs.items()}
     return _weighted(
-        mix, [entry["weight"] / min(effective[label] for label in shown(entry["labels"])) for entry in mix]
+        mix, [entry.weight / min(effective[label] for label in shown(entry.labels)) for entry in mix]
     )
 
 
 def _weighted(mix: Mix, weights: list[float]) -> Mix:
     """`mix` with other weights, which are made to sum to one."""
     total = sum(weights)
-    return [entry | {"weight": weight / total} for entry, weight in zip(mix, weights, strict=True)]
+    return [entry.replaced(weight=weight / total) for entry, weight in zip(mix, weights, strict=True)]
+
+
+def check_vocabulary(model: Path, mix: Mix) -> None:
+    """Refuse a label that the generator was not trained with: the record would state what the picture does not show.
+
+    Raises:
+        UserError: as it says.
+    """
+    vocabulary = of_generator(model)
+    for entry in mix:
+        if missing := vocabulary.missing(entry.labels):
+            raise UserError(
+                f"{model}: was not trained with the label '{missing[0]}'; leave it out of --labels, or train again"
+            )

@@ -2,28 +2,67 @@
 
 import bisect
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from synth.base.checkpoint import versions
 from synth.base.config import fingerprint, read_yaml
 from synth.base.errors import UserError
-from synth.base.runs import read_json, sha256
-from synth.base.speed import Cost
+from synth.base.runs import read_json
+from synth.base.stored import Number, Stored
 from synth.data.records import LABELS, SPLITS, check_labels
 from synth.data.shards import SUFFIXES, shard_name
 from synth.data.vocabulary import VERSION as VOCABULARY
-from synth.model.card import manner
-from synth.sampling.distributions import DISTRIBUTIONS, distribution
-
-Plan = dict[str, Any]
-"""What a run of `synth generate` was asked for, as it stands in plan.json; its fingerprint names the run."""
+from synth.model.card import CaptionEncoder, read_card, sampling_defaults, weights_fingerprint
+from synth.sampling.distributions import (
+    DISTRIBUTIONS,
+    Combination,
+    Mix,
+    check_vocabulary,
+    distribution,
+    parse_mix,
+)
+from synth.sampling.filters.settings import FilterSettings
 
 PRECISIONS = ("fp32", "bf16")
+
+
+class Plan(Stored):
+    """What a run of `synth generate` was asked for, as it stands in plan.json; its fingerprint names the run."""
+
+    kind: Literal["synthetic"] = "synthetic"
+    version: int = 1
+    n: int
+    seed: int
+    model: str  # the fingerprint of the generator's weights
+    steps: int
+    solver: str
+    guidance: Number
+    batch: int
+    """Images per forward pass."""
+    precision: str = "fp32"
+    """Of the network, one of `PRECISIONS`."""
+    jpeg_quality: int
+    format: str
+    """Of the shards, a key of `shards.SUFFIXES`."""
+    rows_per_shard: int
+    vocabulary: int  # the version of `synth.data.vocabulary`
+    libraries: dict[str, str]
+    labels: str
+    """One of `distributions.DISTRIBUTIONS`, or "file"."""
+    mix: list[Combination]
+    captions: CaptionEncoder | None = None
+    """The text encoder of the prompts in `mix`; absent without prompts."""
+    filters: FilterSettings | None = None
+    """What samples must pass; absent where every one is kept."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 that names the plan."""
+        return fingerprint(self.to_json())
 
 
 class Shard(NamedTuple):
@@ -65,22 +104,22 @@ def make(
         quality: of the JPEG, 1 to 100.
         format:  of the shards, a key of `shards.SUFFIXES`.
         precision: of the network, one of `PRECISIONS`.
-        marks:   half of the images with each mark of a canary coin, in their captions too.
+        marks:   half of the images with each canary bit, in their captions too.
 
     Raises:
         UserError: a number is out of range, the label file is wrong, or the generator knows no marks.
     """
-    student = read_json(model / "model_index.json").get("student")
-    steps, guidance = manner(student, steps, guidance)
-    for name, value, least in (
+    index = read_json(model / "model_index.json")
+    steps, guidance = sampling_defaults(index.get("student"), steps, guidance)
+    for name, value, lowest in (
         ("n", n, 1),
         ("steps", steps, 1),
         ("guidance", guidance, 1),
         ("seed", seed, 0),
         ("batch", batch, 1),
     ):
-        if not value >= least:  # nan neither
-            raise UserError(f"--{name} {value}: must be at least {least}")
+        if not value >= lowest:  # nan neither
+            raise UserError(f"--{name} {value}: must be at least {lowest}")
     if not 1 <= quality <= 100:
         raise UserError(f"--quality {quality}: must be 1 to 100")
     if format not in SUFFIXES:
@@ -88,63 +127,65 @@ def make(
     if precision not in PRECISIONS:
         raise UserError(f"--precision '{precision}': known: {', '.join(PRECISIONS)}")
     named = labels in DISTRIBUTIONS
-    mix = distribution(read_json(model / "mix.json"), labels) if named else read_mix(Path(labels))
+    mix = distribution(parse_mix(read_json(model / "mix.json")), labels) if named else read_mix(Path(labels))
     if not mix:
         raise UserError(
             f"{model}/mix.json: no label combination that enough people share; say what to draw with --labels FILE"
         )
+    check_vocabulary(model, mix)
     mix = _marked(model, mix) if marks else mix
-    return {
-        "kind": "synthetic",
-        "n": n,
-        "seed": seed,
-        "model": weights_fingerprint(model),
-        "steps": steps,
-        "solver": f"{'ddim of a student' if student else 'dpmsolver++ 2M'}, trailing, zero terminal SNR",
-        "guidance": float(guidance),
-        "batch": batch,
-        "precision": precision,
-        "jpeg_quality": quality,
-        "format": format,
-        "rows_per_shard": _rows_per_shard(n, batch),
-        "vocabulary": VOCABULARY,
-        "libraries": versions(),
-        "labels": labels if named else "file",
-        "mix": mix,
-        **_text_encoder(model, mix),
-    }
+    plan = Plan(
+        kind="synthetic",
+        n=n,
+        seed=seed,
+        model=weights_fingerprint(model),
+        steps=steps,
+        solver=_solver(index),
+        guidance=float(guidance),
+        batch=batch,
+        precision=precision,
+        jpeg_quality=quality,
+        format=format,
+        rows_per_shard=_rows_per_shard(n, batch),
+        vocabulary=VOCABULARY,
+        libraries=versions(),
+        labels=labels if named else "file",
+        mix=mix,
+    )
+    encoder = _text_encoder(model, mix)
+    return plan.replaced(captions=encoder.to_json()) if encoder else plan
 
 
-def _marked(model: Path, mix: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A mix with either mark for half of each combination: what an audit samples, and a release does not."""
-    if not read_json(model / "visionclip.json").get("canary"):
+def _solver(index: dict[str, Any]) -> str:
+    if process := index.get("process"):
+        return f"ddim, trailing, {process['name']}"
+    return f"{'ddim of a student' if index.get('student') else 'dpmsolver++ 2M'}, trailing, zero terminal SNR"
+
+
+def _marked(model: Path, mix: Mix) -> Mix:
+    """A mix with either canary bit for half of each combination: what an audit samples, and a release does not."""
+    if not read_card(model).canary:
         raise UserError(
             f"--marks: {model} was trained on no records of 'privacy canary plant'; leave the flag out"
         )
     return [
-        entry | {"weight": entry["weight"] / 2, "labels": entry["labels"] | {"canary": coin}}
+        entry.replaced(weight=entry.weight / 2, labels=entry.labels | {"canary": bit})
         for entry in mix
-        for coin in (0, 1)
+        for bit in (0, 1)
     ]
 
 
-def _text_encoder(model: Path, mix: list[dict[str, Any]]) -> dict[str, Any]:
-    """The text encoder that the prompts of a mix are for; nothing without prompts."""
-    if not any("prompt" in entry for entry in mix):
-        return {}
-    said = read_json(model / "visionclip.json").get("captions")
-    if said is None:
+def _text_encoder(model: Path, mix: Mix) -> CaptionEncoder | None:
+    """The text encoder that the prompts of a mix are for; None without prompts."""
+    if not any(entry.prompt for entry in mix):
+        return None
+    encoder = read_card(model).captions
+    if encoder is None:
         raise UserError(f"{model}: was trained without captions ('network.captions') and takes no prompt")
-    return {"captions": said}
+    return encoder
 
 
-def weights_fingerprint(folder: Path) -> str:
-    """The hash of a generator's weights and settings."""
-    parts = sorted(p for p in folder.rglob("*") if p.suffix in (".safetensors", ".json"))
-    return fingerprint({str(p.relative_to(folder)): sha256(p) for p in parts})
-
-
-def read_mix(path: Path) -> list[dict[str, Any]]:
+def read_mix(path: Path) -> Mix:
     """The label distribution in a YAML file: `mix:` is a list of {weight, labels}, and a prompt where wanted.
 
     Raises:
@@ -171,7 +212,7 @@ def read_mix(path: Path) -> list[dict[str, Any]]:
             raise UserError(f"{where}: unknown label '{min(unknown)}'; known: {', '.join(LABELS)}")
         check_labels(labels, where)
         entry["labels"] = labels
-    return mix
+    return parse_mix(mix)
 
 
 def _rows_per_shard(n: int, batch: int) -> int:
@@ -181,14 +222,14 @@ def _rows_per_shard(n: int, batch: int) -> int:
 
 def shards(plan: Plan) -> list[Shard]:
     """Every file of a plan; the splits are 8 : 1 : 1 and follow one another."""
-    n = plan["n"]
+    n = plan.n
     ends = [n * 8 // 10, n * 9 // 10, n]
     found = []
     for split, first, end in zip(SPLITS, [0, *ends[:-1]], ends, strict=True):
-        starts = range(first, end, plan["rows_per_shard"])
+        starts = range(first, end, plan.rows_per_shard)
         for number, start in enumerate(starts):
-            name = shard_name(split, number, len(starts), plan["format"])
-            found.append(Shard(name, start, min(end - start, plan["rows_per_shard"])))
+            name = shard_name(split, number, len(starts), plan.format)
+            found.append(Shard(name, start, min(end - start, plan.rows_per_shard)))
     return found
 
 
@@ -197,49 +238,13 @@ def draws(plan: Plan, indices: range, shape: tuple[int, int, int], attempt: int 
 
     A further attempt at an image has its labels, another seed and other noise.
     """
-    bounds = list(itertools.accumulate(entry["weight"] for entry in plan["mix"]))
+    bounds = list(itertools.accumulate(entry.weight for entry in plan.mix))
     for index in indices:
-        rng = np.random.Generator(np.random.Philox(key=[plan["seed"], index]))
+        rng = np.random.Generator(np.random.Philox(key=[plan.seed, index]))
         choice = bisect.bisect_right(bounds, rng.random() * bounds[-1])
-        entry = plan["mix"][min(choice, len(bounds) - 1)]
+        entry = plan.mix[min(choice, len(bounds) - 1)]
         if attempt:
             # The third word of the counter: 2**128 numbers away from the first attempt.
-            rng = np.random.Generator(np.random.Philox(key=[plan["seed"], index], counter=[0, 0, attempt, 0]))
+            rng = np.random.Generator(np.random.Philox(key=[plan.seed, index], counter=[0, 0, attempt, 0]))
         seed = int(rng.integers(2**63))
-        yield Draw(entry["labels"], seed, rng.standard_normal(shape, np.float32), entry.get("prompt"))
-
-
-def describe(plan: Plan, cost: Cost) -> list[str]:
-    """A few lines for people: what a dry run says; `cost` is from `estimate.estimate`."""
-    total = sum(entry["weight"] for entry in plan["mix"])
-    lines = [
-        f"{plan['n']} images in {len(shards(plan))} shards of up to {plan['rows_per_shard']}, seed {plan['seed']}, "
-        f"{plan['steps']} steps, guidance {plan['guidance']:g}",
-        f"plan {fingerprint(plan)[:16]}, model {plan['model'][:16]}",
-    ]
-    lines.append(f"{cost.words()}, pictures of phantoms were measured ({cost.basis})")
-    if "filters" in plan:
-        lines.append(_filters(plan["filters"]))
-    for entry in plan["mix"][:12]:
-        told = entry["labels"] | ({"prompt": entry["prompt"]} if "prompt" in entry else {})
-        shown = {k: v for k, v in told.items() if v not in (None, 0, [])}
-        lines.append(f"{entry['weight'] / total:7.2%}  {json.dumps(shown, ensure_ascii=False)}")
-    if len(plan["mix"]) > 12:
-        lines.append(f"        and {len(plan['mix']) - 12} more label combinations")
-    return lines
-
-
-def _filters(asked: dict[str, Any]) -> str:
-    said = []
-    if "copies" in asked:
-        guard = asked["copies"]
-        said.append(
-            f"copies of {guard['photographs']} photographs, nearer than {guard['closeness']:.3f} "
-            f"(at most {guard['false_alarms_expected']:.1%} false alarms expected, {guard['held_out_patients']} patients)"
-        )
-    if "mislabelled" in asked:
-        check = asked["mislabelled"]
-        said.append(
-            f"what contradicts {', '.join(check['checks'])}; not checked: {', '.join(check['unchecked']) or 'what it did not learn'}"
-        )
-    return f"drawn again, at most {asked['attempts']} times: {'; '.join(said)}"
+        yield Draw(entry.labels, seed, rng.standard_normal(shape, np.float32), entry.prompt)

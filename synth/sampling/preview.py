@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import atomic
 from synth.data.images import Preprocessing, decode, resize
@@ -80,9 +79,9 @@ class LiveSheet:
     """
 
     def __init__(self, out: Path, plan: Plan) -> None:
-        self._out, self._plan, self._shards, self._digest = out, plan, planned(plan), fingerprint(plan)
-        count = min(48, plan["n"])
-        self._missing = [plan["n"] * place // count for place in range(count)]
+        self._out, self._plan, self._shards, self._digest = out, plan, planned(plan), plan.fingerprint
+        count = min(48, plan.n)
+        self._missing = [plan.n * place // count for place in range(count)]
         self._tiles: dict[int, np.ndarray] = {}
         self._drawn = -math.inf
 

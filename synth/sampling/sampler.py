@@ -10,25 +10,23 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from synth.base.config import fingerprint
 from synth.data.captions import write
 from synth.data.images import encode
 from synth.data.records import SCHEMA, Row, row
 from synth.data.shards import writing
 from synth.model import text_encoder
-from synth.model.conditioning import code
 from synth.pipeline import load
-from synth.sampling.filters.rejection import Filters, folder, sift
 from synth.sampling.plan import Draw, Plan, Shard, draws
+from synth.sampling.rejection import Filters, folder, rejection_sample
 
 _AHEAD = 2  # batches that may wait for the writer: what bounds memory where sampling is the faster
 
 
 class Batch(NamedTuple):
-    """Images `first` to `first + len(asked)`: what was asked for, and (B, S, S, 3) uint8 pictures of it."""
+    """Images `first` to `first + len(draws)`: what was asked for, and (B, S, S, 3) uint8 pictures of it."""
 
     first: int
-    asked: list[Draw]
+    draws: list[Draw]
     pictures: torch.Tensor
 
 
@@ -41,10 +39,10 @@ class Sampler:
 
     def __init__(self, plan: Plan, model: Path, device: str = "cpu") -> None:
         torch.set_num_threads(1)  # two on a busy machine are slower than one, and give other bits
-        self.plan, self.digest = plan, fingerprint(plan)
+        self.plan, self.digest = plan, plan.fingerprint
         self.pipeline, _ = load(model)
         self.pipeline.to(device)
-        if plan["precision"] == "bf16":
+        if plan.precision == "bf16":
             self.pipeline.unet.to(torch.bfloat16)  # type: ignore[call-arg]
         self._filters: Filters | None = None
         self._writer = ThreadPoolExecutor(1, "writer")
@@ -60,8 +58,8 @@ class Sampler:
         """
         waiting: deque[Future[None]] = deque()
         counts = Counter[str]()
-        if "filters" in self.plan and self._filters is None:
-            self._filters = Filters(self.plan["filters"], folder(out), str(self.pipeline.device))
+        if self.plan.filters and self._filters is None:
+            self._filters = Filters(self.plan.filters, folder(out), str(self.pipeline.device))
         with ExitStack() as file:
             add = file.enter_context(writing(out / shard.name, SCHEMA, self.digest, shard.first, counts))
             file.callback(_settle, waiting)
@@ -69,22 +67,24 @@ class Sampler:
                 waiting.append(self._writer.submit(self._add, add, batch))
                 if len(waiting) > _AHEAD:
                     waiting.popleft().result()
-                yield len(batch.asked)
+                yield len(batch.draws)
             return self._writer.submit(_finish, file.pop_all(), waiting)
 
     def _batches(self, shard: Shard, counts: Counter[str]) -> Iterator[Batch]:
         """What a shard is made of; every picture passes here on its way to the file.  Filters add to `counts`."""
-        size, end = self.plan["batch"], shard.first + shard.rows
+        size, end = self.plan.batch, shard.first + shard.rows
         for first in range(shard.first, end, size):
             # The last batch is drawn whole and cut: the same seed in a smaller batch is not the same to the bit.
-            asked = list(draws(self.plan, range(first, first + size), self.pipeline.shape))
+            wanted = list(draws(self.plan, range(first, first + size), self.pipeline.shape))
             kept = min(size, end - first)
             if self._filters is None:
-                yield Batch(first, asked[:kept], self.sample(asked)[:kept])
+                yield Batch(first, wanted[:kept], self.sample(wanted)[:kept])
                 continue
-            found, rejected = sift(first, asked, kept, self.sample, self._again(first), self._filters.judge)
+            chosen, rejected = rejection_sample(
+                first, wanted, kept, self.sample, self._again(first), self._filters.check
+            )
             counts.update(rejected)
-            yield Batch(first, [c.draw for c in found], torch.stack([c.picture for c in found]))
+            yield Batch(first, [c.draw for c in chosen], torch.stack([c.picture for c in chosen]))
 
     def _again(self, first: int) -> Callable[[int, int], Draw]:
         """Another attempt at the image in a place of the batch that begins with image `first`."""
@@ -95,24 +95,25 @@ class Sampler:
 
         return draw
 
-    def sample(self, asked: list[Draw]) -> torch.Tensor:
+    def sample(self, wanted: list[Draw]) -> torch.Tensor:
         """(B, S, S, 3) uint8 of one whole batch."""
-        device, told = self.pipeline.device, np.stack([code(draw.labels) for draw in asked])
-        if "captions" in self.plan:
-            vectors = text_encoder.embedded([draw.prompt for draw in asked], self.plan["captions"])
-            told = np.concatenate([told.astype(np.float32), vectors], axis=1)
+        device, labels = self.pipeline.device, self.pipeline.conditioning.labels
+        codes = np.stack([labels.code(draw.labels) for draw in wanted])
+        if self.plan.captions:
+            vectors = text_encoder.embedded([draw.prompt for draw in wanted], self.plan.captions.to_json())
+            codes = np.concatenate([codes.astype(np.float32), vectors], axis=1)
         return self.pipeline(
-            torch.from_numpy(told).to(device),
-            torch.from_numpy(np.stack([draw.noise for draw in asked])).to(device),
-            steps=self.plan["steps"],
-            guidance=self.plan["guidance"],
+            torch.from_numpy(codes).to(device),
+            torch.from_numpy(np.stack([draw.noise for draw in wanted])).to(device),
+            steps=self.plan.steps,
+            guidance=self.plan.guidance,
         )
 
     def _add(self, add: Callable[[Iterable[Row]], None], batch: Batch) -> None:
         pictures = batch.pictures.cpu().numpy()
         add(
             record(self.plan, self.digest, batch.first + place, draw, picture)
-            for place, (draw, picture) in enumerate(zip(batch.asked, pictures, strict=True))
+            for place, (draw, picture) in enumerate(zip(batch.draws, pictures, strict=True))
         )
 
 
@@ -125,7 +126,7 @@ def record(plan: Plan, digest: str, index: int, draw: Draw, picture: np.ndarray)
     return row(
         id=name,
         subject_id=name,
-        image={"bytes": encode(picture, plan["jpeg_quality"]), "path": None},
+        image={"bytes": encode(picture, plan.jpeg_quality), "path": None},
         caption_zh=captions["zh"],
         caption_en=captions["en"],
         **draw.labels,

@@ -12,6 +12,8 @@ from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import progress, read_json, sha256
 from synth.data.records import COLUMNS, SPLITS, shards
+from synth.data.shards import REQUIRED
+from synth.sampling.plan import Plan
 from synth.sampling.plan import shards as planned
 
 _NAMED = 5  # damaged shards that the error names
@@ -27,7 +29,7 @@ def verify(folder: Path) -> dict[str, Any]:
     there = [path for split in SPLITS for path in shards(folder, split)]
     wanted, remedy = there, "delete the folder and repeat the command that wrote it"
     if plan.get("kind") == "synthetic":
-        wanted = [folder / shard.name for shard in planned(plan)]
+        wanted = [folder / shard.name for shard in planned(Plan.parse(plan, str(folder / "plan.json")))]
         remedy = "repeat its 'synth generate' to mend them"
         foreign = sorted(set(there) - set(wanted))
         if foreign:
@@ -99,6 +101,9 @@ def _ailment(path: Path, plan: str) -> str | None:
         return "sha256 differs from its sidecar's"
     if path.suffix == ".parquet":
         found = pq.read_metadata(path)
-        if found.num_rows != sidecar["rows"] or found.schema.to_arrow_schema().names != list(COLUMNS):
+        names = found.schema.to_arrow_schema().names
+        # In the order of the contract; of its labels, those that it had when the shard was written.
+        ours = [name for name in COLUMNS if name in names] == names and not set(REQUIRED) - set(names)
+        if found.num_rows != sidecar["rows"] or not ours:
             return "rows or columns differ from what its sidecar and the schema say"
     return None

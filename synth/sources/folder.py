@@ -60,7 +60,7 @@ class Mapping(Config):
     """Column of the records -> the value that every picture has."""
 
     @model_validator(mode="after")
-    def names_are_known(self) -> Self:
+    def names_are_columns(self) -> Self:
         for key in (*self.columns, *self.constants):
             if key not in COLUMNS:
                 raise ValueError(f"'{key}' is no column of the records; known: {', '.join(COLUMNS)}")

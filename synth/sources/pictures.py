@@ -69,7 +69,7 @@ class Folder:
         self._root, self._above, self._elsewhere = root, above or root, elsewhere
         self._names = dict.fromkeys(sorted(found, key=lambda name: name.split("/")))
         self._indexes: dict[tuple[int, bool, bool], Index] = {}
-        self._asked: dict[Path, tuple[str, str, bool]] = {}
+        self._wanted: dict[Path, tuple[str, str, bool]] = {}
 
     @cached_property
     def paths(self) -> list[Path]:
@@ -99,7 +99,7 @@ class Folder:
     @cached_property
     def _taken(self) -> tuple[Counter[str], Counter[str]]:
         """How many pictures in use have a stem, and a path without suffix."""
-        used = self._asked or self.paths
+        used = self._wanted or self.paths
         stems = Counter(without_suffix(path.name) for path in used)
         return stems, Counter(without_suffix(self._name(path)) for path in used)
 
@@ -113,8 +113,8 @@ class Folder:
         if path is None:
             report.drop("picture absent", cell)
             return None
-        first, line, told = self._asked.setdefault(path, (cell, where, exact is not None))
-        if first != cell and not (exact and told):
+        first, line, is_exact = self._wanted.setdefault(path, (cell, where, exact is not None))
+        if first != cell and not (exact and is_exact):
             raise UserError(
                 f"{where}: '{cell}' finds {self._name(path)}, as '{first}' did ({line}); write in both the path below "
                 f"{self._root}, or take one line out"
@@ -124,7 +124,7 @@ class Folder:
     def drop_unused(self, report: Report) -> None:
         """Count the pictures that no line of the table asked for."""
         for name in self._names:
-            if self._root / name not in self._asked:
+            if self._root / name not in self._wanted:
                 report.drop("picture without a line in the table", name)
 
     def _name(self, path: Path) -> str:

@@ -49,8 +49,8 @@ class Report:
 
     def _share(self, subjects: list[str], pictures: list[str], joined: bool) -> None:
         if len(self.shared) < _GROUPS:
-            told = {"subjects": subjects, "pictures": pictures[:_NAMED], "one_person": joined}
-            self.shared.append(told)
+            entry = {"subjects": subjects, "pictures": pictures[:_NAMED], "one_person": joined}
+            self.shared.append(entry)
 
     def keep(self, row: Row) -> None:
         """Count a record and its labels."""

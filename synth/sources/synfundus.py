@@ -128,11 +128,11 @@ def labels(line: Mapping[str, str], where: str) -> dict[str, Any]:
     side = line.get("eye_side", line.get("eyes_side", "")).lower()
     if side not in _SIDES:
         raise UserError(f"{where}: eye_side='{side}' is outside the vocabulary; known: left, right")
-    told = {finding: flag(key) for key, finding in _FINDINGS.items() if key in line}
-    found = [finding for finding, value in told.items() if value]
+    stated = {finding: flag(key) for key, finding in _FINDINGS.items() if key in line}
+    found = [finding for finding, value in stated.items() if value]
     return {
         "dr_grade": flag("dr_grade", range(5)),
         **{key: flag(key) for key in (*FLAGS, *READABILITY_KEYS)},
         "eye_side": _SIDES[side],
-        "findings": found if found or told else None,
+        "findings": found if found or stated else None,
     }

@@ -1,16 +1,16 @@
 """The tables that sets come with: CSV (and plain Excel) files whose columns and numbers are checked on reading."""
 
+import datetime
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
-from xml.etree import ElementTree
+from typing import Any, NamedTuple
 
 from synth.base.errors import UserError
 from synth.sources import separated
 from synth.sources.separated import Record
-
-_SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 
 
 class Header(NamedTuple):
@@ -60,40 +60,43 @@ def read_csv(path: Path, needed: Iterable[str] = ()) -> list[Line]:
 
 
 def read_xlsx(path: Path, needed: Iterable[str] = ()) -> list[Line]:
-    """The lines of the first sheet of an Excel file; a column without a name is called ''.
+    """The lines of the first sheet of an Excel file, formulas by their values; a column without a name is called ''.
 
     Raises:
         UserError: no such file, not an Excel file, no line in it, or a needed column is missing.
     """
+    import openpyxl
+    from openpyxl.utils.exceptions import InvalidFileException
+
     try:
-        with zipfile.ZipFile(path) as archive:
-            texts = []
-            if "xl/sharedStrings.xml" in archive.namelist():
-                shared = ElementTree.fromstring(archive.read("xl/sharedStrings.xml"))
-                texts = ["".join(item.itertext()) for item in shared.findall(f"{_SHEET}si")]
-            sheet = ElementTree.fromstring(archive.read("xl/worksheets/sheet1.xml"))
+        with (
+            warnings.catch_warnings(action="ignore"),  # of styles and the like, which are not read
+            closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book,
+        ):
+            sheet: Any = book.worksheets[0]
+            sheet.reset_dimensions()  # what a file says of its size may be wrong
+            found = [[_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; is --root the folder of this set?") from None
-    except (zipfile.BadZipFile, KeyError, ElementTree.ParseError):
+    except (
+        InvalidFileException, zipfile.BadZipFile, LookupError, ValueError, TypeError, AttributeError, SyntaxError, OSError,
+    ):  # fmt: skip
         raise UserError(f"{path}: not an Excel file; export its sheet as CSV beside it") from None
-    rows = []
-    for place, row in enumerate(sheet.iter(f"{_SHEET}row"), start=1):
-        cells: dict[int, str] = {}
-        for cell in row.findall(f"{_SHEET}c"):
-            text = "".join(cell.itertext())
-            shared_text = cell.get("t") == "s" and text
-            cells[_column(cell.get("r", "A"))] = texts[int(text)] if shared_text else text
-        listed = [cells.get(i, "") for i in range(max(cells, default=-1) + 1)]
-        rows.append(Record(int(row.get("r", place)), listed))
-    return _lines(path, rows, needed)
+    return _lines(path, [Record(number, row) for number, row in enumerate(found, start=1)], needed)
 
 
-def _column(reference: str) -> int:
-    """The number of a cell's column, 0 for A: 27 for `AB7`."""
-    place = 0
-    for letter in reference.rstrip("0123456789"):
-        place = 26 * place + ord(letter) - ord("A") + 1
-    return place - 1
+def _text(value: Any) -> str:
+    """A cell as it stands in the file: dates are numbers there, and booleans 1 and 0."""
+    from openpyxl.utils.datetime import to_excel
+
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, datetime.date | datetime.time | datetime.timedelta):
+        serial = to_excel(value)
+        return str(int(serial) if serial == int(serial) else serial)
+    return str(value)
 
 
 def _lines(path: Path, rows: list[Record], needed: Iterable[str]) -> list[Line]:

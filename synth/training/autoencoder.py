@@ -24,13 +24,14 @@ from synth.base.runs import append_metrics, progress, rewind_metrics
 from synth.data.images import Preprocessing
 from synth.data.pictures import Pictures, pixels
 from synth.data.records import read_table
+from synth.data.tensors import as_tensor
 from synth.model.latent import LatentSpace
 from synth.model.wavelet import haar
-from synth.training.examples import Examples, as_tensor
+from synth.training.examples import Examples
 
 FORMAT, VERSION = "visionclip-autoencoder-state", 1
 _FITTED_ON = 256  # pictures from which the deviations of bands and latents are measured
-_JUDGED_ON = 512  # held-out pictures on which reconstruction is measured
+_MEASURED_ON = 512  # held-out pictures on which reconstruction is measured
 _CHUNK = 16  # pictures at a time where nothing is learnt
 _SCALES = 3  # of Haar details in the loss
 
@@ -81,7 +82,7 @@ def held_out(folders: Sequence[Path], preprocessing: Preprocessing, cache: Path)
             subjects += [f"{folder}/{name}" for name in names]
     if not pictures:
         return None
-    chosen = np.sort(permutation(len(subjects), 0, 0)[:_JUDGED_ON])
+    chosen = np.sort(permutation(len(subjects), 0, 0)[:_MEASURED_ON])
     patients = np.unique(subjects, return_inverse=True)[1]
     return HeldOut(np.concatenate(pictures)[chosen], patients[chosen])
 
@@ -101,7 +102,7 @@ def train(
     config: AutoencoderConfig,
     space: LatentSpace,
     examples: Examples,
-    judged: HeldOut | None,
+    photographs: HeldOut | None,
     accelerator: Accelerator,
     run: Path,
 ) -> dict[str, Any] | None:
@@ -118,20 +119,20 @@ def train(
     optimizer = torch.optim.AdamW(space.autoencoder.parameters(), lr=config.lr)
     first = np.unique(examples.visited(np.arange(min(len(examples), _FITTED_ON))))
     space.begin(torch.cat(list(_batches(examples[first]))))
-    seen, known = _resume(run, space, optimizer)
+    n_images, known = _resume(run, space, optimizer)
     if accelerator.is_main_process:
-        rewind_metrics(run / "autoencoder.jsonl", seen)
+        rewind_metrics(run / "autoencoder.jsonl", n_images)
     size = examples[first[:1]].shape[1]
     shape = space.channels, size // space.factor, size // space.factor
     space.autoencoder.requires_grad_(True)
     model, optimizer = accelerator.prepare(space.to(memory_format=torch.channels_last), optimizer)  # type: ignore[call-arg]
     losses: list[Tensor] = []
 
-    with progress("training the autoencoder", config.images, seen) as bar:
-        while seen < config.images:
+    with progress("training the autoencoder", config.images, n_images) as bar:
+        while n_images < config.images:
             for group in optimizer.param_groups:
-                group["lr"] = rate(config, seen)
-            mine = np.arange(seen + rank, seen + config.batch, processes)
+                group["lr"] = rate(config, n_images)
+            mine = np.arange(n_images + rank, n_images + config.batch, processes)
             step = examples.step(mine, shape, flip=True, label_dropout=0)
             images = step.images.to(accelerator.device, memory_format=torch.channels_last)
             error = loss(
@@ -142,16 +143,16 @@ def train(
             optimizer.step()
             optimizer.zero_grad()
             losses.append(error.detach())
-            seen += config.batch
+            n_images += config.batch
             bar.update(config.batch)
-            if seen % config.save_every == 0 or seen == config.images:
+            if n_images % config.save_every == 0 or n_images == config.images:
                 mean = float(accelerator.reduce(torch.stack(losses).mean(), "mean"))  # type: ignore[arg-type]
                 losses.clear()
                 if accelerator.is_main_process:
-                    if seen == config.images:
+                    if n_images == config.images:
                         space.fit(_batches(examples[first]))
-                    known = reconstruction(space, judged) if judged else None
-                    _save(run, seen, mean, known, space, optimizer)
+                    known = reconstruction(space, photographs) if photographs else None
+                    _save(run, n_images, mean, known, space, optimizer)
                 accelerator.wait_for_everyone()
 
     _, known = _resume(run, space, optimizer)  # every process takes the same deviations
@@ -161,14 +162,14 @@ def train(
     return known
 
 
-def rate(config: AutoencoderConfig, seen: int) -> float:
-    """The learning rate of the step that begins at `seen` images: rises linearly, then falls by half a cosine."""
-    rise = min(1.0, (seen + config.batch) / max(config.warmup, 1))
-    return config.lr * rise * (1 + cos(pi * seen / config.images)) / 2
+def rate(config: AutoencoderConfig, n_images: int) -> float:
+    """The learning rate of the step that begins at `n_images` images: rises linearly, then falls by half a cosine."""
+    rise = min(1.0, (n_images + config.batch) / max(config.warmup, 1))
+    return config.lr * rise * (1 + cos(pi * n_images / config.images)) / 2
 
 
 @torch.no_grad()
-def reconstruction(space: LatentSpace, judged: HeldOut) -> dict[str, Any]:
+def reconstruction(space: LatentSpace, photographs: HeldOut) -> dict[str, Any]:
     """Mean peak signal-to-noise ratio, in dB, of held-out pictures after encoding and decoding.
 
         10 log10(2^2 / mean squared difference in [-1, 1]), one value per picture
@@ -176,11 +177,11 @@ def reconstruction(space: LatentSpace, judged: HeldOut) -> dict[str, Any]:
     The black surround of the eye counts.  The interval resamples patients.
     """
     values = []
-    for images in _batches(judged.pictures):
+    for images in _batches(photographs.pictures):
         images = images.to(space.mean.device)
         error = (space.decode(space.encode(images)).clamp(-1, 1) - images).square().mean(dim=(1, 2, 3))
         values += (10 * torch.log10(4 / error.clamp_min(1e-10))).tolist()
-    ratios, whose = np.array(values), np.unique(judged.patients, return_inverse=True)[1]
+    ratios, whose = np.array(values), np.unique(photographs.patients, return_inverse=True)[1]
     drawn = stats.draws(int(whose.max()) + 1, 1000, 0)
     means = stats.over(drawn, whose, lambda weights: weights @ ratios / weights.sum(axis=1))
     found = stats.estimate(means, drawn.shape[1])
@@ -211,11 +212,11 @@ def _resume(run: Path, space: LatentSpace, optimizer: Any) -> tuple[int, dict[st
 
 
 def _save(
-    run: Path, seen: int, error: float, known: dict[str, Any] | None, space: LatentSpace, optimizer: Any
+    run: Path, n_images: int, error: float, known: dict[str, Any] | None, space: LatentSpace, optimizer: Any
 ) -> None:
-    append_metrics(run / "autoencoder.jsonl", images=seen, loss=round(error, 6), **(known or {}))
+    append_metrics(run / "autoencoder.jsonl", images=n_images, loss=round(error, 6), **(known or {}))
     state = {
-        "images": seen,
+        "images": n_images,
         "weights": {name: value.cpu() for name, value in space.state_dict().items()},
         "optimizer": optimizer.state_dict(),
         "reconstruction": known,

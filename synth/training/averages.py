@@ -41,10 +41,10 @@ class PowerAverages:
         }
 
     @torch.no_grad()
-    def step(self, seen: int, batch: int) -> None:
-        """Take in the weights after an optimiser step that ended at `seen` images."""
+    def step(self, n_images: int, batch: int) -> None:
+        """Take in the weights after an optimiser step that ended at `n_images` images."""
         for length, means in self._means.items():
-            fresh = 1 - (1 - batch / seen) ** (exponent(length) + 1)
+            fresh = 1 - (1 - batch / n_images) ** (exponent(length) + 1)
             for name, mean in means.items():
                 mean.lerp_(self._followed[name], fresh)
 
@@ -64,19 +64,19 @@ class PowerAverages:
             for name, mean in means.items():
                 mean.copy_(state[str(length)][name])
 
-    def snapshot(self, folder: Path, seen: int) -> None:
-        """Keep the averages at `seen` images, in half precision: what `combine` chooses from."""
+    def snapshot(self, folder: Path, n_images: int) -> None:
+        """Keep the averages at `n_images` images, in half precision: what `combine` chooses from."""
         for length, means in self._means.items():
             halves = {name: mean.half().contiguous().cpu() for name, mean in means.items()}
-            with atomic(folder / f"{seen:012d}-{length}.safetensors") as temporary:
+            with atomic(folder / f"{n_images:012d}-{length}.safetensors") as temporary:
                 save_file(halves, temporary)
 
 
-def combine(folder: Path, length: float, seen: int | None = None) -> tuple[dict[str, Tensor], int]:
+def combine(folder: Path, length: float, n_images: int | None = None) -> tuple[dict[str, Tensor], int]:
     """The average of another length, from the snapshots in `folder`; and the images at which it stands.
 
     Args:
-        seen: where in training it stands; None is the last snapshot.
+        n_images: where in training it stands; None is the last snapshot.
 
     Raises:
         UserError: no snapshots, or a length or place that they cannot give.
@@ -87,16 +87,18 @@ def combine(folder: Path, length: float, seen: int | None = None) -> tuple[dict[
     if not kept:
         raise UserError(f"{folder}: no snapshots of averages; they come every 'snapshot_every' images")
     last = max(images for _, images, _ in kept)
-    seen = last if seen is None else seen
-    kept = [k for k in kept if k[1] <= seen]
-    if not kept or kept[-1][1] != seen:
-        raise UserError(f"--at {seen}: no snapshot there; there are {', '.join(map(str, places(folder)))}")
-    shares = _shares([(images, exponent(known)) for _, images, known in kept], (seen, exponent(length)))
+    n_images = last if n_images is None else n_images
+    kept = [k for k in kept if k[1] <= n_images]
+    if not kept or kept[-1][1] != n_images:
+        raise UserError(
+            f"--at {n_images}: no snapshot there; there are {', '.join(map(str, places(folder)))}"
+        )
+    shares = _shares([(images, exponent(known)) for _, images, known in kept], (n_images, exponent(length)))
     total: dict[str, Tensor] = {}
     for (path, _, _), share in zip(kept, shares, strict=True):
         for name, mean in load_file(path).items():
             total[name] = total.get(name, 0) + float(share) * mean.float()
-    return total, seen
+    return total, n_images
 
 
 def places(folder: Path) -> list[int]:
@@ -122,7 +124,7 @@ def _product(a: tuple[int, float], b: tuple[int, float]) -> float:
     return (steep + 1) * (flat + 1) * ratio / ((steep + flat + 1) * longer)
 
 
-def average(run: Path, length: float, seen: int | None, out: Path, half: bool = False) -> dict[str, Any]:
+def average(run: Path, length: float, n_images: int | None, out: Path, half: bool = False) -> dict[str, Any]:
     """Write `run`'s generator with an average of another length to the folder `out`; returns what it is.
 
     With `half`, the file keeps 16 bits of every weight; they are sampled from in 32 all the same.
@@ -132,9 +134,9 @@ def average(run: Path, length: float, seen: int | None, out: Path, half: bool = 
     """
     from synth import pipeline
 
-    means, seen = combine(run / "averages", length, seen)
-    generator, known = pipeline.load(run)
-    known |= {"images": seen, "average": length}
+    means, n_images = combine(run / "averages", length, n_images)
+    generator, card = pipeline.load(run)
+    card = card.replaced(images=n_images, average=length)
     parts = {"unet": generator.unet, "conditioning": generator.conditioning}
     for name, module in parts.items():
         own = {k.removeprefix(f"{name}."): v for k, v in means.items() if k.startswith(f"{name}.")}
@@ -142,5 +144,5 @@ def average(run: Path, length: float, seen: int | None, out: Path, half: bool = 
         module.to(torch.float16 if half else torch.float32)  # type: ignore[call-arg]
     if out.exists() and any(out.iterdir()) and not (out / "visionclip.json").exists():
         raise UserError(f"{out}: not empty, and no generator; choose another --out")
-    pipeline.save(generator, out, known, read_json(pipeline.locate(run) / "mix.json"))
-    return {"model": str(out), "images": seen, "average": length}
+    pipeline.save(generator, out, card, read_json(pipeline.locate(run) / "mix.json"))
+    return {"model": str(out), "images": n_images, "average": length}

@@ -2,10 +2,11 @@
 
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from synth.base.config import Config
 from synth.data.images import Preprocessing
+from synth.diffusion.process import PROCESSES, VPrediction
 from synth.model.denoiser import NetworkConfig
 from synth.training.autoencoder import AutoencoderConfig
 from synth.training.averages import LONGEST
@@ -48,6 +49,8 @@ class TrainConfig(Config):
     """Images between snapshots of the averages and sheets of samples, taken at the checkpoint that follows."""
     sheet: NonNegativeInt = 16
     """Pictures on a sheet of samples; 0 makes none."""
+    objective: str = Field(default=VPrediction.name, exclude_if=lambda name: name == VPrediction.name)
+    """The generative process that is learnt, by its name in `synth.diffusion.process.PROCESSES`."""
     trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
     """Where else the loss goes; `pip install 'visionclip[track]'`."""
     seed: NonNegativeInt = 0
@@ -60,6 +63,13 @@ class TrainConfig(Config):
     """The size of the denoiser."""
     autoencoder: AutoencoderConfig | None = None
     """How the autoencoder of `network.latent` is trained; null where there is none."""
+
+    @field_validator("objective")
+    @classmethod
+    def _objective_exists(cls, name: str) -> str:
+        if name not in PROCESSES:
+            raise ValueError(f"'{name}' is no process; known: {', '.join(PROCESSES)}")
+        return name
 
     @model_validator(mode="after")
     def durations_divide(self) -> Self:

@@ -14,12 +14,11 @@ from torch import Tensor, nn
 from synth.base import speed
 from synth.base.config import load
 from synth.base.runs import read_metrics
-from synth.diffusion import process
-from synth.model.card import STEPS
-from synth.model.conditioning import CONDITIONS
+from synth.diffusion.process import VPrediction
+from synth.diffusion.schedulers import STEPS as TIMESTEPS
+from synth.model.card import INTERVAL, STEPS
 from synth.model.denoiser import Denoiser, NetworkConfig
 from synth.model.latent import LatentSpace
-from synth.pipeline import INTERVAL
 from synth.training.config import TrainConfig
 
 _H200 = 790e12  # dense bf16 operations per second that the data sheet promises, sparsity aside
@@ -72,16 +71,18 @@ def cost(config: NetworkConfig, size: int) -> Cost:
     with torch.device("meta"):
         denoiser, space = Denoiser(config, size), config.space()
         noisy, picture = torch.zeros(1, *denoiser.shape), torch.zeros(1, 3, size, size)
-        time, codes = torch.zeros(1, dtype=torch.int64), torch.zeros(1, len(CONDITIONS), dtype=torch.int64)
+        time, codes = (
+            torch.zeros(1, dtype=torch.int64),
+            torch.zeros(1, len(denoiser.conditioning.labels), dtype=torch.int64),
+        )
         forward = _gflop(denoiser, noisy, time, codes)
         decode, encode = _gflop(space.decode, noisy), _gflop(space.encode, picture)
         kept = _kept(denoiser, noisy, time, codes)
         if isinstance(space, LatentSpace):
             space.autoencoder.requires_grad_(True)
             kept = max(kept, _kept(space, picture, noisy))
-    solver = process.solver()
-    solver.set_timesteps(STEPS)
-    twice = sum(INTERVAL[0] <= float(t) / process.STEPS <= INTERVAL[1] for t in solver.timesteps)
+    timesteps = VPrediction().timesteps(STEPS).tolist()
+    twice = sum(INTERVAL[0] <= timestep / TIMESTEPS <= INTERVAL[1] for timestep in timesteps)
     return Cost(
         parameters=_parameters(denoiser),
         autoencoder=_parameters(space.autoencoder) if config.latent else 0,
@@ -97,12 +98,12 @@ def cost(config: NetworkConfig, size: int) -> Cost:
 
 def lines(config: TrainConfig, run: Path) -> Iterator[str]:
     """What is said before a training begins, or goes on: where it writes, what it will take, and what takes less."""
-    seen = max((row["images"] for row in read_metrics(run / "metrics.jsonl")), default=0)
-    if seen >= config.images:
+    n_images = max((row["images"] for row in read_metrics(run / "metrics.jsonl")), default=0)
+    if n_images >= config.images:
         yield f"{run}: finished, its {config.images:,} images are seen; nothing to do"
         return
     yield f"{run}: the generator is written there, every {config.save_every:,} images; the same command goes on from there"
-    yield from _here(config, seen)
+    yield from _here(config, n_images)
 
 
 def dry_lines(config: TrainConfig) -> Iterator[str]:
@@ -111,12 +112,12 @@ def dry_lines(config: TrainConfig) -> Iterator[str]:
     yield from _here(config)
 
 
-def _here(config: TrainConfig, seen: int = 0) -> Iterator[str]:
+def _here(config: TrainConfig, n_images: int = 0) -> Iterator[str]:
     """The hours of a training on this machine, and what takes less."""
-    told, left = training(config, seen), config.images - seen
-    gone = f" more, after {seen:,}" if seen else ""
-    yield f"{left:,} images{gone}, of {config.preprocessing.size} px: {told.words()} ({told.basis})"
-    if told.hours > _LONG:
+    estimate, left = training(config, n_images), config.images - n_images
+    gone = f" more, after {n_images:,}" if n_images else ""
+    yield f"{left:,} images{gone}, of {config.preprocessing.size} px: {estimate.words()} ({estimate.basis})"
+    if estimate.hours > _LONG:
         small = load(TrainConfig, Path("odir64"))
         yield (
             f"smaller: --config odir64, {small.images:,} images of {small.preprocessing.size} px, "
@@ -124,13 +125,13 @@ def _here(config: TrainConfig, seen: int = 0) -> Iterator[str]:
         )
 
 
-def training(config: TrainConfig, seen: int = 0) -> speed.Cost:
-    """What training takes on this machine after `seen` images; an autoencoder's own training is not counted."""
+def training(config: TrainConfig, n_images: int = 0) -> speed.Cost:
+    """What training takes on this machine after `n_images` images; an autoencoder's own training is not counted."""
     found, machine = cost(config.network, config.preprocessing.size), speed.measured(torch.get_num_threads())
     draws = config.dp.draws if config.dp else 1
     image = speed.BACKWARD * draws * found.forward + found.encode
     return speed.Cost(
-        hours=machine.hours((config.images - seen) * image * 1e9, speed.STEP),
+        hours=machine.hours((config.images - n_images) * image * 1e9, speed.STEP),
         bytes=round(_KEPT * (found.parameters + found.autoencoder)),
         basis=f"{image:.2g} GFLOP an image, {machine.basis}",
     )

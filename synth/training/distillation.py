@@ -1,7 +1,7 @@
 """Distil a generator: a student that draws in 4 steps, or in 2, what its teacher draws in 20.
 
 Multistep consistency distillation (Heek et al. 2024, 2403.06807).  The way from noise to picture is cut into as many
-segments as the student has steps; from anywhere in a segment the student learns to land, in one jump of DDIM, where
+segments as the student has steps; from anywhere in a segment the student learns to land, in one step of DDIM, where
 the teacher's solver would leave it.  The student starts from the teacher's weights, as in consistency tuning (Geng et
 al. 2024, 2406.14548), the teacher's guidance is learnt with the rest (Luo et al. 2023, 2310.04378), and nothing
 random is drawn between segments: a picture stays a function of labels and noise.
@@ -10,94 +10,41 @@ random is drawn between segments: a picture stays a function of labels and noise
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
 from synth import pipeline
 from synth.base import checkpoint
-from synth.base.config import Config, check
+from synth.base.config import check
 from synth.base.errors import UserError
-from synth.base.runs import claim, progress, read_json, rewind_metrics
-from synth.data.images import Preprocessing
+from synth.base.runs import Tell, announced, claim, quiet, read_json
 from synth.data.records import data_fingerprint
-from synth.diffusion import process
+from synth.diffusion.process import saved_as
+from synth.model.card import GeneratorCard, weights_fingerprint
 from synth.model.denoiser import Denoiser, NetworkConfig
+from synth.model.labels import LabelEncoding
 from synth.pipeline import FundusPipeline
-from synth.provenance.training_data import origins, with_more
-from synth.sampling.plan import weights_fingerprint
-from synth.training import state
-from synth.training.averages import LONGEST, PowerAverages
+from synth.provenance.training_data import training_sources, with_more
+from synth.training.averages import PowerAverages
+from synth.training.distill_config import DistillConfig
 from synth.training.examples import Examples
-from synth.training.teacher import Lesson
+from synth.training.loop import accumulate, optimise
+from synth.training.teacher import TeacherTargets
 
 FORMAT, VERSION = "visionclip-student-state", 1
 
 
-class DistillConfig(Config):
-    """How one student is tuned.  Durations count images, as in training."""
-
-    steps: PositiveInt = 4
-    """Of the student."""
-    images: PositiveInt = 48_000
-    """Stop after this many; raise it and repeat the command to go on, at a rate that rises again."""
-    batch: PositiveInt = 32
-    """Images per optimiser step, over all processes."""
-    micro_batch: PositiveInt = 16
-    """Images per forward pass of one process; lower it when memory runs out."""
-    lr: PositiveFloat = 1e-4
-    """AdamW's, after warm-up; a fraction of the teacher's, since the student is nearly there."""
-    warmup: NonNegativeInt = 640
-    """Images over which the rate rises from 0."""
-    cooldown: float = Field(default=0.275, ge=0, le=1)
-    """Share of `images`, at the end, over which the rate falls to 0."""
-    average: float = Field(default=0.15, gt=0, le=LONGEST)
-    """Length of the weight average that is sampled from, as a share of tuning so far."""
-    teacher_steps: PositiveInt | None = None
-    """Jumps of the teacher from noise to picture; null is 40, or the steps of a teacher that is a student itself."""
-    hops: PositiveInt | None = None
-    """Jumps of the teacher before the student itself finishes its step; null is half of them, or all if they
-    are odd.  More cost time and are exacter, which pays (docs/log.md)."""
-    split: tuple[PositiveInt, ...] | None = None
-    """Jumps of the teacher in each step of the student, first to last; null is as many in each.  A short first step
-    keeps what is lost when a picture's outline is guessed from noise in one go."""
-    guidance: float | None = Field(default=None, ge=1)
-    """The teacher's guidance, which the student then holds; null is 2, or 1 of a teacher that is a student itself."""
-    label_dropout: float = Field(default=0.1, ge=0, le=1)
-    """Share of pictures shown with every label unknown."""
-    flip: bool = True
-    """Mirror half of the pictures, and swap their eye side."""
-    precision: Literal["auto", "no", "bf16"] = "auto"
-    """`auto` is bf16 on a GPU and fp32 on the CPU."""
-    save_every: PositiveInt = 3_200
-    """Images between checkpoints; a killed run loses at most this many."""
-    seed: NonNegativeInt = 0
-    """Seeds the order and the noise."""
-
-    @model_validator(mode="after")
-    def durations_divide(self) -> Self:
-        if self.batch % self.micro_batch:
-            raise ValueError(f"batch={self.batch} must be a multiple of micro_batch={self.micro_batch}")
-        for name in ("images", "save_every"):
-            if getattr(self, name) % self.batch:
-                raise ValueError(f"{name}={getattr(self, name)} must be a multiple of batch={self.batch}")
-        if process.STEPS % self.steps:
-            raise ValueError(f"steps={self.steps} must divide {process.STEPS}")
-        return self
-
-    def share(self, seen: int, chunk: int) -> float:
-        """Of the rate, for the next `chunk` images after `seen`."""
-        rising = (seen + chunk) / max(self.warmup, 1)
-        falling = (self.images - seen) / max(self.cooldown * self.images, 1)
-        return min(1.0, rising, falling)
-
-
 def distill(
-    config: DistillConfig, model: Path, data: Sequence[Path], run: Path, start: Path | None = None
+    config: DistillConfig,
+    model: Path,
+    data: Sequence[Path],
+    run: Path,
+    start: Path | None = None,
+    tell: Tell = quiet,
 ) -> Path:
     """Tune a student of the generator `model` until it has seen `config.images`; the same call again resumes.
 
@@ -105,122 +52,108 @@ def distill(
     resume) and `run/model/`, a generator as any other.  Returns that folder.
     """
     accelerator = _accelerator(config)
-    processes, chunk = accelerator.num_processes, config.micro_batch * accelerator.num_processes
-    folder = pipeline.locate(model)
-    teacher, known = pipeline.load(folder)
-    _check_private(folder, known, data)
-    student = _beginner(teacher, known)
-    frozen = copy.deepcopy(student).eval().to(memory_format=torch.channels_last).to(accelerator.device)
-    way = (config.steps, config.teacher_steps, config.guidance, config.hops, config.split)
-    lesson = Lesson(frozen, teacher.config["student"], *way)
-    behind = {"teacher": weights_fingerprint(folder), "data": data_fingerprint(*data)}
-    known["trained_on"] = with_more(known.get("trained_on", []), origins(data))
-    if start:
-        begun = _begin(student, start, behind["teacher"])
-        behind["start"] = weights_fingerprint(pipeline.locate(start))
-        known["trained_on"] = with_more(known["trained_on"], begun.get("trained_on", []))
-    known |= {"distilled": behind | lesson.student}
+    chunk, folder = accumulate(accelerator, config), pipeline.locate(model)
+    teacher, card = pipeline.load(folder)
+    _check_private(folder, card, data)
+    student = _untuned(teacher, card)
+    targets = _targets(config, student, teacher, accelerator)
+    provenance, trained_on = _provenance(student, card, folder, data, start)
+    card = card.replaced(trained_on=trained_on, distilled=provenance | targets.student)
     mix = read_json(folder / "mix.json")
     with accelerator.main_process_first():
-        examples = _examples(config, known, behind, data, run)
-    averages = PowerAverages(student, [config.average])
-    optimizer = torch.optim.AdamW(student.parameters(), lr=config.lr)
-    seen = state.resume(run, (FORMAT, VERSION), student, optimizer, averages)
-    if accelerator.is_main_process:
-        rewind_metrics(run / "metrics.jsonl", seen)
-    space = teacher.space.to(accelerator.device)
-    trained, optimizer = accelerator.prepare(student.to(memory_format=torch.channels_last), optimizer)
-    averages.to(accelerator.device)
-    losses: list[Tensor] = []
+        examples = _examples(config, card, provenance, data, run, teacher.conditioning.labels)
+    tell([announced(run, "the student", config.images, config.save_every)])
+    teacher.space.to(accelerator.device)  # type: ignore[call-arg]
 
-    with progress("distilling", config.images, seen) as bar:
-        while seen < config.images:
-            for group in optimizer.param_groups:
-                group["lr"] = config.lr * config.share(seen, chunk)
-            mine = np.arange(seen + accelerator.process_index, seen + chunk, processes)
-            images, told, noise, time = (
-                part.to(accelerator.device)
-                for part in examples.step(mine, student.shape, config.flip, config.label_dropout)
-            )
-            with accelerator.autocast(), torch.no_grad():
-                clean = space.encode(images).float().contiguous(memory_format=torch.channels_last)
+    def rate(n_images: int) -> float:
+        return config.share(n_images, chunk)
 
-            with accelerator.accumulate(trained):
-                with accelerator.autocast():
-                    loss = lesson.loss(trained, clean, noise, told, time)
-                accelerator.backward(loss)
-                if accelerator.sync_gradients:
-                    accelerator.clip_grad_norm_(trained.parameters(), 1.0)
-                optimizer.step()
-                optimizer.zero_grad()
+    def error(network: nn.Module, positions: np.ndarray) -> Tensor:
+        shown = examples.step(positions, student.shape, config.flip, config.label_dropout)
+        images, codes, noise, time = (part.to(accelerator.device) for part in shown)
+        with accelerator.autocast(), torch.no_grad():
+            clean = teacher.encode(images)
+        with accelerator.autocast():
+            return targets.loss(network, clean, noise, codes, time)
 
-            losses.append(loss.detach())
-            seen += chunk
-            bar.update(chunk)
-            if accelerator.sync_gradients:
-                averages.step(seen, config.batch)
-            if seen % config.save_every == 0 or seen == config.images:
-                mean = float(accelerator.reduce(torch.stack(losses).mean(), "mean"))  # type: ignore[arg-type]
-                losses.clear()
-                if accelerator.is_main_process:
-                    state.save(run, (FORMAT, VERSION), seen, mean, student, optimizer, averages)
-                    _export(run, seen, student, averages, teacher, known, mix)
-                accelerator.wait_for_everyone()
+    def keep(n_images: int, averages: PowerAverages) -> None:
+        _export(run, n_images, student, averages, teacher, card, mix)
 
-    if accelerator.is_main_process:
-        _export(run, seen, student, averages, teacher, known, mix)
-    accelerator.wait_for_everyone()
+    kind, lengths = (FORMAT, VERSION), [config.average]
+    optimise("distilling", config, accelerator, run, kind, student, lengths, rate, error, keep)
     return run / "model"
+
+
+def _targets(
+    config: DistillConfig, student: Denoiser, teacher: FundusPipeline, accelerator: Accelerator
+) -> TeacherTargets:
+    """What the student learns from: its teacher's network, which it is as yet a copy of, frozen."""
+    frozen = copy.deepcopy(student).eval().to(memory_format=torch.channels_last).to(accelerator.device)  # type: ignore[call-overload]
+    steps = (config.steps, config.teacher_steps, config.guidance, config.target_steps, config.split)
+    process, labels = teacher.process, teacher.conditioning.labels
+    return TeacherTargets(frozen, teacher.config["student"], *steps, process, labels)
+
+
+def _provenance(
+    student: Denoiser, card: GeneratorCard, folder: Path, data: Sequence[Path], start: Path | None
+) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """What names teacher, data and start, and all that they were trained on; the student takes the weights of `start`."""
+    provenance = {"teacher": weights_fingerprint(folder), "data": data_fingerprint(*data)}
+    trained_on = with_more(card.trained_on, training_sources(data))
+    if start:
+        begun = _begin(student, start, provenance["teacher"])
+        provenance["start"] = weights_fingerprint(pipeline.locate(start))
+        trained_on = with_more(trained_on, begun.trained_on)
+    return provenance, [each.to_json() for each in trained_on]
 
 
 def _accelerator(config: DistillConfig) -> Accelerator:
     on_gpu = torch.cuda.is_available()
     precision = config.precision if config.precision != "auto" else "bf16" if on_gpu else "no"
     # Without `cpu`, several processes on a machine without a GPU would each train alone.
-    accelerator = Accelerator(mixed_precision=precision, cpu=not on_gpu)
-    chunk = config.micro_batch * accelerator.num_processes
-    if config.batch % chunk:
-        raise UserError(f"batch={config.batch} must be a multiple of micro_batch x processes = {chunk}")
-    accelerator.gradient_accumulation_steps = config.batch // chunk
-    return accelerator
+    return Accelerator(mixed_precision=precision, cpu=not on_gpu)
 
 
 def _examples(
-    config: DistillConfig, known: dict[str, Any], behind: dict[str, str], data: Sequence[Path], run: Path
+    config: DistillConfig,
+    card: GeneratorCard,
+    provenance: dict[str, str],
+    data: Sequence[Path],
+    run: Path,
+    vocabulary: LabelEncoding,
 ) -> Examples:
     """What the student is shown, prepared as its teacher saw it, once `run` is known to be this one."""
-    wanted = {"config": config.model_dump(mode="json"), **behind}
+    wanted = {"config": config.model_dump(mode="json"), **provenance}
     claim(run, "config.json", wanted, "run", free=("config.images", "config.save_every"))
-    preprocessing = check(Preprocessing, known["preprocessing"], "the teacher's visionclip.json")
-    return Examples(data, preprocessing, run / "cache", config.seed, balance=0)
+    return Examples(data, card.preprocessing, run / "cache", config.seed, 0, vocabulary)
 
 
-def _beginner(teacher: FundusPipeline, known: dict[str, Any]) -> Denoiser:
+def _untuned(teacher: FundusPipeline, card: GeneratorCard) -> Denoiser:
     """A student that knows what its teacher knows."""
-    network = check(NetworkConfig, known["config"]["network"], "the teacher's visionclip.json")
-    student = Denoiser(network, teacher.size)
+    network = check(NetworkConfig, card.config["network"], "the teacher's visionclip.json")
+    student = Denoiser(network, teacher.size, teacher.conditioning.labels)
     student.unet.load_state_dict(teacher.unet.state_dict())
     student.conditioning.load_state_dict(teacher.conditioning.state_dict())
     return student
 
 
-def _begin(student: Denoiser, start: Path, teacher: str) -> dict[str, Any]:
+def _begin(student: Denoiser, start: Path, teacher: str) -> GeneratorCard:
     """Give the student the weights of `start`; returns what that says of itself.
 
     Raises:
         UserError: `start` is no student of this teacher.
     """
-    begun, known = pipeline.load(start)
-    if known.get("distilled", {}).get("teacher") != teacher:
+    begun, card = pipeline.load(start)
+    if card.distilled is None or card.distilled.teacher != teacher:
         raise UserError(f"--start {start}: no student of this --model; leave it out, or name one that is")
     student.unet.load_state_dict(begun.unet.state_dict())
     student.conditioning.load_state_dict(begun.conditioning.state_dict())
-    return known
+    return card
 
 
-def _check_private(teacher: Path, known: dict[str, Any], data: Sequence[Path]) -> None:
+def _check_private(teacher: Path, card: GeneratorCard, data: Sequence[Path]) -> None:
     """A teacher that learnt within a budget of privacy must not show its student patients whom nothing protects."""
-    if "differential_privacy" not in known:
+    if card.differential_privacy is None:
         return
     for folder in data:
         plan = read_json(folder / "plan.json")
@@ -233,25 +166,28 @@ def _check_private(teacher: Path, known: dict[str, Any], data: Sequence[Path]) -
 
 def _export(
     run: Path,
-    seen: int,
+    n_images: int,
     student: Denoiser,
     averages: PowerAverages,
     teacher: FundusPipeline,
-    known: dict[str, Any],
+    card: GeneratorCard,
     mix: list[dict[str, Any]],
 ) -> None:
     """Write the averaged student as a generator's folder, unless it is there already."""
-    folder, distilled = run / "model", known["distilled"] | {"images": seen}
-    if (folder / "visionclip.json").exists() and pipeline.facts(folder)["distilled"]["images"] == seen:
+    process, folder, before = teacher.process, run / "model", run / "model" / "visionclip.json"
+    assert card.distilled
+    if before.exists() and (there := pipeline.read_card(folder).distilled) and there.images == n_images:
         return
+    distilled = card.distilled.to_json() | {"images": n_images}
     averaged = copy.deepcopy(student)
     averaged.load_state_dict(student.state_dict() | averages.mean(averages.lengths[0]))
     averaged.eval().cpu()
     made = FundusPipeline(
         averaged.unet,
-        process.jumps(),
+        process.student_scheduler(),
         averaged.conditioning,
         copy.deepcopy(teacher.space).cpu(),
         student={key: distilled[key] for key in ("steps", "guidance", "times") if key in distilled},
+        process=saved_as(process),
     )
-    pipeline.save(made, folder, known | {"libraries": checkpoint.versions(), "distilled": distilled}, mix)
+    pipeline.save(made, folder, card.replaced(libraries=checkpoint.versions(), distilled=distilled), mix)

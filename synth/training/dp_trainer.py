@@ -24,31 +24,28 @@ from synth import phantom
 from synth.base import checkpoint
 from synth.base.errors import UserError
 from synth.base.runs import Tell, append_metrics, claim, progress, quiet, read_json, rewind_metrics
-from synth.data.records import data_fingerprint, read_table
-from synth.data.vocabulary import FLAGS, SIDE_KEYS
-from synth.diffusion import process
+from synth.data.records import data_fingerprint
+from synth.data.tensors import as_tensor
+from synth.diffusion.losses import loss
+from synth.diffusion.process import create
+from synth.model import labels
+from synth.model.card import TrainingSource
 from synth.model.denoiser import Denoiser
 from synth.model.text_encoder import Captions, captions
 from synth.model.wavelet import WaveletSpace
-from synth.provenance.training_data import Origin, commitments, origins
-from synth.training import dp_budget
+from synth.provenance.training_data import commitments, training_sources
+from synth.training import cost, dp_budget
 from synth.training.averages import PowerAverages
 from synth.training.dp_gradients import NoisyOptimizer, per_sample, randomness
-from synth.training.examples import Examples, as_tensor
+from synth.training.dp_sampling import MIX, poisson_sample, rows_by_patient
+from synth.training.examples import Examples
+from synth.training.export import export
 
 if TYPE_CHECKING:
     from synth.training.config import TrainConfig
 
 FORMAT, VERSION = "visionclip-private-state", 1
 _FITTED_ON = 32  # phantoms from which the deviation of the bands is measured
-
-_SHOWN = (
-    {"dr_grade": 0, **dict.fromkeys(FLAGS, 0)},
-    *({"dr_grade": grade} for grade in (1, 2, 3, 4)),
-    *({flag: 1} for flag in FLAGS),
-)
-MIX = [{"weight": 1, "labels": {**labels, "eye_side": side}} for labels in _SHOWN for side in SIDE_KEYS]
-"""Healthy eyes and each disease equally often: what real patients have is not told."""
 
 
 def train(config: "TrainConfig", data: Sequence[Path], run: Path, tell: Tell = quiet) -> Path:
@@ -60,20 +57,20 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path, tell: Tell = q
     Raises:
         UserError: a setting would break the guarantee, or would go beyond the budget.
     """
-    from synth.training import cost, trainer
-
-    rows_of = _patients(data)
-    mechanism = _claim(config, data, run, len(rows_of))
+    rows_of = rows_by_patient(data)
+    vocabulary = labels.of_run(run)
+    mechanism = _claim(config, data, run, len(rows_of), vocabulary)
     tell(cost.lines(config, run))
     texts = captions(config.network.captions, data, run / "cache")
-    examples = Examples(data, config.preprocessing, run / "cache", config.seed, 0, texts)
-    behind = _behind(origins(data), texts)
+    examples = Examples(data, config.preprocessing, run / "cache", config.seed, 0, vocabulary, texts)
+    provenance = _provenance(training_sources(data), texts)
     if planted := commitments(data):
-        behind["canary"] = planted
+        provenance["canary"] = planted
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     torch.manual_seed(config.seed)
-    denoiser = Denoiser(config.network, config.preprocessing.size).to(device)
+    process = create(config.objective)
+    denoiser = Denoiser(config.network, config.preprocessing.size, vocabulary).to(device)
     accountant, space = PRVAccountant(), WaveletSpace(config.network.levels)
     averages = PowerAverages(denoiser, config.averages)
     optimizer = NoisyOptimizer(
@@ -90,17 +87,17 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path, tell: Tell = q
         "space": space,
         "accountant": accountant,
     }
-    seen, secret = _resume(run, config, parts)
-    rewind_metrics(run / "metrics.jsonl", seen)
+    n_images, secret = _resume(run, config, parts)
+    rewind_metrics(run / "metrics.jsonl", n_images)
     network, losses = per_sample(denoiser), list[float]()
     space.to(device)  # type: ignore[call-arg]
 
-    with progress("training privately", config.images, seen) as bar:
-        while seen < config.images:
-            step = seen // config.batch
+    with progress("training privately", config.images, n_images) as bar:
+        while n_images < config.images:
+            step = n_images // config.batch
             for group in optimizer.param_groups:
-                group["lr"] = config.lr * min(1.0, (seen + config.batch) / max(config.warmup, 1))
-            drawn = _drawn(rows_of, mechanism["sampling_rate"], secret, step)
+                group["lr"] = config.lr * min(1.0, (n_images + config.batch) / max(config.warmup, 1))
+            drawn = poisson_sample(rows_of, mechanism["sampling_rate"], secret, step)
             optimizer.chance = randomness(secret, step, draw=1)
             for first in range(0, max(len(drawn), 1), config.micro_batch):
                 part = drawn[first : first + config.micro_batch]
@@ -109,20 +106,23 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path, tell: Tell = q
                 optimizer.step()
                 optimizer.zero_grad()
 
-            seen += config.batch
+            n_images += config.batch
             bar.update(config.batch)
-            averages.step(seen, config.batch)
-            if seen % config.save_every == 0 or seen == config.images:
-                told = _told(accountant, mechanism, behind)
-                _save(run, seen, secret, parts, losses, told)
-                trainer.export(run, seen, config, denoiser, averages, space, told, MIX)
+            averages.step(n_images, config.batch)
+            if n_images % config.save_every == 0 or n_images == config.images:
+                guaranteed = _guaranteed(accountant, mechanism, provenance)
+                _save(run, n_images, secret, parts, losses, guaranteed)
+                export(run, n_images, config, process, denoiser, averages, space, guaranteed, MIX)
                 losses.clear()
 
-    trainer.export(run, seen, config, denoiser, averages, space, _told(accountant, mechanism, behind), MIX)
+    guaranteed = _guaranteed(accountant, mechanism, provenance)
+    export(run, n_images, config, process, denoiser, averages, space, guaranteed, MIX)
     return run / "model"
 
 
-def _claim(config: "TrainConfig", data: Sequence[Path], run: Path, patients: int) -> dp_budget.Mechanism:
+def _claim(
+    config: "TrainConfig", data: Sequence[Path], run: Path, patients: int, vocabulary: labels.LabelEncoding
+) -> dp_budget.Mechanism:
     """Make `run` the home of this training, or find that it is; returns its mechanism."""
     assert config.dp is not None
     if os.environ.get("WORLD_SIZE", "1") != "1":
@@ -131,27 +131,14 @@ def _claim(config: "TrainConfig", data: Sequence[Path], run: Path, patients: int
     known = read_json(path).get("mechanism", {}).get("noise_multiplier") if path.exists() else None
     found = dp_budget.mechanism(config.dp, patients, config.batch, config.images, known)
     asked = {"config": config.model_dump(mode="json"), "data": data_fingerprint(*data), "mechanism": found}
-    claim(run, path.name, asked, "run, or the same with another budget", free=("config.save_every",))
+    claim(
+        run,
+        path.name,
+        asked | vocabulary.claim(),
+        "run, or the same with another budget",
+        free=("config.save_every",),
+    )
     return found
-
-
-def _patients(data: Sequence[Path]) -> list[np.ndarray]:
-    """The training rows of each patient; one id in two folders is one patient."""
-    ids: list[str | None] = []
-    for folder in data:
-        ids += read_table(folder, ["train"], ["subject_id"])["subject_id"].to_pylist()
-        if None in ids:
-            raise UserError(
-                f"{folder}: a row without subject_id; a patient who has no name cannot be protected"
-            )
-    _, whose = np.unique(np.array(ids, str), return_inverse=True)
-    return np.split(np.argsort(whose, kind="stable"), np.cumsum(np.bincount(whose))[:-1])
-
-
-def _drawn(rows_of: list[np.ndarray], rate: float, secret: int, step: int) -> list[tuple[int, int]]:
-    """(patient, row) of a Poisson sample of patients, one photograph of each."""
-    patients = np.flatnonzero(randomness(secret, step).random(len(rows_of)) < rate).tolist()
-    return [(patient, randomness(secret, step, patient).choice(rows_of[patient])) for patient in patients]
 
 
 def take_gradients(
@@ -182,13 +169,13 @@ def take_gradients(
     rows = np.repeat([row for _, row in drawn], len(draws))
     denoiser = cast(Denoiser, network._module)
     shown = examples.shown(rows, chances, denoiser.shape, config.flip, config.label_dropout)
-    images, told, noise, time = (part.to(device) for part in shown)
+    images, codes, noise, time = (part.to(device) for part in shown)
     clean = space.encode(images).contiguous(memory_format=torch.channels_last)
-    loss = process.loss(network, process.noising(), clean, noise, time, told)
-    loss.backward()
+    error = loss(network, create(config.objective), clean, noise, time, codes)
+    error.backward()
     for p in network.parameters():
         p.grad_sample = p.grad_sample.unflatten(0, (len(drawn), len(draws))).mean(dim=1)  # type: ignore[attr-defined]
-    return [float(loss.detach())]
+    return [float(error.detach())]
 
 
 def _resume(run: Path, config: "TrainConfig", parts: dict[str, Any]) -> tuple[int, int]:
@@ -211,19 +198,21 @@ def _phantoms(config: "TrainConfig") -> Tensor:
     return as_tensor(np.stack(pictures))
 
 
-def _behind(sources: list[Origin], texts: Captions | None) -> dict[str, Any]:
+def _provenance(sources: list[TrainingSource], texts: Captions | None) -> dict[str, Any]:
     """What the model's folder says of its data: nothing that was measured on them."""
-    named = [{name: value for name, value in origin.items() if name != "images"} for origin in sources]
-    return {"data": None, "trained_on": named, **({"captions": texts.said} if texts else {})}
+    named = [
+        {name: value for name, value in origin.to_json().items() if name != "images"} for origin in sources
+    ]
+    return {"data": None, "trained_on": named, **({"captions": texts.encoder} if texts else {})}
 
 
-def _told(
-    accountant: PRVAccountant, mechanism: dp_budget.Mechanism, behind: dict[str, Any]
+def _guaranteed(
+    accountant: PRVAccountant, mechanism: dp_budget.Mechanism, provenance: dict[str, Any]
 ) -> dict[str, Any]:
     """The same with the guarantee."""
     steps = sum(times for _, _, times in accountant.history)
     return {
-        **behind,
+        **provenance,
         "differential_privacy": {
             "epsilon": dp_budget.spent(accountant.history, mechanism["delta"]),
             **mechanism,
@@ -236,15 +225,20 @@ def _told(
 
 
 def _save(
-    run: Path, seen: int, secret: int, parts: dict[str, Any], losses: list[float], told: dict[str, Any]
+    run: Path,
+    n_images: int,
+    secret: int,
+    parts: dict[str, Any],
+    losses: list[float],
+    provenance: dict[str, Any],
 ) -> None:
     loss = round(float(np.mean(losses)), 6) if losses else None  # of photographs: not for release
-    epsilon = told["differential_privacy"]["epsilon"]
-    append_metrics(run / "metrics.jsonl", images=seen, loss=loss, epsilon=round(epsilon, 4))
-    _write(run, seen, secret, parts, told)
+    epsilon = provenance["differential_privacy"]["epsilon"]
+    append_metrics(run / "metrics.jsonl", images=n_images, loss=loss, epsilon=round(epsilon, 4))
+    _write(run, n_images, secret, parts, provenance)
 
 
-def _write(run: Path, seen: int, secret: int, parts: dict[str, Any], told: dict[str, Any]) -> None:
+def _write(run: Path, n_images: int, secret: int, parts: dict[str, Any], provenance: dict[str, Any]) -> None:
     states = {name: part.state_dict() for name, part in parts.items()}
-    state = {"images": seen, "secret": f"{secret:032x}", **states, **told}
+    state = {"images": n_images, "secret": f"{secret:032x}", **states, **provenance}
     checkpoint.save(run / "state.pt", checkpoint.header(FORMAT, VERSION, **state), secret=True)

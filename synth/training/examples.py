@@ -19,9 +19,10 @@ from synth.base.order import permutation, randomness
 from synth.data.images import Preprocessing
 from synth.data.pictures import pixels
 from synth.data.records import LABELS, read_table
+from synth.data.tensors import as_tensor
 from synth.data.vocabulary import FLAGS
-from synth.diffusion.process import STEPS
-from synth.model.conditioning import UNKNOWN, codes, mirror
+from synth.diffusion.schedulers import STEPS
+from synth.model.labels import LabelEncoding
 from synth.model.text_encoder import Captions
 
 FEWEST = 5  # subjects behind a label or combination before a generator tells, or repeats, it
@@ -41,7 +42,13 @@ class Step(NamedTuple):
 
 
 class Examples:
-    """The pictures of split `train` of some folders, as an endless walk in which nothing is dropped."""
+    """The pictures of split `train` of some folders, in an endless order in which nothing is dropped.
+
+    Args:
+        labels:   the vocabulary of the generator that is trained, which makes the codes.
+        balance:  as `TrainConfig` has it; 0 shows pictures as they come.
+        captions: of the same folders, embedded.
+    """
 
     def __init__(
         self,
@@ -50,12 +57,13 @@ class Examples:
         cache: Path,
         seed: int,
         balance: float,
+        labels: LabelEncoding,
         captions: Captions | None = None,
     ) -> None:
         self._pictures = [pixels(folder, ["train"], preprocessing, cache) for folder in folders]
         self._ends = np.cumsum([len(p) for p in self._pictures])
         table = read_training(folders)
-        self.codes = codes(table)
+        self.codes, self.labels = labels.codes(table), labels
         self.captions = captions
         self._seed = seed
         self._shares = np.cumsum(repeats(table, balance)) if balance else None
@@ -70,7 +78,7 @@ class Examples:
         return np.stack([self._pictures[f][row - starts[f]] for f, row in zip(folders, rows, strict=True)])
 
     def visited(self, positions: np.ndarray) -> np.ndarray:
-        """The rows that come at some positions of the walk."""
+        """The rows that come at some positions of the order."""
         return np.array([self._epoch(p // len(self))[p % len(self)] for p in positions.tolist()])
 
     def _epoch(self, number: int) -> np.ndarray:
@@ -102,25 +110,25 @@ class Examples:
         label_dropout: float,
     ) -> Step:
         """The same of some rows, each with the randomness that is given for it."""
-        pictures, told = self[rows], self.codes[rows]
+        pictures, codes = self[rows], self.codes[rows]
         noise = np.empty((len(rows), *shape), np.float32)
         time = np.empty(len(rows), np.int64)
-        said = []
+        vectors = []
         for place, rng in enumerate(chances):
             if mirrored := rng.random() < 0.5 and flip:
                 pictures[place] = pictures[place, :, ::-1].copy()
-                told[place] = mirror(told[place])
-            if untold := rng.random() < label_dropout:
-                told[place] = UNKNOWN
+                codes[place] = self.labels.mirror(codes[place])
+            if dropped := rng.random() < label_dropout:
+                codes[place] = self.labels.unknown
             time[place] = rng.integers(STEPS)
             rng.standard_normal(dtype=np.float32, out=noise[place])
             if self.captions:
                 # A caption tells the side of the eye, which a mirrored picture contradicts.
-                said.append(self._caption(rows[place], rng, mirrored or untold))
-                if rng.random() < 0.5 and said[-1].any():  # a caption must also do alone
-                    told[place] = UNKNOWN
-        told = np.concatenate([told.astype(np.float32), said], axis=1) if said else told
-        return Step(as_tensor(pictures), *map(torch.from_numpy, (told, noise, time)))
+                vectors.append(self._caption(rows[place], rng, mirrored or dropped))
+                if rng.random() < 0.5 and vectors[-1].any():  # a caption must also do alone
+                    codes[place] = self.labels.unknown
+        codes = np.concatenate([codes.astype(np.float32), vectors], axis=1) if vectors else codes
+        return Step(as_tensor(pictures), *map(torch.from_numpy, (codes, noise, time)))
 
     def _caption(self, row: int, rng: np.random.Generator, none: bool) -> np.ndarray:
         """(D,) float32: the Chinese or the English caption of a picture, or none."""
@@ -130,13 +138,8 @@ class Examples:
         return self.captions.vectors[-1 if none else self.captions.places[row, language]]
 
 
-def as_tensor(pictures: np.ndarray) -> Tensor:
-    """(B, 3, S, S) float in [-1, 1] from (B, S, S, 3) uint8."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
 def read_training(folders: Sequence[Path]) -> pa.Table:
-    """The training rows of some folders, subjects of different folders being different people; marks are told too."""
+    """The training rows of some folders, subjects of different folders being different people; canary bits too."""
     tables = []
     for number, folder in enumerate(folders):
         table = read_table(folder, ["train"], ["subject_id", *LABELS, "canary"])
@@ -176,8 +179,8 @@ def _shown(row: dict[str, Any]) -> list[str]:
 def mix_of(folders: Sequence[Path]) -> list[dict[str, Any]]:
     """The label combinations of the training split with their number of pictures, commonest first.
 
-    A combination that fewer than 5 subjects share is left out: rare ones are what gets memorised.  Marks of canary
-    coins are left out too: what is released shows none.
+    A combination that fewer than 5 subjects share is left out: rare ones are what gets memorised.  Canary bits
+    are left out too: what is released shows none.
     """
     subjects: dict[str, set[str]] = {}
     pictures: Counter[str] = Counter()

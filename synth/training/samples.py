@@ -8,7 +8,6 @@ import torch
 
 from synth.base.order import randomness
 from synth.base.runs import atomic
-from synth.model.conditioning import code
 from synth.pipeline import FundusPipeline
 from synth.sampling.preview import legend, sheet
 
@@ -17,7 +16,7 @@ def draw(generator: FundusPipeline, mix: list[dict[str, Any]], out: Path, count:
     """Write a PNG of `count` samples, the same labels and noise at every call: combinations spread over `mix`."""
     chosen = [mix[i * len(mix) // count]["labels"] for i in range(count)]
     noise = np.stack([randomness(seed, i).standard_normal(generator.shape, np.float32) for i in range(count)])
-    asked = torch.from_numpy(np.stack([code(labels) for labels in chosen]))
-    pictures = generator(asked.to(generator.device), torch.from_numpy(noise).to(generator.device))
+    codes = torch.from_numpy(np.stack([generator.conditioning.labels.code(labels) for labels in chosen]))
+    pictures = generator(codes.to(generator.device), torch.from_numpy(noise).to(generator.device))
     with atomic(out) as temporary:
         sheet(list(pictures.cpu().numpy()), [legend(labels) for labels in chosen], 4).save(temporary, "PNG")

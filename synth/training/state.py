@@ -34,7 +34,7 @@ def resume(
 def save(
     run: Path,
     kind: tuple[str, int],
-    seen: int,
+    n_images: int,
     loss: float,
     network: nn.Module,
     optimizer: Optimizer,
@@ -42,6 +42,6 @@ def save(
 ) -> None:
     """Write `run/state.pt` whole or not at all, and one line of metrics before it."""
     parts = {"weights": network, "optimizer": optimizer, "averages": averages}
-    state = {"images": seen} | {name: part.state_dict() for name, part in parts.items()}
-    append_metrics(run / "metrics.jsonl", images=seen, loss=round(loss, 6))
+    state = {"images": n_images} | {name: part.state_dict() for name, part in parts.items()}
+    append_metrics(run / "metrics.jsonl", images=n_images, loss=round(loss, 6))
     checkpoint.save(run / "state.pt", checkpoint.header(*kind, **state))

@@ -1,6 +1,6 @@
-"""What a student of few steps is taught: where on its teacher's way from noise to picture a jump should land.
+"""What a student of few steps learns from: where on its teacher's path from noise to picture its step should end.
 
-Multistep consistency distillation (Heek et al. 2024, 2403.06807), in angles (`diffusion.jump`).
+Multistep consistency distillation (Heek et al. 2024, 2403.06807).
 """
 
 from collections.abc import Sequence
@@ -10,24 +10,29 @@ import torch
 from torch import Tensor, nn
 
 from synth.base.errors import UserError
-from synth.diffusion import process
+from synth.diffusion.process import Process, VPrediction
+from synth.diffusion.samplers import guided
+from synth.diffusion.schedulers import STEPS
 from synth.model.card import GUIDANCE, INTERVAL
-from synth.model.conditioning import UNKNOWN
+from synth.model.labels import LabelEncoding, current
 
-PLACES = 40
+TEACHER_STEPS = 40
 
 
-class Lesson:
-    """The teacher's way in `total` jumps, place 0 being noise, some of which are one step of the student.
+class TeacherTargets:
+    """The teacher's path in `total` steps, place 0 being noise, several of which are one step of the student.
 
     Args:
-        teacher:  the network.
-        made:     what the teacher's pipeline says of it if it is a student itself, else None.
-        steps:    of the student.
-        total:    jumps of the teacher; None is 40, or the steps of a teacher that is a student itself.
-        guidance: of the teacher; None is 2, or the 1 of a student.
-        hops:     jumps of the teacher before the student itself finishes its step; None is half of them, or all if they are odd.
-        split:    jumps of the teacher in each step of the student; None is as many in each.
+        teacher:      the network.
+        made:         what the teacher's pipeline says of it if it is a student itself, else None.
+        steps:        of the student.
+        total:        steps of the teacher; None is 40, or the steps of a teacher that is a student itself.
+        guidance:     of the teacher; None is 2, or the 1 of a student.
+        target_steps: steps of the teacher before the student itself finishes its step; None is half of them, or all
+                      if they are odd.
+        split:        steps of the teacher in each step of the student; None is as many in each.
+        process:      of the teacher; None is velocity prediction.
+        labels:       of the teacher; None is the vocabulary as it stands.
 
     Raises:
         UserError: the steps of teacher and student do not go together.
@@ -40,49 +45,39 @@ class Lesson:
         steps: int,
         total: int | None,
         guidance: float | None,
-        hops: int | None,
+        target_steps: int | None,
         split: Sequence[int] | None = None,
+        process: Process | None = None,
+        labels: LabelEncoding | None = None,
     ) -> None:
-        if made and (total not in (None, made["steps"]) or guidance not in (None, 1)):
-            raise UserError(
-                f"teacher_steps={total}, guidance={guidance}: the teacher is a student of {made['steps']} steps with "
-                f"guidance {made['guidance']:g} in it; leave both null"
-            )
-        if made and "times" in made:
-            raise UserError("the teacher is a student of uneven steps; take its own teacher")
-        jumps: int = total or (made["steps"] if made else PLACES)
-        if split and (len(split) != steps or sum(split) != jumps):
-            raise UserError(
-                f"split={list(split)}: must be {steps} numbers that add up to teacher_steps={jumps}"
-            )
-        if process.STEPS % jumps or jumps == steps or (not split and jumps % steps):
-            raise UserError(
-                f"teacher_steps={jumps}: must divide {process.STEPS} and be a multiple of the student's {steps}"
-            )
+        total = _total(made, steps, total, guidance, split)
         self._teacher, self._guidance = teacher, 1.0 if made else GUIDANCE if guidance is None else guidance
-        self._total, self._angles = jumps, process.angles()
-        self._schedule = process.noising()
+        self._process = process or VPrediction()
+        self._unknown = torch.from_numpy((labels or current()).unknown)
+        self._times = torch.cat([self._process.timesteps(total), torch.tensor([-1])])
         self.student: dict[str, Any] = {
             "steps": steps,
             "guidance": made["guidance"] if made else self._guidance,
         }
-        self._stops = []
-        """Of each step, its (place, jumps of the teacher from there, end): where the student is asked."""
+        self._places = []
+        """Of each step, its (place, steps of the teacher from there, end): what the student learns from."""
         start, times = 0, []
-        for length in split or [jumps // steps] * steps:
-            taken = hops or (length if length % 2 else length // 2)
-            if length % taken:
-                raise UserError(f"hops={hops}: must divide the {length} of the teacher's steps in one step")
-            self._stops.append([(start + k, taken, start + length) for k in range(0, length, taken)])
-            times.append(int(self._time(torch.tensor(start))))
+        for length in split or [total // steps] * steps:
+            ahead = target_steps or (length if length % 2 else length // 2)
+            if length % ahead:
+                raise UserError(
+                    f"target_steps={target_steps}: must divide the {length} of the teacher's steps in one step"
+                )
+            self._places.append([(start + k, ahead, start + length) for k in range(0, length, ahead)])
+            times.append(int(self._times[start]))
             start += length
         if split:
             self.student["times"] = times
 
     def loss(self, student: nn.Module, clean: Tensor, noise: Tensor, codes: Tensor, time: Tensor) -> Tensor:
-        """Mean squared error of the velocity by which the student lands where the teacher would.
+        """Mean squared error of the prediction by which the student lands where the teacher would.
 
-        The velocity weighs alike everywhere ("SNR + 1" in 2202.00512): min-SNR gives the first step no weight.
+        It weighs alike everywhere ("SNR + 1" in 2202.00512, of a velocity): min-SNR gives the first step no weight.
 
         Args:
             clean: (B, C, H, W) standardised bands; noise: the same shape, standard normal.
@@ -92,52 +87,62 @@ class Lesson:
         Returns:
             A scalar.
         """
-        place, hops, end = self._asked(time)
-        noisy = self._schedule.add_noise(clean, noise, self._time(place))  # type: ignore[arg-type]
+        place, ahead, end = self._places_at(time)
+        noisy = self._process.add_noise(clean, noise, self._time(place))
         with torch.no_grad():
             goal = noisy.clone()
-            for near in range(int(hops.max())):
-                on = hops > near
-                at = place[on] + near
-                goal[on] = self._jump(goal[on], self._velocity(goal[on], at, codes[on]), at, at + 1)
-            near = place + hops
+            for step in range(int(ahead.max())):
+                on = ahead > step
+                goal[on] = self._teacher_step(goal[on], place[on] + step, codes[on])
+            near = place + ahead
             short = near < end
             if short.any():
-                landed = self._jump(goal, student(goal, self._time(near), codes).float(), near, end)
+                output = student(goal, self._time(near), codes).float()
+                landed = self._process.ddim_step(goal, output, self._time(near), self._time(end))
                 goal = torch.where(short[:, None, None, None], landed, goal)
-            turn = self._turn(place, end)
-            velocity = (turn.cos() * noisy - goal) / turn.sin()
-        return (student(noisy, self._time(place), codes).float() - velocity).square().mean()
+            target = self._process.prediction_between(noisy, goal, self._time(place), self._time(end))
+        return (student(noisy, self._time(place), codes).float() - target).square().mean()
 
-    def _asked(self, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Places, the teacher's jumps from there, and ends, of times that are spread evenly."""
-        done = process.STEPS - 1 - time
-        found = []
-        for each in done.tolist():
-            step, rest = divmod(each * len(self._stops), process.STEPS)
-            stops = self._stops[step]
-            found.append(stops[rest * len(stops) // process.STEPS])
-        return tuple(torch.tensor(column, device=time.device) for column in zip(*found, strict=True))  # type: ignore[return-value]
+    def _places_at(self, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Places, the teacher's steps from there, and ends, of times that are spread evenly."""
+        chosen = []
+        for each in (STEPS - 1 - time).tolist():
+            step, rest = divmod(each * len(self._places), STEPS)
+            places = self._places[step]
+            chosen.append(places[rest * len(places) // STEPS])
+        return tuple(torch.tensor(column, device=time.device) for column in zip(*chosen, strict=True))  # type: ignore[return-value]
 
-    def _velocity(self, noisy: Tensor, place: Tensor, codes: Tensor) -> Tensor:
+    def _teacher_step(self, noisy: Tensor, place: Tensor, codes: Tensor) -> Tensor:
         """The teacher's, guided where the pipeline guides."""
-        step = self._time(place)
-        velocity = self._teacher(noisy, step, codes).float()
-        share = step / process.STEPS
-        guided = (share >= INTERVAL[0]) & (share <= INTERVAL[1])
-        if self._guidance != 1 and guided.any():
-            unknown = torch.from_numpy(UNKNOWN).to(codes).expand_as(codes)
-            free = self._teacher(noisy[guided], step[guided], unknown[guided]).float()
-            velocity[guided] = free + self._guidance * (velocity[guided] - free)
-        return velocity
+        time, unknown = self._time(place), self._unknown.to(codes).expand_as(codes)
+        output = guided(self._teacher, noisy, time, codes, unknown, self._guidance, INTERVAL)
+        return self._process.ddim_step(noisy, output, time, self._time(place + 1))
 
     def _time(self, place: Tensor) -> Tensor:
-        """The diffusion step of a place; -1 is the clean picture."""
-        return process.STEPS - place * (process.STEPS // self._total) - 1
+        """The timestep of a place; -1 is the clean picture."""
+        return self._times.to(place.device)[place]
 
-    def _jump(self, noisy: Tensor, velocity: Tensor, place: Tensor, end: Tensor) -> Tensor:
-        return process.jump(noisy, velocity, self._turn(place, end))
 
-    def _turn(self, place: Tensor, end: Tensor) -> Tensor:
-        angles = self._angles.to(place.device)
-        return (angles[self._time(place)] - angles[self._time(end)])[:, None, None, None]
+def _total(
+    made: dict[str, Any] | None,
+    steps: int,
+    total: int | None,
+    guidance: float | None,
+    split: Sequence[int] | None,
+) -> int:
+    """Steps of the teacher, found to go together with those of the student."""
+    if made and (total not in (None, made["steps"]) or guidance not in (None, 1)):
+        raise UserError(
+            f"teacher_steps={total}, guidance={guidance}: the teacher is a student of {made['steps']} steps with "
+            f"guidance {made['guidance']:g} in it; leave both null"
+        )
+    if made and "times" in made:
+        raise UserError("the teacher is a student of uneven steps; take its own teacher")
+    taken: int = total or (made["steps"] if made else TEACHER_STEPS)
+    if split and (len(split) != steps or sum(split) != taken):
+        raise UserError(f"split={list(split)}: must be {steps} numbers that add up to teacher_steps={taken}")
+    if STEPS % taken or taken == steps or (not split and taken % steps):
+        raise UserError(
+            f"teacher_steps={taken}: must divide {STEPS} and be a multiple of the student's {steps}"
+        )
+    return taken

@@ -14,10 +14,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.data.shards import is_done
-from synth.sampling.engines import Events
+from synth.sampling.engines import Events, Job
 from synth.sampling.plan import Plan, Shard
 
 _LOSSES = 20  # shards lost with their actors, without a finished one between them, before we give up
@@ -61,7 +60,7 @@ class _Worker:
         self.actor = actor
         self.held: dict[Any, Shard] = {}
         self.starting = actor.drawn.remote()
-        self.asked: Any = None
+        self.pending: Any = None
         self.rows = 0
 
     def hand(self, shard: Shard) -> None:
@@ -69,11 +68,16 @@ class _Worker:
 
     def lose(self) -> None:
         """Forget how far it was; it is given nothing before it has started again."""
-        self.rows, self.asked = 0, None
+        self.rows, self.pending = 0, None
         self.starting = self.starting or self.actor.drawn.remote()
 
     def awaited(self) -> list[Any]:
         return [*self.held, *([self.starting] if self.starting else [])]
+
+
+def draw(job: Job) -> Events:
+    """Draw the shards of a job on a Ray cluster."""
+    return cluster(job.plan, job.model, job.out, job.shards, job.workers, job.address)
 
 
 def cluster(
@@ -98,7 +102,7 @@ def cluster(
     count = min(workers or gpus or int(there.get("CPU", 1)), len(todo))
     crew = [_Worker(kind.remote(*arguments)) for _ in range(count)]
     try:
-        yield from _run(ray, crew, todo, out, fingerprint(plan))
+        yield from _run(ray, crew, todo, out, plan.fingerprint)
     finally:
         for worker in crew:
             ray.kill(worker.actor)
@@ -113,11 +117,11 @@ def _connect(address: str | None) -> Any:
         return ray
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = address or os.environ.get("RAY_ADDRESS")
-    told: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         _knock(address or "local")
-        ray.init(**told, address=address) if address else ray.init(
-            **told, address="local", include_dashboard=False
+        ray.init(**settings, address=address) if address else ray.init(
+            **settings, address="local", include_dashboard=False
         )
     except (OSError, ValueError) as error:
         raise UserError(
@@ -135,7 +139,7 @@ def _knock(address: str) -> None:
 
 
 def _run(ray: Any, crew: list[_Worker], todo: deque[Shard], out: Path, digest: str) -> Events:
-    losses = done = told = 0
+    losses = done = reported = 0
     while todo or any(worker.held for worker in crew):
         for worker in crew:
             # A second shard, so that no time is lost between two; not near the end, where others wait for one.
@@ -151,8 +155,8 @@ def _run(ray: Any, crew: list[_Worker], todo: deque[Shard], out: Path, digest: s
                 losses, done = 0, done + shard.rows
                 yield shard
         now = done + sum(worker.rows for worker in crew)
-        yield now - told
-        told = now
+        yield now - reported
+        reported = now
 
 
 _EXHAUSTED = (
@@ -182,12 +186,12 @@ def _ended(ray: Any, crew: list[_Worker]) -> Iterator[tuple[Shard, bool]]:
 
 def _look(ray: Any, worker: _Worker) -> None:
     """Take the last answer how far a worker is, and ask again."""
-    if worker.asked and ray.wait([worker.asked], timeout=0)[0]:
-        answered, worker.asked = worker.asked, None
+    if worker.pending and ray.wait([worker.pending], timeout=0)[0]:
+        answered, worker.pending = worker.pending, None
         if not _is_lost(ray, answered):
             worker.rows = ray.get(answered)
-    if worker.held and not worker.starting and not worker.asked:
-        worker.asked = worker.actor.drawn.remote()
+    if worker.held and not worker.starting and not worker.pending:
+        worker.pending = worker.actor.drawn.remote()
 
 
 def _is_lost(ray: Any, ref: Any) -> bool:

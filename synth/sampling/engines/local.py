@@ -10,13 +10,26 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.data.shards import is_done
-from synth.sampling.engines import Events
+from synth.sampling.engines import Events, Job
 from synth.sampling.plan import Plan, Shard
 
 _LOSSES = 20  # workers killed without a finished shard between them, before we give up
+
+
+def draw(job: Job) -> Events:
+    """Draw the shards of a job on this machine."""
+    workers = min(job.workers or _devices(), len(job.shards))
+    if workers == 1:
+        return alone(job.plan, job.model, job.out, job.shards)
+    return several(job.plan, job.model, job.out, job.shards, workers)
+
+
+def _devices() -> int:
+    import torch
+
+    return torch.cuda.device_count() or len(os.sched_getaffinity(0))
 
 
 def alone(plan: Plan, model: Path, out: Path, shards: Iterable[Shard], number: int = 0) -> Events:
@@ -92,7 +105,7 @@ def several(plan: Plan, model: Path, out: Path, shards: Iterable[Shard], workers
                     losses += 1
                     if losses > _LOSSES:
                         raise UserError(_EXHAUSTED.format(out=out, losses=losses)) from None
-                    yield from _recover(worker, out, fingerprint(plan), todo)
+                    yield from _recover(worker, out, plan.fingerprint, todo)
                     successor = _Worker(worker.number, worker.task)
                     crew[successor.pipe] = successor
                     continue

@@ -1,13 +1,12 @@
-"""The copy guard: how near strangers' photographs come to the training photographs, and samples that come nearer.
+"""The copy filter: how near held-out photographs come to the training photographs, and samples that come nearer.
 
-Strangers are the patients of the splits that the generator did not learn from.  What is kept beside the samples for
-this are small pictures of patients: `synth.sampling.filters.rejection.folder` says where, and it is never published.
+Held-out patients are those of the splits that the generator did not learn from.  What is kept beside the samples for
+this are small pictures of patients: `synth.sampling.rejection.folder` says where, and it is never published.
 """
 
 from collections.abc import Sequence
 from math import floor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,49 +17,49 @@ from synth.data.images import Preprocessing
 from synth.data.pictures import Pictures
 from synth.data.records import data_fingerprint, read_table
 from synth.sampling.filters.copies import VERSION, Search, descriptor
+from synth.sampling.filters.settings import CopyFilterSettings
 
-RATE = 0.0075  # of strangers that may be taken for copies: some way below the 1 % that is tolerated
+RATE = 0.0075  # of held-out patients that may be taken for copies: some way below the 1 % that is tolerated
 _FEWEST = 10  # patients without whom there is nothing to calibrate with
 _ROWS = 500  # photographs in memory at a time
 _COMPARED = ("cfp", None)
 """Modalities of photographs of the fundus.  Tomograms look alike and would loosen the threshold (docs/sampling.md)."""
 
 
-def prepare(records: Sequence[Path], size: int, cache: Path, rate: float = RATE) -> dict[str, Any]:
+def prepare(records: Sequence[Path], size: int, cache: Path, rate: float = RATE) -> CopyFilterSettings:
     """Describe the photographs of a generator's records and calibrate on its held-out patients; once per `cache`.
 
     Pictures of other modalities than colour photographs are left out; an unknown one counts as colour.
 
     Args:
-        records: split `train` is protected; the patients of `validation` and `test` are the strangers.  Subjects of
+        records: those of split `train` must not be copied; the patients of `validation` and `test` are held out.  Subjects of
                  different folders are different people.
         size:    pixels a side of the samples.
-        rate:    share of strangers that may be taken for copies.
+        rate:    share of held-out patients that may be taken for copies.
 
     Returns:
-        What the plan keeps: descriptor version, records, how many photographs (and pictures that are none) and
-        patients, `closeness` (a sample below it is a copy), and the patients that this was calibrated with.
+        What the plan keeps.
 
     Raises:
         UserError: no records, or too few held-out patients.
     """
     data = data_fingerprint(*records)
     key = fingerprint([VERSION, data, size, rate, _COMPARED])[:16]
-    facts = cache / f"guard-{key}.json"
-    if not facts.exists():
+    path = cache / f"guard-{key}.json"
+    if not path.exists():
         references, subjects, other = described(records, ["train"], size)
-        strangers, whose, _ = described(records, ["validation", "test"], size)
-        with progress("comparing strangers", len(strangers)) as bar:
+        held_out, patient_ids, _ = described(records, ["validation", "test"], size)
+        with progress("comparing held-out photographs", len(held_out)) as bar:
             search, near = Search(references, np.unique(subjects, return_inverse=True)[1]), []
-            for i in range(0, len(strangers), _ROWS):
-                near.append(search.closeness(strangers[i : i + _ROWS])[0])
+            for i in range(0, len(held_out), _ROWS):
+                near.append(search.closeness(held_out[i : i + _ROWS])[0])
                 bar.update(len(near[-1]))
         threshold, flagged, patients = calibrate(
-            np.concatenate(near), whose, rate, ", ".join(map(str, records))
+            np.concatenate(near), patient_ids, rate, ", ".join(map(str, records))
         )
         with atomic(cache / f"guard-{key}.npy") as temporary, open(temporary, "wb") as file:
             np.save(file, references)
-        said = {
+        values = {
             "descriptor": VERSION,
             "index": key,
             "records": data,
@@ -72,19 +71,19 @@ def prepare(records: Sequence[Path], size: int, cache: Path, rate: float = RATE)
             "held_out_flagged": flagged,
             "false_alarms_expected": round((flagged + 1) / (patients + 1), 6),
         }
-        write_json(facts, {"subjects": np.unique(subjects, return_inverse=True)[1].tolist(), "said": said})
-    return read_json(facts)["said"]
+        write_json(path, {"subjects": np.unique(subjects, return_inverse=True)[1].tolist(), "said": values})
+    return CopyFilterSettings.parse(read_json(path)["said"], str(path))
 
 
 def described(records: Sequence[Path], splits: list[str], size: int) -> tuple[np.ndarray, np.ndarray, int]:
     """(N, D) descriptors of the photographs of some splits, as a generator of `size` pixels saw them; whose they are;
     how many pictures are no colour photographs, and left out."""
-    prepare, found, whose, others = Preprocessing(size=size), list[np.ndarray](), list[str](), 0
+    prepare, found, patient_ids, others = Preprocessing(size=size), list[np.ndarray](), list[str](), 0
     for number, folder in enumerate(records):
         pictures, table = Pictures(folder, splits), read_table(folder, splits, ["subject_id", "modality"])
         kept = [i for i, kind in enumerate(table["modality"].to_pylist()) if kind in _COMPARED]
         others += len(pictures) - len(kept)
-        whose += [f"{number}/{subject}" for subject in table["subject_id"].take(kept).to_pylist()]
+        patient_ids += [f"{number}/{subject}" for subject in table["subject_id"].take(kept).to_pylist()]
         with progress(f"describing {' and '.join(splits)}", len(kept)) as bar:
             for start in range(0, len(kept), _ROWS):
                 rows = kept[start : start + _ROWS]
@@ -92,32 +91,32 @@ def described(records: Sequence[Path], splits: list[str], size: int) -> tuple[np
                 bar.update(len(rows))
     if not found:
         raise UserError(
-            f"{', '.join(map(str, records))}: no photographs of the fundus in {' or '.join(splits)}; the guard needs "
+            f"{', '.join(map(str, records))}: no photographs of the fundus in {' or '.join(splits)}; the copy filter needs "
             "training photographs and held-out patients"
         )
-    return np.concatenate(found), np.array(whose), others
+    return np.concatenate(found), np.array(patient_ids), others
 
 
 def calibrate(
-    closeness: np.ndarray, whose: np.ndarray, rate: float, where: str = "records"
+    closeness: np.ndarray, patient_ids: np.ndarray, rate: float, where: str = "records"
 ) -> tuple[float, int, int]:
-    """The closeness below which at most `rate` of strangers fall, how many of these do, and how many these are.
+    """The closeness below which at most `rate` of held-out patients fall, how many of these do, and how many these are.
 
-    A patient falls below with any photograph.  With k of n below, the chance that one more stranger does is at most
+    A patient falls below with any photograph.  With k of n below, the chance that one more patient does is at most
     (k + 1) / (n + 1), whatever the distribution (Vovk et al. 2005, conformal prediction); k is the most that `rate`
     allows.  Fewer than 1 / `rate` patients cannot promise it: k is then 0.
 
     Args:
         closeness: (N,) of photographs.
-        whose:     (N,) patients.
+        patient_ids: (N,) patients.
 
     Raises:
         UserError: fewer than ten patients.
     """
-    people, place = np.unique(whose, return_inverse=True)
+    people, place = np.unique(patient_ids, return_inverse=True)
     if len(people) < _FEWEST:
         raise UserError(
-            f"{where}: {len(people)} held-out patients are too few to calibrate the copy guard, {_FEWEST} are needed; "
+            f"{where}: {len(people)} held-out patients are too few to calibrate the copy filter, {_FEWEST} are needed; "
             "import with more of them, for example --split 7:1:2"
         )
     nearest = np.full(len(people), np.inf)
@@ -127,20 +126,22 @@ def calibrate(
     return threshold, int((nearest < threshold).sum()), len(people)
 
 
-class Guard:
-    """A guard as a plan describes it, opened from what `prepare` left in `cache`.
+class CopyFilter:
+    """A copy filter as a plan describes it, opened from what `prepare` left in `cache`.
 
     Raises:
         UserError: it is not there.
     """
 
-    def __init__(self, facts: dict[str, Any], cache: Path, device: str = "cpu") -> None:
-        path = cache / f"guard-{facts['index']}.npy"
+    def __init__(self, settings: CopyFilterSettings, cache: Path, device: str = "cpu") -> None:
+        path = cache / f"guard-{settings.index}.npy"
         if not path.exists():
-            raise UserError(f"{path}: the copy guard's index is not there; repeat the whole 'synth generate'")
+            raise UserError(
+                f"{path}: the copy filter's index is not there; repeat the whole 'synth generate'"
+            )
         subjects = read_json(path.with_suffix(".json"))["subjects"]
         self._search = Search(np.load(path, mmap_mode="c"), np.array(subjects), device)
-        self._threshold, self._device = facts["closeness"], device
+        self._threshold, self._device = settings.closeness, device
 
     def copies(self, pictures: np.ndarray) -> np.ndarray:
         """(N,) bool: which of (N, S, S, 3) uint8 samples are copies."""

@@ -12,9 +12,8 @@ import numpy as np
 from torch import Tensor
 
 from synth.base.errors import UserError
+from synth.sampling.filters.settings import ATTEMPTS, FilterSettings
 from synth.sampling.plan import Draw
-
-ATTEMPTS = 10  # draws after the first
 
 
 def folder(out: Path) -> Path:
@@ -24,12 +23,12 @@ def folder(out: Path) -> Path:
 
 def prepare(
     out: Path, size: int, copies: Sequence[Path], mislabelled: Path | None, classifier: Path | None = None
-) -> dict[str, Any]:
-    """What a plan says of its filters: nothing, or `{"filters": {...}}`.  Prepared once, then read from `folder(out)`.
+) -> FilterSettings | None:
+    """The filters of a plan, None where none is wanted.  Prepared once, then read from `folder(out)`.
 
     Args:
         size:        pixels a side of the samples.
-        copies:      folders of records whose training photographs are protected.
+        copies:      folders of records whose training photographs must not be copied.
         mislabelled: records that a classifier learns the labels from.
         classifier:  one that has learnt from them already.
 
@@ -38,16 +37,16 @@ def prepare(
     """
     if classifier is not None and mislabelled is None:
         raise UserError("--label-classifier needs --reject-mislabelled RECORDS, to calibrate it with")
-    asked: dict[str, Any] = {}
+    filters: dict[str, Any] = {}
     if copies:
         from synth.sampling.filters import copy_filter
 
-        asked["copies"] = copy_filter.prepare(copies, size, folder(out))
+        filters["copies"] = copy_filter.prepare(copies, size, folder(out))
     if mislabelled is not None:
-        from synth.sampling.filters import labels
+        from synth.sampling.filters import label_filter
 
-        asked["mislabelled"] = labels.prepare(mislabelled, classifier, size, folder(out))
-    return {"filters": {**asked, "attempts": ATTEMPTS}} if asked else {}
+        filters["mislabelled"] = label_filter.prepare(mislabelled, classifier, size, folder(out))
+    return FilterSettings(**filters, attempts=ATTEMPTS) if filters else None
 
 
 class Verdict(NamedTuple):
@@ -66,25 +65,25 @@ class Filters:
     """The filters of a plan, opened.
 
     Args:
-        asked: `plan["filters"]`.
+        settings: `plan.filters`.
         cache: `folder` of the samples.
     """
 
-    def __init__(self, asked: dict[str, Any], cache: Path, device: str = "cpu") -> None:
-        self._guard = self._check = None
-        if "copies" in asked:
-            from synth.sampling.filters.copy_filter import Guard
+    def __init__(self, settings: FilterSettings, cache: Path, device: str = "cpu") -> None:
+        self._copies = self._labels = None
+        if settings.copies:
+            from synth.sampling.filters.copy_filter import CopyFilter
 
-            self._guard = Guard(asked["copies"], cache, device)
-        if "mislabelled" in asked:
-            from synth.sampling.filters.labels import LabelCheck
+            self._copies = CopyFilter(settings.copies, cache, device)
+        if settings.mislabelled:
+            from synth.sampling.filters.label_filter import LabelFilter
 
-            self._check = LabelCheck(asked["mislabelled"], cache, device)
+            self._labels = LabelFilter(settings.mislabelled, cache, device)
 
-    def judge(self, pictures: np.ndarray, labels: Sequence[dict[str, Any]]) -> list[Verdict]:
+    def check(self, pictures: np.ndarray, labels: Sequence[dict[str, Any]]) -> list[Verdict]:
         """A verdict on each of (N, S, S, 3) uint8 samples and what each was asked to show."""
-        copies = self._guard.copies(pictures) if self._guard else np.zeros(len(pictures), bool)
-        wrong = self._check.contradictions(pictures, list(labels)) if self._check else [{}] * len(pictures)
+        copies = self._copies.copies(pictures) if self._copies else np.zeros(len(pictures), bool)
+        wrong = self._labels.contradictions(pictures, list(labels)) if self._labels else [{}] * len(pictures)
         return [Verdict(bool(copy), found) for copy, found in zip(copies, wrong, strict=True)]
 
 
@@ -96,13 +95,13 @@ class Candidate(NamedTuple):
     verdict: Verdict
 
 
-def sift(
+def rejection_sample(
     first: int,
-    asked: list[Draw],
+    wanted: list[Draw],
     kept: int,
     sample: Callable[[list[Draw]], Tensor],
     again: Callable[[int, int], Draw],
-    judge: Callable[[np.ndarray, Sequence[dict[str, Any]]], list[Verdict]],
+    check: Callable[[np.ndarray, Sequence[dict[str, Any]]], list[Verdict]],
     attempts: int = ATTEMPTS,
 ) -> tuple[list[Candidate], Counter[str]]:
     """The first good attempt at each of the first `kept` images of a batch.
@@ -112,7 +111,7 @@ def sift(
 
     Args:
         first:  index of the first image, for errors.
-        asked:  a whole batch of first attempts.
+        wanted: a whole batch of first attempts.
         sample: (B, S, S, 3) uint8 of a whole batch.
         again:  attempt a, from 1, at the image in a place of the batch.
 
@@ -123,19 +122,19 @@ def sift(
         UserError: every attempt at an image is a copy.
     """
 
-    def judged(drawn: list[Draw]) -> list[Candidate]:
+    def checked(drawn: list[Draw]) -> list[Candidate]:
         pictures = sample(drawn)
-        verdicts = judge(pictures.cpu().numpy(), [draw.labels for draw in drawn])
+        verdicts = check(pictures.cpu().numpy(), [draw.labels for draw in drawn])
         return [Candidate(*found) for found in zip(drawn, pictures, verdicts, strict=True)]
 
-    tried: list[list[Candidate]] = [[found] for found in judged(asked)[:kept]]
+    tried: list[list[Candidate]] = [[found] for found in checked(wanted)[:kept]]
     while open_ := [
         p for p, found in enumerate(tried) if not found[-1].verdict.good and len(found) <= attempts
     ]:
-        slots = [(open_[i % len(open_)], i // len(open_)) for i in range(len(asked))]
+        slots = [(open_[i % len(open_)], i // len(open_)) for i in range(len(wanted))]
         begun = {place: len(tried[place]) for place in open_}
         drawn = [again(place, begun[place] + round) for place, round in slots]
-        for (place, _), found in zip(slots, judged(drawn), strict=True):
+        for (place, _), found in zip(slots, checked(drawn), strict=True):
             if not tried[place][-1].verdict.good and len(tried[place]) <= attempts:
                 tried[place].append(found)
     chosen = [_chosen(found, first + place) for place, found in enumerate(tried)]
