@@ -1,20 +1,22 @@
 """What an audit was asked for, and what it will take: its folder is claimed, its passes over photographs are counted."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from pydantic import JsonValue
 
 from privacy.config import AuditConfig
 from privacy.data import phantoms
 from privacy.data.inputs import Inputs, People
+from privacy.report.schema import AuditReport
 from synth import phantom
 from synth.base import runs, speed
 from synth.base.config import load
 from synth.base.errors import UserError
 
-GROUPS = ("attackers", "members", "nonmembers", "synthetic")
 _FILE, _LAST = "audit.json", "label.svg"
 _GUESSES, _QUERIES = 2, 8  # candidates of a label; passes of SimA, PIA and SecMI together
 _RESAMPLED = 0.8e6
@@ -36,24 +38,23 @@ class Work(NamedTuple):
 
 @contextmanager
 def claimed(
-    inputs: Inputs, names: Sequence[str], config: AuditConfig, tell: runs.Tell = runs.quiet
-) -> Iterator[dict[str, Any] | None]:
+    inputs: Inputs, config: AuditConfig, tell: runs.Tell = runs.quiet
+) -> Iterator[AuditReport | None]:
     """Make the folder beside `inputs.kept` the home of this audit; gives its report where that is finished.
 
     Args:
-        names: attributes to infer.
-        tell:  is given the lines that say what the audit will take, before it begins.
+        tell: is given the lines that say what the audit will take, before it begins.
 
     Raises:
         UserError: the folder holds another audit, or something else.
     """
     out = inputs.kept.parent
-    runs.claim(out, _FILE, request(inputs, names, config), "audit")
+    runs.claim(out, _FILE, request(inputs, config), "audit")
     if (out / _LAST).exists() and not inputs.kept.exists():  # written last, deleted last
         tell([f"{out}: finished, its report is there; nothing to do"])
-        yield runs.read_json(out / "report.json")
+        yield AuditReport.model_validate(runs.read_json(out / "report.json"))
         return
-    tell(lines(inputs, names, config))
+    tell(lines(inputs, config))
     try:
         yield None
     except UserError:  # the command will be given in other words, for the same folder
@@ -61,32 +62,46 @@ def claimed(
         raise
 
 
-def request(inputs: Inputs, names: Sequence[str], config: AuditConfig) -> dict[str, Any]:
+def request(inputs: Inputs, config: AuditConfig) -> dict[str, JsonValue]:
     """All that decides what a report says."""
-    models: dict[str, Any] = {"model": inputs.encoder and inputs.encoder.facts["sha256"]}
-    for name in ("generator", "independent"):
-        models[name] = (made := getattr(inputs, name)) and made.fingerprint
-    people = {group: (found := getattr(inputs, group)) and found.fingerprint for group in GROUPS}
-    return {**models, **people, "attributes": list(names), "config": config.model_dump(mode="json")}
+    encoder, generator, independent = inputs.encoder, inputs.generator, inputs.independent
+    groups: dict[str, JsonValue] = {name: people and people.fingerprint for name, people in _groups(inputs)}
+    return {
+        "model": encoder.facts["sha256"] if encoder else None,
+        "generator": generator.fingerprint if generator else None,
+        "independent": independent.fingerprint if independent else None,
+        **groups,
+        "attributes": list(inputs.attributes),
+        "config": config.model_dump(mode="json"),
+    }
 
 
-def lines(inputs: Inputs, names: Sequence[str], config: AuditConfig) -> Iterator[str]:
+def _groups(inputs: Inputs) -> list[tuple[str, People | None]]:
+    return [
+        ("attackers", inputs.attackers),
+        ("members", inputs.members),
+        ("nonmembers", inputs.nonmembers),
+        ("synthetic", inputs.synthetic),
+    ]
+
+
+def lines(inputs: Inputs, config: AuditConfig) -> Iterator[str]:
     """What is said before an audit begins: where it writes, whom it asks about, what it will take, and what takes less."""
     yield f"{inputs.kept.parent}: report.html and report.json are written there; the same command goes on from there"
-    groups = {group: found for group in GROUPS if (found := getattr(inputs, group))}
     said = [
         f"{group} {len(found.ids):,} photographs of {found.cohort.patients:,} patients"
-        for group, found in groups.items()
+        for group, found in _groups(inputs)
+        if found
     ]
     if _draws(inputs):
         said.insert(
             0,
             f"attackers {phantoms.PICTURES:,} photographs of about {phantoms.PATIENTS:,} patients, phantoms that are drawn first",
         )
-    work, told = counted(inputs, config), cost(inputs, names, config)
+    work, told = counted(inputs, config), cost(inputs, config)
     yield f"{'; '.join(said)}: {work.embedded:,} passes of encoders, {work.denoised:,} of generators"
     yield f"{told.words()} ({told.basis})"
-    small = cost(inputs, names, load(AuditConfig, Path("quick")))
+    small = cost(inputs, load(AuditConfig, Path("quick")))
     if small.hours < told.hours:
         yield f"smaller: --config quick, for a first look, with an --out of its own: {small.words()}"
 
@@ -134,7 +149,7 @@ def _denoised(group: People, config: AuditConfig) -> int:
     )
 
 
-def cost(inputs: Inputs, names: Sequence[str], config: AuditConfig) -> speed.Cost:
+def cost(inputs: Inputs, config: AuditConfig) -> speed.Cost:
     """Hours and bytes of an audit on this machine."""
     machine, work = speed.measured(), counted(inputs, config)
     operations = work.embedded * (inputs.encoder.operations if inputs.encoder else 0)
@@ -143,7 +158,9 @@ def cost(inputs: Inputs, names: Sequence[str], config: AuditConfig) -> speed.Cos
         patients = (
             phantoms.PATIENTS if work.drawn else inputs.attackers.cohort.patients if inputs.attackers else 0
         )
-        operations += _RESAMPLED * len(names) * patients * (config.permutations + config.bootstrap)
+        operations += (
+            _RESAMPLED * len(inputs.attributes) * patients * (config.permutations + config.bootstrap)
+        )
     return speed.Cost(
         hours=machine.hours(operations) + work.drawn * _seconds(inputs, config) / 3600,
         bytes=work.kept,

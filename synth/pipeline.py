@@ -126,10 +126,7 @@ class FundusPipeline(DiffusionPipeline):
     def untrained(self, seed: int) -> "FundusPipeline":
         """The same architecture and space with fresh random weights, drawn from torch's seed `seed`."""
         torch.manual_seed(seed)
-        unet, conditioning = (
-            type(part).from_config(part.config).eval().to(part.device)  # type: ignore[attr-defined]
-            for part in (self.unet, self.conditioning)
-        )
+        unet, conditioning = _fresh(self.unet), _fresh(self.conditioning)
         return FundusPipeline(
             unet, self.scheduler, conditioning, self.space, self.config["student"], self.config.get("process")
         )
@@ -178,6 +175,11 @@ class FundusPipeline(DiffusionPipeline):
     def _network(self, noisy: Tensor, timestep: Tensor, vectors: Tensor) -> Tensor:
         noisy = add_coordinates(noisy).to(self.unet.dtype)
         return self.unet(noisy, timestep, class_labels=vectors).sample
+
+
+def _fresh(part: Any) -> Any:
+    """A network of the same settings, with weights of its own."""
+    return type(part).from_config(part.config).eval().to(part.device)
 
 
 def save(pipeline: FundusPipeline, folder: Path, card: GeneratorCard, mix: list[dict[str, Any]]) -> None:

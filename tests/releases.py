@@ -14,7 +14,8 @@ from scipy.ndimage import gaussian_filter
 from clip.model import checkpoints
 from clip.model.encoders import CLIP, ClipConfig, ImageTower, TextTower, build, normalise
 from privacy.data.inputs import People
-from privacy.scores.neighbours import SAME, SPACES, MatchedGroups, Nearest, Origins
+from privacy.scores.matched_groups import SAME, MatchedGroups
+from privacy.scores.neighbours import SPACES, Nearest, Origins
 from synth import pipeline
 from synth.base.checkpoint import save
 from synth.data import images, records

@@ -44,7 +44,8 @@ def picture(folder: Path) -> list:
     generator, _ = pipeline.load(folder)
     codes = torch.from_numpy(generator.conditioning.labels.code(LABELS))[None]
     noise = torch.randn(1, *generator.shape, generator=torch.Generator().manual_seed(0))
-    return generator(codes, noise, None, None).flatten()[::97].tolist()
+    steps = None if generator.config["student"] else 3
+    return generator(codes, noise, steps).flatten()[::97].tolist()
 
 
 PICTURES = """

@@ -148,7 +148,7 @@ def test_the_audit_loads_its_targets_lazily():
 
 
 @pytest.mark.parametrize("module, target", [("synth.base.runs", "synth.sampling.plan"), ("clip.training.batches", "synth.sampling.plan"),
-                                            ("privacy.audit", "clip.model.encoders")])  # fmt: skip
+                                            ("privacy.auditing", "clip.model.encoders")])  # fmt: skip
 def test_an_arrow_that_runs_up_would_be_seen(module, target):
     assert room(target) not in ALLOWED[room(module)]
 

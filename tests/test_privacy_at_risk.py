@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from privacy.audit import audit
+from privacy.auditing import run
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import at_risk
@@ -73,8 +73,9 @@ def test_who_was_copied_is_on_the_list_and_in_no_report(tmp_path):
         synthetic=group(tmp_path / "synthetic", np.concatenate([pictures[:4], pictures[48:]])),
         members=group(tmp_path / "members", pictures[:24]),
         nonmembers=group(tmp_path / "nonmembers", pictures[24:48]),
+        attributes=["sex"],
     )
-    audit(given, ["sex"], config, "privacy audit")
+    run(given, config, "privacy audit")
     named = {row["subject_id"]: row["named_by"] for row in listed(out)}
     copied = [f"members-{n:03d}" for n in range(4)]
     assert set(copied) <= named.keys() and all("T4 copies" in named[subject] for subject in copied)

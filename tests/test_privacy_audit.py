@@ -18,6 +18,8 @@ from privacy.commands.app import app
 from privacy.config import AuditConfig
 from privacy.data import attributes, phantoms
 from privacy.data.inputs import Inputs
+from privacy.decisions.decision import decide
+from privacy.report.schema import AuditReport
 from synth.data import images, records
 
 QUICK = ["--set", "permutations=60", "--set", "bootstrap=100", "--set", "untrained_seeds=2"]
@@ -235,7 +237,7 @@ def test_suggestions_follow_from_verdicts(attackers, checkpoint, tmp_path):
     assert refused.exit_code == 2 and "schema 99" in refused.stderr and refused.stderr.count("\n") == 1
 
 
-def hostile() -> dict:
+def hostile() -> AuditReport:
     """A report about a race whose name is a script."""
     rng = np.random.default_rng(0)
     columns = {
@@ -249,7 +251,7 @@ def hostile() -> dict:
     features = Features(encoder, [rng.normal(size=(60, 4))], rng.normal(size=(60, 4)))
     judged = evaluate({"race": attributes.task(cohort, "race")}, features, config)
     named = SimpleNamespace(facts={"path": "<b>", "sha256": "0", "kind": "test"})
-    return report.build(Inputs(Path("unused"), encoder=named), None, judged, [], config, "privacy audit")  # type: ignore[arg-type]
+    return report.build(Inputs(Path("unused"), encoder=named), decide(judged), config, "privacy audit")  # type: ignore[arg-type]
 
 
 def test_hostile_names_are_escaped():
@@ -270,7 +272,7 @@ def test_no_report_says_that_anything_is_safe(attackers, checkpoint, tmp_path):
     words = [
         report.html(made),
         report.summary(made),
-        json.dumps(made),
+        json.dumps(made.as_json()),
         (tmp_path / "report.html").read_text(),
     ]
     room = Path(attributes.__file__).parent

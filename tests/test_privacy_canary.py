@@ -12,11 +12,11 @@ from generators import tiny, untrained
 from pictures import rows
 from typer.testing import CliRunner
 
-from privacy.audit import decide
 from privacy.canaries import planting, release_stages
 from privacy.canaries.release_stages import CanaryBits
 from privacy.commands.app import app
 from privacy.data.inputs import People
+from privacy.decisions.decision import decide
 from privacy.statistics import inference
 from synth.base.errors import UserError
 from synth.base.runs import read_json, write_json

@@ -8,10 +8,10 @@ import pytest
 from scipy import stats as distributions
 
 from privacy.attacks import captions as attack
-from privacy.attacks import cohort
-from privacy.audit import decide
+from privacy.attacks import property_inference
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
+from privacy.decisions.decision import decide
 from privacy.scores import combinations, identifiers, ngrams
 from synth.data import captions, clauses, images, records, vocabulary
 
@@ -188,7 +188,7 @@ def test_the_p_of_rare_combinations_is_that_of_dealing_membership_anew():
 # ---- case mix ----
 
 
-def cohort_of(people: int, seed: int, release: str) -> tuple[cohort.Mix, np.ndarray]:
+def cohort_of(people: int, seed: int, release: str) -> tuple[property_inference.Mix, np.ndarray]:
     rng = np.random.default_rng(seed)
     share = np.array([0.5, 0.3, 0.2, 0.1, 0.4, 0.05])
     values = (rng.random((2 * people, 6)) < share).astype(float)
@@ -197,24 +197,27 @@ def cohort_of(people: int, seed: int, release: str) -> tuple[cohort.Mix, np.ndar
         "members": values[is_member].mean(axis=0),
         "others": (rng.random((people, 6)) < share).mean(axis=0),
     }
-    return cohort.Mix(shares[release], values, np.arange(6)), is_member
+    return property_inference.Mix(shares[release], values, np.arange(6)), is_member
 
 
 def test_a_release_with_the_case_mix_of_its_members_is_found():
     for seed in range(3):
-        result = cohort.evaluate(*cohort_of(300, seed, "members"), 199, seed)
+        result = property_inference.evaluate(*cohort_of(300, seed, "members"), 199, seed)
         assert result.tested and result.tested.estimate.low > 0 and result.tested.p < 0.05
     assert result.panel == "anyone" and "hospital" in result.notes[0]
 
 
 def test_a_release_with_the_case_mix_of_other_people_is_no_finding():
-    found = [cohort.evaluate(*cohort_of(40, seed, "others"), 99, seed).tested.p < 0.05 for seed in range(300)]  # type: ignore[union-attr]
+    found = [
+        property_inference.evaluate(*cohort_of(40, seed, "others"), 99, seed).tested.p < 0.05  # type: ignore[union-attr]
+        for seed in range(300)
+    ]  # type: ignore[union-attr]
     assert np.mean(found) <= 0.05 + 3 * (0.05 * 0.95 / 300) ** 0.5
 
 
 def test_distances_are_total_variation():
-    found = cohort.Mix(np.array([0.5, 0.5, 0.0, 0.2]), np.zeros((1, 4)), np.array([0, 0, 0, 1]))
-    apart = cohort.distances(found, np.array([0.25, 0.5, 0.25, 0.5]))
+    found = property_inference.Mix(np.array([0.5, 0.5, 0.0, 0.2]), np.zeros((1, 4)), np.array([0, 0, 0, 1]))
+    apart = property_inference.distances(found, np.array([0.25, 0.5, 0.25, 0.5]))
     assert apart == pytest.approx((0.25 + 0.3) / 2)
 
 
@@ -265,7 +268,7 @@ def test_a_release_that_copies_fails_and_says_nothing_of_anybody(groups, tmp_pat
     members, nonmembers, folder = groups
     copied = People(group(folder, "copied", 0, 60, slip=True))  # the members' seed
     inputs = Inputs(tmp_path, synthetic=copied, members=members, nonmembers=nonmembers)
-    results = [*attack.attack(inputs, CONFIG), *cohort.attack(inputs, CONFIG)]
+    results = [*attack.attack(inputs, CONFIG), *property_inference.attack(inputs, CONFIG)]
     words = {each.result.attack: each.answer.word for each in decide(results)}
     assert words["direct identifiers in captions"] == "FAIL"
     assert words["rare label combinations"] == "FAIL"
@@ -285,5 +288,5 @@ def test_a_release_of_other_people_does_not_fail(groups, tmp_path):
     inputs = Inputs(
         tmp_path, synthetic=People(group(folder, "others", 7, 60)), members=members, nonmembers=nonmembers
     )
-    results = [*attack.attack(inputs, CONFIG), *cohort.attack(inputs, CONFIG)]
+    results = [*attack.attack(inputs, CONFIG), *property_inference.attack(inputs, CONFIG)]
     assert "FAIL" not in {each.answer.word for each in decide(results)}

@@ -8,12 +8,13 @@ import pytest
 import torch
 from generators import MIX
 
+from privacy import auditing, threats
 from privacy.attacks import completion
-from privacy.audit import attack, decide
 from privacy.config import AuditConfig
 from privacy.data.attributes import Task
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
+from privacy.decisions.decision import decide
 from privacy.decisions.results import Result
 from privacy.scores import completions, guesses
 from privacy.scores.completions import hidden
@@ -228,7 +229,7 @@ def test_without_an_effect_one_reading_in_twenty_fires(easy):
 def test_without_an_independent_generator_it_is_not_testable(groups, generators, place):
     inputs = Inputs(place, generator=generators["memoriser"], members=groups["members"],
                     nonmembers=groups["nonmembers"])  # fmt: skip
-    result = attack("completion", inputs, CONFIG)[0]
+    result = auditing.results_of(threats.threat("T5"), inputs, CONFIG)[0]
     assert decide([result])[0].answer.word == verdict.NOT_TESTABLE and "--independent" in result.missing
 
 

@@ -11,13 +11,13 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import binomtest
 
 from privacy.attacks import memorization
-from privacy.audit import decide
 from privacy.config import AuditConfig
 from privacy.data import contact_sheet
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
+from privacy.decisions.decision import decide
 from privacy.decisions.results import Result
-from privacy.scores import identity, neighbours
+from privacy.scores import identity, matched_groups
 from privacy.scores.neighbours import PLAIN, SPACES, Nearest
 from privacy.targets import registered
 from synth.data import images, records
@@ -79,13 +79,13 @@ def audited(place: Path, eyes: dict[str, np.ndarray], released: np.ndarray, **se
 
 
 @pytest.fixture(scope="module")
-def searched() -> tuple[dict[str, Nearest], dict[str, Nearest], neighbours.MatchedGroups]:
+def searched() -> tuple[dict[str, Nearest], dict[str, Nearest], matched_groups.MatchedGroups]:
     """The nearest photographs of 1,000 pictures of nobody, and of 100 altered photographs of members."""
     real = photographs(2 * PATIENTS * PHOTOGRAPHS, 1)
     half = PATIENTS * PHOTOGRAPHS
     patient_ids = np.repeat(np.arange(2 * PATIENTS), PHOTOGRAPHS)
     rows = np.arange(half)
-    groups = neighbours.MatchedGroups(rows, rows, patient_ids, PATIENTS, 0.0)
+    groups = matched_groups.MatchedGroups(rows, rows, patient_ids, PATIENTS, 0.0)
     innocent = photographs(500, 3)
     copies = altered(real[np.random.default_rng(4).integers(0, half, 100)], 5)
     pictures = np.concatenate([innocent, copies])
@@ -178,7 +178,7 @@ def test_a_patient_of_both_arms_makes_the_comparison_of_copies_invalid(eyes, tmp
 
 def test_membership_dealt_the_other_way_is_the_other_answer(searched):
     copies, groups = searched[1], searched[2]
-    members, nonmembers = neighbours.per_patient(np.ones(100, bool), copies[PLAIN].index, groups)
+    members, nonmembers = matched_groups.per_patient(np.ones(100, bool), copies[PLAIN].index, groups)
     there = memorization.evaluate_nearness(SPACES[0], members, nonmembers, CONFIG).tested
     back = memorization.evaluate_nearness(SPACES[0], nonmembers, members, CONFIG).tested
     assert there and back

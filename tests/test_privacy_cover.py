@@ -11,13 +11,14 @@ from typer.testing import CliRunner
 from privacy import report
 from privacy.attacks import attribute_inference, captions, linkage, membership, memorization
 from privacy.attacks.copies import QUESTION, evaluate_search
-from privacy.audit import decide
 from privacy.commands.app import app
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
+from privacy.decisions.decision import decide
 from privacy.decisions.results import AUC, DIFFERENCE, Result, ValidityCheck
 from privacy.report import words
+from privacy.report.schema import AuditReport
 from privacy.statistics import inference
 from privacy.statistics.inference import Tested
 from synth.base.stats import Estimate
@@ -87,6 +88,7 @@ def test_a_search_of_captions_does_not_speak_for_patients(tmp_path):
     line = ["audit", "--synthetic", str(release(tmp_path / "synthetic")), "--out", str(out)]
     said = CliRunner().invoke(app, line)
     made = json.loads((out / "report.json").read_text())
+    parsed = AuditReport.model_validate(made)
     answers = {each["attack"]: each["verdict"]["word"] for each in made["results"]}
     assert answers["direct identifiers in captions"] == PASS
     assert [(each["verdict"], each["asked"], each["of"]) for each in made["panels"]] == [
@@ -95,19 +97,19 @@ def test_a_search_of_captions_does_not_speak_for_patients(tmp_path):
     assert PASS not in label and label.count(UNTESTED) == 3 and "1 of 18 questions asked" in label
     assert PASS not in said.stdout and "NOT TESTABLE (1 of 18 questions asked)" in said.stdout
     for language, unasked in (("en", "1 of 18 questions asked"), ("zh", "共 18 问，已检验 1 问")):
-        assert {row["word"] for row in words.regulations(made, language)} == {UNTESTED}
-        page = report.html(made, language)
+        assert {row.word for row in words.regulations(parsed, language)} == {UNTESTED}
+        page = report.html(parsed, language)
         assert unasked in page.partition("</main>")[0]
         once = words.WORDS[language][PASS]
         assert page.count(once) == 2  # the one question that was asked: on the first page, and in the table
-    rows = {row["law"]: row for row in words.regulations(made, "en")}
-    assert rows["EDPB 28/2024: extraction of training data"]["threats"] == "T7 (1/3)"
+    rows = {row.law: row for row in words.regulations(parsed, "en")}
+    assert rows["EDPB 28/2024: extraction of training data"].threats == "T7 (1/3)"
 
 
 def test_attributes_that_were_not_asked_for_keep_anyone_from_passing(tmp_path):
-    judged, _ = attribute_inference.answer(Inputs(tmp_path), ["sex"], CONFIG)
-    assert [each.name for each in judged] == ["sex", "age", "race"]
-    assert all("--attributes" in each.inference_verdict.why for each in judged[1:])
+    judged = decide(attribute_inference.attack(Inputs(tmp_path, attributes=["sex"]), CONFIG))
+    assert [each.result.attack for each in judged] == ["sex", "age", "race"]
+    assert all("--attributes" in each.answer.why for each in judged[1:])
 
 
 def test_words_about_an_attribute_that_nobody_states_are_an_open_question(tmp_path):
@@ -244,8 +246,8 @@ def test_nearness_does_not_pass_beside_a_verified_copy(question):
     assert (
         beside.word == UNDECIDED and "1 of 300 released pictures copy photographs of 1 members" in beside.why
     )
-    built = report.build(Inputs(Path("unused")), None, [], decide([near, proof]), CONFIG, "privacy audit")
-    assert [words.reading(each, "zh").rpartition("；")[2] for each in built["results"]] == [
+    built = report.build(Inputs(Path("unused")), decide([near, proof]), CONFIG, "privacy audit")
+    assert [words.reading(each, "zh").rpartition("；")[2] for each in built.results] == [
         "但发布图片中有已核实的副本，此攻击察觉不到", "1 of 300 released pictures copy photographs of 1 members"]  # fmt: skip
     other = membership.GENERATOR._replace(tested=spread(0.45, 0.53))
     assert decide([other, proof])[0].answer.word == PASS  # asked of the generator, not of the pictures

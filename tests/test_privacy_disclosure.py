@@ -9,10 +9,10 @@ import pytest
 from statsmodels.stats.contingency_tables import StratifiedTable
 
 from privacy.attacks import disclosure
-from privacy.audit import decide
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
+from privacy.decisions.decision import decide
 from privacy.decisions.results import Result
 from privacy.scores import guesses, validity
 from privacy.scores.guesses import GroupGuesses, Guesses

@@ -6,9 +6,9 @@ from scipy.spatial.distance import cdist
 from scipy.stats import binomtest
 
 from privacy.attacks import memorization
-from privacy.audit import decide
 from privacy.config import AuditConfig
 from privacy.decisions import verdict
+from privacy.decisions.decision import decide
 from privacy.decisions.results import AUC, Result
 from privacy.scores import guesses
 from privacy.scores.guesses import GroupGuesses

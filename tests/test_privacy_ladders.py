@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 import releases
 
-from privacy import audit
 from privacy.attacks import captions, disclosure, membership, memorization
 from privacy.config import AuditConfig
 from privacy.data import attributes
 from privacy.data.attributes import Task
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import power_simulation, verdict
+from privacy.decisions.decision import decide
 from privacy.decisions.results import AUC, DIFFERENCE, Result
 from privacy.scores import guesses, identity, membership_scores
 from privacy.scores.guesses import GroupGuesses
-from privacy.scores.neighbours import PLAIN, SPACES, MatchedGroups, Nearest
+from privacy.scores.matched_groups import MatchedGroups
+from privacy.scores.neighbours import PLAIN, SPACES, Nearest
 from privacy.scores.score_calibration import Scores
 from privacy.statistics import probes
 from privacy.targets import open_target, registered
@@ -34,7 +35,7 @@ SEXES = {"attackers": 120, "members": 100, "nonmembers": 100}
 
 
 def word(result: Result) -> str:
-    return audit.decide([result])[0].answer.word
+    return decide([result])[0].answer.word
 
 
 def as_often_as_said(found: float, said: dict[str, Any]) -> bool:

@@ -10,10 +10,10 @@ import pytest
 from scipy.stats import rankdata
 
 from privacy.attacks import linkage
-from privacy.audit import decide
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
+from privacy.decisions.decision import decide
 from privacy.targets import open_target
 from synth.data import images, records
 

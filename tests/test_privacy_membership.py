@@ -10,12 +10,13 @@ import torch
 from generators import MIX
 from pictures import drawn
 
-from privacy import audit
+from privacy import auditing, threats
 from privacy.attacks import likelihood, membership
 from privacy.attacks.likelihood import Guessed
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
+from privacy.decisions.decision import decide
 from privacy.decisions.results import Result
 from privacy.scores import validity
 from privacy.scores.score_calibration import Scores
@@ -111,7 +112,7 @@ def snapshots(root) -> dict[int, Generator]:
 
 
 def words(results: list[Result]) -> list[str]:
-    return [judged.answer.word for judged in audit.decide(results)]
+    return [judged.answer.word for judged in decide(results)]
 
 
 def auc(result: Result) -> float:
@@ -201,14 +202,14 @@ def test_a_clip_that_knows_its_captions_by_heart_fails_and_an_untrained_one_does
 
 
 def test_what_is_not_given_is_named(root):
-    found = audit.decide(membership.attack(groups(root), QUICK))
+    found = decide(membership.attack(groups(root), QUICK))
     assert [each.answer.word for each in found] == [verdict.NOT_TESTABLE] * 4
     assert [
         "--generator" in found[0].answer.why,
         "--synthetic" in found[2].answer.why,
         "--model" in found[3].answer.why,
     ]
-    assert "--members" in audit.attack("likelihood", Inputs(root / ".cache"), QUICK)[0].missing
+    assert "--members" in auditing.results_of(threats.threat("T6"), Inputs(root / ".cache"), QUICK)[0].missing
 
 
 def test_the_most_exposed_are_found_where_the_average_patient_is_not():
@@ -266,9 +267,7 @@ def test_an_attack_that_learns_from_those_it_judges_is_caught_by_halves():
 
 def test_arms_that_no_model_is_needed_to_tell_apart_are_invalid(root, tmp_path):
     other = people(tmp_path / "other", NONMEMBERS, 5, source="another clinic")
-    found = audit.decide(
-        membership.attack(groups(root, nonmembers=other, synthetic=root / "release"), QUICK)
-    )[2]
+    found = decide(membership.attack(groups(root, nonmembers=other, synthetic=root / "release"), QUICK))[2]
     assert found.answer.word == verdict.INVALID and "labels and files" in found.answer.why
 
 

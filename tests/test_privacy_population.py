@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from privacy.attacks.attribute_inference import AttributeDecision, evaluate
+from privacy.attacks.attribute_inference import evaluate
 from privacy.attacks.population import Features
 from privacy.config import AuditConfig
 from privacy.data import attributes
 from privacy.decisions import verdict
+from privacy.decisions.decision import Decision, decide
 from privacy.statistics import codelength, components, inference, measures, probes, sensitivity
 from synth.base import stats
 from synth.base.stats import Estimate
@@ -51,14 +52,14 @@ class World:
         columns=None,
         metadata=None,
         diagnoses=None,
-    ) -> AttributeDecision:
+    ) -> Decision:
         cohort = attributes.cohort(columns or self.columns())
         noise = np.random.default_rng(99).normal(size=(3, *self.features.shape))
         sets = [noise[0] if encoder is None else encoder, noise[1] if untrained is None else untrained,
                 noise[2] if pixels is None else pixels]  # fmt: skip
         reduced = [components.reduce(each[cohort.order], cohort.patient) for each in sets]
         features = Features(reduced[0], [reduced[1]], reduced[2], metadata, diagnoses)
-        return evaluate({name: attributes.task(cohort, name)}, features, QUICK)[0]
+        return decide(evaluate({name: attributes.task(cohort, name)}, features, QUICK))[0]
 
     def with_planted(self, strength: float) -> np.ndarray:
         planted = self.features.copy()
@@ -75,9 +76,9 @@ class World:
 def test_a_planted_attribute_is_revealed(name, metric, chance):
     world = World(240)
     judged = world.judged(name, encoder=world.with_planted(3.0))
-    assert judged.finding and judged.finding.encoder(metric).low > chance + 0.2
-    assert judged.inference_verdict.word == judged.training_verdict.word == verdict.REVEALS
-    assert verdict.CAPABILITY in judged.inference_verdict.why
+    assert judged.numbers and judged.numbers.encoder(metric).low > chance + 0.2
+    assert judged.answer.word == judged.training_effect.word == verdict.REVEALS
+    assert verdict.CAPABILITY in judged.answer.why
 
 
 def test_what_untrained_encoders_show_too_is_not_put_down_to_training():
@@ -85,14 +86,14 @@ def test_what_untrained_encoders_show_too_is_not_put_down_to_training():
     world = World(240)
     planted = world.with_planted(3.0)
     judged = world.judged("sex", encoder=planted, untrained=planted, pixels=planted)
-    assert judged.inference_verdict.word == verdict.REVEALS
-    assert judged.training_verdict.word == verdict.PASS
+    assert judged.answer.word == verdict.REVEALS
+    assert judged.training_effect.word == verdict.PASS
 
 
 def test_one_control_that_sees_it_is_enough():
     world = World(240)
     planted = world.with_planted(3.0)
-    assert world.judged("age", encoder=planted, pixels=planted).training_verdict.word != verdict.REVEALS
+    assert world.judged("age", encoder=planted, pixels=planted).training_effect.word != verdict.REVEALS
 
 
 def test_what_files_give_away_too_is_not_put_down_to_training():
@@ -102,13 +103,13 @@ def test_what_files_give_away_too_is_not_put_down_to_training():
     told = world.sex[world.patient][:, None] - 0.5
     by_files = world.judged("sex", encoder=planted, metadata=told)
     by_disease = world.judged("sex", encoder=planted, diagnoses=told)
-    assert by_files.inference_verdict.word == by_disease.inference_verdict.word == verdict.REVEALS
+    assert by_files.answer.word == by_disease.answer.word == verdict.REVEALS
     assert (
-        by_files.training_verdict.word == verdict.PASS and by_disease.training_verdict.word == verdict.REVEALS
+        by_files.training_effect.word == verdict.PASS and by_disease.training_effect.word == verdict.REVEALS
     )
-    assert by_files.finding and by_disease.finding
-    assert "metadata" in by_files.finding.excess and "diagnoses" not in by_disease.finding.excess
-    row = next(row for row in by_disease.finding.rows if row.name == "diagnoses")
+    assert by_files.numbers and by_disease.numbers
+    assert "metadata" in by_files.numbers.excess and "diagnoses" not in by_disease.numbers.excess
+    row = next(row for row in by_disease.numbers.rows if row.name == "diagnoses")
     assert row.person["auc"].low > 0.9 and row.person["bits"].high < 0.4
 
 
@@ -179,7 +180,7 @@ def test_counting_photographs_as_patients_would_fire_far_too_often():
 
 
 def test_the_verdict_without_an_effect_is_never_that_it_reveals():
-    words = [(w := World(60, images=3, seed=seed)).tested("sex", encoder=w.features).inference_verdict.word
+    words = [(w := World(60, images=3, seed=seed)).judged("sex", encoder=w.features).answer.word
              for seed in range(6)]  # fmt: skip
     assert words.count(verdict.REVEALS) <= 1
 
@@ -193,9 +194,9 @@ def test_the_order_of_rows_changes_nothing():
         world.judged("sex", encoder=encoder, untrained=encoder, pixels=encoder),
         world.judged("sex", encoder[shuffled], encoder[shuffled], encoder[shuffled], columns),
     )
-    assert straight.finding and mixed.finding
-    assert straight.finding.rows == mixed.finding.rows
-    assert straight.inference_verdict == mixed.inference_verdict
+    assert straight.numbers and mixed.numbers
+    assert straight.numbers.rows == mixed.numbers.rows
+    assert straight.answer == mixed.answer
 
 
 def test_copies_of_photographs_do_not_shrink_the_interval():
@@ -205,8 +206,8 @@ def test_copies_of_photographs_do_not_shrink_the_interval():
     copies = {name: values * 4 for name, values in columns.items()}
     copies["id"] = [f"{name}-{row}" for row, name in enumerate(copies["id"])]
     many = np.tile(encoder, (4, 1))
-    once = world.judged("age", encoder, encoder, encoder, columns).finding
-    often = world.judged("age", many, many, many, copies).finding
+    once = world.judged("age", encoder, encoder, encoder, columns).numbers
+    often = world.judged("age", many, many, many, copies).numbers
     assert once and often
     assert often.encoder("r2") == pytest.approx(once.encoder("r2"), abs=1e-6)
     assert often.rows[0].image["r2"] == pytest.approx(once.rows[0].image["r2"], abs=1e-6)
@@ -217,7 +218,7 @@ def test_no_patient_is_on_both_sides():
     patients = np.repeat(np.arange(80), 3)
     lookup = np.eye(80)[patients]
     world = World(80, images=3)
-    found = world.judged("sex", encoder=lookup).finding
+    found = world.judged("sex", encoder=lookup).numbers
     assert found and found.encoder("auc").high < 0.7
 
 
@@ -241,8 +242,8 @@ def test_small_classes_are_left_out_and_said_to_be():
 def test_too_few_patients_are_inconclusive_and_told_how_many_would_do():
     world = World(12)
     judged = world.judged("sex", encoder=world.with_planted(5.0))
-    assert judged.inference_verdict.word == verdict.INCONCLUSIVE
-    assert judged.inference_verdict.patients_needed and judged.inference_verdict.patients_needed > 100
+    assert judged.answer.word == verdict.INCONCLUSIVE
+    assert judged.answer.patients_needed and judged.answer.patients_needed > 100
 
 
 def test_contradictory_records_of_a_patient_are_left_out():

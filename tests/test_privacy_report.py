@@ -2,24 +2,24 @@
 
 import base64
 import re
-from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 from chromium import PROGRAM, Browser
 
-from privacy import audit, report
+from privacy import report, threats
 from privacy.attacks import attribute_inference, captions, disclosure
 from privacy.attacks.population import Features
 from privacy.config import AuditConfig
 from privacy.data import attributes
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
+from privacy.decisions.decision import decide
 from privacy.decisions.results import Result, ValidityCheck
 from privacy.report import page
+from privacy.report.schema import AuditReport
 from privacy.scores import validity
 from privacy.scores.guesses import GroupGuesses, Guesses
 from privacy.scores.validity import ValidityChecks
@@ -72,7 +72,7 @@ def asked(question: Result, place: int) -> Result:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> dict[str, Any]:
+def made(tmp_path_factory) -> AuditReport:
     """A report in which everything was asked, and all that comes from data is hostile."""
     # No name of a folder holds a slash, but a path does.
     folder = tmp_path_factory.mktemp("report") / "<script>document.title='taken'<" / "script>"
@@ -95,14 +95,12 @@ def made(tmp_path_factory) -> dict[str, Any]:
     ]
     results += [captions.attack(Inputs(folder / ".cache", synthetic=groups), CONFIG)[0]]
     questions = [
-        each for name in audit.ATTACKS for each in import_module(f"privacy.attacks.{name}").QUESTIONS
+        each for row in threats.CATALOGUE if row.attack and row.key != "T1" for each in row.attack().QUESTIONS
     ]
     done = {(each.threat, each.attack) for each in results}
     left = [each for each in questions if (each.threat, each.attack) not in done]
     results += [asked(question, place) for place, question in enumerate(left)]
-    return report.build(
-        inputs, None, judged, audit.decide(results), CONFIG, f"privacy audit --members {EVIL}"
-    )
+    return report.build(inputs, decide([*judged, *results]), CONFIG, f"privacy audit --members {EVIL}")
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +169,7 @@ def test_it_prints_to_two_pages(browser, name, paper):
 def test_the_worst_answers_are_on_the_first_page(made):
     """However many attacks there are, what failed is not among those left out for want of room."""
     first = report.html(made).partition("</main>")[0]
-    failed = [each for each in made["results"] if each["verdict"]["word"] == verdict.FAIL]
+    failed = [each for each in made.results if each.verdict.word == verdict.FAIL]
     assert len(failed) >= 4
     for each in failed:
-        assert f"{each['threat']} {each['attack']}" in first
+        assert f"{each.threat} {each.attack}" in first

@@ -3,114 +3,94 @@
 The attackers' patients were in nobody's training; what is read from their photographs could be read from yours.
 """
 
-from collections import Counter
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import numpy as np
 
+from privacy.attack_config import AttackConfig
 from privacy.attacks import population
-from privacy.attacks.population import Features, Finding
-from privacy.config import AuditConfig
+from privacy.attacks.population import Features
 from privacy.data import attributes
 from privacy.data.attributes import ATTRIBUTES, Task
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
-from privacy.decisions.verdict import Answer
+from privacy.decisions.results import Attribute, Result, Scale
 from privacy.scores import metadata, pixels
 from privacy.statistics import components
-from privacy.statistics.inference import holm
+from privacy.statistics.inference import Tested
 from privacy.targets import Target
 from synth.base.errors import UserError
 from synth.base.runs import progress
 
-
-class AttributeDecision(NamedTuple):
-    """One attribute with its two answers; without a finding where it could not be tested."""
-
-    name: str
-    task: Task | None
-    finding: Finding | None
-    inference_verdict: Answer
-    training_verdict: Answer
+SCALES = {
+    kind: Scale(name, verdict.CHANCE[metric], verdict.REVEALED[metric], verdict.WITHIN[metric])
+    for kind, metric, name in (("classes", "auc", "AUC"), ("years", "r2", "R²"))
+}
+"""Kind of an attribute -> how its statistic is read (`privacy.decisions.verdict.inference_verdict`)."""
 
 
-class Data(NamedTuple):
-    """What the attackers have, as the report states it."""
-
-    path: str
-    fingerprint: str
-    images: int
-    patients: int
-    duplicates: float
-    """Share of patients one of whose pictures, byte for byte, is also filed under another patient."""
-    phantoms: bool
-    """Whether they are drawn: then the answer is whether the encoder keeps what a picture shows, not what real eyes show."""
+def question(name: str) -> Result:
+    """What is asked about one attribute."""
+    return Result("T1", name, "anyone", SCALES[ATTRIBUTES[name]], attribute=Attribute(name))
 
 
-def answer(
-    inputs: Inputs, names: list[str], config: AuditConfig
-) -> tuple[list[AttributeDecision], Data | None]:
-    """Each attribute with its two answers, those that were not asked for among them, and what the attackers had.
+NEEDS: tuple[str, ...] = ()
+QUESTIONS = [question(name) for name in ATTRIBUTES]
+CONFIG = AttackConfig
+
+
+def attack(inputs: Inputs, config: AttackConfig) -> list[Result]:
+    """One result for each attribute, those that were not asked for among them.
 
     Raises:
         UserError: the records state none of the attributes asked for.
     """
-    people, encoder = inputs.attackers, inputs.encoder
+    people, encoder, names = inputs.attackers, inputs.encoder, inputs.attributes
     left = [
-        _untested(name, "was not asked for; name it in --attributes")
+        question(name)._replace(missing="was not asked for; name it in --attributes")
         for name in ATTRIBUTES
         if name not in names
     ]
     if people is None or encoder is None:
         why = f"needs {inputs.missing(['encoder', 'attackers'])}"
-        return [*(_untested(name, why) for name in names), *left], None
+        return [*(question(name)._replace(missing=why) for name in names), *left]
     tasks = {name: attributes.task(people.cohort, name) for name in names}
     if all(isinstance(task, str) for task in tasks.values()):
         raise UserError(
             f"{people.folder}: states none of {', '.join(names)}; --attackers takes real records with these columns"
         )
     files = metadata.files(inputs, people)
-    data = _describe(people, files[:, 0])
     features = _features(inputs, encoder, people, files, config)
-    return [*evaluate(tasks, features, config, data.duplicates), *left], data
+    return [*evaluate(tasks, features, config, metadata.duplicates(people, files)), *left]
 
 
 def evaluate(
-    tasks: dict[str, Task | str], features: Features, config: AuditConfig, duplicates: float = 0.0
-) -> list[AttributeDecision]:
-    """Attack every attribute that can be attacked, and put the results into words."""
-    findings: dict[str, Finding] = {}
-    decisions: dict[str, AttributeDecision] = {}
+    tasks: Mapping[str, Task | str], features: Features, config: AttackConfig, duplicates: float = 0.0
+) -> list[Result]:
+    """Attack every attribute that can be attacked.
+
+    Args:
+        tasks:      attribute -> what is known of it, or why nothing can be asked.
+        duplicates: share of patients one of whose pictures is also filed under another patient.
+    """
+    found = []
     with progress("attacking", len(tasks), unit="attributes") as bar:
         for name, task in tasks.items():
             if isinstance(task, str):
-                decisions[name] = _untested(name, f"{task}; add the column '{name}' to --attackers")
+                missing = f"{task}; add the column '{name}' to --attackers"
+                found.append(question(name)._replace(missing=missing))
             elif needed := _too_few(task):
                 why = f"too few patients to try; about {needed:,} would decide"
-                answer = Answer(verdict.INCONCLUSIVE, "", why, needed)
-                decisions[name] = AttributeDecision(name, task, None, answer, answer)
+                lacking = question(name)._replace(missing=why, needed=needed)
+                found.append(lacking._replace(attribute=Attribute(name, task)))
             else:
-                findings[name] = population.infer(task, features, config)
+                numbers = population.infer(task, features, config)
+                metric = "r2" if task.kind == "years" else "auc"
+                attribute = Attribute(name, task, numbers, duplicates, bool(features.untrained))
+                tested = Tested(numbers.encoder(metric), numbers.permuted.p)
+                found.append(question(name)._replace(tested=tested, attribute=attribute))
             bar.update()
-    adjusted = holm({name: finding.permuted.p for name, finding in findings.items()})
-    for name, finding in findings.items():
-        decisions[name] = _decide(finding, adjusted[name], bool(features.untrained), duplicates)
-    return [decisions[name] for name in tasks]
-
-
-def _decide(finding: Finding, p: float, untrained: bool, duplicates: float) -> AttributeDecision:
-    metric = "r2" if finding.task.kind == "years" else "auc"
-    permuted = finding.permuted.permuted.tolist()
-    first = verdict.inference_verdict(finding.encoder(metric), p, permuted, duplicates, metric)
-    second = verdict.training_verdict(
-        first, finding.excess, untrained, population.HEADLINE[finding.task.kind]
-    )
-    return AttributeDecision(finding.task.name, finding.task, finding, first, second)
-
-
-def _untested(name: str, why: str) -> AttributeDecision:
-    answer = Answer(verdict.NOT_TESTABLE, "", why)
-    return AttributeDecision(name, None, None, answer, answer)
+    return found
 
 
 def _too_few(task: Task) -> int | None:
@@ -123,26 +103,8 @@ def _too_few(task: Task) -> int | None:
     return needed if len(task.classes) < 2 else None
 
 
-def _describe(people: People, hashes: np.ndarray) -> Data:
-    """`hashes` (N,) are of the encoded pictures."""
-    patients_of: dict[int, set[int]] = {}
-    for each, patient in zip(hashes.tolist(), people.patient.tolist(), strict=True):
-        patients_of.setdefault(each, set()).add(patient)
-    shared = Counter(
-        patient for patients in patients_of.values() if len(patients) > 1 for patient in patients
-    )
-    return Data(
-        path=str(people.folder),
-        fingerprint=people.fingerprint,
-        images=len(people.ids),
-        patients=people.cohort.patients,
-        duplicates=len(shared) / people.cohort.patients,
-        phantoms=set(people.table["source"].to_pylist()) == {"phantom"},
-    )
-
-
 def _features(
-    inputs: Inputs, encoder: Target, people: People, files: np.ndarray, config: AuditConfig
+    inputs: Inputs, encoder: Target, people: People, files: np.ndarray, config: AttackConfig
 ) -> Features:
     """Embed the cohort by the target and its controls; each result is kept, so that a killed run continues."""
     photographs = people.photographs(encoder.preprocessing)

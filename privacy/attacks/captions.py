@@ -9,7 +9,7 @@ from collections import Counter
 
 import numpy as np
 
-from privacy.config import AuditConfig
+from privacy.attack_config import AttackConfig
 from privacy.data import attributes
 from privacy.data.attributes import Task
 from privacy.data.inputs import Inputs, People
@@ -24,6 +24,7 @@ from synth.base.stats import Estimate
 from synth.data.phrases import LANGUAGES
 
 NEEDS: tuple[str, ...] = ()
+CONFIG = AttackConfig
 STATED = Scale("share of records that state it", 0.0, 0.0, 0.01)
 BEYOND = Scale("AUC beyond what labels tell", 0.0, 0.02, 0.05, two_sided=False)
 """Patients who share a label combination; fewer make it rare."""
@@ -34,7 +35,7 @@ QUESTIONS = [
 ]
 
 
-def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
+def attack(inputs: Inputs, config: AttackConfig) -> list[Result]:
     """Every question that the inputs allow."""
     direct, words, rare = QUESTIONS
     found = []
@@ -110,7 +111,7 @@ def _of_words(name: str) -> Result:
     return QUESTIONS[1]._replace(attack=f"{name} from captions")
 
 
-def _words(people: People, config: AuditConfig) -> list[Result]:
+def _words(people: People, config: AttackConfig) -> list[Result]:
     told = [people.table[f"caption_{lang}"].to_pylist() for lang in LANGUAGES]
     if not any(text for column in told for text in column):
         return []
@@ -142,7 +143,7 @@ def positives(task: Task) -> np.ndarray:
 
 
 def evaluate_words(
-    name: str, words: ngrams.Read, labels: ngrams.Read, truth: np.ndarray, config: AuditConfig
+    name: str, words: ngrams.Read, labels: ngrams.Read, truth: np.ndarray, config: AttackConfig
 ) -> Result:
     """Do words tell more of an attribute than labels do?  Both that and telling anything at all are needed for a p.
 
@@ -175,7 +176,7 @@ def evaluate_words(
 # ---- rare combinations ----
 
 
-def _rare(synthetic: People, members: People, nonmembers: People, config: AuditConfig) -> Result:
+def _rare(synthetic: People, members: People, nonmembers: People, config: AttackConfig) -> Result:
     released = combinations.stated(synthetic)
     own, others = combinations.stated(members), combinations.stated(nonmembers)
     who = combinations.holders(own, members.patient)

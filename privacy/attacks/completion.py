@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from privacy.config import AuditConfig
 from privacy.data.attributes import ATTRIBUTES
 from privacy.data.inputs import Inputs
 from privacy.decisions import at_risk, power_simulation
 from privacy.decisions.results import AUC, DIFFERENCE, Result
 from privacy.scores import completions, guesses, validity
+from privacy.scores.completions import CompletionConfig
 from privacy.scores.guesses import Guesses
 from privacy.statistics import strata
 from privacy.statistics.inference import Tested, separation, share
@@ -28,6 +28,7 @@ from privacy.targets.generator import Generator
 from synth.base.stats import Estimate
 
 NEEDS = ("generator", "independent", "members", "nonmembers")
+CONFIG = CompletionConfig
 COMPLETION = Result("T5", "completion of the hidden half of a photograph", "members", AUC)
 
 
@@ -61,7 +62,7 @@ class Read(NamedTuple):
         return Read(*(each.some(rows) for each in self))
 
 
-def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
+def attack(inputs: Inputs, config: CompletionConfig) -> list[Result]:
     """Completion, and one result for each attribute."""
     smallest = min(people.cohort.patients for people in validity.both(inputs))
     if smallest < FEWEST:
@@ -101,7 +102,9 @@ def advantage(audited: np.ndarray, independent: np.ndarray) -> np.ndarray:
 
 
 def evaluate(
-    audited: tuple[np.ndarray, np.ndarray], independent: tuple[np.ndarray, np.ndarray], config: AuditConfig
+    audited: tuple[np.ndarray, np.ndarray],
+    independent: tuple[np.ndarray, np.ndarray],
+    config: CompletionConfig,
 ) -> Result:
     """Is the audited generator's advantage larger for members?
 
@@ -130,7 +133,7 @@ def evaluate(
     )
 
 
-def evaluate_attribute(name: str, members: Read, nonmembers: Read, config: AuditConfig) -> Result:
+def evaluate_attribute(name: str, members: Read, nonmembers: Read, config: CompletionConfig) -> Result:
     """Does the audited generator give away an attribute of members more often than the independent one, beyond non-members?
 
     The difference of the differences is taken over patients of the same age, sex or race.
@@ -161,7 +164,7 @@ def _readings(
     inputs: Inputs,
     models: Mapping[str, Generator],
     made: Mapping[str, Sequence[np.ndarray]],
-    config: AuditConfig,
+    config: CompletionConfig,
 ) -> list[Result]:
     """One result for each attribute."""
     attackers, both = inputs.attackers, validity.both(inputs)

@@ -5,7 +5,7 @@ Judged are numbers of pictures for each patient; `privacy.attacks.memorization` 
 
 import numpy as np
 
-from privacy.config import AuditConfig
+from privacy.attack_config import AttackConfig
 from privacy.decisions.results import Result, Scale, ValidityCheck
 from privacy.scores.neighbours import PLAIN
 from privacy.statistics.inference import exact_difference, rate_difference, share, split_in_two
@@ -22,7 +22,7 @@ def evaluate_copies(
     verified: Counts,
     searched: int,
     duplicates: float,
-    config: AuditConfig,
+    config: AttackConfig,
     plain: Counts | None = None,
     taken: Counts | None = None,
 ) -> Result:

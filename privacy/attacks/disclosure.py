@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from privacy.config import AuditConfig
+from privacy.attack_config import AttackConfig
 from privacy.data.attributes import ATTRIBUTES, Task
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import power_simulation
@@ -22,6 +22,7 @@ from privacy.statistics.inference import Tested, share
 from synth.base.stats import Estimate
 
 NEEDS = ("encoder", "attackers", "members", "nonmembers")
+CONFIG = AttackConfig
 ENCODER = "the encoder"
 UNTRAINED, PIXELS = "the same attack on an untrained encoder", "the same attack on pixels"
 NULL_SPLIT = "non-members against non-members"
@@ -35,7 +36,7 @@ def question(name: str) -> Result:
 QUESTIONS = [question(name) for name in ATTRIBUTES]
 
 
-def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
+def attack(inputs: Inputs, config: AttackConfig) -> list[Result]:
     """One result for each attribute.
 
     Raises:
@@ -83,7 +84,7 @@ def _answer(
     people: Sequence[People],
     features: Mapping[str, list[np.ndarray]],
     checked: ValidityChecks,
-    config: AuditConfig,
+    config: AttackConfig,
 ) -> Result:
     task = guesses.learnable(question(name), people[0], name)
     if isinstance(task, Result):
@@ -97,7 +98,7 @@ def _answer(
     return power_simulation.state(result, attacks[ENCODER].trial(), config.detection_rounds, config.seed)
 
 
-def _null_split(nonmembers: Guesses, checked: ValidityChecks, config: AuditConfig) -> ValidityChecks:
+def _null_split(nonmembers: Guesses, checked: ValidityChecks, config: AttackConfig) -> ValidityChecks:
     """What was checked, and that halves of the non-members are guessed alike."""
 
     def split(first: np.ndarray, second: np.ndarray) -> Tested:
@@ -108,7 +109,7 @@ def _null_split(nonmembers: Guesses, checked: ValidityChecks, config: AuditConfi
 
 
 def _attacked(
-    task: Task, people: Sequence[People], features: list[np.ndarray], config: AuditConfig
+    task: Task, people: Sequence[People], features: list[np.ndarray], config: AttackConfig
 ) -> GroupGuesses:
     """Learn from the attackers' features, guess members and non-members."""
     rng = np.random.default_rng([config.seed, 5])
@@ -120,7 +121,7 @@ def _attacked(
     return GroupGuesses(members, nonmembers)
 
 
-def _features(inputs: Inputs, people: Sequence[People], config: AuditConfig) -> dict[str, list[np.ndarray]]:
+def _features(inputs: Inputs, people: Sequence[People], config: AttackConfig) -> dict[str, list[np.ndarray]]:
     """What is attacked -> the features of each group, on axes that were found without a look at group or label."""
     encoder = inputs.encoder
     assert encoder is not None

@@ -10,8 +10,9 @@ from typing import NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 
-from privacy.config import AuditConfig
+from privacy.attack_config import AttackConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import power_simulation, verdict
 from privacy.decisions.results import DIFFERENCE, Result, ValidityCheck
@@ -33,6 +34,22 @@ _FEWEST = 10  # patients of each group whom a label needs
 _SURE = 0.0005  # a validity check that fires by chance would hide a leak
 
 
+class LikelihoodConfig(AttackConfig):
+    """What guessing labels by likelihood takes (T6)."""
+
+    likelihood_patients: int = Field(default=300, ge=20)
+    """Of each group whose diagnoses are guessed; every candidate is a pass over their photographs at each step."""
+    likelihood_labels: int = Field(default=3, ge=1)
+    """Diseases at most whose label is guessed, those with the most patients in their second commonest class."""
+    likelihood_steps: tuple[int, ...] = (100, 300, 500, 700)
+    """Diffusion steps at which every candidate label is tried on every photograph."""
+    likelihood_draws: int = Field(default=1, ge=1)
+    """Of noise at each of these steps, the same for every candidate and photograph."""
+
+
+CONFIG = LikelihoodConfig
+
+
 class Guessed(NamedTuple):
     """What was guessed of the P patients of one group."""
 
@@ -49,7 +66,7 @@ class Guessed(NamedTuple):
         return type(self)(*(part[patients] for part in self))
 
 
-def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
+def attack(inputs: Inputs, config: LikelihoodConfig) -> list[Result]:
     """Guess members' and non-members' labels."""
     members, nonmembers = (
         people.some(people.choice(config.likelihood_patients, config.seed))
@@ -163,7 +180,11 @@ def guessed(
 
 
 def _guess(
-    inputs: Inputs, generator: Generator, people: People, labels: dict[str, list[int]], config: AuditConfig
+    inputs: Inputs,
+    generator: Generator,
+    people: People,
+    labels: dict[str, list[int]],
+    config: LikelihoodConfig,
 ) -> Guessed:
     photographs = people.photographs(generator.preprocessing)
     table = people.table.drop_columns(["canary"])

@@ -8,12 +8,13 @@ added counts here.
 from functools import partial
 
 import numpy as np
+from pydantic import Field
 
-from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import power_simulation
 from privacy.decisions.results import AUC, Result, Scale
 from privacy.scores import pixels, validity
+from privacy.scores.neighbours import CopiesConfig
 from privacy.statistics.inference import deals, dealt_difference, mean_difference, separation
 from synth.base import ties
 from synth.base.stats import Estimate
@@ -36,7 +37,17 @@ _DEALS, _FEW_DEALS = 1999, 199  # of membership, and for each pair of halves
 _PAIRS = 64  # photographs whose pairs are compared with everybody at a time: tens of megabytes
 
 
-def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
+class LinkageConfig(CopiesConfig):
+    """What linking photographs takes (T8); the gallery is that of the search for copies."""
+
+    linkage_patients: int = Field(default=1000, ge=20)
+    """Of each group, with two photographs or more, whose photographs are to find each other."""
+
+
+CONFIG = LinkageConfig
+
+
+def attack(inputs: Inputs, config: LinkageConfig) -> list[Result]:
     """Both links."""
     checked = validity.groups(inputs, config)
     return [
@@ -90,7 +101,7 @@ def matches(embeddings: np.ndarray, gallery: np.ndarray) -> np.ndarray:
 
 
 def evaluate_verification(
-    members: np.ndarray, nonmembers: np.ndarray, config: AuditConfig, compared: tuple = ()
+    members: np.ndarray, nonmembers: np.ndarray, config: LinkageConfig, compared: tuple = ()
 ) -> Result:
     """Are members verified more surely?
 
@@ -117,7 +128,7 @@ def evaluate_verification(
     )
 
 
-def evaluate_matches(members: np.ndarray, nonmembers: np.ndarray, config: AuditConfig) -> Result:
+def evaluate_matches(members: np.ndarray, nonmembers: np.ndarray, config: LinkageConfig) -> Result:
     """Do members find a better match among released pictures?  (P,) mean `matches` of each patient; (Q,)."""
     check, noise = validity.null_split(
         lambda one, other: separation(nonmembers[one], nonmembers[other]), len(nonmembers), config.seed
@@ -129,7 +140,7 @@ def evaluate_matches(members: np.ndarray, nonmembers: np.ndarray, config: AuditC
     )
 
 
-def _verify(inputs: Inputs, config: AuditConfig) -> Result:
+def _verify(inputs: Inputs, config: LinkageConfig) -> Result:
     both = validity.both(inputs)
     drawn = [_drawn(people, config.linkage_patients, config.seed) for people in both]
     sizes = [len(np.unique(patient_ids)) for _, patient_ids in drawn]
@@ -159,11 +170,11 @@ def _verify(inputs: Inputs, config: AuditConfig) -> Result:
     return result._replace(also=(*result.also, ("share found at rank 1, members minus non-members", rank)))
 
 
-def _deals(members: int, nonmembers: int, config: AuditConfig) -> np.ndarray:
+def _deals(members: int, nonmembers: int, config: LinkageConfig) -> np.ndarray:
     return deals(members, nonmembers, _DEALS, np.random.default_rng([config.seed, 82]))
 
 
-def _look_up(inputs: Inputs, config: AuditConfig) -> Result:
+def _look_up(inputs: Inputs, config: LinkageConfig) -> Result:
     if missing := inputs.missing(["synthetic"]):
         return QUESTIONS[1]._replace(missing=f"needs {missing}")
     assert inputs.synthetic

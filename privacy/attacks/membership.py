@@ -10,12 +10,11 @@ from functools import partial
 
 import numpy as np
 
-from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import at_risk, power_simulation, verdict
 from privacy.decisions.results import AUC, Result, Scale
 from privacy.scores import agreement, nearness, validity
-from privacy.scores.membership_scores import ASIDE, HEADLINE, scores_of, units
+from privacy.scores.membership_scores import ASIDE, HEADLINE, MembershipConfig, scores_of, units
 from privacy.scores.score_calibration import FEWEST, Scores, calibrated
 from privacy.scores.validity import NULL_SPLIT, ValidityChecks
 from privacy.statistics.inference import Tested, at_false_alarms, separation
@@ -25,6 +24,7 @@ from synth.base.errors import UserError
 from synth.base.stats import Estimate
 
 NEEDS = ("members", "nonmembers")
+CONFIG = MembershipConfig
 FALSE_ALARMS = 0.01
 EXPOSED_SCALE = Scale("hits less false alarms", 0.0, 0.01, 0.05)
 GENERATOR = Result("T3", "membership by what the generator makes of a photograph", "members", AUC)
@@ -39,7 +39,7 @@ UNTRAINED = "an untrained network"
 _PRIOR = 0.1
 
 
-def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
+def attack(inputs: Inputs, config: MembershipConfig) -> list[Result]:
     """Every question that the inputs allow."""
     smallest = min(people.cohort.patients for people in validity.both(inputs))
     if smallest < FEWEST:
@@ -54,7 +54,7 @@ def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
     return [*found, _released(inputs, pixels, checked, config), _encoder(inputs, pixels, checked, config)]
 
 
-def by_generator(inputs: Inputs, generator: Generator, config: AuditConfig) -> Tested:
+def by_generator(inputs: Inputs, generator: Generator, config: MembershipConfig) -> Tested:
     """The headline of a generator alone, for snapshots of one training.
 
     Raises:
@@ -74,7 +74,10 @@ def by_generator(inputs: Inputs, generator: Generator, config: AuditConfig) -> T
 
 
 def evaluate(
-    question: Result, scores: Scores, config: AuditConfig, checked: ValidityChecks = ValidityChecks((), ())
+    question: Result,
+    scores: Scores,
+    config: MembershipConfig,
+    checked: ValidityChecks = ValidityChecks((), ()),
 ) -> Result:
     """From scores of patients to a result, without any model."""
     return question._replace(
@@ -83,7 +86,7 @@ def evaluate(
 
 
 def evaluate_exposed(
-    scores: Scores, config: AuditConfig, checked: ValidityChecks = ValidityChecks((), ())
+    scores: Scores, config: MembershipConfig, checked: ValidityChecks = ValidityChecks((), ())
 ) -> Result:
     """How many members stand out above a threshold that 1 % of half of the non-members exceed; tested on the others.
 
@@ -131,7 +134,7 @@ def _generator(
     generator: Generator,
     pixels: Sequence[np.ndarray],
     checked: ValidityChecks,
-    config: AuditConfig,
+    config: MembershipConfig,
 ) -> list[Result]:
     groups, features = _some(inputs, pixels, config.membership_patients, config)
     scored = scores_of(inputs, generator, HEADLINE, groups, config)
@@ -163,7 +166,7 @@ def _generator(
 
 
 def _some(
-    inputs: Inputs, pixels: Sequence[np.ndarray], max_count: int, config: AuditConfig
+    inputs: Inputs, pixels: Sequence[np.ndarray], max_count: int, config: MembershipConfig
 ) -> tuple[tuple[People, People], list[np.ndarray]]:
     """At most so many patients of each group, and their rows of `pixels`."""
     both = validity.both(inputs)
@@ -177,7 +180,7 @@ def _finished(
     scores: Scores,
     subjects: np.ndarray,
     checked: ValidityChecks,
-    config: AuditConfig,
+    config: MembershipConfig,
     controls: Sequence[tuple[str, Estimate]] = (),
 ) -> Result:
     """Tested, with a null split of both groups as a validity check, controls, and what could have been found; `subjects` are the members."""
@@ -203,7 +206,7 @@ def _halved(scores: Scores, of_members: bool, seed: int, first: np.ndarray, seco
 
 
 def _released(
-    inputs: Inputs, pixels: Sequence[np.ndarray], checked: ValidityChecks, config: AuditConfig
+    inputs: Inputs, pixels: Sequence[np.ndarray], checked: ValidityChecks, config: MembershipConfig
 ) -> Result:
     if inputs.synthetic is None:
         return RELEASED._replace(missing=f"needs {inputs.missing(['synthetic'])}")
@@ -214,7 +217,7 @@ def _released(
 
 
 def _encoder(
-    inputs: Inputs, pixels: Sequence[np.ndarray], checked: ValidityChecks, config: AuditConfig
+    inputs: Inputs, pixels: Sequence[np.ndarray], checked: ValidityChecks, config: MembershipConfig
 ) -> Result:
     if inputs.encoder is None:
         return ENCODER._replace(missing=f"needs {inputs.missing(['encoder'])}")

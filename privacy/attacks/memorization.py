@@ -11,19 +11,20 @@ import numpy as np
 from scipy.special import ndtr
 
 from privacy.attacks.copies import COPIED, QUESTION, Counts, evaluate_copies, evaluate_search
-from privacy.config import AuditConfig
 from privacy.data import contact_sheet
 from privacy.data.inputs import Inputs
 from privacy.decisions import power_simulation
 from privacy.decisions.results import Result, Scale
 from privacy.scores import neighbours, validity
-from privacy.scores.neighbours import PLAIN, SPACES, MatchedGroups, Nearest, Origins, per_patient
+from privacy.scores.matched_groups import MatchedGroups, per_patient
+from privacy.scores.neighbours import PLAIN, SPACES, CopiesConfig, Nearest, Origins
 from privacy.scores.validity import ValidityChecks
 from privacy.statistics.inference import Tested, exact_difference, permuted, split_in_two
 from synth.base import stats
 from synth.base.stats import Estimate
 
 NEEDS = ("synthetic", "members")
+CONFIG = CopiesConfig
 OriginPair = tuple[Origins, Origins]
 """What is copied of all members, and of all non-members."""
 NEARER = Scale("share nearest to a member", 0.5, 0.52, None)
@@ -39,7 +40,7 @@ def _question(space: str) -> Result:
 QUESTIONS = [*map(_question, SPACES), QUESTION]
 
 
-def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
+def attack(inputs: Inputs, config: CopiesConfig) -> list[Result]:
     """Nearness in both spaces, and copies: those first, whatever has to be given up then."""
     checked = validity.groups(inputs, config) if inputs.nonmembers else None
     origins = neighbours.origins(inputs, config)
@@ -57,7 +58,7 @@ def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
 
 
 def _compared(
-    inputs: Inputs, origins: OriginPair, checked: ValidityChecks | None, config: AuditConfig
+    inputs: Inputs, origins: OriginPair, checked: ValidityChecks | None, config: CopiesConfig
 ) -> list[Result]:
     """Members beside non-members where there are enough of both, else what was found without."""
     if checked is None:
@@ -81,7 +82,7 @@ def _compared(
 
 
 def evaluate(
-    nearest: dict[str, Nearest], groups: MatchedGroups, config: AuditConfig, origins: OriginPair
+    nearest: dict[str, Nearest], groups: MatchedGroups, config: CopiesConfig, origins: OriginPair
 ) -> list[Result]:
     """All results from the nearest photographs of all spaces.
 
@@ -137,7 +138,7 @@ def evaluate_nearness(
     space: str,
     members: np.ndarray,
     nonmembers: np.ndarray,
-    config: AuditConfig,
+    config: CopiesConfig,
     plain: Estimate | None = None,
 ) -> Result:
     """Are members the nearest to more released pictures than as many non-members are?
@@ -159,7 +160,7 @@ def evaluate_nearness(
     )
 
 
-def _share(members: np.ndarray, nonmembers: np.ndarray, config: AuditConfig) -> Tested:
+def _share(members: np.ndarray, nonmembers: np.ndarray, config: CopiesConfig) -> Tested:
     """`_estimate`, and p by membership dealt anew to the patients."""
     rng = np.random.default_rng([config.seed, 45])
     p = permuted(members, nonmembers, config.copies_permutations, rng)

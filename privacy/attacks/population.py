@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from privacy.config import AuditConfig
+from privacy.attack_config import AttackConfig
 from privacy.data.attributes import Task
 from privacy.statistics import codelength, measures, probes, sensitivity
+from privacy.statistics.attribute_numbers import HEADLINE, AttributeNumbers, Point, Row
 from privacy.statistics.probes import Permuted, Prediction
 from synth.base import stats, ties
 from synth.base.stats import Estimate
@@ -24,8 +25,6 @@ CONTROLS = (UNTRAINED, PIXELS, METADATA)
 """Trivial attackers, the strongest of which an encoder is compared with; a diagnosis may be what it was trained to see."""
 SHARES = (0.25, 0.5, 1.0)
 """Of the training patients, for the learning curve."""
-HEADLINE = {"classes": "auc", "years": "mae"}
-"""The metric in which an excess over a control is stated."""
 
 
 class Features(NamedTuple):
@@ -40,37 +39,7 @@ class Features(NamedTuple):
     """What diseases the records state; None where they state none."""
 
 
-class Row(NamedTuple):
-    """One line of the table: metric -> estimate, per person (mean over photographs) and per photograph."""
-
-    name: str
-    person: dict[str, Estimate]
-    image: dict[str, Estimate]
-
-
-class Point(NamedTuple):
-    """One point of the learning curve."""
-
-    training_patients: int
-    person: Estimate
-
-
-class Finding(NamedTuple):
-    """All numbers about one attribute; words come later, when all attributes are known."""
-
-    task: Task
-    rows: list[Row]
-    excess: dict[str, Estimate]
-    """Control -> by how much the encoder is better: AUC, or years of MAE."""
-    permuted: Permuted
-    curve: list[Point]
-
-    def encoder(self, metric: str) -> Estimate:
-        """The person-level estimate for the encoder."""
-        return self.rows[0].person[metric]
-
-
-def infer(task: Task, features: Features, config: AuditConfig) -> Finding:
+def infer(task: Task, features: Features, config: AttackConfig) -> AttributeNumbers:
     """Attack `task` from the encoder's features and from each control's."""
     drawn = stats.draws(len(task.labels), config.bootstrap, config.seed)
 
@@ -117,7 +86,7 @@ def infer(task: Task, features: Features, config: AuditConfig) -> Finding:
         found = person[ENCODER] if share == 1 else _person(task, attack([features.encoder], share), drawn)
         trained = round(share * len(task.labels) * (config.folds - 1) / config.folds)
         curve.append(Point(trained, stats.estimate(found[metric], len(task.labels))))
-    return Finding(task, rows, excess, permuted, curve)
+    return AttributeNumbers(task, rows, excess, permuted, curve)
 
 
 Draws = dict[str, np.ndarray]
@@ -133,7 +102,7 @@ def _pooled(task: Task, found: Prediction, drawn: np.ndarray) -> Draws:
     return _metrics(task, found, task.labels, np.arange(len(task.labels)), drawn)
 
 
-def _bits(task: Task, sets: Sequence[np.ndarray], config: AuditConfig, drawn: np.ndarray) -> Draws:
+def _bits(task: Task, sets: Sequence[np.ndarray], config: AttackConfig, drawn: np.ndarray) -> Draws:
     """Bits per patient of the online code, of (p, k) features; the order in which patients are sent is the same of all."""
     told = np.mean([codelength.bits(each, task, config.seed) for each in sets], axis=0)
     return {"bits": measures.mean(told, drawn)}
@@ -191,7 +160,7 @@ def _permuted_row(task: Task, permuted: Permuted) -> Row:
     return Row(PERMUTED, {metric: stats.estimate(values, len(task.labels))}, {})
 
 
-def _prior_row(task: Task, config: AuditConfig, drawn: np.ndarray) -> Row:
+def _prior_row(task: Task, config: AttackConfig, drawn: np.ndarray) -> Row:
     """Guessing without looking: the median age of other patients, or any one class."""
     patients = len(task.labels)
     bits = _estimates(task, _bits(task, [np.zeros((patients, 0))], config, drawn))

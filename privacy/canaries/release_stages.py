@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 
+from privacy.attack_config import AttackConfig
 from privacy.canaries.planting import Key, marked, unmarked
-from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions.results import Result, Scale, ValidityCheck
 from privacy.scores import pixels
@@ -30,6 +31,15 @@ NOBODY_COULD = "canary bits that nothing but the key shows"
 _IMPLAUSIBLE = 0.001  # two-sided p below which withheld canary bits were guessed too well, or too badly
 _FEWEST = 10  # pictures with each mark that a probe needs
 _PENALTY = 10.0  # per feature, as elsewhere where nothing may be chosen
+
+
+class CanaryConfig(AttackConfig):
+    """What guessing canary bits takes (T2c)."""
+
+    canary_steps: tuple[int, ...] = tuple(range(50, 1000, 100))
+    """Diffusion steps at which a generator is asked for planted marks."""
+    canary_draws: int = Field(default=4, ge=1)
+    """Of noise at each of these steps."""
 
 
 class CanaryBits(NamedTuple):
@@ -67,7 +77,7 @@ def canary_bits(key: Key, people: People) -> CanaryBits:
     return found
 
 
-def margins(inputs: Inputs, config: AuditConfig) -> dict[str, np.ndarray]:
+def margins(inputs: Inputs, config: CanaryConfig) -> dict[str, np.ndarray]:
     """Release stage -> (P,) margins of `inputs.members`, above 0 for mark 1; of every stage that there is, first to last.
 
     Raises:
@@ -157,7 +167,7 @@ def remaining(
     return {stage: stats.estimate(each, len(first), CONFIDENCE) for stage, each in ratio.items()}
 
 
-def _of_generator(inputs: Inputs, people: People, generator: Generator, config: AuditConfig) -> np.ndarray:
+def _of_generator(inputs: Inputs, people: People, generator: Generator, config: CanaryConfig) -> np.ndarray:
     """How much worse photographs are denoised told mark 0 than told mark 1, on one grid of noise."""
     steps, draws = list(config.canary_steps), config.canary_draws
     place = people.table.column_names.index("canary")

@@ -3,12 +3,11 @@
 import shutil
 from typing import Any
 
-from privacy.audit import decide
 from privacy.canaries import release_stages
 from privacy.canaries.planting import Key
-from privacy.config import AuditConfig
+from privacy.canaries.release_stages import CanaryConfig
 from privacy.data.inputs import Inputs
-from privacy.decisions.results import Decision
+from privacy.decisions.decision import Decision, decide
 from privacy.decisions.verdict import exit_status
 from synth.base.errors import UserError
 from synth.base.runs import write_json
@@ -18,7 +17,7 @@ SCHEMA = {"name": "visionclip-canary-score", "version": 1}
 FILE = "canary.json"
 
 
-def score(inputs: Inputs, key: Key, config: AuditConfig, command: str) -> dict[str, Any]:
+def score(inputs: Inputs, key: Key, config: CanaryConfig, command: str) -> dict[str, Any]:
     """Guess the canary bits of `inputs.members` from all else that `inputs` hold; writes `canary.json` beside `inputs.kept`.
 
     Raises:

@@ -60,7 +60,7 @@ def suggest(
         )
     if report:
         found = suggestions.suggest(report)
-        show(found, json, suggestions.lines(found))
+        show(found.model_dump(), json, suggestions.lines(found))
         return
     from privacy.advice import tradeoff
     from privacy.canaries.planting import read_key

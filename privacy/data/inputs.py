@@ -111,12 +111,17 @@ class Inputs:
         nonmembers: People | None = None,
         attackers: People | None = None,
         independent: Generator | None = None,
+        attributes: Sequence[str] = tuple(attributes.ATTRIBUTES),
     ) -> None:
-        """`kept` is where finished work waits for a repeated command; it is deleted with the last step."""
+        """`kept` is where finished work waits for a repeated command; it is deleted with the last step.
+
+        Args:
+            attributes: what to infer of anyone, of `privacy.data.attributes.ATTRIBUTES`.
+        """
         self.kept = kept
         self.encoder, self.generator, self.synthetic = encoder, generator, synthetic
         self.members, self.nonmembers, self.attackers = members, nonmembers, attackers
-        self.independent = independent
+        self.independent, self.attributes = independent, tuple(attributes)
 
     def missing(self, needs: Sequence[str]) -> str:
         """What to provide for an attack that has `needs`; empty where all is there."""

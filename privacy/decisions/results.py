@@ -1,10 +1,11 @@
-"""What an attack found, before and after it is put into words."""
+"""What an attack found, before it is put into words."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from privacy.decisions.verdict import Answer
+from privacy.data.attributes import Task
+from privacy.statistics.attribute_numbers import AttributeNumbers
 from privacy.statistics.inference import Tested
 from synth.base.stats import Estimate
 
@@ -38,6 +39,20 @@ AUC = Scale("AUC", 0.5, 0.52, 0.55)
 DIFFERENCE = Scale("difference of rates", 0.0, 0.0, 0.05)
 
 
+class Attribute(NamedTuple):
+    """What was learnt of one attribute of anyone (T1), whose verdicts rest on more than one statistic."""
+
+    name: str
+    task: Task | None = None
+    """None where it could not be asked."""
+    numbers: AttributeNumbers | None = None
+    """None where it could not be tested."""
+    duplicates: float = 0.0
+    """Share of the attackers' patients one of whose pictures is also filed under another patient."""
+    untrained: bool = False
+    """Whether an untrained encoder was among the controls."""
+
+
 class Result(NamedTuple):
     """One attack on one release."""
 
@@ -65,14 +80,7 @@ class Result(NamedTuple):
     """Patients with whom it could be tested, where there are too few."""
     by_nearness: bool = False
     """Whether patients are looked for by how near released pictures come to them, which overlooks single copies."""
+    attribute: Attribute | None = None
+    """Of T1 alone."""
     named: tuple[str, ...] = ()
     """Members whom the attack names, for `privacy.decisions.at_risk` alone: no report may hold them."""
-
-
-class Decision(NamedTuple):
-    """A result and the verdict on it."""
-
-    result: Result
-    p: float | None
-    """Adjusted for all pre-registered attacks of this audit."""
-    answer: Answer

@@ -1,11 +1,13 @@
-"""Pages, label and terminal lines from the facts of a report; everything that comes from data is escaped."""
+"""Pages, label and terminal lines of a report; everything that comes from data is escaped."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from privacy.decisions.verdict import NOT_TESTABLE, WORST
 from privacy.report.charts import METRICS, chart, curve, forest, number
+from privacy.report.schema import AttributeEntry, AuditReport, ResultEntry
 from privacy.report.words import WORDS, naming, reading, regulations
 
 LANGUAGES = {"en": "report.html", "zh": "report.zh.html"}
@@ -14,43 +16,43 @@ SHOWN_FIRST = 6
 """Answers of one panel that the summary has room for."""
 
 
-def html(report: dict[str, Any], language: str = "en") -> str:
+def html(report: AuditReport, language: str = "en") -> str:
     """One self-contained page."""
     return _environment().get_template("report.html.j2").render(**_shown(report, language))
 
 
-def label(report: dict[str, Any]) -> str:
+def label(report: AuditReport) -> str:
     """A picture of the three panels for the cover of a data set or a model card, SVG."""
     return _environment().get_template("label.svg.j2").render(**_shown(report, "en"))
 
 
-def summary(report: dict[str, Any]) -> str:
+def summary(report: AuditReport) -> str:
     """A few lines for the terminal."""
     lines = []
-    for panel in report["panels"]:
-        asked = WORDS["en"]["asked"].format(**panel)
-        lines.append(f"{panel['question']}  {panel['verdict']} ({asked})")
-        if panel["key"] == "anyone":
-            lines += [f"  {each['name']:<5} {_line(each)}" for each in report["attributes"]]
+    for panel in report.panels:
+        asked = WORDS["en"]["asked"].format(asked=panel.answered, of=panel.of)
+        lines.append(f"{panel.question}  {panel.verdict} ({asked})")
+        if panel.key == "anyone":
+            lines += [f"  {each.name:<5} {_line(each)}" for each in report.attributes]
         else:
-            lines.append(f"  {panel['why']}")
-    status = report["exit_status"]
+            lines.append(f"  {panel.why}")
+    status = report.exit_status
     return "\n".join([*lines, f"exit status {status}: {WORDS['en'][f'exit {status}']}"])
 
 
-def _line(attribute: dict[str, Any]) -> str:
-    answer, effect = attribute["reveals"], attribute["training_adds"]
-    words = f"{answer['word']} {answer['level']}".strip()
-    if not attribute["rows"]:
-        return f"{words}: {answer['why']}"
+def _line(attribute: AttributeEntry) -> str:
+    answer, effect = attribute.inference, attribute.training_effect
+    words = f"{answer.word} {answer.level}".strip()
+    if not attribute.rows:
+        return f"{words}: {answer.why}"
     shown = "  ".join(
-        f"{METRICS[metric]} {number(each['value'])} [{number(each['low'])}, {number(each['high'])}]"
-        for metric, each in attribute["rows"][0]["person"].items()
+        f"{METRICS[metric]} {number(each.value)} [{number(each.low)}, {number(each.high)}]"
+        for metric, each in attribute.rows[0].person.items()
     )
-    return f"{words}: {shown}; training effect: {effect['word']} ({effect['why']})"
+    return f"{words}: {shown}; training effect: {effect.word} ({effect.why})"
 
 
-def _shown(report: dict[str, Any], language: str) -> dict[str, Any]:
+def _shown(report: AuditReport, language: str) -> dict[str, Any]:
     return {
         "report": report,
         "language": language,
@@ -58,16 +60,14 @@ def _shown(report: dict[str, Any], language: str) -> dict[str, Any]:
         "regulations": regulations(report, language),
         "naming": lambda result: naming(result, language),
         "reading": lambda result: reading(result, language),
-        "asked": lambda panel: WORDS[language]["asked"].format(**panel),
+        "asked": lambda panel: WORDS[language]["asked"].format(asked=panel.answered, of=panel.of),
     }
 
 
-def worst_first(results: list[dict[str, Any]], panel: str) -> list[dict[str, Any]]:
+def worst_first(results: Sequence[ResultEntry], panel: str) -> list[ResultEntry]:
     """The results of a panel that could be tested, in the order in which one needs to know them."""
-    answered = [
-        each for each in results if each["panel"] == panel and each["verdict"]["word"] != NOT_TESTABLE
-    ]
-    return sorted(answered, key=lambda each: WORST.index(each["verdict"]["word"]))
+    answered = [each for each in results if each.panel == panel and each.verdict.word != NOT_TESTABLE]
+    return sorted(answered, key=lambda each: WORST.index(each.verdict.word))
 
 
 def _environment() -> Environment:

@@ -1,8 +1,10 @@
-"""What a report says, in English and Chinese, and which law asks for which attack."""
+"""What a report says, in English and Chinese."""
 
-from typing import Any
+from typing import NamedTuple
 
+from privacy import threats
 from privacy.decisions.verdict import NOT_TESTABLE, Combined, combined
+from privacy.report.schema import AuditReport, ResultEntry
 
 WORDS: dict[str, dict[str, str]] = {
     "en": {
@@ -95,90 +97,76 @@ WORDS: dict[str, dict[str, str]] = {
     },
 }
 
-THREATS = {
-    "T1": "属性推断",
-    "T2": "成员的属性泄露",
-    "T2c": "金丝雀比特",
-    "T3": "成员推断",
-    "T4": "复制与提取",
-    "T5": "遮挡眼底的补全",
-    "T6": "似然标签推断（扩散分类器）",
-    "T7": "文字说明的泄露",
-    "T8": "同一患者的关联",
-    "T9": "群体属性推断",
-}
-"""Threat -> its name in Chinese."""
 
-LAWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("WP29 05/2014: singling out", "WP29 05/2014：识别到个人", ("T3", "T4")),
-    ("WP29 05/2014: linkability", "WP29 05/2014：可关联性", ("T8",)),
-    ("WP29 05/2014: inference", "WP29 05/2014：推断", ("T2", "T2c", "T5", "T6", "T7")),
-    ("EDPB 28/2024: extraction of training data", "EDPB 28/2024：训练数据的提取", ("T4", "T5", "T7")),
-    ("EDPB 28/2024: obtained from queries", "EDPB 28/2024：通过查询获得", ("T2", "T3", "T6", "T8")),
-    ("PIPL Art. 55: impact assessment of sensitive data", "《个人信息保护法》第五十五条：敏感信息影响评估", ("T1", "T2", "T3", "T4", "T7")),
-    ("PIPL Art. 73: cannot be restored", "《个人信息保护法》第七十三条：不能复原", ("T4", "T5")),
-    ("HIPAA § 164.514(b)(1): expert determination of a very small risk", "HIPAA § 164.514(b)(1)：专家认定风险极小", ("T3", "T4", "T7", "T8")),
-)  # fmt: skip
-"""A requirement in English and in Chinese, and the threats whose attacks bear on it."""
+class Regulation(NamedTuple):
+    """A requirement with the attacks that bear on it, and the word for all of their questions."""
+
+    law: str
+    threats: str
+    untested: str
+    word: str
+    answered: str
 
 
-def naming(result: dict[str, Any], language: str) -> str:
+def naming(result: ResultEntry, language: str) -> str:
     """An attack with the number of its threat; in Chinese with the threat's name before it."""
-    told = "" if language == "en" else f"{THREATS[result['threat']]}："
-    return f"{result['threat']} {told}{result['attack']}"
+    name = "" if language == "en" else f"{threats.threat(result.threat).name_zh}："
+    return f"{result.threat} {name}{result.attack}"
 
 
-def reading(result: dict[str, Any], language: str) -> str:
+def reading(result: ResultEntry, language: str) -> str:
     """Why a result has its verdict; in Chinese told anew from the numbers."""
-    answer, estimate = result["verdict"], result["estimate"]
-    if language == "en" or not estimate or answer["word"] in ("INVALID", "NOT TESTABLE"):
-        return answer["why"]
-    numbers = f"{result['statistic']['name']} {_three(estimate['value'])}（{_three(estimate['low'])} 至 {_three(estimate['high'])}）"
-    p = "" if result["p_adjusted"] is None else f"，校正后 p = {result['p_adjusted']:.3g}"
-    needed = f"；约需 {answer['patients_needed']:,} 名患者" if answer["patients_needed"] else ""
-    return f"{numbers}{p}{needed}{_besides(result)}"
+    answer, estimate = result.verdict, result.estimate
+    if language == "en" or not estimate or answer.word in ("INVALID", "NOT TESTABLE"):
+        return answer.why
+    numbers = f"{result.statistic.name} {_three(estimate.value)}（{_three(estimate.low)} 至 {_three(estimate.high)}）"
+    p = "" if result.p_adjusted is None else f"，校正后 p = {result.p_adjusted:.3g}"
+    needed = f"；约需 {answer.patients_needed:,} 名患者" if answer.patients_needed else ""
+    return f"{numbers}{p}{needed}{_besides(result, estimate.high)}"
 
 
-def _besides(result: dict[str, Any]) -> str:
+def _besides(result: ResultEntry, high: float | None) -> str:
     """What numbers alone do not say, in Chinese: verified copies, an interval below chance, a PASS that copies undo."""
-    details, statistic, high = result["details"], result["statistic"], result["estimate"]["high"]
-    if copies := details.get("verified", 0) + details.get("verified_of_strangers", 0):
+    statistic = result.statistic
+    found = [result.details.get(key) for key in ("verified", "verified_of_strangers")]
+    if copies := sum(each for each in found if isinstance(each, int)):
         return f"；已核实 {copies:,} 张发布图片是患者照片的副本"
-    if result["verdict"]["word"] != "INCONCLUSIVE" or high is None:
+    if result.verdict.word != "INCONCLUSIVE" or high is None:
         return ""
-    if high < statistic["chance"] and statistic["two_sided"]:
+    if high < statistic.chance and statistic.two_sided:
         return "；整个区间低于随机水平：两组存在此攻击未预期的差异，反向攻击或可利用"
-    if statistic["margin"] is not None and high < statistic["margin"]:
+    if statistic.margin is not None and high < statistic.margin:
         return "；但发布图片中有已核实的副本，此攻击察觉不到"
     return ""
 
 
-def regulations(report: dict[str, Any], language: str) -> list[dict[str, str]]:
+def regulations(report: AuditReport, language: str) -> list[Regulation]:
     """Of each requirement the attacks that bear on it, and the word for all of their questions."""
     found: dict[str, list[str]] = {}
-    for each in report["results"]:
-        found.setdefault(each["threat"], []).append(each["verdict"]["word"])
-    for each in report["attributes"]:
-        found.setdefault("T1", []).append(each["reveals"]["word"])
+    for each in report.results:
+        found.setdefault(each.threat, []).append(each.verdict.word)
+    for each in report.attributes:
+        found.setdefault("T1", []).append(each.inference.word)
     rows = []
-    for english, chinese, threats in LAWS:
-        each = {threat: combined(found.get(threat, [NOT_TESTABLE])) for threat in threats}
-        tested = [_counted(threat, one) for threat, one in each.items() if one.answered]
-        whole = combined([word for threat in threats for word in found.get(threat, [NOT_TESTABLE])])
+    for law in threats.LAWS:
+        keys = threats.keys_of(law)
+        each = {key: combined(found.get(key, [NOT_TESTABLE])) for key in keys}
+        tested = [_counted(key, one) for key, one in each.items() if one.answered]
+        whole = combined([word for key in keys for word in found.get(key, [NOT_TESTABLE])])
         rows.append(
-            {
-                "law": english if language == "en" else chinese,
-                "threats": ", ".join(tested) or "–",
-                "untested": ", ".join(threat for threat, one in each.items() if not one.answered),
-                "word": whole.word,
-                "asked": WORDS[language]["asked"].format(asked=whole.answered, of=whole.of),
-            }
+            Regulation(
+                law=law.name if language == "en" else law.name_zh,
+                threats=", ".join(tested) or "–",
+                untested=", ".join(key for key, one in each.items() if not one.answered),
+                word=whole.word,
+                answered=WORDS[language]["asked"].format(asked=whole.answered, of=whole.of),
+            )
         )
     return rows
 
 
-def _counted(threat: str, found: Combined) -> str:
-    return threat if found.answered == found.of else f"{threat} ({found.answered}/{found.of})"
+def _counted(key: str, found: Combined) -> str:
+    return key if found.answered == found.of else f"{key} ({found.answered}/{found.of})"
 
 
 def _three(value: float | None) -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from privacy.config import AuditConfig
+from privacy.attack_config import AttackConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions.results import ValidityCheck
 from privacy.scores import validity
@@ -59,7 +59,7 @@ def agreement(inputs: Inputs, encoder: Target, seed: int | None) -> tuple[Agreem
     return of_members, of_nonmembers
 
 
-def baseline_separability(inputs: Inputs, config: AuditConfig) -> tuple[ValidityCheck, Estimate]:
+def baseline_separability(inputs: Inputs, config: AttackConfig) -> tuple[ValidityCheck, Estimate]:
     """Fires where the words of captions tell the groups apart, as the mark of a canary bit that members alone carry would."""
     groups = [
         people.per_patient(

@@ -1,11 +1,12 @@
 """What a generator is asked about the photographs of both groups, one number each, in which a high one speaks for membership."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from pydantic import Field
 
-from privacy.config import AuditConfig
+from privacy.attack_config import AttackConfig
 from privacy.data.inputs import Inputs, People
 from privacy.targets import queries
 from privacy.targets.generator import Generator
@@ -15,6 +16,23 @@ HEADLINE = ("denoising error", "SimA")
 """Whose mean the verdict rests on, fixed before any audit: the plainest score and the strongest of a single query."""
 ASIDE = ("CLiD", "PIA", "SecMI")
 """Which stand beside it."""
+
+
+class MembershipConfig(AttackConfig):
+    """What asking for membership takes (T3)."""
+
+    membership_patients: int = Field(default=1000, ge=20)
+    """Of each group, by whose photographs a generator is asked who was trained on."""
+    membership_controls: int = Field(default=300, ge=20)
+    """Of these, the patients by whom an untrained generator is asked too, and what stands beside the headline is."""
+    membership_steps: tuple[int, ...] = (50, 100, 200, 300, 500)
+    """Diffusion steps of the denoising error by which members are told, one pass over their photographs each."""
+    membership_draws: int = Field(default=1, ge=1)
+    """Of noise at each of these steps, the same for every photograph."""
+    membership_queries: tuple[int, int, int] = (200, 400, 200)
+    """Diffusion steps of SimA, PIA and SecMI; the last is a multiple of 4."""
+    membership_released: int = Field(default=20_000, ge=1)
+    """Released pictures, drawn at random, among which a photograph's nearest is sought."""
 
 
 class MembershipScores(NamedTuple):
@@ -37,7 +55,7 @@ def scores_of(
     generator: Generator,
     names: Sequence[str],
     groups: tuple[People, People],
-    config: AuditConfig,
+    config: MembershipConfig,
 ) -> MembershipScores:
     """Scores of the patients of both groups."""
     found = [
@@ -48,7 +66,7 @@ def scores_of(
 
 
 def _score(
-    inputs: Inputs, generator: Generator, people: People, name: str, config: AuditConfig
+    inputs: Inputs, generator: Generator, people: People, name: str, config: MembershipConfig
 ) -> np.ndarray:
     """(N,) one score per photograph, higher where it speaks for membership; kept once it was computed."""
     photographs = people.photographs(generator.preprocessing)
@@ -62,9 +80,9 @@ def _score(
         key = [generator.fingerprint, people.fingerprint, "denoising", conditional, *grid]
         return inputs.once(key, lambda: generator.losses(photographs, known, *grid))
 
-    def once(query: str, step: int, *stride: int) -> np.ndarray:
-        key = [generator.fingerprint, people.fingerprint, query, step]
-        return inputs.once(key, lambda: getattr(queries, query)(generator, photographs, codes, step, *stride))
+    def once(query: Callable[..., np.ndarray], step: int, *stride: int) -> np.ndarray:
+        key = [generator.fingerprint, people.fingerprint, query.__name__, step]
+        return inputs.once(key, lambda: query(generator, photographs, codes, step, *stride))
 
     match name:
         case "denoising error":
@@ -72,11 +90,11 @@ def _score(
         case "CLiD":  # 2405.14800: members gain more from being told what they show
             return (_log(errors(False)) - _log(errors(True))).mean(axis=(1, 2))
         case "SimA":
-            return -_log(once("pull", sima))
+            return -_log(once(queries.sima, sima))
         case "PIA":
-            return -_log(once("echo", pia))
+            return -_log(once(queries.pia, pia))
         case _:
-            return -_log(once("detour", secmi // 4 * 4, secmi // 4))
+            return -_log(once(queries.secmi, secmi // 4 * 4, secmi // 4))
 
 
 def _log(values: np.ndarray) -> np.ndarray:

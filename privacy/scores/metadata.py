@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -35,6 +36,17 @@ def files(inputs: Inputs, people: People) -> np.ndarray:
         return found
 
     return inputs.once([people.fingerprint, "files"], make)
+
+
+def duplicates(people: People, read: np.ndarray) -> float:
+    """Share of patients one of whose pictures, byte for byte, is also filed under another patient; of `files`."""
+    patients_of: dict[int, set[int]] = {}
+    for each, patient in zip(read[:, 0].tolist(), people.patient.tolist(), strict=True):
+        patients_of.setdefault(each, set()).add(patient)
+    shared = Counter(
+        patient for patients in patients_of.values() if len(patients) > 1 for patient in patients
+    )
+    return len(shared) / people.cohort.patients
 
 
 def of_files(people: People, read: np.ndarray) -> dict[str, np.ndarray]:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
 from privacy.scores import score_calibration, validity
+from privacy.scores.membership_scores import MembershipConfig
 from synth.base.runs import progress
 from synth.data.images import Preprocessing, resize
 
@@ -28,7 +28,7 @@ class Nearness(NamedTuple):
     """(P,) the same of the nearest photograph of non-members of other folds."""
 
 
-def nearness(inputs: Inputs, synthetic: People, config: AuditConfig) -> tuple[Nearness, Nearness]:
+def nearness(inputs: Inputs, synthetic: People, config: MembershipConfig) -> tuple[Nearness, Nearness]:
     """Of members and of non-members; each fold looks at the same non-members, whichever group it belongs to."""
     members, nonmembers = validity.both(inputs)
     drawn = np.random.default_rng([config.seed, 8]).permutation(len(synthetic.ids))[

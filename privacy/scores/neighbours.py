@@ -7,10 +7,12 @@ photographs of everybody; groups of equal size are compared with one another.
 from typing import NamedTuple
 
 import numpy as np
+from pydantic import Field
 
-from privacy.config import AuditConfig
+from privacy.attack_config import AttackConfig
 from privacy.data.inputs import Inputs, People
 from privacy.scores import identity, pixels
+from privacy.scores.matched_groups import SAME, MatchedGroups, separate
 from privacy.targets import registered
 from synth.base import ties
 from synth.data.images import Preprocessing
@@ -18,12 +20,24 @@ from synth.data.images import Preprocessing
 SPACES = ("registered photographs", "identity")
 PLAIN = "colours and thumbnails"
 """The trivial space."""
-SAME = 0.3
-"""Closeness of registered photographs below which two are one.  Of 1,000 photographs of ODIR-5K the nearest to those of
-1,345 other patients is at .42; of copies that were mirrored, re-coloured and compressed 85 % are below .3."""
 _LOOK = Preprocessing(size=64)
 _NONMEMBER = 0.001  # of non-members may come nearer to a member than the threshold of copies
 _TIED = 1e-4  # distance of identities, of length 1, that is rounding: photographs that are there twice
+
+
+class CopiesConfig(AttackConfig):
+    """What looking for copies takes (T4)."""
+
+    copies_patients: int = Field(default=1000, ge=20)
+    """Of each group that are compared by how near released pictures come; copies are looked for among all patients."""
+    copies_searched: int = Field(default=3000, ge=1)
+    """Released pictures at most; with so many and no copy found, at most 0.12 % are copies that the search can tell."""
+    copies_steps: int = Field(default=300, ge=1)
+    """Of the embedding of identity, 64 photographs each."""
+    copies_permutations: int = Field(default=9999, ge=999)
+    """Of membership over patients; p cannot be below 1 / (1 + this)."""
+    copies_shown: int = Field(default=0, ge=0)
+    """Pairs in `private-nearest.png`, which shows patients and is readable by its owner alone; 0 writes none."""
 
 
 class Nearest(NamedTuple):
@@ -44,21 +58,6 @@ class Nearest(NamedTuple):
         return ties.above(np.sort(self.nonmembers)[max(below - 1, 0)], self.closeness, 1.0)
 
 
-class MatchedGroups(NamedTuple):
-    """As many members as non-members, without patients who are in both groups."""
-
-    members: np.ndarray
-    """Rows of `Inputs.members`."""
-    nonmembers: np.ndarray
-    """Rows of `Inputs.nonmembers`."""
-    patient_ids: np.ndarray
-    """(R,) int of both, members first: patients in [0, 2 P)."""
-    patients: int
-    """P of each group."""
-    duplicates: float
-    """Share of a group's patients left out because a patient of the other has the same picture; of the group with more."""
-
-
 class Origins(NamedTuple):
     """What released pictures copy of one group, all of whose photographs were searched; there may be none."""
 
@@ -76,44 +75,7 @@ class Origins(NamedTuple):
         return np.bincount(self.patient[self.nearest.index[chosen]], minlength=len(np.unique(self.patient)))
 
 
-def separate(
-    members: np.ndarray,
-    nonmembers: np.ndarray,
-    between: tuple[np.ndarray, np.ndarray],
-    seed: int,
-    max_patients: int,
-) -> MatchedGroups:
-    """As many patients of either group, drawn at random, none of whom has a picture that the other group has too.
-
-    Args:
-        members:   (M,) int patients, never falling; nonmembers: (N,).
-        between:   (N,) row of the member's photograph nearest to each non-member's, and (N,) their closeness.
-        max_patients:      patients of a group at most.
-    """
-    rng = np.random.default_rng([seed, 42])
-    same = between[1] < SAME
-    kept, rows = list[np.ndarray](), list[np.ndarray]()
-    for patient, odd in ((members, members[between[0][same]]), (nonmembers, nonmembers[same])):
-        kept.append(rng.permutation(np.setdiff1d(patient, odd)))
-    count = min(max_patients, *map(len, kept))
-    patient_ids = list[np.ndarray]()
-    for place, (patient, who) in enumerate(zip((members, nonmembers), kept, strict=True)):
-        rows.append(np.flatnonzero(np.isin(patient, who[:count])))
-        patient_ids.append(np.unique(patient[rows[-1]], return_inverse=True)[1] + place * count)
-    sizes = (len(np.unique(patient)) for patient in (members, nonmembers))
-    duplicates = max(1 - len(who) / size for who, size in zip(kept, sizes, strict=True))
-    return MatchedGroups(rows[0], rows[1], np.concatenate(patient_ids), count, duplicates)
-
-
-def per_patient(
-    chosen: np.ndarray, index: np.ndarray, groups: MatchedGroups
-) -> tuple[np.ndarray, np.ndarray]:
-    """(P,) and (P,) how many of the (G,) chosen pictures have their nearest photograph from each patient."""
-    counts = np.bincount(groups.patient_ids[index[chosen]], minlength=2 * groups.patients)
-    return counts[: groups.patients], counts[groups.patients :]
-
-
-def origins(inputs: Inputs, config: AuditConfig) -> tuple[Origins, Origins]:
+def origins(inputs: Inputs, config: CopiesConfig) -> tuple[Origins, Origins]:
     """What the released pictures copy of all members, and of all non-members, of whom there may be none.
 
     What is a verified copy of a member is none of a non-member, who may have the same photograph.
@@ -138,7 +100,7 @@ def origins(inputs: Inputs, config: AuditConfig) -> tuple[Origins, Origins]:
     )
 
 
-def draw(inputs: Inputs, config: AuditConfig) -> tuple[MatchedGroups, np.ndarray]:
+def draw(inputs: Inputs, config: CopiesConfig) -> tuple[MatchedGroups, np.ndarray]:
     """The groups of `inputs`, and how close each non-member's photograph comes to a member's."""
     assert inputs.members and inputs.nonmembers
     rows, closeness, index = _between(inputs, config)
@@ -148,7 +110,7 @@ def draw(inputs: Inputs, config: AuditConfig) -> tuple[MatchedGroups, np.ndarray
 
 
 def nearest_photographs(
-    inputs: Inputs, groups: MatchedGroups, nonmembers: np.ndarray, config: AuditConfig
+    inputs: Inputs, groups: MatchedGroups, nonmembers: np.ndarray, config: CopiesConfig
 ) -> dict[str, Nearest]:
     """What the released pictures are nearest to among the groups, in `SPACES` and in the trivial one.
 
@@ -176,7 +138,7 @@ def nearest_photographs(
     return found
 
 
-def released(inputs: Inputs, config: AuditConfig) -> np.ndarray:
+def released(inputs: Inputs, config: CopiesConfig) -> np.ndarray:
     """(G, S, S, 3) of the released pictures that are searched."""
     assert inputs.synthetic
     rng = np.random.default_rng([config.seed, 44])
@@ -184,7 +146,7 @@ def released(inputs: Inputs, config: AuditConfig) -> np.ndarray:
     return inputs.synthetic.photographs(_LOOK)[np.sort(drawn)]
 
 
-def pairs(inputs: Inputs, nearest: Nearest, config: AuditConfig) -> list[tuple[np.ndarray, np.ndarray]]:
+def pairs(inputs: Inputs, nearest: Nearest, config: CopiesConfig) -> list[tuple[np.ndarray, np.ndarray]]:
     """The `copies_shown` released pictures nearest to a photograph of a member, with that photograph, nearest first."""
     assert inputs.members
     photographs, pictures = inputs.members.photographs(_LOOK), released(inputs, config)
@@ -196,7 +158,7 @@ def _sides(inputs: Inputs) -> list[People]:
     return [people for people in (inputs.members, inputs.nonmembers) if people]
 
 
-def _identities(inputs: Inputs, config: AuditConfig) -> list[np.ndarray]:
+def _identities(inputs: Inputs, config: CopiesConfig) -> list[np.ndarray]:
     """(N, D) identities of the photographs of each group, who all teach the network, and (G, D) of released pictures."""
     groups, pictures = _sides(inputs), released(inputs, config)
 
@@ -215,7 +177,7 @@ def _named(made: np.ndarray, known: np.ndarray, index: np.ndarray, patient: np.n
     return apart <= least + _TIED
 
 
-def _between(inputs: Inputs, config: AuditConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _between(inputs: Inputs, config: CopiesConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows of the non-members that are drawn, (n,) closeness to the nearest photograph of all members, and its (n,) row."""
     assert inputs.members and inputs.nonmembers
     members, nonmembers = inputs.members, inputs.nonmembers
@@ -230,7 +192,7 @@ def _between(inputs: Inputs, config: AuditConfig) -> tuple[np.ndarray, np.ndarra
     return rows, closeness, index.astype(int)
 
 
-def _apart(inputs: Inputs, config: AuditConfig) -> np.ndarray:
+def _apart(inputs: Inputs, config: CopiesConfig) -> np.ndarray:
     """Closeness to members of the photographs of non-members none of whose is a member's too."""
     if inputs.nonmembers is None:
         return np.zeros(0)
@@ -239,6 +201,6 @@ def _apart(inputs: Inputs, config: AuditConfig) -> np.ndarray:
     return closeness[~np.isin(patient, patient[closeness < SAME])]
 
 
-def _key(inputs: Inputs, config: AuditConfig, what: str) -> list[object]:
+def _key(inputs: Inputs, config: CopiesConfig, what: str) -> list[object]:
     prints = [each.fingerprint for each in (*_sides(inputs), inputs.synthetic) if each]
     return ["copies", what, *prints, config.copies_patients, config.copies_searched, config.seed]

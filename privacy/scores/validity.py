@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binomtest
 
-from privacy.config import AuditConfig
+from privacy.attack_config import AttackConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions.results import AUC, ValidityCheck
 from privacy.decisions.verdict import ALPHA
@@ -42,7 +42,7 @@ class ValidityChecks(NamedTuple):
     compared: tuple[tuple[str, Estimate], ...]
 
 
-def groups(inputs: Inputs, config: AuditConfig) -> ValidityChecks:
+def groups(inputs: Inputs, config: AttackConfig) -> ValidityChecks:
     """Both groups hold other patients and other pictures, and nothing but the release could tell them apart.
 
     Computed once for all attacks of an audit.
@@ -93,7 +93,7 @@ def duplicates(members: np.ndarray, nonmembers: np.ndarray, people: People) -> V
 
 
 def baseline_separability(
-    name: str, members: np.ndarray, nonmembers: np.ndarray, config: AuditConfig
+    name: str, members: np.ndarray, nonmembers: np.ndarray, config: AttackConfig
 ) -> tuple[ValidityCheck, Estimate]:
     """Fires where a ridge probe tells members from non-members by features that no model had a part in.
 

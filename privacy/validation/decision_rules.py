@@ -8,7 +8,15 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from scipy.stats import norm
 
-from privacy.attacks import captions, cohort, completion, copies, likelihood, linkage, memorization
+from privacy.attacks import (
+    captions,
+    completion,
+    copies,
+    likelihood,
+    linkage,
+    memorization,
+    property_inference,
+)
 from privacy.canaries import release_stages
 from privacy.canaries.release_stages import GUESSED
 from privacy.config import AuditConfig
@@ -184,16 +192,16 @@ def _look_up(setting: Setting, rng: np.random.Generator) -> Tested:
     return inference.separation(*setting.split(mean_by(patient_ids, found[:, None])[:, 0]))
 
 
-def _cohort(setting: Setting, rng: np.random.Generator) -> Tested:
+def _properties(setting: Setting, rng: np.random.Generator) -> Tested:
     """Five findings, in a release of other people."""
     bar = norm.ppf(1 - _SHARES)
     patient_ids, normal = setting.drawn(rng, len(bar))
     _, others = setting.drawn(rng, len(bar), _RELEASED)
     shares = [setting.shape(each) > bar for each in (normal, others)]
-    mix = cohort.Mix(
+    mix = property_inference.Mix(
         shares[1].mean(axis=0), mean_by(patient_ids, shares[0].astype(float)), np.arange(len(bar))
     )
-    return _tested(cohort.evaluate(mix, setting.is_member, 3 * _FEW.permutations, _seed(rng)))
+    return _tested(property_inference.evaluate(mix, setting.is_member, 3 * _FEW.permutations, _seed(rng)))
 
 
 DECISION_RULES: Mapping[str, tuple[DecisionRule, Scale]] = {
@@ -214,6 +222,6 @@ DECISION_RULES: Mapping[str, tuple[DecisionRule, Scale]] = {
     "T7 rare label combinations": (_rare, DIFFERENCE),
     "T8 photographs of one patient": (_verification, linkage.LINKED),
     "T8 photographs looked up": (_look_up, AUC),
-    "T9 property inference": (_cohort, cohort.NEARER),
+    "T9 property inference": (_properties, property_inference.NEARER),
 }
 """Name -> how it is drawn and judged, and the scale by which it is read."""

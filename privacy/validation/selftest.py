@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from privacy import audit
+from privacy import auditing, threats
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import power_simulation, verdict
+from privacy.decisions.decision import decide
 from privacy.decisions.results import AUC, DIFFERENCE
 from privacy.statistics import inference
 from privacy.targets import open_target
@@ -146,9 +147,9 @@ def _words(
     inputs = Inputs(kept / "cache", open_target(encoder), None, released, *groups)
     config = _QUICK.model_copy(update={"seed": seed})
     results = [
-        result for name in ("disclosure", "memorization") for result in audit.attack(name, inputs, config)
+        result for key in ("T2", "T4") for result in auditing.results_of(threats.threat(key), inputs, config)
     ]
-    return {f"{each.result.threat} {each.result.attack}": each.answer.word for each in audit.decide(results)}
+    return {f"{each.result.threat} {each.result.attack}": each.answer.word for each in decide(results)}
 
 
 def _embeddings(kept: Path, people: dict[str, People], strength: float, seed: int) -> Path:

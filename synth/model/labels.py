@@ -28,7 +28,9 @@ class LabelEncoding:
     """
 
     def __init__(self, conditions: Conditions | None = None) -> None:
-        self._columns = [(str(column), list(values)) for column, values in conditions or FIRST]
+        self._columns: list[tuple[str, list[Any]]] = [
+            (str(column), list(values)) for column, values in conditions or FIRST
+        ]
         self._findings = {
             value for column, values in self._columns if column == "findings" for value in values
         }

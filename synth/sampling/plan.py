@@ -37,8 +37,7 @@ class Plan(Stored):
     version: int = 1
     n: int
     seed: int
-    model: str
-    """The fingerprint of the generator's weights."""
+    model: str  # the fingerprint of the generator's weights
     steps: int
     solver: str
     guidance: Number

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from privacy.config import AuditConfig
+from privacy.attack_config import AttackConfig
 from privacy.data.attributes import ATTRIBUTES
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import power_simulation
@@ -20,6 +20,7 @@ from synth.base.stats import Estimate
 from synth.data.records import LABELS
 
 NEEDS = ("synthetic", "members", "nonmembers")
+CONFIG = AttackConfig
 NEARER = Scale("distance to non-members minus distance to members", 0.0, 0.0, 0.05)
 NOTE = "tells of the hospital's cohort as a whole, such as its share of a disease; it protects the hospital, not a patient"
 QUESTIONS = [Result("T9", "property inference: composition of the cohort", "anyone", NEARER, notes=(NOTE,))]
@@ -37,7 +38,7 @@ class Mix(NamedTuple):
     """(K,) int: the label that each value is of."""
 
 
-def attack(inputs: Inputs, config: AuditConfig) -> list[Result]:
+def attack(inputs: Inputs, config: AttackConfig) -> list[Result]:
     """The one question, of all labels that vary."""
     assert inputs.synthetic and inputs.members and inputs.nonmembers
     mix_of_labels = mix(inputs.synthetic, [inputs.members, inputs.nonmembers])

@@ -1,0 +1,112 @@
+"""One audit from end to end: what was given, attacks, words, a report.
+
+What was computed is kept in `REPORT/.cache` until the report is written, so that a repeated command continues a
+killed one; then it is deleted, because embeddings and thumbnails of patients are no part of a report.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from privacy import report, scope, threats
+from privacy.config import AuditConfig, audit_config
+from privacy.data import phantoms
+from privacy.data.attributes import ATTRIBUTES, check_names
+from privacy.data.inputs import Inputs, People
+from privacy.decisions import at_risk
+from privacy.decisions.decision import decide
+from privacy.decisions.results import Result
+from privacy.report.schema import AuditReport
+from privacy.targets import open_target
+from privacy.targets.generator import Generator
+from privacy.threats import Threat
+from synth.base import runs
+from synth.base.errors import UserError
+from synth.data.records import SPLITS
+
+
+def audit(
+    out: Path,
+    *,
+    model: Path | None = None,
+    generator: Path | None = None,
+    synthetic: Path | None = None,
+    members: Path | None = None,
+    members_split: Sequence[str] = ("train",),
+    nonmembers: Path | None = None,
+    nonmembers_split: Sequence[str] = ("test",),
+    independent: Path | None = None,
+    attackers: Path | None = None,
+    split: Sequence[str] = SPLITS,
+    attributes: Sequence[str] = tuple(ATTRIBUTES),
+    config: AuditConfig | None = None,
+    command: str = "privacy.audit",
+    tell: runs.Tell = runs.quiet,
+) -> AuditReport:
+    """Attack a release and write what it reveals into a folder; the same call again continues, or gives the report.
+
+    Args:
+        out:         folder for `report.json`, the pages and the label.
+        model:       a ckpt.pt of `clip train`, or embeddings (.npy, .parquet).
+        generator:   a generator of `synth train`; `independent` was trained on other patients.
+        synthetic:   released records.
+        members:     records of patients that were trained on, of some splits; `nonmembers` of others of the same source.
+        attackers:   records of patients whose attributes the attacker knows; without, phantoms are drawn.
+        attributes:  what to infer: some of age, sex and race.
+        command:     what the report says that it came of.
+        tell:        is given the lines that say what the audit will take, before it begins.
+
+    Raises:
+        UserError: there is nothing to audit, a file is wrong, or the folder holds something else.
+    """
+    if model is None and generator is None and synthetic is None:
+        raise UserError("nothing to audit; give --model ckpt.pt, --generator FOLDER or --synthetic FOLDER")
+    kept, settings = out / ".cache", config or audit_config()()
+    names = check_names(list(attributes))
+
+    def people(folder: Path | None, splits: Sequence[str]) -> People | None:
+        return People(folder, splits, kept) if folder else None
+
+    encoder = open_target(model) if model else None
+    inputs = Inputs(
+        kept,
+        encoder=encoder,
+        generator=Generator(generator) if generator else None,
+        synthetic=people(synthetic, SPLITS),
+        members=people(members, members_split),
+        nonmembers=people(nonmembers, nonmembers_split),
+        attackers=people(attackers, split),
+        independent=Generator(independent) if independent else None,
+        attributes=names,
+    )
+    with scope.claimed(inputs, settings, tell) as finished:
+        if finished is not None:
+            return finished
+        if encoder is not None and encoder.has_untrained and inputs.attackers is None:
+            inputs.attackers = phantoms.attackers(kept, encoder.preprocessing.size, settings.seed)
+        return run(inputs, settings, command)
+
+
+def run(inputs: Inputs, config: AuditConfig, command: str) -> AuditReport:
+    """Run every attack that `inputs` allow and write `report.json` and `report.html` beside `inputs.kept`.
+
+    Raises:
+        UserError: a file is wrong, or the attackers' records state none of the attributes asked for.
+    """
+    results = [result for threat in threats.CATALOGUE for result in results_of(threat, inputs, config)]
+    made = report.build(inputs, decide(results), config, command)
+    if config.at_risk:
+        at_risk.write(inputs.kept.parent, results)
+    report.write(inputs.kept.parent, made)
+    shutil.rmtree(inputs.kept, ignore_errors=True)
+    return made
+
+
+def results_of(threat: Threat, inputs: Inputs, config: AuditConfig) -> list[Result]:
+    """What the attack of a threat found, or what it would need."""
+    if threat.attack is None:
+        return []
+    attack = threat.attack()
+    if missing := inputs.missing(attack.NEEDS):
+        return [question._replace(missing=f"needs {missing}") for question in attack.QUESTIONS]
+    return attack.attack(inputs, config)

@@ -1,0 +1,82 @@
+"""The verb that attacks a release."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from synth.base.command import Json, Set, config_option, say, show
+
+
+def audit(
+    out: Annotated[
+        Path, typer.Option(help="folder for report.html and report.json; repeat to continue")
+    ] = Path("audit"),
+    model: Annotated[
+        Path | None, typer.Option(help="a ckpt.pt of 'clip train', or embeddings (.npy, .parquet)")
+    ] = None,
+    generator: Annotated[Path | None, typer.Option(help="a generator of 'synth train'")] = None,
+    synthetic: Annotated[Path | None, typer.Option(help="the released records of 'synth generate'")] = None,
+    members: Annotated[Path | None, typer.Option(help="records of patients that were trained on")] = None,
+    members_split: Annotated[
+        str, typer.Option(help="of --members: train, validation, test or all")
+    ] = "train",
+    nonmembers: Annotated[
+        Path | None, typer.Option(help="records of other patients of the same source")
+    ] = None,
+    nonmembers_split: Annotated[str, typer.Option(help="of --nonmembers")] = "test",
+    independent: Annotated[
+        Path | None, typer.Option(help="a generator that was trained on other patients, to compare with")
+    ] = None,
+    attackers: Annotated[
+        Path | None,
+        typer.Option(
+            help="records of patients whose age, sex or race the attacker knows; without, phantoms are drawn"
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(help="of --attackers: train, validation, test or all")] = "all",
+    attributes: Annotated[str, typer.Option(help="what to infer, separated by commas")] = "age,sex,race",
+    seed: Annotated[int | None, typer.Option(help="of folds, permutations and resamples; 0")] = None,
+    config: Annotated[Path | None, config_option("privacy")] = None,
+    set: Set = [],
+    json: Json = False,
+) -> None:
+    """Attack a release and say what it reveals: about anyone, about the patients behind it, and whether it copies them.
+
+    Exit status: 0 done, whatever was revealed of anyone; 2 something you can fix; 3 a leak about training patients
+    was found; else 5 an answer is INVALID; else 4 nothing could be tested.
+
+    \b
+    Examples:
+      privacy audit --model runs/clip/ckpt.pt
+      privacy audit --model runs/clip/ckpt.pt --attackers records/odir --split test --out report
+      privacy audit --model ckpt.pt --attackers records --attributes age,sex --out report --json
+      privacy audit --generator runs/odir --synthetic synthetic --members records/odir --nonmembers records/odir --out report
+      privacy audit --model ckpt.pt --attackers records --out report --config quick
+    """
+    from privacy import auditing, report
+    from privacy.config import audit_config
+    from synth.base.config import load
+    from synth.data.records import parse_splits
+
+    made = auditing.audit(
+        out,
+        model=model,
+        generator=generator,
+        synthetic=synthetic,
+        members=members,
+        members_split=parse_splits(members_split),
+        nonmembers=nonmembers,
+        nonmembers_split=parse_splits(nonmembers_split),
+        independent=independent,
+        attackers=attackers,
+        split=parse_splits(split),
+        attributes=[name.strip() for name in attributes.split(",") if name.strip()],
+        config=load(audit_config(), config, [*set, *([f"seed={seed}"] if seed is not None else [])]),
+        command=shlex.join(["privacy", *sys.argv[1:]]),
+        tell=say,
+    )
+    show(made.as_json(), json, f"{report.summary(made)}\nreport: {out / 'report.html'}")
+    raise typer.Exit(made.exit_status)
