@@ -67,7 +67,7 @@ def request(inputs: Inputs, config: AuditConfig) -> dict[str, JsonValue]:
     encoder, generator, independent = inputs.encoder, inputs.generator, inputs.independent
     groups: dict[str, JsonValue] = {name: people and people.fingerprint for name, people in _groups(inputs)}
     return {
-        "model": encoder.facts["sha256"] if encoder else None,
+        "model": encoder.metadata["sha256"] if encoder else None,
         "generator": generator.fingerprint if generator else None,
         "independent": independent.fingerprint if independent else None,
         **groups,
@@ -129,7 +129,7 @@ def counted(inputs: Inputs, config: AuditConfig) -> Work:
     pictures = (encoder.preprocessing.size**2 if encoder else 0) + (
         generator.preprocessing.size**2 if generator else 0
     )
-    wide = encoder.facts["dimensions"] if encoder else 0
+    wide = encoder.metadata["dimensions"] if encoder else 0
     return Work(draws, embedded, denoised, 3 * pictures * (learnt + both + released) + 4 * wide * embedded)
 
 

@@ -250,7 +250,7 @@ def hostile() -> AuditReport:
     config = AuditConfig(permutations=60, bootstrap=100)
     features = Features(encoder, [rng.normal(size=(60, 4))], rng.normal(size=(60, 4)))
     judged = evaluate({"race": attributes.task(cohort, "race")}, features, config)
-    named = SimpleNamespace(facts={"path": "<b>", "sha256": "0", "kind": "test"})
+    named = SimpleNamespace(metadata={"path": "<b>", "sha256": "0", "kind": "test"})
     return report.build(Inputs(Path("unused"), encoder=named), decide(judged), config, "privacy audit")  # type: ignore[arg-type]
 
 

@@ -85,7 +85,7 @@ def made(tmp_path_factory) -> AuditReport:
     guessed = [Guesses(rng.random(PATIENTS) < share, stratum, np.zeros(PATIENTS)) for share in (0.9, 0.5)]
     inputs = Inputs(
         folder / ".cache",
-        encoder=SimpleNamespace(facts={"path": EVIL, "sha256": EVIL, "kind": "test"}),  # type: ignore[arg-type]
+        encoder=SimpleNamespace(metadata={"path": EVIL, "sha256": EVIL, "kind": "test"}),  # type: ignore[arg-type]
         synthetic=groups,
         members=groups,
         nonmembers=groups,

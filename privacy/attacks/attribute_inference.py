@@ -110,7 +110,7 @@ def _features(
     photographs = people.photographs(encoder.preprocessing)
 
     def embedded(seed: int | None) -> np.ndarray:
-        key = [encoder.facts["sha256"], people.fingerprint, "embedding", seed]
+        key = [encoder.metadata["sha256"], people.fingerprint, "embedding", seed]
         found = inputs.once(key, lambda: encoder.embed(photographs, people.ids, seed))
         return components.reduce(found, people.patient)
 

@@ -133,7 +133,7 @@ def _features(inputs: Inputs, people: Sequence[People], config: AttackConfig) ->
     def embedded(seed: int | None) -> list[np.ndarray]:
         found = [
             inputs.once(
-                [encoder.facts["sha256"], each.fingerprint, "embedding", seed],
+                [encoder.metadata["sha256"], each.fingerprint, "embedding", seed],
                 lambda each=each, shown=shown: encoder.embed(shown, each.ids, seed),
             )
             for each, shown in zip(people, photographs, strict=True)

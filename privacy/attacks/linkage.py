@@ -207,7 +207,7 @@ def _embedded(inputs: Inputs, people: People, seed: int | None) -> np.ndarray:
     """(N, D) embeddings of a group; the key is that of the attack on attributes, so that nothing is embedded twice."""
     encoder = inputs.encoder
     assert encoder
-    key = [encoder.facts["sha256"], people.fingerprint, "embedding", seed]
+    key = [encoder.metadata["sha256"], people.fingerprint, "embedding", seed]
     return inputs.once(
         key, lambda: encoder.embed(people.photographs(encoder.preprocessing), people.ids, seed)
     )

@@ -223,5 +223,5 @@ def _of_encoder(inputs: Inputs, people: People, encoder: Encoder) -> np.ndarray:
                 count[rows] += 1
         return total / np.maximum(count, 1)
 
-    key: list[Any] = [encoder.facts["sha256"], people.fingerprint, "canary"]
+    key: list[Any] = [encoder.metadata["sha256"], people.fingerprint, "canary"]
     return people.per_patient(inputs.once(key, nearer))

@@ -95,13 +95,13 @@ def _shared(inputs: Inputs) -> list[str]:
 
 
 def _photographs(inputs: Inputs, encoder: Target, people: People, seed: int | None) -> np.ndarray:
-    key = [encoder.facts["sha256"], people.fingerprint, "embedding", seed]
+    key = [encoder.metadata["sha256"], people.fingerprint, "embedding", seed]
     photographs = people.photographs(encoder.preprocessing)
     return inputs.once(key, lambda: encoder.embed(photographs, people.ids, seed)).astype(float)
 
 
 def _texts(inputs: Inputs, encoder: Target, people: People, language: str, seed: int | None) -> np.ndarray:
-    key = [encoder.facts["sha256"], people.fingerprint, language, seed]
+    key = [encoder.metadata["sha256"], people.fingerprint, language, seed]
     return inputs.once(key, lambda: encoder.texts(people.table[language].to_pylist(), seed)).astype(float)
 
 

@@ -19,7 +19,7 @@ from synth.data.images import Preprocessing
 class Target(Protocol):
     """Something that embeds photographs."""
 
-    facts: dict[str, Any]
+    metadata: dict[str, Any]
     """What the report says about it: path, sha256, kind, versions."""
     preprocessing: Preprocessing
     """How it wants photographs."""

@@ -30,7 +30,7 @@ class Embeddings:
             raise UserError(f"{path}: an id occurs twice; ids must be unique")
         if not np.isfinite(self._values).all():
             raise UserError(f"{path}: holds numbers that are not finite")
-        self.facts = {
+        self.metadata = {
             "path": str(path),
             "sha256": sha256(path),
             "preprocessing": self.preprocessing.model_dump(),

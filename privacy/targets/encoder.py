@@ -24,7 +24,7 @@ class Encoder:
 
         self._model, said = checkpoints.load(path)
         self.preprocessing = self._model.config.preprocessing
-        self.facts = {
+        self.metadata = {
             "path": str(path),
             "sha256": sha256(path),
             "preprocessing": self.preprocessing.model_dump(),
@@ -73,6 +73,6 @@ class Encoder:
         found = np.concatenate(parts)
         if not np.isfinite(found).all():
             raise UserError(
-                f"{self.facts['path']}: gives embeddings that are not finite; its training diverged"
+                f"{self.metadata['path']}: gives embeddings that are not finite; its training diverged"
             )
         return found

@@ -47,7 +47,7 @@ class Generator:
         self.fingerprint = weights_fingerprint(place)
         self.operations = cost.forward(place / "unet")
         """Of one pass of the network over one photograph, as `synth.base.speed` counts them."""
-        self.facts: dict[str, Any] = {
+        self.metadata: dict[str, Any] = {
             "path": str(folder),
             "kind": f"{self.card.format} {self.card.version}",
             "weights": self.fingerprint,
