@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from clip import embed, loading, prompts
 from clip.commands.app import app
 from clip.evaluation import adapters, core, few_shot, finetune, learning, linear, report, zero_shot
-from clip.evaluation.results import DataProvenance, EvaluationReport, Metric
+from clip.evaluation.provenance import DataProvenance
+from clip.evaluation.results import EvaluationReport, Metric
 from clip.model import checkpoints
 from clip.model.checkpoints import Header
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, build

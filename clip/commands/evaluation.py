@@ -76,26 +76,16 @@ def evaluate(
         raise UserError(f"--root {root[0]}: goes with --benchmark NAME; records are --data")
     if not benchmark and data is None:
         raise UserError("give --data RECORDS, or --benchmark NAME with --root DIR")
-    from clip.evaluation import comparison, report
-    from clip.evaluation.results import EvaluationReport
+    from clip.evaluation.run import run
     from synth.data.records import parse_splits
 
-    config = tasks.settings(task, {"lang": lang, "aggregation": aggregation}, set)
+    settings = tasks.settings(task, {"lang": lang, "aggregation": aggregation}, set)
     line = shlex.join(["clip", *sys.argv[1:]])
-    several = len(model) > 1 or len(benchmark) > 1
     if data is not None:
-        reports = tasks.on_records(task, config, model, data, parse_splits(split or "test"), prompts, line)
+        splits = parse_splits(split or "test")
+        reports = tasks.on_records(task, settings, model, data, splits, prompts, line)
     else:
         sets = [*zip(benchmark, root, strict=True)]
-        reports = tasks.on_benchmarks(task, config, model, sets, partial, prompts, line)
-    made: list[tuple[str, EvaluationReport]] = []
-    for place, spec, found in reports:
-        made.append((spec, found))
-        report.write(out / place if several else out, found)
-    if several:
-        compared = comparison.compare(made, line)
-        comparison.write(out, compared)
-        text = f"{comparison.markdown(compared)}\ntables: {out / 'comparison.md'}"
-        show(compared.model_dump(mode="json"), json, text)
-    else:
-        show(made[0][1].as_json(), json, f"{report.summary(made[0][1])}\nreport: {out / 'report.html'}")
+        reports = tasks.on_benchmarks(task, settings, model, sets, partial, prompts, line)
+    written = run(reports, out, line, several=len(model) > 1 or len(benchmark) > 1)
+    show(written.content, json, written.text)

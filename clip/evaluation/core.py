@@ -12,7 +12,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from clip import embed
 from clip.benchmarks import Baselines
 from clip.evaluation import metrics
-from clip.evaluation.results import ClassificationResult, DataProvenance, Metric
+from clip.evaluation.provenance import DataProvenance
+from clip.evaluation.results import ClassificationResult, Metric
 from clip.model.encoders import CLIP
 from clip.prompts import Task
 from synth.base import stats
