@@ -108,13 +108,13 @@ class Classifier:
             for lang, each in vectors.items()
         }
 
-    def see(self, path: Path, side: int = 640) -> Photograph:
+    def see(self, path: Path | str, side: int = 640) -> Photograph:
         """A photograph from a file.
 
         Raises:
             UserError: the picture is absent, damaged or too large.
         """
-        data, preprocessing = image_io.read(path), self.model.config.preprocessing
+        data, preprocessing = image_io.read(Path(path)), self.model.config.preprocessing
         sizes = {key: getattr(preprocessing, key, None) for key in ("size", "resize")}  # ours has no resize
         factor = max(1.0, side / preprocessing.size)
         larger = preprocessing.model_copy(

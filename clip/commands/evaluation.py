@@ -21,37 +21,45 @@ Model = Annotated[
 ]
 
 
+Out = Annotated[Path, typer.Option(help="folder for report.html and report.json")]
+Data = Annotated[Path | None, typer.Option(help="records to judge on")]
+Benchmark = Annotated[
+    list[str], typer.Option(help="a public set instead; 'clip benchmarks' lists them; may repeat")
+]
+Root = Annotated[
+    list[Path],
+    typer.Option(
+        help="a --root for each --benchmark: its folder in its own layout, or a list (impath,class)"
+    ),
+]
+Partial = Annotated[bool, typer.Option(help="judge a --benchmark although not all of its pictures are there")]
+TaskName = Annotated[str, typer.Option(help=", ".join(tasks.TASKS))]
+PromptLang = Annotated[
+    Lang | None, typer.Option(help="of prompts; 'both' (default) reports zh, en and their mean")
+]
+Prompts = Annotated[
+    str | None, typer.Option(help="one task, or FILE.yaml with yours; default: all that the records answer")
+]
+Split = Annotated[str | None, typer.Option(help="of --data: train, validation, test (default) or all")]
+Aggregation = Annotated[
+    Literal["clip", "flair"] | None, typer.Option(help="how prompts make a class; default clip")
+]
+Settings = Annotated[list[str], typer.Option(help="KEY=VALUE over the settings of the evaluation")]
+
+
 def evaluate(
     model: Model,
-    out: Annotated[Path, typer.Option(help="folder for report.html and report.json")],
-    data: Annotated[Path | None, typer.Option(help="records to judge on")] = None,
-    benchmark: Annotated[
-        list[str], typer.Option(help="a public set instead; 'clip benchmarks' lists them; may repeat")
-    ] = [],
-    root: Annotated[
-        list[Path],
-        typer.Option(
-            help="a --root for each --benchmark: its folder in its own layout, or a list (impath,class)"
-        ),
-    ] = [],
-    partial: Annotated[
-        bool, typer.Option(help="judge a --benchmark although not all of its pictures are there")
-    ] = False,
-    task: Annotated[str, typer.Option(help=", ".join(tasks.TASKS))] = "zero-shot",
-    lang: Annotated[
-        Lang | None, typer.Option(help="of prompts; 'both' (default) reports zh, en and their mean")
-    ] = None,
-    prompts: Annotated[
-        str | None,
-        typer.Option(help="one task, or FILE.yaml with yours; default: all that the records answer"),
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="of --data: train, validation, test (default) or all")
-    ] = None,
-    aggregation: Annotated[
-        Literal["clip", "flair"] | None, typer.Option(help="how prompts make a class; default clip")
-    ] = None,
-    set: Annotated[list[str], typer.Option(help="KEY=VALUE over the settings of the evaluation")] = [],
+    out: Out,
+    data: Data = None,
+    benchmark: Benchmark = [],
+    root: Root = [],
+    partial: Partial = False,
+    task: TaskName = "zero-shot",
+    lang: PromptLang = None,
+    prompts: Prompts = None,
+    split: Split = None,
+    aggregation: Aggregation = None,
+    set: Settings = [],
     json: Json = False,
 ) -> None:
     """Measure a CLIP on photographs that it has not learnt from.
