@@ -367,6 +367,16 @@ def test_a_number_without_interval_or_baseline_cannot_be_written(tmp_path):
         report.write(tmp_path, whole().model_copy(update={"results": []}))
 
 
+def test_a_report_that_was_written_is_read_again(tmp_path):
+    report.write(tmp_path, whole())
+    again = report.read(tmp_path / "report.json")
+    assert again.as_json() == whole().as_json() == json.loads((tmp_path / "report.json").read_text())
+    assert report.html(again) == (tmp_path / "report.html").read_text()
+    (tmp_path / "report.json").write_text('{"format": "visionclip-evaluation", "version": 99}')
+    with pytest.raises(UserError, match="no report of 'clip eval' that can be read"):
+        report.read(tmp_path / "report.json")
+
+
 # What is refused
 
 
