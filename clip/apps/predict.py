@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+from scipy.special import expit
 
 from clip import embed, prompts
 from clip.apps import image_io, saliency
@@ -131,7 +132,7 @@ class Classifier:
         if lang not in self.axes:
             raise UserError(f"--lang {lang}: this model reads {self.languages[0]} only; choose that, or both")
         features = embed.pixels(self.model, square[None])[0].astype(float)
-        probability = {one: 1 / (1 + np.exp(-axes @ features)) for one, axes in self.axes.items()}
+        probability = {one: expit(axes @ features) for one, axes in self.axes.items()}
         return [
             Finding(
                 key=term.key,

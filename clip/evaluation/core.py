@@ -147,15 +147,6 @@ def measure(
     }
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """(N, K) probabilities.
-
-    Not scipy's, which may differ in the last bit: numbers stay those of earlier reports.
-    """
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return odds / odds.sum(axis=1, keepdims=True)
-
-
 def result(kind: str, name: str, task: Task, answers: Answers, **more: Any) -> ClassificationResult:
     """A classification: what every one says beside `more`; `kind` is the name of the evaluation."""
     return ClassificationResult(

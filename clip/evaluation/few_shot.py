@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
+from scipy.special import softmax
 
 from clip import embed, loading
 from clip.evaluation import adapters, core, learning, linear, metrics, report, zero_shot
@@ -104,7 +105,7 @@ def evaluate_task(
     max_shots = _max_shots(parts.train)
     measured, chosen, lines, bins = {}, {}, {}, {}
     if text is not None and "zero-shot" in config.methods:
-        probability = core.softmax(text.logits(test))
+        probability = softmax(text.logits(test), axis=1)
         measured["zero-shot"] = core.measure(config, parts.test, probability, task.ordinal)
         bins["zero-shot"] = metrics.reliability(parts.test.truth, probability)
         lines["zero-shot"] = {0: "zero-shot"}
