@@ -175,7 +175,7 @@ def test_shots_are_of_different_patients_and_few_are_among_many(parts):
     drawn = {k: few_shot.draw(parts.train, k, np.random.default_rng(5)) for k in (1, 4, 8)}
     for size, places in drawn.items():
         assert np.bincount(parts.train.truth[places]).tolist() == [size, size]
-        assert len(set(parts.train.whose[places])) == 2 * size  # nobody here is in both classes
+        assert len(set(parts.train.patient_ids[places])) == 2 * size  # nobody here is in both classes
     assert set(drawn[1]) < set(drawn[4]) < set(drawn[8])
     assert set(drawn[8]) != set(few_shot.draw(parts.train, 8, np.random.default_rng(6)))
 
