@@ -102,10 +102,10 @@ def test_the_ledger_names_benchmarks_that_are_there_and_keeps_unknown_apart_from
     for baseline in benchmarks.ledger().values():
         assert set(baseline.benchmarks) <= set(benchmarks.every())
     seen = {
-        name: benchmarks.leaks(name)["flair"]["images"] for name in ("aptos", "idrid", "idrid-test", "stroke")
+        name: benchmarks.leaks(name)["flair"].images for name in ("aptos", "idrid", "idrid-test", "stroke")
     }
     assert seen == {"aptos": True, "idrid": True, "idrid-test": False, "stroke": None}
-    assert benchmarks.leaks("aptos")["clip"]["labels"] is None
+    assert benchmarks.leaks("aptos")["clip"].labels is None
 
 
 # Numbers that must be right
@@ -123,7 +123,7 @@ def refuge(tmp_path_factory) -> Path:
 
 def test_a_whole_set_is_opened_and_is_gone_afterwards(refuge):
     with opened("refuge", refuge) as it:
-        assert it.facts["benchmark"]["differs"] == []
+        assert it.summary.differs == ()
         assert it.splits == SPLITS and it.prompts == "glaucoma"
         assert len(read_table(it.records)) == 400
     assert not it.records.exists()
@@ -141,7 +141,7 @@ def test_a_set_that_lacks_pictures_is_refused_with_what_is_missing(refuge, tmp_p
     assert "399 of 400 pictures, glaucoma 39 of 40; get 'refuge' at https://refuge" in str(error.value)
     assert "--partial" in str(error.value)
     with opened("refuge", tmp_path, partial=True) as it:
-        assert it.facts["benchmark"]["differs"] == ["399 of 400 pictures, glaucoma 39 of 40"]
+        assert it.summary.differs == ("399 of 400 pictures, glaucoma 39 of 40",)
 
 
 def test_files_that_a_set_holds_twice_are_no_difference_but_lost_ones_are():
@@ -314,7 +314,7 @@ def test_clip_eval_judges_a_whole_benchmark_and_tells_who_has_learnt_from_it(ref
     assert found["macro_auc"]["value"] == pytest.approx(roc_auc_score(truth, scores[:, 1] - scores[:, 0]))
     said = scores.argmax(axis=1)
     assert found["balanced_accuracy"]["value"] == pytest.approx(balanced_accuracy_score(truth, said))
-    assert report["data"]["benchmark"]["leaks"]["flair"]["images"] is False
+    assert report["data"]["benchmark"]["leaks"]["flair"].images is False
     page = (tmp_path / "report.html").read_text()
     assert "who has learnt from it" in page and "registration with the challenge" in page
 

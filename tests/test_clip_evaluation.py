@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from clip import embed, loading, prompts
 from clip.commands.app import app
-from clip.evaluation import metrics, zero_shot
+from clip.evaluation import metrics, tasks, zero_shot
 from clip.model import checkpoints, encoders
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, build, tokenize
 from clip.training.config import TrainConfig
@@ -318,3 +318,14 @@ def test_records_that_lack_a_column_are_refused(tmp_path):
     pq.write_table(pq.read_table(shard).drop_columns(["caption_zh"]), shard)
     line = refusal("train", "--data", path, "--out", tmp_path / "run", "--set", "images=8")
     assert "column 'caption_zh' is missing" in line
+
+
+def test_an_old_name_of_a_setting_is_read_and_the_new_one_said(capsys):
+    settings = tasks.settings("zero-shot", {}, ["least=2", "rounds=7"])
+    assert (settings.min_count, settings.n_bootstrap) == (2, 7)
+    assert sorted(capsys.readouterr().err.splitlines()) == [
+        "clip: 'least' is called 'min_count' now; it is read as that",
+        "clip: 'rounds' is called 'n_bootstrap' now; it is read as that",
+    ]
+    written = settings.model_dump(by_alias=True)  # reports keep the keys that they had
+    assert (written["least"], written["rounds"]) == (2, 7)

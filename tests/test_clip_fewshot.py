@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pictures import folder, rows
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, roc_auc_score
 from typer.testing import CliRunner
@@ -16,7 +17,8 @@ from typer.testing import CliRunner
 from clip import embed, loading, prompts
 from clip.commands.app import app
 from clip.evaluation import adapters, core, few_shot, finetune, learning, linear, report, zero_shot
-from clip.evaluation.results import DataProvenance, EvaluationReport, Metric
+from clip.evaluation.provenance import DataProvenance
+from clip.evaluation.results import EvaluationReport, Metric
 from clip.model import checkpoints
 from clip.model.checkpoints import Header
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
@@ -122,7 +124,7 @@ def test_the_score_that_chooses_is_the_macro_auc_of_sklearn_over_classes_that_ar
 def test_tip_adapter_without_weight_and_clip_adapter_without_ratio_are_zero_shot():
     text, shots, seen = adapters.Text(sphere(3, 16, 0), 50.0), sphere(12, 16, 1), sphere(30, 16, 2)
     truth = np.arange(12) % 3
-    zero_shot = learning.softmax(text.logits(seen))
+    zero_shot = softmax(text.logits(seen), axis=1)
     assert adapters.tip(text, shots, truth, weight=0).probability(seen) == pytest.approx(zero_shot)
     assert adapters.tip(text, shots, truth, weight=1).probability(seen) != pytest.approx(zero_shot)
     moved = [
@@ -137,7 +139,7 @@ def test_the_zero_shot_of_few_shot_is_that_of_zero_shot(checkpoint):
     classes = list(prompts.tasks("is_gc")["is_gc"].classes.values())
     text = adapters.Text(zero_shot.prototypes(model, classes, "both", "clip"), model.logit_scale.exp().item())
     expected = zero_shot.classify(model, seen, classes, "both", "clip")
-    assert learning.softmax(text.logits(seen)) == pytest.approx(expected)
+    assert softmax(text.logits(seen), axis=1) == pytest.approx(expected)
 
 
 def test_tip_adapter_equals_a_naive_loop():
@@ -173,7 +175,7 @@ def test_shots_are_of_different_patients_and_few_are_among_many(parts):
     drawn = {k: few_shot.draw(parts.train, k, np.random.default_rng(5)) for k in (1, 4, 8)}
     for size, places in drawn.items():
         assert np.bincount(parts.train.truth[places]).tolist() == [size, size]
-        assert len(set(parts.train.whose[places])) == 2 * size  # nobody here is in both classes
+        assert len(set(parts.train.patient_ids[places])) == 2 * size  # nobody here is in both classes
     assert set(drawn[1]) < set(drawn[4]) < set(drawn[8])
     assert set(drawn[8]) != set(few_shot.draw(parts.train, 8, np.random.default_rng(6)))
 
@@ -364,6 +366,16 @@ def test_a_number_without_interval_or_baseline_cannot_be_written(tmp_path):
         report.write(tmp_path, made)
     with pytest.raises(ValueError, match="needs a result"):
         report.write(tmp_path, whole().model_copy(update={"results": []}))
+
+
+def test_a_report_that_was_written_is_read_again(tmp_path):
+    report.write(tmp_path, whole())
+    again = report.read(tmp_path / "report.json")
+    assert again.as_json() == whole().as_json() == json.loads((tmp_path / "report.json").read_text())
+    assert report.html(again) == (tmp_path / "report.html").read_text()
+    (tmp_path / "report.json").write_text('{"format": "visionclip-evaluation", "version": 99}')
+    with pytest.raises(UserError, match="no report of 'clip eval' that can be read"):
+        report.read(tmp_path / "report.json")
 
 
 # What is refused

@@ -17,7 +17,7 @@ from PIL import Image
 
 from clip import loading, serving
 from clip.apps import page
-from clip.apps.predict import Reader
+from clip.apps.predict import Classifier
 from clip.model import checkpoints
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
 from synth.base import checkpoint
@@ -83,7 +83,7 @@ def model(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(model):
-    with page.running(Reader(loading.load_model(model))) as found:
+    with page.running(Classifier(loading.load_model(model))) as found:
         yield found
 
 
@@ -234,7 +234,7 @@ def wait(condition: Any, seconds: float = 400) -> None:
 def test_what_is_kept_goes_with_time(model, monkeypatch):
     assert serving.KEPT == (60, 600)
     monkeypatch.setattr(serving, "KEPT", (1, 1))
-    with page.running(Reader(loading.load_model(model))) as address:
+    with page.running(Classifier(loading.load_model(model))) as address:
         [path] = json.loads(upload(address, "old.png", encode(drawn(4, 1))).body)
         assert call(address, "read", {"path": path}).count(".webp") > 0
         folder = Path(os.environ["GRADIO_TEMP_DIR"])
@@ -283,7 +283,7 @@ def test_a_port_that_is_taken_leaves_nothing(model, tmp_path, monkeypatch):
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        reader = Reader(loading.load_model(model))
+        reader = Classifier(loading.load_model(model))
         with pytest.raises(UserError, match="taken"), page.running(reader, taken.getsockname()[1]):
             pass
         with page.running(reader):

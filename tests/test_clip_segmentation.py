@@ -268,9 +268,9 @@ def test_the_same_command_gives_the_same_report(plain, folder, tmp_path):
 
 
 def test_eyes_of_one_patient_are_never_in_two_splits(folder):
-    with masks.opened(folder, r"^(p\d+)_", (1, 1, 1)) as (records, said):
+    with masks.opened(folder, r"^(p\d+)_", (1, 1, 1)) as (records, imported):
         people = [set(read_table(records, [split])["subject_id"].to_pylist()) for split in SPLITS]
-        assert said["import"]["kept"] == PATIENTS * EYES
+        assert imported is not None and imported["kept"] == PATIENTS * EYES
     assert all(people) and sum(map(len, people)) == len(set.union(*people)) == PATIENTS
 
 

@@ -143,9 +143,9 @@ def test_what_cannot_be_read_is_refused_in_one_line(trained, tmp_path):
 def test_findings_are_those_of_zero_shot_in_each_language(trained, wide):
     """Prompts are embedded once for all diseases; the classifier is the one that is evaluated."""
     model = loading.load_model(trained)
-    reader = predict.Reader(model)
+    reader = predict.Classifier(model)
     seen = embed.pixels(model, square(wide)[None])
-    found = {row["key"]: row for row in reader.findings(square(wide), "both")}
+    found = {row.key: row.model_dump() for row in reader.findings(square(wide), "both")}
     for name, task in prompts.tasks("diseases").items():
         row = found["dr_grade" if name == "dr" else name]
         classes = list(task.classes.values())
@@ -182,7 +182,7 @@ def test_a_folder_without_pictures_is_refused(trained, tmp_path):
 
 def test_what_speaks_for_glaucoma_is_the_wide_disc(trained, wide):
     """The disc is all that tells the two apart; it must hold more than its share of the evidence."""
-    reader = predict.Reader(loading.load_model(trained))
+    reader = predict.Classifier(loading.load_model(trained))
     picture = square(wide)
     drops = saliency.occlusion(reader.model, picture, reader.axes["both"], cells=16)
     evidence = drops[reader.number("is_gc")].clip(min=0)
@@ -292,7 +292,7 @@ def test_search_ranks_as_the_full_matrix_does(trained, embedded):
         float(np.dot(vector, embed.texts(model, ["Suspected glaucoma."])[0])) for vector in rows.vectors
     ]
     best = sorted(range(len(scores)), key=lambda k: -scores[k])[:5]
-    assert [hit["score"] for hit in found] == pytest.approx([scores[k] for k in best], abs=1e-6)
+    assert [hit.score for hit in found] == pytest.approx([scores[k] for k in best], abs=1e-6)
     assert len(search.search(model, rows, "眼", 10_000)) == len(scores)
 
 
@@ -335,7 +335,7 @@ def test_search_refuses_what_it_cannot_compare(trained, embedded, tmp_path):
 
 @pytest.fixture(scope="module")
 def address(trained):
-    with page.running(predict.Reader(loading.load_model(trained))) as found:
+    with page.running(predict.Classifier(loading.load_model(trained))) as found:
         yield found
 
 
@@ -358,10 +358,10 @@ def test_a_dropped_photograph_is_answered_in_both_languages_with_saliency(browse
     said = browser.run("document.querySelector('#findings').innerText")
     row = browser.run("document.querySelector('.finding[data-key=is_gc]').innerText").split()
     square = MODEL.preprocessing(image_io.read(wide))
-    found = predict.Reader(loading.load_model(trained)).findings(square)
-    glaucoma = next(each for each in found if each["key"] == "is_gc")
+    found = predict.Classifier(loading.load_model(trained)).findings(square)
+    glaucoma = next(each for each in found if each.key == "is_gc")
     assert row[:2] == ["青光眼", "glaucoma"]
-    assert f"{100 * glaucoma['probability']:.0f}" in row
+    assert f"{100 * glaucoma.probability:.0f}" in row
     assert "糖尿病视网膜病变" in said and "diabetic retinopathy" in said
     notice = browser.run("document.body.innerText")
     assert "For research only, not for diagnosis" in notice and "不能用于诊断" in notice

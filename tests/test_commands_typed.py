@@ -20,7 +20,7 @@ from pictures import folder
 from typer.testing import CliRunner
 
 from clip.training import cost as training_cost
-from clip.training import trainer
+from clip.training import step, trainer
 from clip.training.config import TrainConfig
 from synth.base import speed, stopping
 from synth.base.config import load
@@ -94,7 +94,7 @@ def test_a_stopped_training_keeps_every_step_and_goes_on_to_the_same_bits(home, 
     line = "clip train --data records --config towers.yaml"
     assert invoke(line, "--out", "whole").exit_code == 0
     name = "_targets" if moment == "before a step" else "_loss"
-    plain, calls = getattr(trainer, name), []
+    plain, calls = getattr(step, name), []
 
     def stops(*arguments: Any) -> Any:
         calls.append(1)
@@ -103,7 +103,7 @@ def test_a_stopped_training_keeps_every_step_and_goes_on_to_the_same_bits(home, 
             time.sleep(5)  # the signal ends this
         return plain(*arguments)
 
-    monkeypatch.setattr(trainer, name, stops)
+    monkeypatch.setattr(step, name, stops)
     stopped = invoke(line, "--out", "cut")
     monkeypatch.undo()
     monkeypatch.chdir(home)
@@ -368,7 +368,7 @@ def test_ctrl_c_in_any_verb_is_one_line(tmp_path):
 
 
 def test_a_training_whose_loss_is_no_number_keeps_nothing_when_it_is_stopped(home, monkeypatch):
-    plain, calls = trainer._loss, []
+    plain, calls = step._loss, []
 
     def diverges(*arguments: Any) -> Any:
         value, named = plain(*arguments)
@@ -377,7 +377,7 @@ def test_a_training_whose_loss_is_no_number_keeps_nothing_when_it_is_stopped(hom
             raise KeyboardInterrupt
         return value, {name: loss * float("nan") for name, loss in named.items()}
 
-    monkeypatch.setattr(trainer, "_loss", diverges)
+    monkeypatch.setattr(step, "_loss", diverges)
     with pytest.raises(UserError, match="the loss is nan at 8 images"):
         trainer.train(load(TrainConfig, Path("towers.yaml")), home / "records", home / "run")
     assert not (home / "run" / "ckpt.pt").exists()

@@ -16,7 +16,7 @@ from PIL import Image
 
 from clip import serving
 from clip.apps import saliency
-from clip.apps.predict import Reader
+from clip.apps.predict import Classifier, Finding
 from synth.base.errors import UserError
 
 NOTICE = (
@@ -41,26 +41,26 @@ footer { display: none !important; }
 """
 
 
-def table(findings: list[dict[str, Any]]) -> str:
+def table(findings: list[Finding]) -> str:
     """Findings as HTML, the most probable first: names in both languages, probability, and that of each language."""
     rows = []
-    for row in sorted(findings, key=lambda row: -row["probability"]):
-        p, each = row["probability"], row["by_language"]
+    for row in sorted(findings, key=lambda row: -row.probability):
+        p, each = row.probability, row.by_language
         rows.append(
-            f'<div class="finding{" low" if p < 0.5 else ""}" data-key="{row["key"]}">'
-            f"<div><b>{escape(row['zh'])}</b> <i>{escape(row['en'])}</i></div>"
+            f'<div class="finding{" low" if p < 0.5 else ""}" data-key="{row.key}">'
+            f"<div><b>{escape(row.zh)}</b> <i>{escape(row.en)}</i></div>"
             f'<div class="bar"><div style="width:{100 * p:.0f}%"></div></div><span>{100 * p:.0f} %</span>'
             f'<div class="languages">{" · ".join(f"{_PROMPTS[lang]} {100 * each[lang]:.0f} %" for lang in each)}</div></div>'
         )
     return f'<div id="findings">{"".join(rows)}</div>'
 
 
-def choices(reader: Reader) -> list[tuple[str, str]]:
+def choices(classifier: Classifier) -> list[tuple[str, str]]:
     """The findings to choose between, as a person reads them and as keys."""
-    return [(f"{term.zh} {term.en}", term.key) for term in reader.terms]
+    return [(f"{term.zh} {term.en}", term.key) for term in classifier.terms]
 
 
-def build(reader: Reader, folder: Path) -> Any:
+def build(classifier: Classifier, folder: Path) -> Any:
     """The page, as a `gradio.Blocks`, over a `serving.private_folder` for what is uploaded and drawn."""
     import gradio as gr
 
@@ -70,20 +70,20 @@ def build(reader: Reader, folder: Path) -> Any:
             yield "", None, None, gr.update(interactive=False)
             return
         try:
-            photograph = reader.see(serving.uploaded(path, folder))
+            photograph = classifier.see(serving.uploaded(path, folder))
         except UserError as error:
             line = escape(str(error).replace(path, Path(path).name))
             yield f'<div id="refused">{line}</div>', None, None, gr.update(interactive=False)
             return
-        found = reader.findings(photograph.square)
-        top = max(found, key=lambda row: row["probability"])["key"]
+        found = classifier.findings(photograph.square)
+        top = max(found, key=lambda row: row.probability).key
         yield table(found), None, None, gr.update(value=top, interactive=True)
-        drops = saliency.occlusion(reader.model, photograph.square, reader.axes["both"])
-        shown = keep(saliency.overlay(photograph.shown, drops[reader.number(top)]))
+        drops = saliency.occlusion(classifier.model, photograph.square, classifier.axes["both"])
+        shown = keep(saliency.overlay(photograph.shown, drops[classifier.number(top)]))
         yield table(found), (photograph.shown, drops), shown, gr.update(value=top, interactive=True)
 
     def choose(kept: tuple[np.ndarray, np.ndarray] | None, key: str):
-        return keep(saliency.overlay(kept[0], kept[1][reader.number(key)])) if kept else gr.skip()
+        return keep(saliency.overlay(kept[0], kept[1][classifier.number(key)])) if kept else gr.skip()
 
     def keep(overlay: np.ndarray) -> str:
         descriptor, path = tempfile.mkstemp(".webp", "evidence-", folder)  # mode 0600
@@ -102,7 +102,7 @@ def build(reader: Reader, folder: Path) -> Any:
                     label="照片 photograph", elem_id="photograph", buttons=[],
                 )  # fmt: skip
                 finding = gr.Dropdown(
-                    choices(reader), label="显示哪一项的依据 · show what speaks for", interactive=False
+                    choices(classifier), label="显示哪一项的依据 · show what speaks for", interactive=False
                 )
                 shown = gr.Image(
                     label="依据 橙＝支持 蓝＝反对 · orange: speaks for, blue: against", height=330,
@@ -129,7 +129,7 @@ async def _stay(path: str | Path | None) -> str:
 
 
 @contextmanager
-def running(reader: Reader, port: int | None = None, open_browser: bool = False) -> Iterator[str]:
+def running(classifier: Classifier, port: int | None = None, open_browser: bool = False) -> Iterator[str]:
     """Serve the page to this machine alone, at the address that is given; nothing is left of it afterwards.
 
     Raises:
@@ -137,16 +137,16 @@ def running(reader: Reader, port: int | None = None, open_browser: bool = False)
     """
     with (
         serving.private_folder() as folder,
-        serving.launched(build(reader, folder), folder, port, open_browser, _STYLE) as address,
+        serving.launched(build(classifier, folder), folder, port, open_browser, _STYLE) as address,
     ):
         yield address
 
 
-def serve(reader: Reader, port: int | None = None, open_browser: bool = False) -> None:
+def serve(classifier: Classifier, port: int | None = None, open_browser: bool = False) -> None:
     """Serve the page until Ctrl-C, `kill`, or the end of the terminal.
 
     Raises:
         UserError: the port is taken.
     """
-    with serving.until_stopped() as stop, running(reader, port, open_browser):
+    with serving.until_stopped() as stop, running(classifier, port, open_browser):
         stop.wait()

@@ -1,14 +1,17 @@
 """Findings of single photographs: each of the eleven diseases against a normal fundus, by prompts in both languages."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.special import expit
 
 from clip import embed, prompts
 from clip.apps import image_io, saliency
 from clip.evaluation import zero_shot
+from clip.loading import load_model
 from clip.model.encoders import CLIP
 from synth.base import ties
 from synth.base.errors import UserError
@@ -26,7 +29,58 @@ class Photograph(NamedTuple):
     """(L, L, 3) uint8: the same view at a size for the eye."""
 
 
-class Reader:
+class Finding(BaseModel):
+    """One disease against a normal fundus."""
+
+    key: str
+    zh: str
+    en: str
+    probability: float
+    """By the prompts that were asked for."""
+    by_language: dict[str, float]
+    """By those of each language alone."""
+
+
+class SaliencyMap(BaseModel):
+    """A map of what speaks for a finding, and how strongly, in log odds."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    file: str
+    finding: str
+    method: str
+    strongest: float = Field(alias="for")
+    """What speaks for it most."""
+    against: float
+    """What speaks against it most."""
+
+
+class Prediction(BaseModel):
+    """The findings of one photograph."""
+
+    image: str
+    lang: str
+    diseases: list[Finding]
+    saliency: SaliencyMap | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """What `clip predict --json` prints; without a map it says nothing of one."""
+        return self.model_dump(exclude_unset=True)
+
+    def text(self) -> str:
+        """Lines for people; the most probable first."""
+        lines = [self.image]
+        for row in sorted(self.diseases, key=lambda row: -row.probability):
+            single = ", ".join(f"{lang} {each:.3f}" for lang, each in row.by_language.items())
+            lines.append(f"{row.zh} {row.en}: {row.probability:.3f} ({single})")
+        if self.saliency is not None:
+            drawn = self.saliency
+            span = f"{drawn.against:+.3f} to {drawn.strongest:+.3f} in log odds"
+            lines.append(f"{drawn.file}: what speaks for {drawn.finding} by {drawn.method}, {span}")
+        return "\n".join(lines)
+
+
+class Classifier:
     """A model with the embeddings of its prompts, which every photograph shares."""
 
     def __init__(self, model: CLIP) -> None:
@@ -55,13 +109,13 @@ class Reader:
             for lang, each in vectors.items()
         }
 
-    def see(self, path: Path, side: int = 640) -> Photograph:
+    def see(self, path: Path | str, side: int = 640) -> Photograph:
         """A photograph from a file.
 
         Raises:
             UserError: the picture is absent, damaged or too large.
         """
-        data, preprocessing = image_io.read(path), self.model.config.preprocessing
+        data, preprocessing = image_io.read(Path(path)), self.model.config.preprocessing
         sizes = {key: getattr(preprocessing, key, None) for key in ("size", "resize")}  # ours has no resize
         factor = max(1.0, side / preprocessing.size)
         larger = preprocessing.model_copy(
@@ -69,7 +123,7 @@ class Reader:
         )
         return Photograph(preprocessing(data, str(path)), larger(data, str(path)))
 
-    def findings(self, square: np.ndarray, lang: Lang = "both") -> list[dict[str, Any]]:
+    def findings(self, square: np.ndarray, lang: Lang = "both") -> list[Finding]:
         """The diseases with their probabilities by the prompts of `lang`, and by those of each language alone.
 
         Raises:
@@ -77,16 +131,16 @@ class Reader:
         """
         if lang not in self.axes:
             raise UserError(f"--lang {lang}: this model reads {self.languages[0]} only; choose that, or both")
-        seen = embed.pixels(self.model, square[None])[0].astype(float)
-        probability = {one: 1 / (1 + np.exp(-axes @ seen)) for one, axes in self.axes.items()}
+        features = embed.pixels(self.model, square[None])[0].astype(float)
+        probability = {one: expit(axes @ features) for one, axes in self.axes.items()}
         return [
-            {
-                "key": term.key,
-                "zh": term.zh,
-                "en": term.en,
-                "probability": float(probability[lang][k]),
-                "by_language": {one: float(probability[one][k]) for one in self.languages},
-            }
+            Finding(
+                key=term.key,
+                zh=term.zh,
+                en=term.en,
+                probability=float(probability[lang][k]),
+                by_language={one: float(probability[one][k]) for one in self.languages},
+            )
             for k, term in enumerate(self.terms)
         ]
 
@@ -103,36 +157,66 @@ class Reader:
 
 
 def predict(
-    reader: Reader, path: Path, lang: Lang, map: Path | None = None, finding: str | None = None
-) -> dict[str, Any]:
+    classifier: Classifier, path: Path, lang: Lang, map: Path | None = None, finding: str | None = None
+) -> Prediction:
     """The findings of one photograph; with a `map`, a PNG of what speaks for `finding`, or for the most probable one.
 
     Raises:
         UserError: the picture is absent, damaged or too large, or there is no such finding.
     """
-    photograph = reader.see(path)
-    rows = reader.findings(photograph.square, lang)
-    made = {"image": str(path), "lang": lang, "diseases": rows}
+    photograph = classifier.see(path)
+    rows = classifier.findings(photograph.square, lang)
     if map is None:
-        return made
+        return Prediction(image=str(path), lang=lang, diseases=rows)
     chosen = (
-        reader.number(finding)
+        classifier.number(finding)
         if finding
-        else int(ties.first_largest(np.array([row["probability"] for row in rows])))
+        else int(ties.first_largest(np.array([row.probability for row in rows])))
     )
-    [drops] = saliency.occlusion(reader.model, photograph.square, reader.axes[lang][chosen : chosen + 1])
-    term = reader.terms[chosen]
-    facts = {"finding": term.key, "zh": term.zh, "en": term.en, "image": path.name}
-    saliency.write(map, saliency.overlay(photograph.shown, drops), **facts)
-    return made | {
-        "saliency": {
-            "file": str(map),
-            "finding": term.key,
-            "method": saliency.METHOD,
-            "for": float(drops.max()),
-            "against": float(drops.min()),
-        }
-    }
+    [drops] = saliency.occlusion(
+        classifier.model, photograph.square, classifier.axes[lang][chosen : chosen + 1]
+    )
+    term = classifier.terms[chosen]
+    metadata = {"finding": term.key, "zh": term.zh, "en": term.en, "image": path.name}
+    saliency.write(map, saliency.overlay(photograph.shown, drops), **metadata)
+    strength = {"for": float(drops.max()), "against": float(drops.min())}
+    drawn = {"file": str(map), "finding": term.key, "method": saliency.METHOD} | strength
+    return Prediction(image=str(path), lang=lang, diseases=rows, saliency=SaliencyMap.model_validate(drawn))
+
+
+def predict_all(
+    spec: Path | str,
+    places: Sequence[Path],
+    lang: Lang,
+    out: Path | None = None,
+    finding: str | None = None,
+    refuse: Callable[[UserError], None] = lambda error: None,
+) -> Iterator[Prediction]:
+    """The findings of files and folders of photographs, one after the other; those that cannot be read go to `refuse`.
+
+    Args:
+        spec: the model, as `clip.loading.load` takes it.
+        out:  where the saliency goes, a .png or a folder for several photographs; None for none.
+
+    Raises:
+        UserError: no such place or finding, the only photograph cannot be read, or, at the end, some could not be.
+    """
+    paths = image_io.find(places)
+    drawn = maps(out, paths, places)
+    classifier = Classifier(load_model(spec))
+    if finding:
+        classifier.number(finding)
+    refused = 0
+    for path, map in zip(paths, drawn, strict=True):
+        try:
+            yield predict(classifier, path, lang, map, finding)
+        except UserError as error:
+            if len(paths) == 1:
+                raise
+            refused += 1
+            refuse(error)
+    if refused:
+        raise UserError(f"{refused} of {len(paths)} photographs were refused; the others are done")
 
 
 def maps(out: Path | None, paths: Sequence[Path], places: Sequence[Path]) -> list[Path | None]:
@@ -152,16 +236,3 @@ def maps(out: Path | None, paths: Sequence[Path], places: Sequence[Path]) -> lis
     if twice:
         raise UserError(f"--saliency {out}: two photographs would become '{twice[0]}'; take them one by one")
     return [out / name for name in names]
-
-
-def wording(made: dict[str, Any]) -> str:
-    """What `predict` found, in lines for people; the most probable first."""
-    lines = [made["image"]]
-    for row in sorted(made["diseases"], key=lambda row: -row["probability"]):
-        single = ", ".join(f"{lang} {each:.3f}" for lang, each in row["by_language"].items())
-        lines.append(f"{row['zh']} {row['en']}: {row['probability']:.3f} ({single})")
-    if "saliency" in made:
-        drawn = made["saliency"]
-        span = f"{drawn['against']:+.3f} to {drawn['for']:+.3f} in log odds"
-        lines.append(f"{drawn['file']}: what speaks for {drawn['finding']} by {drawn['method']}, {span}")
-    return "\n".join(lines)

@@ -32,7 +32,7 @@ def occlusion(
     Args:
         model: an encoder, as `embed.pixels` takes it.
         square: (S, S, 3) uint8, preprocessed.
-        axes: (K, D) whose products with an image embedding of length 1 are log odds, `prediction.Reader.axes`.
+        axes: (K, D) whose products with an image embedding of length 1 are log odds, `predict.Classifier.axes`.
         cells: along each side; (cells - 1)^2 photographs are embedded.
     """
     inside = field_of_view(square)
@@ -70,10 +70,10 @@ def overlay(shown: np.ndarray, saliency: np.ndarray) -> np.ndarray:
     return (grey * (1 - alpha) + colour * alpha).round().clip(0, 255).astype(np.uint8)
 
 
-def write(path: Path, picture: np.ndarray, **facts: str) -> None:
-    """Write an overlay as PNG; `facts`, and the method, go into its text."""
+def write(path: Path, picture: np.ndarray, **metadata: str) -> None:
+    """Write an overlay as PNG; `metadata`, and the method, go into its text."""
     text = PngImagePlugin.PngInfo()
-    for key, value in {**facts, "method": METHOD, "use": "research only, no diagnosis"}.items():
+    for key, value in {**metadata, "method": METHOD, "use": "research only, no diagnosis"}.items():
         text.add_itxt(key, value)
     with atomic(path) as temporary:
         Image.fromarray(picture).save(temporary, "PNG", pnginfo=text)

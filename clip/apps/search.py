@@ -4,7 +4,7 @@ import base64
 import io
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -20,6 +20,17 @@ from synth.data.records import SPLITS, read_table
 
 SIDE = 192
 """Pixels a side of a picture on a contact sheet."""
+
+
+class Hit(NamedTuple):
+    """A photograph that lies near to a text."""
+
+    rank: int
+    """From 1."""
+    score: float
+    """Cosine with the text."""
+    id: str
+    subject_id: str
 
 
 class Embedded(NamedTuple):
@@ -53,7 +64,7 @@ def read(path: Path) -> Embedded:
     return Embedded(table["id"].to_pylist(), table["subject_id"].to_pylist(), vectors)
 
 
-def search(model: CLIP, embedded: Embedded, text: str, k: int, where: str = "") -> list[dict[str, Any]]:
+def search(model: CLIP, embedded: Embedded, text: str, k: int, where: str = "") -> list[Hit]:
     """The `k` photographs whose embeddings have the largest cosine with that of a text, the nearest first.
 
     Raises:
@@ -69,17 +80,12 @@ def search(model: CLIP, embedded: Embedded, text: str, k: int, where: str = "") 
     scores = ties.levelled(embedded.vectors.astype(float) @ embed.texts(model, [text])[0])
     nearest = np.argsort(-scores, kind="stable")[:k]
     return [
-        {
-            "rank": rank,
-            "score": float(scores[i]),
-            "id": embedded.ids[i],
-            "subject_id": embedded.subjects[i],
-        }
+        Hit(rank, float(scores[i]), embedded.ids[i], embedded.subjects[i])
         for rank, i in enumerate(nearest, 1)
     ]
 
 
-def sheet(path: Path, text: str, hits: list[dict[str, Any]], data: Path) -> None:
+def sheet(path: Path, text: str, hits: list[Hit], data: Path) -> None:
     """Write what was found as pictures, `.png` or `.html`; `data` are the records that were embedded.
 
     Raises:
@@ -88,12 +94,12 @@ def sheet(path: Path, text: str, hits: list[dict[str, Any]], data: Path) -> None
     if path.suffix.lower() not in (".png", ".html"):
         raise UserError(f"--sheet {path}: write .png or .html")
     rows = {each: row for row, each in enumerate(read_table(data, SPLITS, ["id"])["id"].to_pylist())}
-    if absent := [hit["id"] for hit in hits if hit["id"] not in rows]:
+    if absent := [hit.id for hit in hits if hit.id not in rows]:
         raise UserError(f"{data}: no record '{absent[0]}'; give the records that were embedded")
     pictures = Pictures(data, SPLITS)
     images = []
     for hit in hits:
-        image = Image.fromarray(decode(pictures[rows[hit["id"]]], pictures.where(rows[hit["id"]])))
+        image = Image.fromarray(decode(pictures[rows[hit.id]], pictures.where(rows[hit.id])))
         image.thumbnail((SIDE, SIDE))
         images.append(image)
     if path.suffix.lower() == ".html":
@@ -103,25 +109,25 @@ def sheet(path: Path, text: str, hits: list[dict[str, Any]], data: Path) -> None
             _grid(hits, images).save(temporary, "PNG")
 
 
-def _grid(hits: list[dict[str, Any]], images: list[Image.Image]) -> Image.Image:
+def _grid(hits: list[Hit], images: list[Image.Image]) -> Image.Image:
     columns, line = min(5, len(images)), 18
     grid = Image.new("RGB", (columns * SIDE, -(-len(images) // columns) * (SIDE + line)), "white")
     draw = ImageDraw.Draw(grid)
     for k, (hit, image) in enumerate(zip(hits, images, strict=True)):
         x, y = k % columns * SIDE, k // columns * (SIDE + line)
         grid.paste(image, (x + (SIDE - image.width) // 2, y + (SIDE - image.height) // 2))
-        draw.text((x + 4, y + SIDE + 3), f"{hit['rank']}. {hit['score']:.3f}  {hit['id'][:18]}", fill="black")
+        draw.text((x + 4, y + SIDE + 3), f"{hit.rank}. {hit.score:.3f}  {hit.id[:18]}", fill="black")
     return grid
 
 
-def _html(text: str, hits: list[dict[str, Any]], images: list[Image.Image]) -> str:
+def _html(text: str, hits: list[Hit], images: list[Image.Image]) -> str:
     figures = []
     for hit, image in zip(hits, images, strict=True):
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=90)
         figures.append(
             f'<figure><img src="data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}" alt="">'
-            f"<figcaption>{hit['rank']}. {hit['score']:.3f}<br>{escape(hit['id'])}</figcaption></figure>"
+            f"<figcaption>{hit.rank}. {hit.score:.3f}<br>{escape(hit.id)}</figcaption></figure>"
         )
     style = (
         "body{font:15px system-ui,'Noto Sans CJK SC',sans-serif;margin:2em}main{display:flex;flex-wrap:wrap;gap:1em}"

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AliasChoices, Field, NonNegativeInt, PositiveInt, model_validator
 
 from synth.base.config import Config, check, read_yaml
 from synth.base.errors import UserError
@@ -51,7 +51,7 @@ class Benchmark(Config):
     parts: dict[str, str] = Field(default={})
     """Split -> what the ids of its pictures hold (a regular expression, the first that fits); else subjects are drawn."""
     evaluated: tuple[str, ...] = Field(
-        default=SPLITS, validation_alias="judged", serialization_alias="judged"
+        default=SPLITS, validation_alias=AliasChoices("judged", "evaluated"), serialization_alias="judged"
     )
     """The splits that the published number is over."""
     subject: str | None = None

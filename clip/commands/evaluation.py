@@ -21,37 +21,45 @@ Model = Annotated[
 ]
 
 
+Out = Annotated[Path, typer.Option(help="folder for report.html and report.json")]
+Data = Annotated[Path | None, typer.Option(help="records to judge on")]
+Benchmark = Annotated[
+    list[str], typer.Option(help="a public set instead; 'clip benchmarks' lists them; may repeat")
+]
+Root = Annotated[
+    list[Path],
+    typer.Option(
+        help="a --root for each --benchmark: its folder in its own layout, or a list (impath,class)"
+    ),
+]
+Partial = Annotated[bool, typer.Option(help="judge a --benchmark although not all of its pictures are there")]
+TaskName = Annotated[str, typer.Option(help=", ".join(tasks.TASKS))]
+PromptLang = Annotated[
+    Lang | None, typer.Option(help="of prompts; 'both' (default) reports zh, en and their mean")
+]
+Prompts = Annotated[
+    str | None, typer.Option(help="one task, or FILE.yaml with yours; default: all that the records answer")
+]
+Split = Annotated[str | None, typer.Option(help="of --data: train, validation, test (default) or all")]
+Aggregation = Annotated[
+    Literal["clip", "flair"] | None, typer.Option(help="how prompts make a class; default clip")
+]
+Settings = Annotated[list[str], typer.Option(help="KEY=VALUE over the settings of the evaluation")]
+
+
 def evaluate(
     model: Model,
-    out: Annotated[Path, typer.Option(help="folder for report.html and report.json")],
-    data: Annotated[Path | None, typer.Option(help="records to judge on")] = None,
-    benchmark: Annotated[
-        list[str], typer.Option(help="a public set instead; 'clip benchmarks' lists them; may repeat")
-    ] = [],
-    root: Annotated[
-        list[Path],
-        typer.Option(
-            help="a --root for each --benchmark: its folder in its own layout, or a list (impath,class)"
-        ),
-    ] = [],
-    partial: Annotated[
-        bool, typer.Option(help="judge a --benchmark although not all of its pictures are there")
-    ] = False,
-    task: Annotated[str, typer.Option(help=", ".join(tasks.TASKS))] = "zero-shot",
-    lang: Annotated[
-        Lang | None, typer.Option(help="of prompts; 'both' (default) reports zh, en and their mean")
-    ] = None,
-    prompts: Annotated[
-        str | None,
-        typer.Option(help="one task, or FILE.yaml with yours; default: all that the records answer"),
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="of --data: train, validation, test (default) or all")
-    ] = None,
-    aggregation: Annotated[
-        Literal["clip", "flair"] | None, typer.Option(help="how prompts make a class; default clip")
-    ] = None,
-    set: Annotated[list[str], typer.Option(help="KEY=VALUE over the settings of the evaluation")] = [],
+    out: Out,
+    data: Data = None,
+    benchmark: Benchmark = [],
+    root: Root = [],
+    partial: Partial = False,
+    task: TaskName = "zero-shot",
+    lang: PromptLang = None,
+    prompts: Prompts = None,
+    split: Split = None,
+    aggregation: Aggregation = None,
+    set: Settings = [],
     json: Json = False,
 ) -> None:
     """Measure a CLIP on photographs that it has not learnt from.
@@ -76,26 +84,16 @@ def evaluate(
         raise UserError(f"--root {root[0]}: goes with --benchmark NAME; records are --data")
     if not benchmark and data is None:
         raise UserError("give --data RECORDS, or --benchmark NAME with --root DIR")
-    from clip.evaluation import comparison, report
-    from clip.evaluation.results import EvaluationReport
+    from clip.evaluation.run import run
     from synth.data.records import parse_splits
 
-    config = tasks.settings(task, {"lang": lang, "aggregation": aggregation}, set)
+    settings = tasks.settings(task, {"lang": lang, "aggregation": aggregation}, set)
     line = shlex.join(["clip", *sys.argv[1:]])
-    several = len(model) > 1 or len(benchmark) > 1
     if data is not None:
-        reports = tasks.on_records(task, config, model, data, parse_splits(split or "test"), prompts, line)
+        splits = parse_splits(split or "test")
+        reports = tasks.on_records(task, settings, model, data, splits, prompts, line)
     else:
         sets = [*zip(benchmark, root, strict=True)]
-        reports = tasks.on_benchmarks(task, config, model, sets, partial, prompts, line)
-    made: list[tuple[str, EvaluationReport]] = []
-    for place, spec, found in reports:
-        made.append((spec, found))
-        report.write(out / place if several else out, found)
-    if several:
-        compared = comparison.compare(made, line)
-        comparison.write(out, compared)
-        text = f"{comparison.markdown(compared)}\ntables: {out / 'comparison.md'}"
-        show(compared.model_dump(mode="json"), json, text)
-    else:
-        show(made[0][1].as_json(), json, f"{report.summary(made[0][1])}\nreport: {out / 'report.html'}")
+        reports = tasks.on_benchmarks(task, settings, model, sets, partial, prompts, line)
+    written = run(reports, out, line, several=len(model) > 1 or len(benchmark) > 1)
+    show(written.content, json, written.text)

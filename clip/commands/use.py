@@ -36,27 +36,13 @@ def predict(
       clip predict photo.jpg --model runs/clip/ckpt.pt --saliency photo-gc.png --finding is_gc
       clip predict photographs/ more.png --model runs/clip/ckpt.pt --saliency maps --json > findings.jsonl
     """
-    from clip.apps import predict
-    from clip.apps.image_io import find
-    from clip.loading import load_model
+    from clip.apps.predict import predict_all
 
-    paths = find(images)
-    reader = predict.Reader(load_model(model))
-    if finding:
-        reader.number(finding)
-    refused = 0
-    for path, map in zip(paths, predict.maps(saliency, paths, images), strict=True):
-        try:
-            made = predict.predict(reader, path, lang, map, finding)
-        except UserError as error:
-            if len(paths) == 1:
-                raise
-            refused += 1
-            typer.echo(f"clip: {error}", err=True)
-            continue
-        show(made, json, predict.wording(made))
-    if refused:
-        raise UserError(f"{refused} of {len(paths)} photographs were refused; the others are done")
+    def refuse(error: UserError) -> None:
+        typer.echo(f"clip: {error}", err=True)
+
+    for each in predict_all(model, images, lang, saliency, finding, refuse):
+        show(each.as_json(), json, each.text())
 
 
 def embed(
@@ -103,8 +89,12 @@ def search(
     hits = searching.search(load_model(model), searching.read(embeddings), text, k, str(embeddings))
     if sheet and data:
         searching.sheet(sheet, text, hits, data)
-    lines = [f"{hit['rank']}. {hit['score']:.3f} {hit['id']} ({hit['subject_id']})" for hit in hits]
-    show({"text": text, "found": hits}, json, "\n".join(lines + ([str(sheet)] if sheet else [])))
+    lines = [f"{hit.rank}. {hit.score:.3f} {hit.id} ({hit.subject_id})" for hit in hits]
+    show(
+        {"text": text, "found": [hit._asdict() for hit in hits]},
+        json,
+        "\n".join(lines + ([str(sheet)] if sheet else [])),
+    )
 
 
 def demo(
@@ -122,10 +112,10 @@ def demo(
       clip demo --model runs/clip/ckpt.pt --port 8000 --no-browser
     """
     from clip.apps import page
-    from clip.apps.predict import Reader
+    from clip.apps.predict import Classifier
     from clip.loading import load_model
 
-    page.serve(Reader(load_model(model)), port, browser)
+    page.serve(Classifier(load_model(model)), port, browser)
 
 
 def export(

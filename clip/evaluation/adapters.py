@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from torch import Tensor, nn
-
-from clip.evaluation.core import softmax
 
 
 class Text(NamedTuple):
@@ -43,7 +42,7 @@ class Tip(NamedTuple):
     def probability(self, features: np.ndarray) -> np.ndarray:
         """(N, K) of (N, D) embeddings of length 1."""
         affinity = np.exp(-self.sharpness * (1 - features.astype(float) @ self.keys.T))
-        return softmax(self.weight * affinity @ self.values + self.text.logits(features))
+        return softmax(self.weight * affinity @ self.values + self.text.logits(features), axis=1)
 
 
 def tip(
@@ -90,7 +89,7 @@ class ClipAdapter(NamedTuple):
         """(N, K) of (N, D) embeddings of length 1."""
         moved = np.maximum(features.astype(float) @ self.first, 0) @ self.second
         mixed = self.ratio * moved + (1 - self.ratio) * features
-        return softmax(self.text.logits(mixed / np.linalg.norm(mixed, axis=1, keepdims=True)))
+        return softmax(self.text.logits(mixed / np.linalg.norm(mixed, axis=1, keepdims=True)), axis=1)
 
 
 def clip_adapter(

@@ -6,10 +6,11 @@ from typing import Literal
 
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
+from scipy.special import softmax
 
 from clip import embed
 from clip.evaluation import zero_shot
-from clip.evaluation.core import EvaluationSettings, Photographs, softmax
+from clip.evaluation.core import EvaluationSettings, Photographs
 from clip.evaluation.questions import Question, QuestionForm
 from clip.model.encoders import CLIP
 from synth.base import ties
@@ -80,7 +81,7 @@ def by_encoder(
         means = [np.mean([vectors[text] for text in said], axis=0) for said in one.statements]
         meant = np.stack([mean / np.linalg.norm(mean) for mean in means])
         logits = scale * embeddings[[questions[place].row for place in places]].astype(float) @ meant.T
-        odds = softmax(logits)
+        odds = softmax(logits, axis=1)
         if prior == "uniform" and len(places) >= min_count:
             odds = zero_shot.matched(odds, np.ones(len(meant)))
         chosen[places] = ties.first_largest(odds)

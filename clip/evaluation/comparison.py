@@ -1,20 +1,24 @@
 """Several models on the same photographs, side by side: one table a result, and one of all benchmarks with what was published."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from pydantic import BaseModel, Field
-
-from clip.benchmarks import Baselines
-from clip.evaluation.report import CALIBRATION, METRICS, number
-from clip.evaluation.results import EvaluationReport, Metric, ModelProvenance, Ordered
+from clip.evaluation.results import EvaluationReport, Metric, Result
+from clip.evaluation.tables import (
+    BaselineRow,
+    BenchmarkRow,
+    Comparison,
+    Difference,
+    PublishedRow,
+    Row,
+    SideBySide,
+    Table,
+    markdown,
+)
 from synth.base import runs, stats
 from synth.base.config import Config, check, read_yaml
 from synth.base.errors import UserError
-
-FORMAT = "visionclip-comparison"
-VERSION = 1
 
 
 class Published(Config):
@@ -38,86 +42,6 @@ def published() -> tuple[Published, ...]:
     return tuple(check(Published, row, str(path)) for row in rows)
 
 
-class Row(BaseModel):
-    """One row of one model's result."""
-
-    model: str
-    row: str
-    metrics: dict[str, Metric]
-
-
-class Difference(Ordered):
-    """How far a row of one model is from the same row of the first."""
-
-    ORDER = ("model", "row", "from", "metrics")
-
-    model: str
-    row: str
-    base: str = Field(alias="from")
-    """The first model."""
-    metrics: dict[str, Metric]
-
-
-class Table(BaseModel):
-    """Models on the same photographs."""
-
-    data: str
-    benchmark: str | None
-    rows: list[Row] = []
-    task: str
-    name: str
-    title: str
-    n: int
-    patients: int
-    classes: dict[str, int]
-    without_pictures: Baselines
-    differences: list[Difference] = []
-
-
-class BenchmarkRow(BaseModel):
-    """One row of one model over benchmarks, each in its own metric."""
-
-    model: str
-    row: str
-    values: dict[str, Metric]
-
-
-class BaselineRow(BaseModel):
-    """The same of an answer without the picture."""
-
-    row: str
-    values: dict[str, float]
-
-
-class PublishedRow(BaseModel):
-    """The same of what others published."""
-
-    model: str
-    source: str
-    values: dict[str, float]
-
-
-class SideBySide(BaseModel):
-    """Rows of models, columns of benchmarks; empty without a benchmark."""
-
-    metrics: dict[str, str] = {}
-    """Benchmark -> its metric."""
-    rows: list[BenchmarkRow] = []
-    without_pictures: list[BaselineRow] = []
-    published: list[PublishedRow] = []
-
-
-class Comparison(BaseModel):
-    """Several models side by side."""
-
-    format: str = FORMAT
-    version: int = VERSION
-    command: str
-    models: dict[str, ModelProvenance]
-    tables: list[Table]
-    benchmarks: SideBySide
-
-
 def compare(reports: Sequence[tuple[str, EvaluationReport]], command: str) -> Comparison:
     """One comparison of reports, each with the name of its model.
 
@@ -129,7 +53,7 @@ def compare(reports: Sequence[tuple[str, EvaluationReport]], command: str) -> Co
         benchmark = report.data.benchmark and report.data.benchmark.name
         for result in report.results:
             place = (report.data.data, result.task, result.name)
-            keys = ("task", "name", "title", "n", "patients", "classes", "without_pictures")
+            keys = Result.model_fields.keys() & Table.model_fields.keys()
             shared = {key: value for key, value in result if key in keys}
             table = tables.setdefault(place, Table(data=place[0], benchmark=benchmark, **shared))
             assert table.n == result.n, "models are compared on the same photographs"
@@ -204,71 +128,3 @@ def write(out: Path, comparison: Comparison) -> None:
     """Write `comparison.json` and `comparison.md`, each whole or not at all."""
     runs.write_json(out / "comparison.json", comparison.model_dump(mode="json"))
     runs.write_text(out / "comparison.md", markdown(comparison))
-
-
-def markdown(comparison: Comparison) -> str:
-    """The tables for people; every measured value stands with its interval."""
-    parts = [f"# {len(comparison.models)} models side by side", "", f"`{comparison.command}`", ""]
-    for name, model in comparison.models.items():
-        how = model.preprocessing
-        parts.append(f"- **{name}**: preprocessing {how['name']} version {how['version']}, {how['size']} px")
-    for table in comparison.tables:
-        parts += _one(table)
-    return "\n".join(parts + _all(comparison.benchmarks)) + "\n"
-
-
-def _one(table: Table) -> list[str]:
-    """Models on the same photographs."""
-    sizes = ", ".join(f"{name} {size}" for name, size in table.classes.items())
-    line = f"{table.data}: {table.n} photographs of {table.patients} patients: {sizes}."
-    keys = list(table.rows[0].metrics)
-    every: list[tuple[str, str, Mapping[str, Metric | float]]] = [
-        (row.model, row.row, row.metrics) for row in table.rows
-    ]
-    every += [("", row, values) for row, values in table.without_pictures.items()]
-    lines = ["", f"## {table.title} ({table.task})", "", line]
-    for some in ([k for k in keys if k not in CALIBRATION], [k for k in keys if k in CALIBRATION]):
-        rows = [[model, row, *(_cell(values.get(key)) for key in some)] for model, row, values in every]
-        lines += (
-            ["", *_table(["model", "", *(METRICS.get(key) or key for key in some)], rows)] if some else []
-        )
-    return lines + _gaps(table.differences)
-
-
-def _gaps(rows: Sequence[Difference]) -> list[str]:
-    """Differences from the first model; nothing of one model."""
-    if not rows:
-        return []
-    keys = list(dict.fromkeys(key for row in rows for key in row.metrics))
-    cells = [[row.model, row.row, *(_gap(row.metrics.get(key)) for key in keys)] for row in rows]
-    heads = ["difference", "", *(METRICS.get(key) or key for key in keys)]
-    line = f"Differences from {rows[0].base}; intervals are over patients, drawn for both models at once."
-    return ["", line, "", *_table(heads, cells)]
-
-
-def _gap(metric: Metric | None) -> str:
-    return "" if metric is None else f"{metric.value:+.3f} ({metric.low:+.3f} to {metric.high:+.3f})"
-
-
-def _all(side: SideBySide) -> list[str]:
-    """All benchmarks, and what was published; nothing without a benchmark."""
-    names = list(side.metrics)
-    if not names:
-        return []
-    rows: list[tuple[str, str, Mapping[str, Metric | float]]] = [
-        (each.model, each.row, each.values) for each in side.rows
-    ]
-    rows += [("", each.row, each.values) for each in side.without_pictures]
-    rows += [(f"{each.model} (published)", each.source, each.values) for each in side.published]
-    heads = ["model", "", *(f"{name}, {METRICS.get(key) or key}" for name, key in side.metrics.items())]
-    cells = [[model, row, *(_cell(values.get(name)) for name in names)] for model, row, values in rows]
-    return ["", "## All benchmarks, zero-shot, and what was published", "", *_table(heads, cells)]
-
-
-def _cell(value: Metric | float | None) -> str:
-    return "" if value is None else number(value)
-
-
-def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return [f"| {' | '.join(cells)} |" for cells in lines]

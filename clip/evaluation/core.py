@@ -12,7 +12,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from clip import embed
 from clip.benchmarks import Baselines
 from clip.evaluation import metrics
-from clip.evaluation.results import ClassificationResult, DataProvenance, Metric
+from clip.evaluation.provenance import DataProvenance
+from clip.evaluation.results import ClassificationResult, Metric
 from clip.model.encoders import CLIP
 from clip.prompts import Task
 from synth.base import stats
@@ -144,15 +145,6 @@ def measure(
         key: Metric.of(metrics.interval(key, mean, chance, answers.patients), None if key == "ece" else mean)
         for key, mean in means.items()
     }
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """(N, K) probabilities.
-
-    Not scipy's, which may differ in the last bit: numbers stay those of earlier reports.
-    """
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return odds / odds.sum(axis=1, keepdims=True)
 
 
 def result(kind: str, name: str, task: Task, answers: Answers, **more: Any) -> ClassificationResult:

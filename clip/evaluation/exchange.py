@@ -42,11 +42,7 @@ def exchanged(
     if len(people) > PEOPLE:
         people = np.sort(rng.choice(people, PEOPLE, replace=False))
     one, other = np.isin(query_eyes // 2, people), np.isin(owned // 2, people)
-    cosines = queries[one].astype(float) @ candidates[other].T
-    scores = ties.levelled(np.where(out[np.ix_(one, other)], np.nan, cosines))
-    ranks = (rankdata(scores, axis=1, nan_policy="omit") - 0.5) / np.isfinite(scores).sum(
-        axis=1, keepdims=True
-    )
+    ranks = _ranks(queries[one], candidates[other], out[np.ix_(one, other)])
     wanted, by = np.unique(query_eyes[one], return_inverse=True)
     held, to = np.unique(owned[other], return_inverse=True)
     table = _means(ranks, by, to, (len(wanted), len(held)))
@@ -64,6 +60,14 @@ def exchanged(
     p = (1 + int(ties.at_or_above(chance, value, 1.0).sum())) / (1 + n_exchanges)
     return Exchange(
         value=value, p=p, low=float(low), high=float(high), exchanges=n_exchanges, people=len(people)
+    )
+
+
+def _ranks(queries: np.ndarray, candidates: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """(N, M) the share of a query's candidates that each stands before; nan where it is none."""
+    scores = ties.levelled(np.where(out, np.nan, queries.astype(float) @ candidates.T))
+    return (rankdata(scores, axis=1, nan_policy="omit") - 0.5) / np.isfinite(scores).sum(
+        axis=1, keepdims=True
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
+from scipy.special import softmax
 
 from clip import embed, loading
 from clip.evaluation import adapters, core, learning, linear, metrics, report, zero_shot
@@ -101,26 +102,20 @@ def evaluate_task(
     """One task: every method at every number of shots, over several draws; `image_features` as in `Parts`."""
     train, held, test = (each[part.rows] for each, part in zip(image_features, parts, strict=True))
     text = _text(config, model, task, parts) if set(config.methods) != {"linear"} else None
-    max_shots = min(
-        len(np.unique(parts.train.patient_ids[parts.train.truth == k]))
-        for k in range(len(parts.train.classes))
-    )
+    max_shots = _max_shots(parts.train)
     measured, chosen, lines, bins = {}, {}, {}, {}
     if text is not None and "zero-shot" in config.methods:
-        probability = core.softmax(text.logits(test))
+        probability = softmax(text.logits(test), axis=1)
         measured["zero-shot"] = core.measure(config, parts.test, probability, task.ordinal)
         bins["zero-shot"] = metrics.reliability(parts.test.truth, probability)
         lines["zero-shot"] = {0: "zero-shot"}
     sizes = [shots for shots in sorted(set(config.shots)) if shots <= max_shots]
-    drawn = {
-        size: [_shots(parts, train, held, size, config.seed, i) for i in range(config.draws)]
-        for size in sizes
-    }
     rows = [(method, size) for method in config.methods if method != "zero-shot" for size in sizes]
     with runs.progress(f"few-shot {name}", len(rows), unit="rows") as bar:
         for method, size in rows:
             row = f"{method}, {size} shot{'s' if size > 1 else ''}"
-            learnt = [learn(config, method, shots, text) for shots in drawn[size]]
+            drawn = [_shots(parts, train, held, size, config.seed, i) for i in range(config.draws)]
+            learnt = [learn(config, method, shots, text) for shots in drawn]
             made = np.stack([probability(test) for probability, _ in learnt])
             measured[row] = core.measure(config, parts.test, made, task.ordinal)
             if size == sizes[-1]:  # a picture for each method, not for each row
@@ -128,17 +123,9 @@ def evaluate_task(
             chosen[row] = {key: [each[key] for _, each in learnt] for key in learnt[0][1]}
             lines.setdefault(method, {})[size] = row
             bar.update()
-    return learning.result(
-        "few-shot",
-        name,
-        task,
-        parts,
-        metrics=measured,
-        reliability=bins,
-        chosen=chosen,
-        curve=Curve(x="photographs per class", lines=lines),
-        notes=_notes(config, sizes, max_shots),
-    )
+    curve, notes = Curve(x="photographs per class", lines=lines), _notes(config, sizes, max_shots)
+    kept = {"metrics": measured, "reliability": bins, "chosen": chosen, "curve": curve, "notes": notes}
+    return learning.result("few-shot", name, task, parts, **kept)
 
 
 def learn(
@@ -182,6 +169,12 @@ def draw(answers: Answers, shots: int, rng: np.random.Generator) -> np.ndarray:
         one_each = [rng.choice(of_class[answers.patient_ids[of_class] == person]) for person in people]
         places += one_each[:shots]
     return np.array(places, dtype=int)
+
+
+def _max_shots(answers: Answers) -> int:
+    """How many shots of each class there are: the patients of the smallest."""
+    classes = range(len(answers.classes))
+    return min(len(np.unique(answers.patient_ids[answers.truth == k])) for k in classes)
 
 
 def _shots(parts: Parts, train: np.ndarray, held: np.ndarray, shots: int, seed: int, draws: int) -> Shots:

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from clip.evaluation.results import ModelProvenance
+from clip.evaluation.provenance import ModelProvenance
 from clip.model import checkpoints
 from clip.model.encoders import CLIP
 from synth.base.errors import UserError

@@ -7,11 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from clip.evaluation.provenance import DataProvenance, ModelProvenance
 from clip.evaluation.results import (
-    DataProvenance,
     EvaluationReport,
     Metric,
-    ModelProvenance,
     Result,
     SegmentationResult,
 )

@@ -3,26 +3,25 @@
 A report is written as `report.json`; `EvaluationReport.model_validate` reads one, of any version up to `VERSION`.
 """
 
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from PIL.Image import Image
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
     SerializeAsAny,
-    SerializerFunctionWrapHandler,
     field_validator,
-    model_serializer,
 )
 
-from clip.benchmarks import Baselines, BenchmarkSummary
+from clip.benchmarks import Baselines
+from clip.evaluation.provenance import DataProvenance, ModelProvenance, Ordered
 from synth.base.stats import Estimate
 
 FORMAT = "visionclip-evaluation"
 VERSION = 1
+_BASELINES = "without_pictures"
 
 
 class Metric(BaseModel):
@@ -50,29 +49,12 @@ Metrics = dict[str, dict[str, Metric]]
 """Row, such as a language or a method -> metric."""
 
 
-class Ordered(BaseModel):
-    """A part of a file: only what was set is written, in the order of `ORDER`, then what has no field, then other fields."""
-
-    model_config = ConfigDict(
-        extra="allow", validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
-    )
-    ORDER: ClassVar[tuple[str, ...]] = ()
-
-    @model_serializer(mode="wrap")
-    def _in_order(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values, extra = handler(self), self.model_extra or {}
-        named = {key: values[key] for key in (*self.ORDER, *extra) if key in values}
-        fields = type(self).model_fields
-        unset = {fields[name].alias or name for name in fields.keys() - self.model_fields_set}
-        return {key: value for key, value in (named | values).items() if key not in unset}
-
-
 class Part(Ordered):
     """The photographs to learn from, or to choose by."""
 
     n: int
     patients: int
-    classes: dict[str, int] = {}
+    classes: dict[str, int] = Field(default={})
 
 
 class Bin(BaseModel):
@@ -116,18 +98,18 @@ class Result(Ordered):
     n: int = 0
     """Photographs."""
     patients: int = 0
-    classes: dict[str, int] = {}
+    classes: dict[str, int] = Field(default={})
     """Class -> photographs."""
-    left_out: dict[str, int] = {}
+    left_out: dict[str, int] = Field(default={})
     """What was not evaluated -> how many."""
-    without_pictures: Baselines = {}
-    metrics: Metrics = {}
-    notes: list[str] = []
+    without_pictures: Baselines = Field(default={})
+    metrics: Metrics = Field(default={})
+    notes: list[str] = Field(default=[])
     """Sentences on how the values are to be read."""
 
     @property
     def baselines(self) -> Baselines:
-        """What answers without the picture score; `without_pictures` in files."""
+        """What answers without the picture score."""
         return self.without_pictures
 
 
@@ -135,7 +117,7 @@ class ClassificationResult(Result):
     """Of zero-shot, linear, few-shot and finetune."""
 
     ORDER = (
-        "task", "name", "title", "source", "n", "patients", "classes", "left_out", "without_pictures", "train",
+        "task", "name", "title", "source", "n", "patients", "classes", "left_out", _BASELINES, "train",
         "validation", "prompts", "metrics", "reliability", "chosen", "curve", "notes",
     )  # fmt: skip
 
@@ -153,7 +135,7 @@ class ClassificationResult(Result):
 class RetrievalResult(Result):
     """Of one direction of retrieval."""
 
-    ORDER = ("task", "name", "title", "source", "n", "patients", "classes", "left_out", "metrics", "without_pictures",
+    ORDER = ("task", "name", "title", "source", "n", "patients", "classes", "left_out", "metrics", _BASELINES,
              "exchanged")  # fmt: skip
 
     exchanged: Exchange | None = None
@@ -164,13 +146,13 @@ class VqaResult(Result):
     """Of questions of one type, or of all."""
 
     ORDER = ("task", "name", "title", "source", "n", "patients", "classes", "left_out", "notes", "metrics",
-             "without_pictures")  # fmt: skip
+             _BASELINES)  # fmt: skip
 
 
 class LongTailResult(Result):
     """Of classes by how common they are."""
 
-    ORDER = ("n", "patients", "classes", "metrics", "without_pictures", "task", "name", "title", "source", "left_out",
+    ORDER = ("n", "patients", "classes", "metrics", _BASELINES, "task", "name", "title", "source", "left_out",
              "notes")  # fmt: skip
 
 
@@ -179,7 +161,7 @@ class SegmentationResult(Result):
 
     ORDER = (
         "task", "name", "title", "source", "n", "patients", "classes", "left_out", "train", "validation", "metrics",
-        "without_pictures", "differences", "notes", "chosen", "sheet",
+        _BASELINES, "differences", "notes", "chosen", "sheet",
     )  # fmt: skip
 
     train: Part | None = None
@@ -209,40 +191,6 @@ KINDS: dict[str, type[Result]] = {
     "segmentation": SegmentationResult,
 }
 """Task -> its kind of result; of all others `ClassificationResult`."""
-
-
-class ModelProvenance(BaseModel):
-    """Which model a report is on."""
-
-    path: str
-    sha256: str | None
-    images: int | None
-    """Pairs seen in training."""
-    training_data: str | None
-    """Fingerprint of the records that it was trained on."""
-    preprocessing: dict[str, Any]
-    training: dict[str, Any] | None
-    """Settings of its training."""
-
-
-class DataProvenance(Ordered):
-    """Which records a report is on."""
-
-    ORDER = ("data", "fingerprint", "splits", "rows")
-
-    data: str
-    fingerprint: str
-    splits: list[str]
-    rows: int
-    benchmark: BenchmarkSummary | None = None
-
-    def with_import(self, data: str, imported: dict[str, Any] | None) -> Self:
-        """The same, of files that were imported for the length of an evaluation; `data` is what the user knows them by."""
-        return self.model_copy(update={"data": data} | ({} if imported is None else {"import": imported}))
-
-    def of_benchmark(self, data: str, imported: dict[str, Any], benchmark: BenchmarkSummary) -> Self:
-        """The same, of a public set."""
-        return self.with_import(data, imported).model_copy(update={"benchmark": benchmark})
 
 
 class EvaluationReport(BaseModel):

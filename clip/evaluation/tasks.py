@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from clip.evaluation.core import EvaluationSettings
-from clip.evaluation.results import EvaluationReport
 from synth.base.config import load
 from synth.base.errors import UserError
+
+if TYPE_CHECKING:  # `clip --help` names the tasks, and must not pay for torch
+    from clip.evaluation.core import EvaluationSettings
+    from clip.evaluation.results import EvaluationReport
 
 
 class Evaluate(Protocol):
@@ -15,13 +17,13 @@ class Evaluate(Protocol):
 
     def __call__(
         self, settings, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str, /
-    ) -> EvaluationReport: ...
+    ) -> "EvaluationReport": ...
 
 
 class Evaluator(NamedTuple):
     """One way of judging: its settings, and what makes a report by them."""
 
-    settings: type[EvaluationSettings]
+    settings: "type[EvaluationSettings]"
     evaluate: Evaluate
 
 
@@ -102,10 +104,10 @@ class Evaluated(NamedTuple):
     place: str
     """Its folder, where there are several."""
     model: str
-    report: EvaluationReport
+    report: "EvaluationReport"
 
 
-def settings(task: str, flags: dict[str, str | None], assignments: list[str]) -> EvaluationSettings:
+def settings(task: str, flags: dict[str, str | None], assignments: list[str]) -> "EvaluationSettings":
     """Settings of a task from the flags that were given (not None) and KEY=VALUE `assignments`.
 
     Raises:
@@ -122,7 +124,7 @@ def settings(task: str, flags: dict[str, str | None], assignments: list[str]) ->
 
 def on_records(
     task: str,
-    settings: EvaluationSettings,
+    settings: "EvaluationSettings",
     models: list[str],
     data: Path,
     splits: Sequence[str],
@@ -138,7 +140,7 @@ def on_records(
 
 def on_benchmarks(
     task: str,
-    settings: EvaluationSettings,
+    settings: "EvaluationSettings",
     models: list[str],
     benchmarks: list[tuple[str, Path]],
     partial: bool,

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from clip import loading
+from clip.benchmarks import Baselines
 from clip.evaluation import core, questions, report
 from clip.evaluation.answering import VqaConfig, answers
 from clip.evaluation.core import Photographs
@@ -119,34 +120,37 @@ def _result(
         drawn = stats.draws(len(people), config.n_bootstrap, config.seed)
         for way, numbers in chosen.items():
             values = sheet.statistics(numbers[places])
-            found = {key: stats.over(drawn, patient_ids, one) for key, one in values.items()}
+            samples = {key: stats.over(drawn, patient_ids, one) for key, one in values.items()}
             measured[f"{lang} {way}"] = {
-                key: Metric.of(stats.estimate(one, len(people)), one) for key, one in found.items()
+                key: Metric.of(stats.estimate(one, len(people)), one) for key, one in samples.items()
             }
         baselines[lang] = sheet.baselines()
         rows |= {each.row for each in every}
         told = (each.form.kind if kind is None else each.form.choices[each.answer] for each in every)
         classes = classes or Counter(told)
-    same = len({str(each) for each in baselines.values()}) == 1
     return VqaResult(
         task="vqa",
         name=f"vqa-{kind}" if kind else "vqa",
         title=f"questions of type {kind}" if kind else "questions of all types",
-        source=str(config.questions)
-        if config.questions
-        else "questions built from the labels of the records",
+        source=str(config.questions or "questions built from the labels of the records"),
         n=len(rows),
         patients=len(set(subjects[sorted(rows)])),
         classes=dict(classes.most_common()),
         left_out={},
         notes=[f"{sum(classes.values())} questions in each language."],
         metrics=measured,
-        without_pictures={
-            row if same else f"{row}, {lang}": values
-            for lang, each in (list(baselines.items())[:1] if same else baselines.items())
-            for row, values in each.items()
-        },
+        without_pictures=_by_language(baselines),
     )
+
+
+def _by_language(baselines: dict[Lang, Baselines]) -> Baselines:
+    """Rows of all languages; of one, where all are the same."""
+    same = len({str(each) for each in baselines.values()}) == 1
+    return {
+        row if same else f"{row}, {lang}": values
+        for lang, each in (list(baselines.items())[:1] if same else baselines.items())
+        for row, values in each.items()
+    }
 
 
 class Sheet:

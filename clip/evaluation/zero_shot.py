@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from scipy.special import softmax
 
 from clip import embed, loading, prompts
 from clip.evaluation import core, metrics, report
-from clip.evaluation.core import Answers, EvaluationSettings, Photographs, softmax
+from clip.evaluation.core import Answers, EvaluationSettings, Photographs
 from clip.evaluation.results import ClassificationResult, EvaluationReport
 from clip.model.encoders import CLIP
 from clip.prompts import Class, Task
@@ -80,7 +81,7 @@ def classify(
     """(N, K) probabilities of classes for (N, D) image embeddings of length 1."""
     scale = model.logit_scale.exp().item()
     logits = scale * image_features.astype(float) @ prototypes(model, classes, lang, aggregation).T
-    return softmax(logits)
+    return softmax(logits, axis=1)
 
 
 def matched(probability: np.ndarray, prior: np.ndarray, max_iterations: int = 1000) -> np.ndarray:
@@ -99,7 +100,7 @@ def matched(probability: np.ndarray, prior: np.ndarray, max_iterations: int = 10
     prior, logits = prior / prior.sum(), np.log(np.maximum(probability, 1e-300))
     shift = np.zeros(len(prior))
     for _ in range(max_iterations):
-        odds = softmax(logits + shift)
+        odds = softmax(logits + shift, axis=1)
         step = np.log(prior / np.maximum(odds.mean(axis=0), 1e-300))
         if np.abs(step).max() < 1e-9:
             break

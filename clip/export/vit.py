@@ -48,16 +48,7 @@ def read(visual: nn.Module) -> tuple[Shape, dict[str, Tensor]]:
         raise ValueError("the image tower is no Vision Transformer with a class token")
     weights = visual.state_dict()
     norm_before = isinstance(visual.norm_pre, nn.LayerNorm)
-    known = {"cls_token", "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias"}
-    known |= {f"{name}.{kind}" for name in ("norm_pre", "norm", "head") for kind in ("weight", "bias")}
-    known |= {
-        f"blocks.{k}.{name}.{kind}"
-        for k in range(len(visual.blocks))
-        for name in _BLOCK
-        for kind in ("weight", "bias")
-    }
-    if unknown := sorted(set(weights) - known):
-        raise ValueError(f"its '{unknown[0]}' has no place there")
+    _check_names(weights, len(visual.blocks))
     act, norm = visual.blocks[0].mlp.act, visual.blocks[0].norm1  # type: ignore[union-attr]
     if not isinstance(act, QuickGELU) and not (isinstance(act, nn.GELU) and act.approximate == "none"):
         raise ValueError(f"its activation is {type(act).__name__}")
@@ -83,6 +74,16 @@ def read(visual: nn.Module) -> tuple[Shape, dict[str, Tensor]]:
         plain |= {f"before.{kind}": weights[f"norm_pre.{kind}"] for kind in ("weight", "bias")}
     plain |= {"after.weight": weights["norm.weight"], "projection": weights["head.weight"]}
     return shape, plain | {"after.bias": weights["norm.bias"] + _before(weights)}
+
+
+def _check_names(weights: dict[str, Tensor], layers: int) -> None:
+    allowed = {"cls_token", "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias"}
+    allowed |= {f"{name}.{kind}" for name in ("norm_pre", "norm", "head") for kind in ("weight", "bias")}
+    allowed |= {
+        f"blocks.{k}.{name}.{kind}" for k in range(layers) for name in _BLOCK for kind in ("weight", "bias")
+    }
+    if unknown := sorted(set(weights) - allowed):
+        raise ValueError(f"its '{unknown[0]}' has no place there")
 
 
 def _before(weights: dict[str, Tensor]) -> Tensor:

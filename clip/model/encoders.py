@@ -170,8 +170,7 @@ def untrained(model: CLIP, seed: int) -> CLIP:
 
 def normalise(pixels: Tensor) -> Tensor:
     """(B, 3, H, W) float32 in CLIP's scale from (B, H, W, 3) uint8 RGB."""
-    images = pixels.permute(0, 3, 1, 2).float() / 255
-    return standardise(images)
+    return standardise(pixels.permute(0, 3, 1, 2).float() / 255)
 
 
 def standardise(images: Tensor) -> Tensor:
@@ -205,8 +204,7 @@ def tokenize(texts: Sequence[str], context: int) -> Tensor:
 def _image_tower(config: ClipConfig) -> nn.Module:
     import timm
 
-    tower, size = config.image, config.preprocessing.size
-    kwargs: dict[str, Any] = dict(tower.kwargs)
+    tower, size, kwargs = config.image, config.preprocessing.size, dict(config.image.kwargs)
     if tower.name not in timm.list_models():
         near = timm.list_models(f"*{tower.name.split('_')[0]}*")[:3]
         hint = f"; near: {', '.join(near)}" if near else ""

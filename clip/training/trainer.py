@@ -3,21 +3,17 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from math import cos, isfinite, pi
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 
-from clip.augmentation.augment import augment
 from clip.model import checkpoints
 from clip.model.encoders import LOG_SCALE_LIMITS
 from clip.training import (
-    batches,
-    caching,
     cost,
     data_order,
     hardware,
@@ -29,9 +25,9 @@ from clip.training import (
 )
 from clip.training.config import TrainConfig
 from clip.training.distillation import Teacher
+from clip.training.step import gradients
 from synth.base import runs, stopping
 from synth.base.errors import UserError
-from synth.base.order import step_seed
 
 _FREE = tuple(
     f"config.{key}" for key in ("decode", "workers", "gradient_checkpointing", "compile", "trackers")
@@ -63,11 +59,7 @@ def train(config: TrainConfig, data: Path, run: Path, tell: runs.Tell = runs.qui
     with accelerator.main_process_first():
         pairs, held_out = data_order.pairs(config, data, run), validation.held_out(config, data, run)
     pairs = teacher.encode_captions(data, config.caption, pairs) if teacher else pairs
-    learner = objective.Learner(config).to(memory_format=torch.channels_last)  # a quarter faster on the CPU
-    if config.gradient_checkpointing:
-        hardware.checkpoint_towers(learner.clip)
-    groups = initial.groups(config.initial, learner, learner.clip, config.weight_decay)
-    optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)
+    learner, optimizer = _learner(config)
     progress = resume.Progress(run, learner, optimizer, wanted)
     model, optimizer = accelerator.prepare(learner, optimizer)
     accelerator.init_trackers("visionclip")
@@ -84,39 +76,18 @@ def train(config: TrainConfig, data: Path, run: Path, tell: runs.Tell = runs.qui
         while progress.images < total:
             for group in optimizer.param_groups:
                 group["lr"] = group["scale"] * rate(config, progress.images + config.batch)
-
-            step = next(steps)
-            targets = _targets(config, teacher, step, accelerator)
-            forwards = [partial(_forward, config, model, part, at) for at, part in step]
-            losses = caching.backward(accelerator, model, forwards, partial(_loss, config, targets))
+            losses = gradients(config, accelerator, model, teacher, next(steps))
             with stopping.put_off():
                 optimizer.step()
                 optimizer.zero_grad()
                 with torch.no_grad():
                     learner.clip.logit_scale.clamp_(*LOG_SCALE_LIMITS)
                 progress.step(losses, config.batch)
-
             bar.update(config.batch)
             images = progress.images
             if images % config.save_every < config.batch or images == total:
-                line = {
-                    "images": images,
-                    **_means(config, progress.history, run, images),
-                    "lr": rate(config, images),
-                }
-                if accelerator.is_main_process:
-                    line |= {"scale": learner.clip.logit_scale.exp().item()}
-                    line |= validation.validate(config, learner, held_out, images)
-                with stopping.put_off():
-                    progress.history.clear()
-                    if accelerator.is_main_process:
-                        runs.append_metrics(
-                            run / "metrics.jsonl", **line, seconds=round(time.monotonic() - since, 2)
-                        )
-                        progress.save()
-                        accelerator.log(hardware.flat(line), step=images)
-                        bar.set_postfix(loss=f"{line['loss']:.3f}")
-                accelerator.wait_for_everyone()
+                loss = _checkpoint(config, accelerator, learner, held_out, progress, run, since)
+                bar.set_postfix(loss=f"{loss:.3f}")
                 since = time.monotonic()
             elif accelerator.is_main_process and time.monotonic() - progress.kept > _KEPT_EVERY:
                 _means(config, progress.history, run, images)
@@ -127,6 +98,41 @@ def train(config: TrainConfig, data: Path, run: Path, tell: runs.Tell = runs.qui
     if accelerator.is_main_process:
         resume.clear(run)
     return path
+
+
+def _learner(config: TrainConfig) -> tuple[objective.Learner, torch.optim.AdamW]:
+    """What is trained, as it starts, and what trains it."""
+    learner = objective.Learner(config).to(memory_format=torch.channels_last)  # a quarter faster on the CPU
+    if config.gradient_checkpointing:
+        hardware.checkpoint_towers(learner.clip)
+    groups = initial.groups(config.initial, learner, learner.clip, config.weight_decay)
+    return learner, torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)
+
+
+def _checkpoint(
+    config: TrainConfig,
+    accelerator: Accelerator,
+    learner: objective.Learner,
+    held_out: validation.HeldOut | None,
+    progress: resume.Progress,
+    run: Path,
+    since: float,
+) -> float:
+    """Validate, write a line of metrics and the checkpoint; returns the mean loss since the last."""
+    images = progress.images
+    line = {"images": images, **_means(config, progress.history, run, images), "lr": rate(config, images)}
+    if accelerator.is_main_process:
+        line |= {"scale": learner.clip.logit_scale.exp().item()}
+        line |= validation.validate(config, learner, held_out, images)
+    with stopping.put_off():
+        progress.history.clear()
+        if accelerator.is_main_process:
+            seconds = round(time.monotonic() - since, 2)
+            runs.append_metrics(run / "metrics.jsonl", **line, seconds=seconds)
+            progress.save()
+            accelerator.log(hardware.flat(line), step=images)
+    accelerator.wait_for_everyone()
+    return line["loss"]
 
 
 def _provenance(config: TrainConfig, data: Path, teacher: Teacher | None) -> dict[str, Any]:
@@ -189,62 +195,3 @@ def rate(config: TrainConfig, images: int) -> float:
         return config.lr * images / config.warmup
     gone = min(1.0, (images - config.warmup) / max(1, config.images - config.warmup))
     return config.lr * (1 + cos(pi * gone)) / 2
-
-
-def _forward(config: TrainConfig, model: nn.Module, part: batches.Batch, start: int) -> caching.Features:
-    """What `model` makes of the pairs at positions from `start` on.
-
-    Randomness is a function of position: a resumed run draws what an uninterrupted one would, and a second pass over
-    the same pairs what the first did.
-    """
-    place = next(model.parameters()).device
-    others = {
-        name: _pictures(config, pixels.to(place), start, use)
-        for use, (name, pixels) in enumerate((part.others or {}).items(), 1)
-    }
-    torch.manual_seed(step_seed(config.seed, 0, start))
-    return model(_pictures(config, part.pixels.to(place), start), part.tokens.to(place), others)
-
-
-def _pictures(config: TrainConfig, pixels: Tensor, start: int, use: int = 0) -> Tensor:
-    """(B, 3, S, S) in [0, 1], changed by draws that `start` and `use` alone tell; of use 0 are the captioned ones."""
-    generator = torch.Generator().manual_seed(step_seed(config.seed, use, start))
-    changed = augment(pixels, config.augment, generator)
-    return changed.contiguous(memory_format=torch.channels_last)
-
-
-def _targets(
-    config: TrainConfig,
-    teacher: Teacher | None,
-    step: Sequence[tuple[int, batches.Batch]],
-    accelerator: Accelerator,
-) -> objective.Targets:
-    """What is known of the batch of which this process has some parts, and what the teacher makes of it."""
-    parts, place = [part for _, part in step], accelerator.device
-    batch_targets = {
-        name: torch.cat([getattr(part, name) for part in parts]).to(place)
-        for name in ("meaning", "labels", "subject", "teacher_captions")
-        if getattr(parts[0], name) is not None
-    }
-    if teacher:
-        with accelerator.autocast():
-            batch_targets["image_features"] = torch.cat(
-                [teacher.encode_images(_pictures(config, part.pixels.to(place), at)) for at, part in step]
-            )
-    batch_targets = {name: caching.gathered(values) for name, values in batch_targets.items()}
-    teacher_logits = (
-        teacher.logits(batch_targets.pop("image_features"), batch_targets.pop("teacher_captions"))
-        if teacher
-        else None
-    )
-    return objective.Targets(**batch_targets, teacher_logits=teacher_logits)
-
-
-def _loss(
-    config: TrainConfig, targets: objective.Targets, features: caching.Features
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The sum that is made small, and what it and its parts are, for the record."""
-    found = objective.named_losses(config, features, targets)
-    value = objective.total(config, found)
-    named = {f"loss_{name}": loss.detach() for name, loss in found.items()} if len(found) > 1 else {}
-    return value, {"loss": value.detach(), **named}
