@@ -19,22 +19,33 @@ ALLOWED = {
     "synth.base": {"synth.base"},
     "synth.data": {"synth.base", "synth.data"},
     "synth.sources": {"synth.base", "synth.data", "synth.sources"},
-    "synth": {"synth.base", "synth.data", "synth.sources", "synth"},
-    "clip": {"synth.base", "synth.data", "synth.sources", "clip"},
-    "privacy": {"synth.base", "synth.data", "privacy"},
+    "synth.phantom": {"synth.base", "synth.data", "synth.phantom"},
+    "synth": {"synth.base", "synth.data", "synth.sources", "synth.phantom", "synth"},
+    "clip": {"synth.base", "synth.data", "synth.sources", "synth.phantom", "clip"},
+    "privacy": {"synth.base", "synth.data", "synth.phantom", "privacy"},
     # The top of the house meets generators and encoders through one door.
-    "privacy.targets": {"synth.base", "synth.data", "synth.sources", "synth", "clip", "privacy"},
+    "privacy.targets": {
+        "synth.base",
+        "synth.data",
+        "synth.sources",
+        "synth.phantom",
+        "synth",
+        "clip",
+        "privacy",
+    },
 }
 """What each room may import; a room's name is the longest of these that a module's name begins with."""
 
 
 class Import(NamedTuple):
-    """One import statement: the module it stands in, what it imports, and whether it runs on import."""
+    """One import statement: the module it stands in, what it imports, and whether it runs on import or never."""
 
     module: str
     target: str
     line: int
     at_top: bool
+    for_types: bool = False
+    """Under `if TYPE_CHECKING`."""
 
 
 def room(module: str) -> str:
@@ -62,6 +73,12 @@ def imports_of(module: str, path: Path) -> list[Import]:
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         for node in ast.walk(function)
     }
+    typed = {
+        id(node)
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
+        for node in ast.walk(branch)
+    }
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -74,7 +91,9 @@ def imports_of(module: str, path: Path) -> list[Import]:
             names = [f"{base}.{alias.name}" for alias in node.names]
         else:
             continue
-        found += [Import(module, name, node.lineno, id(node) not in inner) for name in names]
+        found += [
+            Import(module, name, node.lineno, id(node) not in inner, id(node) in typed) for name in names
+        ]
     return found
 
 
@@ -104,11 +123,12 @@ def folder_of(module: str) -> str:
 
 
 def arrows() -> Iterator[tuple[str, str]]:
-    """Which module of ours imports which, inside functions too."""
+    """Which module of ours imports which, inside functions too, but not for types alone."""
     known = modules()
     for found in ours():
         target = found.target if found.target in known else found.target.rpartition(".")[0]
-        yield found.module, target
+        if not found.for_types:
+            yield found.module, target
 
 
 def circle(edges: set[tuple[str, str]]) -> list[str]:

@@ -34,7 +34,9 @@ def public_names(path: Path) -> Iterator[str]:
 
 
 def modules() -> list[Path]:
-    return [path for package in ("synth", "clip", "privacy") for path in sorted((ROOT / package).rglob("*.py"))]
+    return [
+        path for package in ("synth", "clip", "privacy") for path in sorted((ROOT / package).rglob("*.py"))
+    ]
 
 
 @pytest.mark.parametrize("package", ["synth", "clip", "privacy"])
@@ -52,7 +54,9 @@ def test_public_names_hold_no_house_word(package):
 
 def test_docs_and_report_texts_hold_no_house_word():
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    pages += [path for package in ("synth", "clip", "privacy") for path in sorted((ROOT / package).rglob("*.j2"))]
+    pages += [
+        path for package in ("synth", "clip", "privacy") for path in sorted((ROOT / package).rglob("*.j2"))
+    ]
     pattern = re.compile("|".join(rf"\b{word}\b" for word in WORDS["prose"]), re.IGNORECASE)
     found = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
@@ -70,6 +74,8 @@ def test_messages_hold_no_house_word():
     found = []
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and pattern.search(node.value):
+            if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+                continue
+            if node.value not in WORDS["keys"] and pattern.search(node.value):
                 found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.value.strip()[:80]!r}")
     assert not found, "\n".join(found)
