@@ -314,7 +314,7 @@ def test_clip_eval_judges_a_whole_benchmark_and_tells_who_has_learnt_from_it(ref
     assert found["macro_auc"]["value"] == pytest.approx(roc_auc_score(truth, scores[:, 1] - scores[:, 0]))
     said = scores.argmax(axis=1)
     assert found["balanced_accuracy"]["value"] == pytest.approx(balanced_accuracy_score(truth, said))
-    assert report["data"]["benchmark"]["leaks"]["flair"].images is False
+    assert report["data"]["benchmark"]["leaks"]["flair"]["images"] is False
     page = (tmp_path / "report.html").read_text()
     assert "who has learnt from it" in page and "registration with the challenge" in page
 
