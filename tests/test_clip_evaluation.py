@@ -297,7 +297,7 @@ def test_bad_arguments_are_refused(checkpoint, records, tmp_path):
     assert "--benchmark 'fivs' is unknown; did you mean 'fives'?" in refusal(
         *base, "--benchmark", "fivs", "--root", tmp_path
     )
-    assert "unknown key 'round'; did you mean 'rounds'?" in refusal(
+    assert "unknown key 'round'; did you mean 'n_bootstrap'?" in refusal(
         *base, "--data", records, "--set", "round=5"
     )
     assert "--task 'zeroshot' is unknown" in refusal(*base, "--data", records, "--task", "zeroshot")
@@ -324,8 +324,8 @@ def test_an_old_name_of_a_setting_is_read_and_the_new_one_said(capsys):
     settings = tasks.settings("zero-shot", {}, ["least=2", "rounds=7"])
     assert (settings.min_count, settings.n_bootstrap) == (2, 7)
     assert sorted(capsys.readouterr().err.splitlines()) == [
-        "clip: 'least' is called 'min_count' now; it is read as that",
-        "clip: 'rounds' is called 'n_bootstrap' now; it is read as that",
+        "--set: 'least' is called 'min_count' now; it is read as that",
+        "--set: 'rounds' is called 'n_bootstrap' now; it is read as that",
     ]
     written = settings.model_dump(by_alias=True)  # reports keep the keys that they had
     assert (written["least"], written["rounds"]) == (2, 7)

@@ -1,13 +1,12 @@
 """What an evaluation looks at: photographs with embeddings, the answers that their labels give, and intervals."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from clip import embed
 from clip.benchmarks import Baselines
@@ -21,27 +20,16 @@ from synth.base.config import Config
 from synth.base.errors import UserError
 from synth.data.records import data_fingerprint, read_table
 
-_OLD_NAMES = {"least": "min_count", "rounds": "n_bootstrap"}
-
 
 class EvaluationSettings(Config):
     """What every evaluation has to choose: how large a class must be, and how intervals are drawn."""
 
-    min_count: PositiveInt = Field(default=5, serialization_alias="least")
+    min_count: PositiveInt = Field(default=5, validation_alias="least", serialization_alias="least")
     """Photographs that a class needs; smaller classes are left out, and named.  It was `least` once."""
-    n_bootstrap: PositiveInt = Field(default=1000, serialization_alias="rounds")
+    n_bootstrap: PositiveInt = Field(default=1000, validation_alias="rounds", serialization_alias="rounds")
     """Bootstrap samples of patients behind an interval.  It was `rounds` once."""
     seed: NonNegativeInt = 0
     """Of the bootstrap, and of whatever else an evaluation draws."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def old_names_are_read(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        for old in _OLD_NAMES.keys() & values.keys():
-            print(f"clip: '{old}' is called '{_OLD_NAMES[old]}' now; it is read as that", file=sys.stderr)
-        return {_OLD_NAMES.get(key, key): value for key, value in values.items()}
 
 
 class Photographs(NamedTuple):

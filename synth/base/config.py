@@ -3,7 +3,8 @@
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args
 
@@ -26,10 +27,12 @@ class Config(BaseModel):
         frozen=True,
         extra="forbid",
         use_attribute_docstrings=True,
-        # A field may have an alias: the key that files of an earlier version hold, and go on to hold.
+        # A field may have `validation_alias` and `serialization_alias`, one text: the key that files of an earlier
+        # version hold, and go on to hold.
         validate_by_name=True,
         validate_by_alias=True,
         serialize_by_alias=True,
+        loc_by_alias=False,
     )
 
     RECIPES: ClassVar[str | None] = None
@@ -40,13 +43,14 @@ class Config(BaseModel):
     def _keep_the_rest_of_a_default(cls, values: Any) -> Any:
         if not isinstance(values, Mapping):
             return values
-        return {cls.key_of(name): _over(cls._default(name), value) for name, value in values.items()}
+        return {
+            cls.name_of(key): _over(cls._default(cls.name_of(key)), value) for key, value in values.items()
+        }
 
     @classmethod
-    def key_of(cls, name: str) -> str:
-        """The key of a field in files: its alias, where it has one."""
-        field = cls.model_fields.get(name)
-        return field.alias if field and field.alias else name
+    def name_of(cls, key: str) -> str:
+        """The field that a key of a file means, by its name or by an earlier one."""
+        return next((name for name, field in cls.model_fields.items() if field.validation_alias == key), key)
 
     @classmethod
     def _default(cls, name: str) -> Any:
@@ -59,8 +63,8 @@ def _over(default: Any, value: Any) -> Any:
     """`value`, or where it is a part of a section whose default sets keys of its own, both."""
     if not isinstance(default, Config) or not isinstance(value, Mapping):
         return value
-    rest = {default.key_of(name): getattr(default, name) for name in default.model_fields_set}
-    given = {default.key_of(name): each for name, each in value.items()}
+    rest = {name: getattr(default, name) for name in default.model_fields_set}
+    given = {default.name_of(key): each for key, each in value.items()}
     return rest | {key: _over(rest.get(key), each) for key, each in given.items()}
 
 
@@ -80,7 +84,21 @@ def load(kind: type[C], path: Path | None = None, assignments: Sequence[str] = (
     values = read_yaml(recipes.find(path, kind.RECIPES)) if path else {}
     for assignment in assignments:
         _assign(values, assignment)
-    return check(kind, values, str(path) if path else "--set")
+    where = str(path) if path else "--set"
+    for old, new in _earlier_names(kind, values):
+        print(f"{where}: '{old}' is called '{new}' now; it is read as that", file=sys.stderr)
+    return check(kind, values, where)
+
+
+def _earlier_names(kind: type[BaseModel], values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The keys of `values` that are of an earlier version, and what they are called now, in sections too."""
+    for key, value in values.items():
+        name = kind.name_of(key) if issubclass(kind, Config) else key
+        if name != key:
+            yield key, name
+        section = _section(kind, name)
+        if section and isinstance(value, Mapping):
+            yield from _earlier_names(section, value)
 
 
 def check(kind: type[M], values: dict[str, Any], where: str) -> M:
@@ -136,9 +154,13 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = sorted(_fields(kind, [str(part) for part in first["loc"][:-1]]))
+        known = _keys(kind, [str(part) for part in first["loc"][:-1]])
         near = difflib.get_close_matches(str(first["loc"][-1]), known, 1)
-        remedy = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+        remedy = (
+            f"did you mean '{known[near[0]]}'?"
+            if near
+            else f"known: {', '.join(sorted(set(known.values())))}"
+        )
         return f"unknown key '{key}'; {remedy}"
     if first["type"] == "value_error":
         reason = str(first.get("ctx", {}).get("error"))
@@ -149,15 +171,25 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> str:
     return f"{key}={first['input']!r}: {message}"
 
 
-def _fields(kind: type[BaseModel], sections: list[str]) -> list[str]:
-    for section in sections:
-        annotation = kind.model_fields[section].annotation if section in kind.model_fields else None
-        inner = [
-            each
-            for each in (annotation, *get_args(annotation))
-            if isinstance(each, type) and issubclass(each, BaseModel)
-        ]
-        if not inner:
-            return []
-        kind = inner[0]
-    return [field.alias or name for name, field in kind.model_fields.items()]
+def _keys(kind: type[BaseModel], sections: list[str]) -> dict[str, str]:
+    """Every key of a section, earlier ones too -> the field that it means."""
+    for name in sections:
+        inner = _section(kind, name)
+        if inner is None:
+            return {}
+        kind = inner
+    earlier = {
+        str(field.validation_alias): name
+        for name, field in kind.model_fields.items()
+        if field.validation_alias
+    }
+    return earlier | {name: name for name in kind.model_fields}
+
+
+def _section(kind: type[BaseModel], name: str) -> type[BaseModel] | None:
+    """The model that a field holds, if it holds one."""
+    annotation = kind.model_fields[name].annotation if name in kind.model_fields else None
+    for each in (annotation, *get_args(annotation)):
+        if isinstance(each, type) and issubclass(each, BaseModel):
+            return each
+    return None

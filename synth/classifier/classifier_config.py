@@ -37,7 +37,7 @@ class ClassifierConfig(Config):
     """Images over which the rate rises from 0."""
     heaviest: PositiveFloat = 10
     """A positive counts as many times as there are negatives to one, and at most this."""
-    min_count: PositiveInt = Field(default=20, alias="least")
+    min_count: PositiveInt = Field(default=20, validation_alias="least", serialization_alias="least")
     """Positives, and negatives, that a label needs among the training pictures to become a target."""
     save_every: PositiveInt = 12_800
     """Images between checkpoints; a killed run loses at most this many."""

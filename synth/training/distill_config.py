@@ -30,7 +30,9 @@ class DistillConfig(Config):
     """Length of the weight average that is sampled from, as a share of tuning so far."""
     teacher_steps: PositiveInt | None = None
     """Steps of the teacher from noise to picture; null is 40, or the steps of a teacher that is a student itself."""
-    target_steps: PositiveInt | None = Field(default=None, alias="hops")
+    target_steps: PositiveInt | None = Field(
+        default=None, validation_alias="hops", serialization_alias="hops"
+    )
     """Steps of the teacher before the student itself finishes its step; null is half of them, or all if they
     are odd.  More cost time and are exacter, which pays (docs/log.md)."""
     split: tuple[PositiveInt, ...] | None = None
