@@ -307,3 +307,31 @@ def test_every_data_file_goes_into_the_wheel():
 def test_there_is_no_drawer_for_odds_and_ends():
     drawers = {"utils", "misc", "common", "helpers", "manager"}
     assert [name for name in modules() if set(name.split(".")) & drawers] == []
+
+
+def test_what_crosses_packages_is_typed():
+    """No public function whose signature says `dict[str, Any]` is used by another package."""
+    untyped: dict[str, set[str]] = {}
+    for module, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                returns = ast.unparse(node.returns) if node.returns else ""
+                if "dict[str, Any]" in ast.unparse(node.args) + returns:
+                    untyped.setdefault(module, set()).add(node.name)
+    found = []
+    for module, path in modules().items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {each.target.rpartition(".")[2]: each.target for each in imports_of(module, path)}
+        used = {(target.rpartition(".")[0], name) for name, target in names.items()}
+        used |= {
+            (names[node.value.id], node.attr)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in names
+        }
+        package = module.partition(".")[0]
+        found += [
+            f"{module} uses {home}.{name}"
+            for home, name in used
+            if home.partition(".")[0] != package and name in untyped.get(home, ())
+        ]
+    assert found == []

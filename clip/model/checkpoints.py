@@ -41,7 +41,7 @@ class Header(BaseModel):
     """Of its file, where that has been taken."""
 
 
-def header(model: CLIP, **metadata: Any) -> dict[str, Any]:
+def header(model: CLIP, **metadata: Any) -> dict[str, object]:
     """What a checkpoint of ours says about itself; `metadata` are added."""
     return checkpoint.header(
         FORMAT, VERSION, model=model.config.model_dump(mode="json"), vocabulary=VOCABULARY, **metadata

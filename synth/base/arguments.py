@@ -112,7 +112,7 @@ def check_no_code(value: Any, name: str = "") -> None:
         check_no_code(each, place)
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, object]:
     """A JSON file that holds an object.
 
     Raises:

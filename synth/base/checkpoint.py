@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import pickle
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,12 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
-def header(format: str, version: int, **facts: Any) -> dict[str, Any]:
-    """What every checkpoint carries beside its weights: format, version, library versions and `facts`."""
-    return {"format": format, "version": version, "libraries": versions(), **facts}
+def header(format: str, version: int, **metadata: Any) -> dict[str, object]:
+    """What every checkpoint carries beside its weights: format, version, library versions and `metadata`."""
+    return {"format": format, "version": version, "libraries": versions(), **metadata}
 
 
-def check_header(path: Path, content: Any, format: str, version: int) -> dict[str, Any]:
+def check_header(path: Path, content: Any, format: str, version: int) -> dict[str, object]:
     """The header, if it is of `format` and not newer than `version`.
 
     Raises:
@@ -41,7 +42,7 @@ def check_header(path: Path, content: Any, format: str, version: int) -> dict[st
     return content
 
 
-def save(path: Path, content: dict[str, Any], secret: bool = False) -> None:
+def save(path: Path, content: Mapping[str, object], secret: bool = False) -> None:
     """Write tensors and plain values to one file, whole or not at all; a `secret` one is for its owner's eyes only."""
     import torch
 

@@ -101,7 +101,7 @@ def _earlier_names(kind: type[BaseModel], values: Mapping[str, Any]) -> Iterator
             yield from _earlier_names(section, value)
 
 
-def check(kind: type[M], values: dict[str, Any], where: str) -> M:
+def check(kind: type[M], values: Mapping[str, object], where: str) -> M:
     """Validate `values`, turning pydantic's report into one line that begins with `where`."""
     try:
         return kind.model_validate(values)
@@ -109,7 +109,7 @@ def check(kind: type[M], values: dict[str, Any], where: str) -> M:
         raise UserError(f"{where}: {_explain(kind, error)}") from None
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, object]:
     """Read a YAML mapping."""
     if not path.is_file():
         raise UserError(f"{path}: no such file")

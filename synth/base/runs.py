@@ -9,7 +9,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: damaged JSON; delete it and repeat the command that wrote it") from None
 
 
-def claim(folder: Path, name: str, wanted: dict[str, Any], kind: str, free: Sequence[str] = ()) -> None:
+def claim(folder: Path, name: str, wanted: Mapping[str, object], kind: str, free: Sequence[str] = ()) -> None:
     """Make `folder` the home of `wanted`, kept in its file `name`, or find that it is already.
 
     Args:

@@ -40,7 +40,7 @@ def templates(lang: Lang) -> tuple[str, ...]:
     return tuple(text.replace(name(disease, lang), "{}") for text in variants({disease.key: 1}, lang))
 
 
-def parse(caption: str) -> dict[str, Any]:
+def parse(caption: str) -> dict[str, object]:
     """The labels that a caption states, Chinese or English, ours or SynFundus' own.
 
     A severity of a disease other than diabetic retinopathy is read and dropped: there is no label for it.

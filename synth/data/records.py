@@ -7,7 +7,7 @@ sidecar `.json` {sha256, bytes, rows, first_index, last_index, plan}, and a `pla
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,7 @@ def write_shard(path: Path, rows: Iterable[Row], plan: str, first_index: int) ->
         add(rows)
 
 
-def claim(folder: Path, plan: dict[str, Any]) -> str:
+def claim(folder: Path, plan: Mapping[str, object]) -> str:
     """Make `folder` the home of `plan`, or continue it there; returns the plan's hash.
 
     Raises:
@@ -147,7 +147,7 @@ def claim(folder: Path, plan: dict[str, Any]) -> str:
 def write_records(
     folder: Path,
     rows: Iterable[Row],
-    plan: dict[str, Any],
+    plan: Mapping[str, object],
     shares: Sequence[int] = (8, 1, 1),
     rows_per_shard: int = ROWS_PER_SHARD,
 ) -> dict[str, int]:

@@ -37,7 +37,7 @@ def shard_name(split: str, number: int, count: int, format: str = "parquet") -> 
 @contextmanager
 def writing(
     path: Path, schema: pa.Schema, plan: str, first_index: int, filtered: Mapping[str, int] = {}
-) -> Iterator[Callable[[Iterable[dict[str, Any]]], None]]:
+) -> Iterator[Callable[[Iterable[Mapping[str, object]]], None]]:
     """Write one shard, then its sidecar; yields what takes rows, in portions of any size.
 
     The same rows give the same bytes, however they were portioned.  The ending of `path` tells the format.

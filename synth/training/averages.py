@@ -124,7 +124,9 @@ def _product(a: tuple[int, float], b: tuple[int, float]) -> float:
     return (steep + 1) * (flat + 1) * ratio / ((steep + flat + 1) * longer)
 
 
-def average(run: Path, length: float, n_images: int | None, out: Path, half: bool = False) -> dict[str, Any]:
+def average(
+    run: Path, length: float, n_images: int | None, out: Path, half: bool = False
+) -> dict[str, str | int | float]:
     """Write `run`'s generator with an average of another length to the folder `out`; returns what it is.
 
     With `half`, the file keeps 16 bits of every weight; they are sampled from in 32 all the same.
