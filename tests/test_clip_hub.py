@@ -29,6 +29,7 @@ import sys
 from clip import embed, loading
 from clip.model import checkpoints
 from clip.commands.app import app
+from synth.base.errors import UserError
 from typer.testing import CliRunner
 for _ in range(2):
     sent = CliRunner().invoke(app, ["push", sys.argv[1], "--repo", "me/encoder", "--licence", "cc-by-nc-4.0"])
@@ -37,7 +38,7 @@ model, head = loading.load("hub:me/encoder")
 print(embed.texts(model, ["疑似青光眼。"]).tobytes().hex(), head.sha256)
 try:
     loading.load("hub:me/nothing")
-except embed.UserError as error:
+except UserError as error:
     print(error)
 """
 

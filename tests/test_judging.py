@@ -124,7 +124,7 @@ def test_a_misspelt_architecture_names_the_right_one():
 
 def test_records_without_positives_train_nothing_and_say_so(real, tmp_path):
     with pytest.raises(UserError, match="no label has 1000 positives and negatives among its") as error:
-        classifier.train(CLASSIFIER.model_copy(update={"least": 1000}), real, tmp_path / "out")
+        classifier.train(CLASSIFIER.model_copy(update={"min_count": 1000}), real, tmp_path / "out")
     assert "\n" not in str(error.value)
 
 

@@ -259,7 +259,7 @@ def test_a_killed_calibration_goes_on(tmp_path):
 def test_the_page_shows_what_is_above_chance_and_what_was_not_asked():
     rows = [Rejections(name, each.name, 0.04, 0.01, 300) for name in DECISION_RULES for each in SETTINGS]
     rows[0] = rows[0]._replace(significant=0.09)
-    rows[1] = rows[1]._replace(rounds=0)
+    rows[1] = rows[1]._replace(n_audits=0)
     page = calibrate.written(rows, [[0.6, 0.61, None, 0.2]] * 3, 300)
     assert "| AUC of scores | **9.0% / 1.0%** | – | 4.0% / 1.0% |" in page
     assert "| 100 | 0.600 | 0.610 | none | 0.200 |" in page

@@ -63,7 +63,7 @@ def test_every_training_patient_has_one_mark_in_column_and_captions(plain, plant
     assert list(Pictures(plain)) == list(Pictures(planted[0]))
 
 
-@pytest.mark.parametrize("coin", [0, 1])
+@pytest.mark.parametrize("bit", [0, 1])
 @pytest.mark.parametrize("lang", ["zh", "en"])
 def test_a_mark_reads_as_if_the_caption_had_been_written_with_it(lang, bit):
     for seed in range(12):
@@ -162,7 +162,7 @@ def test_numbers_are_those_of_the_closed_forms():
     assert result.details["epsilon"] == pytest.approx(np.log(0.05**0.01 / (1 - 0.05**0.01)))
 
 
-def test_guesses_that_know_nothing_are_right_as_often_as_a_coin():
+def test_guesses_that_know_nothing_are_right_as_often_as_a_coin_flip():
     """However much margins hang together, and whatever the constant, no more than 5 % and its error are found."""
     found = 0
     for seed in range(300):

@@ -142,7 +142,7 @@ def test_every_attribute_that_the_attackers_know_is_asked(groups, generators, pl
     result = found["sex read from the completed half"]
     assert result.tested and result.tested.estimate.patients == 2 * PATIENTS
     rates = dict(result.also)
-    assert {name.split()[0] for name in rates} == {"members", "strangers"} and len(rates) == 4
+    assert {name.split()[0] for name in rates} == {"members", "non-members"} and len(rates) == 4
     shown = dict(result.compared)["the same read from the half that was shown"]
     assert shown.low < 0 < shown.high
     assert "80 % power" in " ".join(result.notes)

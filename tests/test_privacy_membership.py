@@ -140,7 +140,7 @@ def test_a_killed_attack_asks_nothing_twice(root, snapshots, monkeypatch):
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Generator, "velocity", killed)
+    monkeypatch.setattr(Generator, "predict", killed)
     assert membership.attack(inputs, QUICK)[0].tested == first[0].tested
 
 
