@@ -6,6 +6,7 @@ folder/mix.json                                                       label comb
 """
 
 import shutil
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,9 @@ class FundusPipeline(DiffusionPipeline):
         self._process: Process | None = None
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **_: Any) -> "FundusPipeline":
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | PathLike[str], **_: Any
+    ) -> "FundusPipeline":
         """Open a generator's folder, as `load` does; diffusers would import the modules that the folder names.
 
         Raises:

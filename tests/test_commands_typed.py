@@ -299,7 +299,7 @@ def test_an_audit_without_attackers_counts_the_phantoms_that_it_draws(tmp_path):
     inputs = Inputs(
         tmp_path / "audit" / ".cache", encoder=open_target(releases.encoder(tmp_path / "ckpt.pt"))
     )
-    lines = list(scope.lines(inputs, ["age", "sex", "race"], AuditConfig()))
+    lines = list(scope.lines(inputs, AuditConfig()))
     assert "attackers 1,200 photographs of about 515 patients, phantoms" in lines[1]
     assert "7,200 passes of encoders" in lines[1]  # the encoder, and five untrained
     assert lines[3].startswith("smaller: --config quick, ")

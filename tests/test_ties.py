@@ -262,9 +262,9 @@ BLIND = {
 @pytest.mark.parametrize("encoder", BLIND)
 def test_an_encoder_that_says_the_same_of_everybody_is_at_chance_exactly(encoder, name):
     world = World(60, images=3)
-    judged = world.tested(name, encoder=BLIND[encoder](len(world.patient)))
-    assert judged.finding
-    rows = {row.name: row.person for row in judged.finding.rows}
+    judged = world.judged(name, encoder=BLIND[encoder](len(world.patient)))
+    assert judged.numbers
+    rows = {row.name: row.person for row in judged.numbers.rows}
     if name == "age":
         assert rows["the encoder"]["r2"].value < 0 and rows["nearest neighbours"]["r2"].value < 0
     else:
@@ -272,14 +272,14 @@ def test_an_encoder_that_says_the_same_of_everybody_is_at_chance_exactly(encoder
         for row in ("the encoder", "nearest neighbours", "a small neural network"):
             for metric, value in chance.items():
                 assert rows[row][metric][:3] == pytest.approx((value, value, value), abs=1e-12), row
-        assert judged.finding.permuted.observed == 0.5 and judged.finding.permuted.p == 1.0
+        assert judged.numbers.permuted.observed == 0.5 and judged.finding.permuted.p == 1.0
     assert rows["the encoder"]["bits"] == pytest.approx(rows["the prior"]["bits"])
 
 
 def test_a_signal_beside_a_large_offset_is_found_as_without_it():
     world = World(60, images=2)
     planted = world.with_planted(3.0)
-    plain, moved = (world.tested("sex", encoder=each).finding for each in (planted, planted + 1e6))
+    plain, moved = (world.judged("sex", encoder=each).numbers for each in (planted, planted + 1e6))
     assert plain and moved
     assert moved.encoder("auc") == pytest.approx(plain.encoder("auc"), abs=1e-6)
 
@@ -289,7 +289,7 @@ def test_an_encoder_that_shows_the_pixels_in_other_units_adds_nothing_to_them():
     world = World(60)
     planted = world.with_planted(2.0)
     for name in ("sex", "age"):
-        found = world.tested(name, encoder=planted * 3.7, pixels=planted, untrained=planted / 7).finding
+        found = world.judged(name, encoder=planted * 3.7, pixels=planted, untrained=planted / 7).numbers
         assert found
         for excess in found.excess.values():
             assert excess[:3] == (0.0, 0.0, 0.0)
