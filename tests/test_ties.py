@@ -272,7 +272,7 @@ def test_an_encoder_that_says_the_same_of_everybody_is_at_chance_exactly(encoder
         for row in ("the encoder", "nearest neighbours", "a small neural network"):
             for metric, value in chance.items():
                 assert rows[row][metric][:3] == pytest.approx((value, value, value), abs=1e-12), row
-        assert judged.numbers.permuted.observed == 0.5 and judged.finding.permuted.p == 1.0
+        assert judged.numbers.permuted.observed == 0.5 and judged.numbers.permuted.p == 1.0
     assert rows["the encoder"]["bits"] == pytest.approx(rows["the prior"]["bits"])
 
 
