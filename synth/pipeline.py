@@ -215,7 +215,7 @@ def load(model: Path) -> tuple[FundusPipeline, GeneratorCard]:
     card = read_card(folder)
     diffusers_logging.set_verbosity_error()
     diffusers_logging.disable_progress_bar()
-    index = arguments.read_mapping(folder / "model_index.json")
+    index: dict[str, Any] = arguments.read_mapping(folder / "model_index.json")
     folders.check_index(
         folder / "model_index.json", index, (*FundusPipeline.__annotations__, "student", "process")
     )
