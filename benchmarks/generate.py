@@ -251,7 +251,7 @@ def main() -> None:
     found = None
     if asked.data:
         quick = {"images": 4096, "warmup": 256} if asked.quick else {}
-        config = check(ClassifierConfig, {"preprocessing": known["preprocessing"], **quick}, "benchmark")
+        config = check(ClassifierConfig, {"preprocessing": known.preprocessing, **quick}, "benchmark")
         with nullcontext(asked.keep) if asked.keep else TemporaryDirectory() as folder:
             out = Path(folder)
             out.mkdir(parents=True, exist_ok=True)

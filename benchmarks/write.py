@@ -74,7 +74,7 @@ def write(pictures: Sequence[np.ndarray], count: int, path: Path) -> None:
 
 def measure(pictures: list[np.ndarray], count: int, rounds: int, scratch: Path) -> dict[str, int]:
     """Images per second of one core: all of it into either format, the JPEG alone, and all but the JPEG."""
-    jpeg = best(lambda: [images.encode(p, PLAN["jpeg_quality"]) for p in pictures], rounds) / len(pictures)
+    jpeg = best(lambda: [images.encode(p, PLAN.jpeg_quality) for p in pictures], rounds) / len(pictures)
     rates = {"jpeg alone": 1 / jpeg}
     for format, suffix in SUFFIXES.items():
         path = scratch / f"shard{suffix}"

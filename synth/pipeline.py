@@ -6,6 +6,7 @@ folder/mix.json                                                       label comb
 """
 
 import shutil
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,9 @@ class FundusPipeline(DiffusionPipeline):
         self._process: Process | None = None
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **_: Any) -> "FundusPipeline":
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | PathLike[str], **_: Any
+    ) -> "FundusPipeline":
         """Open a generator's folder, as `load` does; diffusers would import the modules that the folder names.
 
         Raises:
@@ -212,7 +215,7 @@ def load(model: Path) -> tuple[FundusPipeline, GeneratorCard]:
     card = read_card(folder)
     diffusers_logging.set_verbosity_error()
     diffusers_logging.disable_progress_bar()
-    index = arguments.read_mapping(folder / "model_index.json")
+    index: dict[str, Any] = arguments.read_mapping(folder / "model_index.json")
     folders.check_index(
         folder / "model_index.json", index, (*FundusPipeline.__annotations__, "student", "process")
     )

@@ -36,7 +36,10 @@ class Hub(ThreadingHTTPServer):
 
 
 class Request(BaseHTTPRequestHandler):
-    server: Hub
+    @property
+    def hub(self) -> Hub:
+        assert isinstance(self.server, Hub)
+        return self.server
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -67,12 +70,12 @@ class Request(BaseHTTPRequestHandler):
         found = re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", self.path)
         if found is None:
             return False
-        files = self.server.repos.get(f"models/{found[1]}", {"files": {}})["files"]
+        files = self.hub.repos.get(f"models/{found[1]}", {"files": {}})["files"]
         content = files.get(found[2])
         self.send_response(200 if content is not None else 404)
         if content is None:
             self.send_header("X-Error-Code", "EntryNotFound" if files else "RepoNotFound")
-        self.send_header("X-Repo-Commit", f"{self.server.commits:040x}")
+        self.send_header("X-Repo-Commit", f"{self.hub.commits:040x}")
         self.send_header("ETag", f'"{hashlib.sha256(content or b"").hexdigest()}"')
         self.send_header("Content-Length", str(len(content or b"")))
         self.end_headers()
@@ -86,7 +89,7 @@ class Request(BaseHTTPRequestHandler):
             return
         path = self.path.partition("?")[0]
         found = re.fullmatch(r"/api/((?:datasets|models)/[^/]+/[^/]+)(/revision/main|/tree/[^/]+|)", path)
-        repo = self.server.repos.get(found[1]) if found else None
+        repo = self.hub.repos.get(found[1]) if found else None
         if found is None or repo is None:
             self._answer({"error": "Repository not found"}, 404)
             return
@@ -103,13 +106,13 @@ class Request(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         content = self._body()
-        if self.server.refused_uploads:
-            self.server.refused_uploads -= 1
+        if self.hub.refused_uploads:
+            self.hub.refused_uploads -= 1
             self._answer({"error": "storage says no"}, 403)
             return
         oid = self.path.rpartition("/")[2]
         assert hashlib.sha256(content).hexdigest() == oid
-        self.server.objects[oid] = content
+        self.hub.objects[oid] = content
         self._answer({})
 
     def do_POST(self) -> None:
@@ -131,12 +134,12 @@ class Request(BaseHTTPRequestHandler):
 
     def _create(self, asked: dict[str, Any]) -> None:
         name = f"{asked.get('type', 'model')}s/{asked['organization']}/{asked['name']}"
-        status = 409 if name in self.server.repos else 200
-        self.server.repos.setdefault(name, {"private": asked.get("visibility") == "private", "files": {}})
-        self._answer({"url": f"{self.server.url}/{name}", "error": "exists"}, status)
+        status = 409 if name in self.hub.repos else 200
+        self.hub.repos.setdefault(name, {"private": asked.get("visibility") == "private", "files": {}})
+        self._answer({"url": f"{self.hub.url}/{name}", "error": "exists"}, status)
 
     def _preupload(self, repo: str, asked: dict[str, Any]) -> None:
-        files = self.server.repos[repo]["files"]
+        files = self.hub.repos[repo]["files"]
         answers = []
         for file in asked["files"]:
             heavy = file["path"].endswith(_HEAVY)
@@ -155,22 +158,20 @@ class Request(BaseHTTPRequestHandler):
     def _batch(self, asked: dict[str, Any]) -> None:
         objects = []
         for wanted in asked["objects"]:
-            href = {"upload": {"href": f"{self.server.url}/lfs/{wanted['oid']}"}}
-            objects.append(wanted if wanted["oid"] in self.server.objects else wanted | {"actions": href})
+            href = {"upload": {"href": f"{self.hub.url}/lfs/{wanted['oid']}"}}
+            objects.append(wanted if wanted["oid"] in self.hub.objects else wanted | {"actions": href})
         self._answer({"transfer": "basic", "objects": objects})
 
     def _commit(self, repo: str, lines: list[dict[str, Any]]) -> None:
         for line in lines:
             value = line["value"]
             if line["key"] == "file":
-                self.server.repos[repo]["files"][value["path"]] = base64.b64decode(value["content"])
+                self.hub.repos[repo]["files"][value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
-                self.server.repos[repo]["files"][value["path"]] = self.server.objects[value["oid"]]
-        self.server.commits += 1
-        oid = f"{self.server.commits:040x}"
-        self._answer(
-            {"success": True, "commitOid": oid, "commitUrl": f"{self.server.url}/{repo}/commit/{oid}"}
-        )
+                self.hub.repos[repo]["files"][value["path"]] = self.hub.objects[value["oid"]]
+        self.hub.commits += 1
+        oid = f"{self.hub.commits:040x}"
+        self._answer({"success": True, "commitOid": oid, "commitUrl": f"{self.hub.url}/{repo}/commit/{oid}"})
 
 
 @contextmanager

@@ -78,11 +78,11 @@ def origins(near: dict[str, Nearest], groups: MatchedGroups) -> tuple[Origins, O
     found = []
     for place in range(2):
         rows = np.flatnonzero(groups.patient_ids // groups.patients == place)
-        mine = np.isin(first.index, rows)
+        mine = np.isin(first.row, rows)
         alone = Nearest(
-            np.where(mine, first.closeness, 1), np.where(mine, first.index - rows[0], 0), first.nonmembers
+            np.where(mine, first.closeness, 1), np.where(mine, first.row - rows[0], 0), first.nonmembers
         )
-        verified = mine & (first.closeness < SAME) & (first.index == second.index)
+        verified = mine & (first.closeness < SAME) & (first.row == second.row)
         found.append(
             Origins(alone, groups.patient_ids[rows] - place * groups.patients, alone.copies(), verified)
         )

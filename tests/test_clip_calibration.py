@@ -10,6 +10,7 @@ from test_clip_evaluation import MODEL, invoke
 
 from clip.evaluation import core, metrics
 from clip.evaluation.core import Answers, EvaluationSettings
+from clip.evaluation.results import Metric
 from clip.model import checkpoints
 from clip.model.encoders import build
 from synth.base import checkpoint
@@ -20,7 +21,7 @@ def two(probability: np.ndarray) -> np.ndarray:
     return np.stack([1 - probability, probability], axis=1)
 
 
-def measured(truth: np.ndarray, probability: np.ndarray) -> dict[str, dict[str, float]]:
+def measured(truth: np.ndarray, probability: np.ndarray) -> dict[str, Metric]:
     count = len(truth)
     found = Answers(np.arange(count), truth, np.arange(count), count, {"no": 1, "yes": 1}, {})
     return core.measure(EvaluationSettings(n_bootstrap=200), found, probability, False)

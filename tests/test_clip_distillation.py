@@ -125,8 +125,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(teacher, records, tmp_path):
     kill_often(work(killed), work(whole).finish(), kills=2)
     assert sha256(killed / "ckpt.pt") == sha256(whole / "ckpt.pt")
     head = checkpoints.load(whole / "ckpt.pt")[1]
-    assert head.teacher == sha256(teacher)
-    assert head.config["teacher"] == str(teacher)
+    assert head.model_extra and head.model_extra["teacher"] == sha256(teacher)
+    assert head.config and head.config["teacher"] == str(teacher)
 
 
 def test_a_run_is_not_resumed_with_another_teacher(teacher, records, tmp_path):

@@ -384,7 +384,7 @@ def test_the_checkpoint_holds_the_encoder_and_not_the_decoder(records, tmp_path)
     model, head = checkpoints.load(tmp_path / "run" / "ckpt.pt")
     assert embed.images(model, records, ["test"]).shape[1] == 32
     of_all = {"image_text": 1.0, "image_image": 1.0, "reconstruction": 1.0, "distillation": 0.0}
-    assert head.config["weights"] == of_all
+    assert head.config and head.config["weights"] == of_all
 
 
 def test_a_loss_of_no_weight_costs_and_draws_nothing(records, tmp_path):

@@ -351,4 +351,4 @@ def test_training_leaves_a_frozen_tower_as_it_was_to_the_bit(tmp_path):
         torch.equal(value, before[name]) for name, value in after.items() if name.startswith("visual.")
     )
     assert not torch.equal(after["text_projection"], before["text_projection"])
-    assert head.initial == initial.provenance(chosen)
+    assert head.model_extra and head.model_extra["initial"] == initial.provenance(chosen)

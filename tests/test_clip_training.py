@@ -95,7 +95,7 @@ def test_a_checkpoint_says_what_it_is(run, records):
     assert head.images == 96
     assert head.data == data_fingerprint(records)
     assert head.model["preprocessing"] == {"name": "fov-square", "version": 1, "size": 32}
-    assert head.config["loss"] == "multi-positive"
+    assert head.config and head.config["loss"] == "multi-positive"
     assert {"torch", "timm", "transformers"} <= set(head.libraries)
 
 
@@ -262,7 +262,7 @@ def test_a_locked_tower_stays_as_it_was(run, records, tmp_path):
     assert all(torch.equal(after[name], before[name]) for name in before if name.startswith("visual."))
     assert not torch.equal(after["text_projection"], before["text_projection"])
     head = checkpoints.load(tmp_path / "locked" / "ckpt.pt")[1]
-    assert head.initial == {"image": sha256(run / "ckpt.pt")}
+    assert head.model_extra and head.model_extra["initial"] == {"image": sha256(run / "ckpt.pt")}
 
 
 def test_the_doctor_tells_a_collapsed_tower_from_one_that_is_not():

@@ -56,8 +56,10 @@ def test_clip_eval_keeps_the_tower_and_predicts_what_it_reported(mode, tmp_path)
     assert f"that of {mode}, seed 0" in judged["notes"][1]
     kept = tmp_path / "out" / "ckpt-is_gc.pt"
     tuned, head = loading.load(kept)
-    assert head.images == 64 and head.finetuned["classes"] == list(judged["classes"])
-    learnt = head.finetuned["head"]
+    assert head.images == 64 and head.model_extra
+    finetuned = head.model_extra["finetuned"]
+    assert finetuned["classes"] == list(judged["classes"])
+    learnt = finetuned["head"]
     seen = embed.images(tuned, records, ["test"]) * MODEL.embedding**0.5
     said = (seen @ learnt["weight"].numpy().T + learnt["bias"].numpy()).argmax(axis=1)
     from synth.data.records import read_table

@@ -91,7 +91,7 @@ def test_a_set_is_imported_by_a_module_and_a_row(tmp_path, monkeypatch):
             yield Photo(path.name, path.read_bytes, {"id": path.stem, "subject_id": str(i), "is_gc": i})
 
     module = types.ModuleType("synth.sources.mine")
-    module.photos = photos
+    monkeypatch.setattr(module, "photos", photos, raising=False)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(sources.SOURCES, "mine", sources.Source("mine", "CC BY 4.0", "me", "mine"))
     (tmp_path / "root").mkdir()
@@ -110,7 +110,7 @@ def test_shards_are_drawn_by_an_engine_of_a_module_and_a_row(tmp_path, monkeypat
         yield from local.alone(job.plan, job.model, job.out, job.shards)
 
     module = types.ModuleType("mine")
-    module.draw = draw
+    monkeypatch.setattr(module, "draw", draw, raising=False)
     monkeypatch.setitem(sys.modules, "mine", module)
     monkeypatch.setitem(engines.ENGINES, "mine", "mine")
     model = untrained(tmp_path / "model")

@@ -26,6 +26,7 @@ from synth.release import draw_shards
 from synth.sampling import plan
 from synth.sampling import rejection as filters
 from synth.sampling.filters import copies, copy_filter, label_filter, source_check
+from synth.sampling.filters.settings import LabelFilterSettings
 from synth.sampling.plan import Draw, Plan
 from synth.sampling.rejection import Candidate, Verdict, rejection_sample
 from synth.training.trainer import train
@@ -274,7 +275,7 @@ def test_of_mislabelled_draws_the_least_contradicted_is_kept_and_counted():
 
 
 @pytest.fixture(scope="module")
-def check(real, tmp_path_factory) -> tuple[dict, Path]:
+def check(real, tmp_path_factory) -> tuple[LabelFilterSettings, Path]:
     """The label check of a classifier that tells glaucoma."""
     trained = classifier.train(CLASSIFIER, real, tmp_path_factory.mktemp("classifier"))
     cache = tmp_path_factory.mktemp("check")
@@ -326,6 +327,7 @@ def filtered(model, real, check, tmp_path_factory) -> tuple[Plan, Path]:
     asked = plan.make(model, 24, steps=2, batch=8)
     cache = filters.folder(out)
     prepared = filters.prepare(out, 16, [real], real, next(check[1].glob("check-*.pt")))
+    assert prepared and prepared.copies
     near = copy_filter.CopyFilter(prepared.copies, cache)
     plain = out.with_name("plain")
     draw_shards(asked, model, plain, workers=1)

@@ -217,7 +217,7 @@ def test_a_mirrored_and_darkened_copy_is_nearer_than_photographs_of_other_people
     near, far = neighbours.nearest([samples, strangers], training, np.arange(80))
     judged = neighbours.compare(near, far, len(training))
     assert judged["closer"]["value"] >= 0.25
-    assert near.index[45:].tolist() == list(range(15))
+    assert near.row[45:].tolist() == list(range(15))
     pairs = neighbours.closest(near, samples, training, 15)
     assert all(np.abs(p.picture / 0.8 - p.neighbour[:, ::-1]).mean() < 3 for p in pairs)
 
@@ -295,7 +295,7 @@ def test_samples_that_show_the_opposite_of_their_labels_are_found_out(trained, h
     arm = utility.TrainingSet(
         "real", CLASSIFIER, held_out.pictures, held_out.truth, [TARGETS.index("is_gc")], "", Path()
     )
-    config = EvaluationConfig(reported=2, rounds=50, classifier=CLASSIFIER)
+    config = EvaluationConfig(reported=2, n_bootstrap=50, classifier=CLASSIFIER)
     model, _ = classifier.load(trained)
     for truth, expected in ((held_out.truth, 1), (1 - held_out.truth, 0)):
         (found,) = evaluation._fidelity(config, (model, arm), held_out._replace(truth=truth))
@@ -323,8 +323,8 @@ SETTINGS = EvaluationConfig(
     headline=5,
     shuffled=True,
     k=2,
-    halves=5,
-    rounds=30,
+    n_subsamples=5,
+    n_bootstrap=30,
     closest=3,
     captions=40,
     classifier=CLASSIFIER,

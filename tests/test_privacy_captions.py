@@ -204,7 +204,7 @@ def test_a_release_with_the_case_mix_of_its_members_is_found():
     for seed in range(3):
         result = property_inference.evaluate(*cohort_of(300, seed, "members"), 199, seed)
         assert result.tested and result.tested.estimate.low > 0 and result.tested.p < 0.05
-    assert result.panel == "anyone" and "hospital" in result.notes[0]
+        assert result.panel == "anyone" and "hospital" in result.notes[0]
 
 
 def test_a_release_with_the_case_mix_of_other_people_is_no_finding():

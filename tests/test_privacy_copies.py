@@ -103,7 +103,7 @@ def searched() -> tuple[dict[str, Nearest], dict[str, Nearest], matched_groups.M
         }
 
     twice = {
-        name: Nearest(np.tile(n.closeness, 2), np.tile(n.index, 2), n.nonmembers)
+        name: Nearest(np.tile(n.closeness, 2), np.tile(n.row, 2), n.nonmembers)
         for name, n in part(slice(500)).items()
     }
     return twice, part(slice(500, None)), groups
@@ -115,7 +115,7 @@ def planted(searched, count: int):
     near = {
         name: Nearest(
             np.concatenate([copies[name].closeness[:count], each.closeness[count:]]),
-            np.concatenate([copies[name].index[:count], each.index[count:]]),
+            np.concatenate([copies[name].row[:count], each.row[count:]]),
             each.nonmembers,
         )
         for name, each in innocent.items()
@@ -178,7 +178,7 @@ def test_a_patient_of_both_arms_makes_the_comparison_of_copies_invalid(eyes, tmp
 
 def test_membership_dealt_the_other_way_is_the_other_answer(searched):
     copies, groups = searched[1], searched[2]
-    members, nonmembers = matched_groups.per_patient(np.ones(100, bool), copies[PLAIN].index, groups)
+    members, nonmembers = matched_groups.per_patient(np.ones(100, bool), copies[PLAIN].row, groups)
     there = memorization.evaluate_nearness(SPACES[0], members, nonmembers, CONFIG).tested
     back = memorization.evaluate_nearness(SPACES[0], nonmembers, members, CONFIG).tested
     assert there and back

@@ -189,7 +189,7 @@ def test_duplicates_among_members_do_not_hide_copies():
     distance = cdist(released, members)
     apart = cdist(nonmembers, members).min(axis=1)
     near = Nearest(distance.min(axis=1), distance.argmin(axis=1), apart)
-    copies = np.bincount(near.index[near.copies()], minlength=150).astype(float)
+    copies = np.bincount(near.row[near.copies()], minlength=150).astype(float)
     groups = copies, np.zeros(150)
     assert (
         word(memorization.evaluate_copies(groups, (np.zeros(150), np.zeros(150)), 150, 0.0, QUICK))

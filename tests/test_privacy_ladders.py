@@ -84,7 +84,7 @@ def copied(searched: Any, share: float, seed: int) -> Result:
     near = {
         name: Nearest(
             np.concatenate([copies[name].closeness[mine], each.closeness[other]]),
-            np.concatenate([copies[name].index[mine], each.index[other]]),
+            np.concatenate([copies[name].row[mine], each.row[other]]),
             each.nonmembers,
         )
         for name, each in innocent.items()

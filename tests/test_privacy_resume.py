@@ -69,7 +69,7 @@ def inputs(root: Path) -> list[str]:
 
 def test_a_killed_audit_ends_as_one_that_was_not_and_repeats_no_finished_pass(tmp_path):
     arguments = inputs(tmp_path)
-    runs, passes = {}, {}
+    runs, passes, seconds = {}, {}, 0.0
     for name in ("whole", "killed"):
         out, noted, started = (tmp_path / f"{name}{suffix}" for suffix in ("", ".passes", ".started"))
         work = Work(audited, ([*arguments, "--out", str(out)], noted, started), started)

@@ -173,7 +173,7 @@ def tune(
     )
     sizes = np.bincount(train.truth, minlength=classes)
     weight = torch.tensor(len(train.truth) / (classes * sizes), dtype=torch.float32, device=place)
-    best, chosen_epoch, kept = (0.0, 0.0), 0, {}
+    best, chosen_epoch, kept, loss = (0.0, 0.0), 0, {}, torch.zeros(())
     with runs.progress(f"fine-tuning ({mode})", config.epochs, unit="epochs") as bar:
         for epoch in range(1, config.epochs + 1):
             tuned.train(mode == "full")  # a frozen tower keeps the statistics of its norms

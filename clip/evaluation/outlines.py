@@ -62,5 +62,5 @@ def _tile(
     for regions, colour in ((true, TRUE), (predicted, PREDICTED)):
         for region in regions:
             region_here = np.asarray(Image.fromarray(region).resize(size, Image.Resampling.NEAREST, box=box))
-            tile[region_here & ~ndimage.binary_erosion(region_here)] = colour
+            tile[region_here & np.logical_not(ndimage.binary_erosion(region_here))] = colour
     return Image.fromarray(tile)

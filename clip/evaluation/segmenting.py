@@ -104,7 +104,7 @@ def learn(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / warmup, (1 + np.cos(np.pi * step / steps)) / 2)
     )
-    best, chosen_epoch, kept = -1.0, 0, {}
+    best, chosen_epoch, kept, found = -1.0, 0, {}, torch.zeros(())
     with runs.progress(f"segmentation ({mode})", config.epochs, unit="epochs") as bar:
         for epoch in range(1, config.epochs + 1):
             network.train()

@@ -98,7 +98,7 @@ def matched(probability: np.ndarray, prior: np.ndarray, max_iterations: int = 10
         prior:       (K,) positive, sums to 1.
     """
     prior, logits = prior / prior.sum(), np.log(np.maximum(probability, 1e-300))
-    shift = np.zeros(len(prior))
+    odds, shift = probability, np.zeros(len(prior))
     for _ in range(max_iterations):
         odds = softmax(logits + shift, axis=1)
         step = np.log(prior / np.maximum(odds.mean(axis=0), 1e-300))

@@ -50,7 +50,7 @@ def train(config: TrainConfig, data: Path, run: Path, tell: runs.Tell = runs.qui
     path, wanted = run / "ckpt.pt", _provenance(config, data, teacher)
     with accelerator.main_process_first():
         runs.claim(run, "config.json", wanted, "run", free=_FREE)
-    if path.exists() and checkpoints.load(path)[1].images >= config.images:
+    if path.exists() and (checkpoints.load(path)[1].images or 0) >= config.images:
         if accelerator.is_main_process:
             resume.clear(run)
         tell([f"{run}: finished, its {config.images:,} images are seen; nothing to do"])

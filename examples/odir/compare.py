@@ -37,6 +37,8 @@ def values(run: Path, folders: tuple[Path, ...], tasks: tuple[str, ...]) -> Valu
     """What one encoder scores on the test patients of every set that has five of two classes of a task."""
     checkpoint = run / "ckpt.pt"
     model, known = loading.load(checkpoint)
+    if known.images is None or known.config is None:
+        raise UserError(f"{checkpoint}: does not say how many images it has seen of how many")
     if known.images < known.config["images"]:
         raise UserError(
             f"{checkpoint}: {known.images} images of {known.config['images']}; train it to its end"

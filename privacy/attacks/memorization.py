@@ -92,18 +92,17 @@ def evaluate(
     """
     first = nearest[SPACES[0]]
     counts = {
-        name: per_patient(np.ones(len(each.index), bool), each.index, groups)
-        for name, each in nearest.items()
+        name: per_patient(np.ones(len(each.row), bool), each.row, groups) for name, each in nearest.items()
     }
     plain = _estimate(*counts[PLAIN], config.bootstrap, config.seed)
     taken, proven = _counts(origins)
     copies = evaluate_copies(
-        per_patient(first.copies(), first.index, groups),
+        per_patient(first.copies(), first.row, groups),
         proven,
-        len(first.index),
+        len(first.row),
         groups.duplicates,
         config,
-        per_patient(nearest[PLAIN].copies(), nearest[PLAIN].index, groups),
+        per_patient(nearest[PLAIN].copies(), nearest[PLAIN].row, groups),
         taken,
     )
     n_simulations, seed = config.detection_rounds, config.seed
@@ -116,7 +115,7 @@ def evaluate(
         )
         for name in SPACES
     ]
-    nonmembers = per_patient(first.copies(), first.index, groups)[1] > 0
+    nonmembers = per_patient(first.copies(), first.row, groups)[1] > 0
     return [
         *nearness,
         power_simulation.state(

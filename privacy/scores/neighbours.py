@@ -45,7 +45,7 @@ class Nearest(NamedTuple):
 
     closeness: np.ndarray
     """(G,) of each released picture, 0 for a photograph itself (`privacy.targets.registered`)."""
-    index: np.ndarray
+    row: np.ndarray
     """(G,) row of the nearest photograph among both groups."""
     nonmembers: np.ndarray
     """Closeness of the non-members' photographs to those of members."""
@@ -72,7 +72,7 @@ class Origins(NamedTuple):
 
     def per_patient(self, chosen: np.ndarray) -> np.ndarray:
         """(P,) how many of the (G,) chosen pictures have their nearest photograph from each patient."""
-        return np.bincount(self.patient[self.nearest.index[chosen]], minlength=len(np.unique(self.patient)))
+        return np.bincount(self.patient[self.nearest.row[chosen]], minlength=len(np.unique(self.patient)))
 
 
 def origins(inputs: Inputs, config: CopiesConfig) -> tuple[Origins, Origins]:
@@ -151,7 +151,7 @@ def pairs(inputs: Inputs, nearest: Nearest, config: CopiesConfig) -> list[tuple[
     assert inputs.members
     photographs, pictures = inputs.members.photographs(_LOOK), released(inputs, config)
     order = np.argsort(ties.levelled(nearest.closeness), kind="stable")[: config.copies_shown]
-    return [(pictures[i], photographs[nearest.index[i]]) for i in order]
+    return [(pictures[i], photographs[nearest.row[i]]) for i in order]
 
 
 def _sides(inputs: Inputs) -> list[People]:

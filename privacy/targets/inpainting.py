@@ -74,7 +74,7 @@ def _completed(
         drawn = np.random.default_rng([*key, *place]).standard_normal(clean.shape[1:], np.float32)
         return torch.from_numpy(drawn).to(clean.device)
 
-    sample = noise(0).expand_as(clean)
+    sample = image = noise(0).expand_as(clean)
     for place, (step, after) in enumerate(pairwise(levels), 1):
         for repeat in range(repeats):
             visible = process.add_noise(clean, noise(place, repeat, 0), step)

@@ -14,7 +14,7 @@ class Nearest(NamedTuple):
 
     closeness: np.ndarray
     """(N,) in [0, 1]: 0 is the photograph itself; see `copies.Search`."""
-    index: np.ndarray
+    row: np.ndarray
     """(N,) int."""
 
 
@@ -71,6 +71,6 @@ def closest(nearest_of: Nearest, pictures: np.ndarray, among: np.ndarray, count:
     """The `count` photographs that lie nearest to a training photograph, nearest first."""
     chosen = np.argsort(ties.levelled(nearest_of.closeness), kind="stable")[:count].tolist()
     return [
-        Pair(np.array(pictures[i]), np.array(among[nearest_of.index[i]]), float(nearest_of.closeness[i]))
+        Pair(np.array(pictures[i]), np.array(among[nearest_of.row[i]]), float(nearest_of.closeness[i]))
         for i in chosen
     ]

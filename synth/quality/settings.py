@@ -25,9 +25,9 @@ class EvaluationConfig(Config):
     """Photographs a side at most that are compared with training photographs; memory grows with its square."""
     k: PositiveInt = 5
     """Neighbours of precision, recall, density and coverage."""
-    n_subsamples: PositiveInt = Field(50, validation_alias="halves", serialization_alias="halves")
+    n_subsamples: PositiveInt = Field(default=50, validation_alias="halves", serialization_alias="halves")
     """Key `halves`: random halves of the patients behind the intervals of distances."""
-    n_bootstrap: PositiveInt = Field(1000, validation_alias="rounds", serialization_alias="rounds")
+    n_bootstrap: PositiveInt = Field(default=1000, validation_alias="rounds", serialization_alias="rounds")
     """Key `rounds`: bootstrap samples of patients behind the intervals of AUCs."""
     closest: PositiveInt = 16
     """Pairs in the private panel of nearest training photographs."""

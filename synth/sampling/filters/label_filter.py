@@ -98,6 +98,7 @@ def _checks(model: Any, records: Path, share: float) -> tuple[dict[str, LabelThr
             unchecked[label] = f"no better than chance: {shown}"
         else:
             able.append(column)
+    checks: dict[str, LabelThresholds] = {}
     for level in _LEVELS:
         checks = {model.labels[c]: _check(predicted[:, c], truth[:, c], float(level)) for c in able}
         wrong = excess(predicted, truth, model.labels, checks) > 0
