@@ -39,7 +39,7 @@ check: $(STAMP) ## ruff, ruff format, pyright, the pages
 	$(RUN)/ruff check $(CODE)
 	$(RUN)/ruff format --check $(CODE)
 	$(RUN)/pyright
-	$(RUN)/mkdocs build --strict --quiet --site-dir build/site
+	NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build --strict --quiet --site-dir build/site
 
 format: $(STAMP) ## put the code into shape
 	$(RUN)/ruff check --fix $(CODE)
