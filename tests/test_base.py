@@ -224,7 +224,9 @@ def test_a_damaged_checkpoint_is_one_clear_line(tmp_path, damage):
 def test_a_checkpoint_keeps_every_bit(tmp_path):
     weights = torch.randn(7, generator=torch.Generator().manual_seed(0))
     checkpoint.save(tmp_path / "a.pt", {**checkpoint.header("clip", 1, seed=3), "weights": weights})
-    found = checkpoint.check_header(tmp_path / "a.pt", checkpoint.load(tmp_path / "a.pt"), "clip", 1)
+    found: dict[str, Any] = checkpoint.check_header(
+        tmp_path / "a.pt", checkpoint.load(tmp_path / "a.pt"), "clip", 1
+    )
     assert torch.equal(found["weights"], weights)
     assert found["seed"] == 3
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import AliasChoices, Field, NonNegativeInt, PositiveInt, model_validator
 
@@ -153,7 +153,8 @@ def named(name: str) -> Benchmark:
 def ledger() -> dict[str, Baseline]:
     """What each baseline has learnt from."""
     path = Path(__file__).parent / f"{LEDGER}.yaml"
-    return {name: check(Baseline, values, f"{path}: {name}") for name, values in read_yaml(path).items()}
+    rows: dict[str, Any] = read_yaml(path)
+    return {name: check(Baseline, values, f"{path}: {name}") for name, values in rows.items()}
 
 
 def leaks(name: str) -> dict[str, Exposure]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from clip.evaluation.results import EvaluationReport, Metric, Result
 from clip.evaluation.tables import (
@@ -38,8 +39,8 @@ def published() -> tuple[Published, ...]:
     from clip import zoo
 
     path = Path(zoo.__file__).parent / "published.yaml"
-    rows = read_yaml(path)["rows"]
-    return tuple(check(Published, row, str(path)) for row in rows)
+    tables: dict[str, Any] = read_yaml(path)
+    return tuple(check(Published, row, str(path)) for row in tables["rows"])
 
 
 def compare(reports: Sequence[tuple[str, EvaluationReport]], command: str) -> Comparison:

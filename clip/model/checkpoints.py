@@ -54,7 +54,7 @@ def load(path: Path) -> tuple[CLIP, Header]:
     Raises:
         UserError: not a checkpoint of ours, damaged, or holding objects that could run code.
     """
-    content = checkpoint.check_header(path, checkpoint.load(path), FORMAT, VERSION)
+    content: dict[str, Any] = checkpoint.check_header(path, checkpoint.load(path), FORMAT, VERSION)
     if content.get("vocabulary", 0) > VOCABULARY:
         raise UserError(
             f"{path}: vocabulary version {content['vocabulary']}, this visionclip knows {VOCABULARY}; "

@@ -89,7 +89,7 @@ def load(
     path = run / "state.pt"
     if not path.exists():
         return 0, []
-    state = checkpoint.check_header(path, checkpoint.load(path), STATE_FORMAT, STATE_VERSION)
+    state: dict[str, Any] = checkpoint.check_header(path, checkpoint.load(path), STATE_FORMAT, STATE_VERSION)
     learner.load_state_dict(state["weights"])
     optimizer.load_state_dict(state["optimizer"])
     lost = state.get("history", {})

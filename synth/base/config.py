@@ -178,11 +178,8 @@ def _keys(kind: type[BaseModel], sections: list[str]) -> dict[str, str]:
         if inner is None:
             return {}
         kind = inner
-    earlier = {
-        str(field.validation_alias): name
-        for name, field in kind.model_fields.items()
-        if field.validation_alias
-    }
+    aliases = {name: field.validation_alias for name, field in kind.model_fields.items()}
+    earlier = {alias: name for name, alias in aliases.items() if isinstance(alias, str)}
     return earlier | {name: name for name in kind.model_fields}
 
 

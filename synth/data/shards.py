@@ -26,7 +26,7 @@ SUFFIXES = {"parquet": ".parquet", "webdataset": ".tar"}
 REQUIRED = ("id", "subject_id", "image", "caption_zh", "caption_en", "source", "seed", "plan")
 """Columns that every shard has.  A label may have come into the vocabulary after a shard was written: there it is null."""
 
-Rows = Sequence[dict[str, Any]]
+Rows = Iterable[Mapping[str, Any]]
 
 
 def shard_name(split: str, number: int, count: int, format: str = "parquet") -> str:
@@ -37,7 +37,7 @@ def shard_name(split: str, number: int, count: int, format: str = "parquet") -> 
 @contextmanager
 def writing(
     path: Path, schema: pa.Schema, plan: str, first_index: int, filtered: Mapping[str, int] = {}
-) -> Iterator[Callable[[Iterable[Mapping[str, object]]], None]]:
+) -> Iterator[Callable[[Rows], None]]:
     """Write one shard, then its sidecar; yields what takes rows, in portions of any size.
 
     The same rows give the same bytes, however they were portioned.  The ending of `path` tells the format.
@@ -48,12 +48,12 @@ def writing(
     Raises:
         UserError: the disk is full or the folder cannot be written; nothing has changed then.
     """
-    group: list[dict[str, Any]] = []
+    group: list[Mapping[str, Any]] = []
     rows = 0
     with atomic(path) as temporary:
         with _tar(temporary) if path.suffix == ".tar" else _parquet(temporary, schema) as put:
 
-            def add(portion: Iterable[dict[str, Any]]) -> None:
+            def add(portion: Rows) -> None:
                 nonlocal rows
                 for row in portion:
                     group.append(row)
@@ -100,7 +100,7 @@ def _tar(path: Path) -> Iterator[Callable[[Rows], None]]:
         yield put
 
 
-def _members(row: dict[str, Any]) -> dict[str, bytes]:
+def _members(row: Mapping[str, Any]) -> dict[str, bytes]:
     labels = {key: value for key, value in row.items() if key != "image"}
     return {
         "jpg": row["image"]["bytes"],

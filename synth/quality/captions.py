@@ -97,7 +97,7 @@ def _top(counts: Counter[str]) -> list[dict[str, Any]]:
 def tells(labels: dict[str, Any], caption: str) -> bool:
     """Whether a caption, read back, states nothing but its record's labels, and everything that is positive."""
     try:
-        stated = parse(caption)
+        stated: dict[str, Any] = parse(caption)
     except UserError:
         return False
     findings = set(labels.get("findings") or ())

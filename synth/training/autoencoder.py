@@ -205,7 +205,7 @@ def _resume(run: Path, space: LatentSpace, optimizer: Any) -> tuple[int, dict[st
     path = run / "autoencoder.pt"
     if not path.exists():
         return 0, None
-    state = checkpoint.check_header(path, checkpoint.load(path), FORMAT, VERSION)
+    state: dict[str, Any] = checkpoint.check_header(path, checkpoint.load(path), FORMAT, VERSION)
     space.load_state_dict(state["weights"])
     optimizer.load_state_dict(state["optimizer"])
     return state["images"], state["reconstruction"]

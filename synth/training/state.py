@@ -1,6 +1,7 @@
 """What a training resumes from: weights, optimiser and averages at a number of images seen, in one file."""
 
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
@@ -24,7 +25,7 @@ def resume(
     path = run / "state.pt"
     if not path.exists():
         return 0
-    state = checkpoint.check_header(path, checkpoint.load(path), *kind)
+    state: dict[str, Any] = checkpoint.check_header(path, checkpoint.load(path), *kind)
     network.load_state_dict(state["weights"])
     optimizer.load_state_dict(state["optimizer"])
     averages.load_state_dict(state["averages"])
