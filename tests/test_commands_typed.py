@@ -356,6 +356,23 @@ def test_only_the_first_process_says_what_it_will_take(monkeypatch, capsys):
     assert capsys.readouterr().err == "once\n"
 
 
+@pytest.mark.parametrize("seconds", [0.5, 4])
+def test_ctrl_c_while_workers_begin_is_one_line(tmp_path, seconds):
+    """As a shell sends it, to every process of the group: those that draw, and the server that they are forked from."""
+    command = [sys.executable, "-m", "synth", "generate", "--n", "1000000", "--workers", "2"]
+    work = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert work.stderr
+    said = ""
+    while "smaller" not in said:  # the last line before work begins
+        said = work.stderr.readline()
+        assert said
+    time.sleep(seconds)
+    os.killpg(work.pid, signal.SIGINT)
+    left = work.communicate()[1]
+    assert work.returncode == 130 and "Traceback" not in left
+    assert f"synth: {stopping.WORDS}" in left
+
+
 def test_ctrl_c_in_any_verb_is_one_line(tmp_path):
     """A real process, a real signal: no traceback, and the status that shells know."""
     code = (

@@ -5,7 +5,7 @@ import signal
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from multiprocessing import connection, get_context
+from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,13 @@ class _Worker:
         self.rows = 0
         self.pipe, theirs = context.Pipe()
         self.process: Any = context.Process(target=_work, args=(theirs, *task, number), daemon=True)
-        self.process.start()
+        # The server inherits what is blocked: Ctrl-C is for this process, not for what the server is just importing.
+        resource_tracker.ensure_running()  # its own start would lift the block
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def hand(self, shard: Shard | None) -> None:
