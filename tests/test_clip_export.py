@@ -185,6 +185,7 @@ def near(one: torch.Tensor, other: torch.Tensor) -> bool:
     return (one - torch.nn.functional.normalize(other, dim=-1)).abs().max().item() < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [RESNET, VIT], ids=["resnet", "vit"])
 def test_onnx_takes_any_batch_and_agrees_with_torch(config, tmp_path):
     """By what a stranger has: the two files, the vocabulary, and what the metadata say."""

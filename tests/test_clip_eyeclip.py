@@ -367,6 +367,7 @@ def test_the_published_masking_trains_too(records, tmp_path):
     assert last["loss_reconstruction"] < first["loss_reconstruction"]
 
 
+@pytest.mark.slow
 def test_five_kills_at_random_moments_change_no_bit(records, tmp_path):
     config = EYECLIP.model_copy(update={"images": 320, "save_every": 64})
 

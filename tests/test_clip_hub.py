@@ -43,6 +43,7 @@ except UserError as error:
 """
 
 
+@pytest.mark.slow
 def test_an_encoder_arrives_whole_and_is_loaded_from_the_hub(encoder, tmp_path):
     """In a process of its own: `huggingface_hub` reads its environment once.  The second push sends nothing."""
     with serving() as hub:

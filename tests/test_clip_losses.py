@@ -317,6 +317,7 @@ def records(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_two_processes_with_cached_gradients_train_what_one_does(records, tmp_path):
     """Of a batch of 16, each of two processes sees 8, in parts of 4; the other sees all at once."""
     train(check(TrainConfig, SETTINGS, ""), records, tmp_path / "one")

@@ -242,6 +242,7 @@ def test_what_is_kept_goes_with_time(model, monkeypatch):
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_nothing_is_left_when_the_page_is_ended(model, tmp_path):
     """`kill`, with a photograph uploaded and answered."""
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -56,6 +56,7 @@ def metrics(run: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 
 
+@pytest.mark.slow
 def test_five_kills_at_random_moments_change_no_bit(records, tmp_path):
     def work(out: Path) -> Work:
         return Work(train, (TINY, records, out), out / "config.json")

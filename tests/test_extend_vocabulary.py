@@ -59,6 +59,7 @@ print(json.dumps([picture(Path(folder)) for folder in sys.argv[1:]]))
 """
 
 
+@pytest.mark.slow
 def test_shipped_generators_draw_the_same_for_the_same_labels():
     folders = [card.WEIGHTS / "fundus64", card.WEIGHTS / "fundus64-4"]
     assert json.loads(extended(PICTURES, *folders)) == [picture(each) for each in folders]
@@ -116,6 +117,7 @@ print(json.dumps([list(generator.conditioning.labels.sizes), list(resumed.condit
 """
 
 
+@pytest.mark.slow
 def test_a_generator_trained_with_the_new_terms_has_them_and_an_old_run_resumes_without(tmp_path):
     old = folder(tmp_path / "records")
     train(tiny(), [old], tmp_path / "begun")

@@ -165,6 +165,7 @@ def command(arguments: list[str]) -> None:
     app(arguments)
 
 
+@pytest.mark.slow
 def test_training_killed_at_five_random_moments_ends_with_the_same_weights(records, tmp_path):
     def work(out: Path) -> Work:
         settings = [*SET, "images=960", "save_every=48"]
@@ -179,6 +180,7 @@ def test_training_killed_at_five_random_moments_ends_with_the_same_weights(recor
     assert sha256(killed / "state.pt") == sha256(whole / "state.pt")
 
 
+@pytest.mark.slow
 def test_generating_killed_at_five_random_moments_ends_with_the_same_shards(run, tmp_path):
     def work(out: Path) -> Work:
         sampling = ["--n", "400", "--steps", "3", "--batch", "8", "--workers", "1"]

@@ -204,6 +204,7 @@ def launch(records: Path, out: Path, *settings: str, launcher: Sequence[str] = (
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_two_processes_train_the_autoencoder_that_one_does(run, records, tmp_path):
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
     launch(records, tmp_path / "run", "images=64", "save_every=32", launcher=launcher)
@@ -212,6 +213,7 @@ def test_two_processes_train_the_autoencoder_that_one_does(run, records, tmp_pat
         assert curves[1] == pytest.approx(curves[0], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_sixteen_bits_in_training_leave_a_space_of_thirty_two(records, tmp_path):
     short = ["images=32", "save_every=32", "autoencoder.images=24", "precision=bf16"]
     launch(records, tmp_path / "run", *short)
@@ -220,6 +222,7 @@ def test_sixteen_bits_in_training_leave_a_space_of_thirty_two(records, tmp_path)
     assert all(torch.isfinite(value).all() for value in loaded.space.state_dict().values())
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_either_half_ends_with_the_same_weights(records, tmp_path):
     def work(out: Path) -> Work:
         settings = [*SET, "images=192", "save_every=32", "autoencoder.images=384"]

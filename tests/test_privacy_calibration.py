@@ -41,6 +41,7 @@ SLOW = {
 ROUNDS = 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(DECISION_RULES.keys()))
 def test_without_a_leak_a_judgement_rejects_no_more_than_chance_lets_it(name):
     """Over ICC 0 and .9, one to six photographs, one in twenty, ties, constants and long tails."""

@@ -83,6 +83,7 @@ def test_a_copycat_fails_whatever_it_does_to_the_photographs(root, people, alter
     assert [each.answer.word for each in judged if each.result.threat == "T4"] == [verdict.FAIL] * 3
 
 
+@pytest.mark.slow
 def test_a_generator_that_knows_its_patients_by_heart_fails(root, people):
     made = Generator(releases.generator(root / "by heart", people["members"], 300))
     assert word(asked(root, people, ("T3",), generator=made), *GENERATOR) == verdict.FAIL
@@ -132,6 +133,7 @@ def test_untrained_models_leak_nothing_however_plain_a_picture_is(root, people):
     assert dict(race.also)["non-members guessed right"].low > 0.7
 
 
+@pytest.mark.slow
 def test_models_that_know_others_by_heart_leak_nothing(root, people):
     """A third group of patients of the same source, who are in neither group."""
     others = releases.people(root / "others", 30, 9)

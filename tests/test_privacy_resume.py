@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import releases
 import yaml
 from killing import Work, kill_often
@@ -67,6 +68,7 @@ def inputs(root: Path) -> list[str]:
     return [*options, "--members-split", "all", "--nonmembers-split", "all"]
 
 
+@pytest.mark.slow
 def test_a_killed_audit_ends_as_one_that_was_not_and_repeats_no_finished_pass(tmp_path):
     arguments = inputs(tmp_path)
     runs, passes, seconds = {}, {}, 0.0

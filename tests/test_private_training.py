@@ -189,6 +189,7 @@ def test_only_its_owner_can_read_the_file_that_holds_the_secret(run):
     assert (run / "config.json").stat().st_mode & 0o044  # the umask of this machine would let others read
 
 
+@pytest.mark.slow
 def test_private_training_killed_at_random_moments_ends_with_the_same_weights_and_epsilon(records, tmp_path):
     def work(out: Path) -> Work:
         settings = [*SET, "images=120", "save_every=40"]

@@ -60,6 +60,7 @@ def assert_same(run: Path, whole: Path) -> None:
     assert distance < 1e-3  # Adam makes whole steps out of the rounding of gradients that are zero
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_does(records, whole, tmp_path):
     """Of a batch of 16, each of two processes sees 8; flips, dropped labels, noise and order are the same."""
     import yaml

@@ -126,6 +126,7 @@ def numbers(found: Any, place: str = "") -> dict[str, Any]:
     return {key: value for part in parts for key, value in part.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason=f"{KERNEL} is a kernel of x86-64")
 def test_a_report_is_the_same_with_another_processors_matrix_products(given, tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"

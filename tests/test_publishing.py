@@ -330,6 +330,7 @@ def test_a_broken_push_is_one_line_and_resumes(synthetic, tmp_path):
         assert result.returncode == 0 and kept < len(hub.objects) == len(list(copy.glob("data/*.parquet")))
 
 
+@pytest.mark.slow
 def test_a_generator_goes_to_a_model_repository_and_opens_from_there(run, tmp_path):
     from synth.pipeline import load
 
@@ -346,6 +347,7 @@ def test_a_generator_goes_to_a_model_repository_and_opens_from_there(run, tmp_pa
     assert "hf download me/model" in (tmp_path / "down/README.md").read_text()
 
 
+@pytest.mark.slow
 def test_what_the_hub_refuses_is_one_line(synthetic, tmp_path):
     copy = tmp_path / "set"
     shutil.copytree(synthetic, copy)
@@ -365,6 +367,7 @@ def test_what_the_hub_refuses_is_one_line(synthetic, tmp_path):
     assert result.returncode == 2 and "cannot be reached" in result.stderr
 
 
+@pytest.mark.slow
 def test_generate_pushes_once_all_shards_are_there(run, tmp_path):
     named = ("--model", run, "--n", 20, "--steps", 1, "--batch", 4, "--workers", 1, "--out", tmp_path / "set")
     with serving() as hub:

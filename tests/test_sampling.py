@@ -101,6 +101,7 @@ def test_labels_that_name_nothing_are_refused_in_one_line(model, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_several_processes_write_the_bytes_of_one(model, whole, tmp_path):
     assert draw_shards(asked(model), model, tmp_path / "out", workers=2) == len(hashes(whole))
     assert hashes(tmp_path / "out") == hashes(whole)
@@ -389,6 +390,7 @@ def test_a_contact_sheet_grows_with_the_shards_and_ends_the_same_for_every_launc
     assert Image.open(out / "preview.png").size[1] > half[1]
 
 
+@pytest.mark.slow
 def test_a_slurm_array_and_its_last_job_write_the_whole_set(model, whole, tmp_path):
     out, path = tmp_path / "out", f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     flags = "--steps 2 --guidance 1 --batch 4 --workers 1"

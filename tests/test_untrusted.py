@@ -454,6 +454,7 @@ except UserError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("evil", [False, True])
 def test_a_repository_that_a_person_names_is_fetched_and_checked(evil, tmp_path):
     """As BiomedCLIP's: its text tower's configuration stands in another repository, its tokenizer in its own."""
