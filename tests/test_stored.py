@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field
 
 import synth
-from synth.base.config import Config, check
+from synth.base.config import Config, check, load
 from synth.base.errors import UserError
 from synth.base.runs import announced, append_metrics, write_json
 from synth.base.stored import Stored
@@ -92,6 +92,37 @@ def test_a_key_may_have_another_name_in_files():
     for key in ("rounds", "n_bootstrap"):
         assert check(Outer, {"inner": {key: 3}}, "x").model_dump() == {"inner": {"rounds": 3, "more": 7}}
     assert check(Outer, {"inner": {"more": 1}}, "x").model_dump() == {"inner": {"rounds": 5, "more": 1}}
+
+
+class _Inner(Config):
+    n_bootstrap: int = Field(default=10, validation_alias="rounds", serialization_alias="rounds")
+
+
+class _Outer(Config):
+    inner: _Inner = _Inner()
+    n: int = Field(default=1, validation_alias="count", serialization_alias="count")
+
+
+def test_an_assignment_goes_over_a_file_by_whichever_name(tmp_path, capsys):
+    path = tmp_path / "a.yaml"
+    for mine, theirs in (("rounds", "n_bootstrap"), ("n_bootstrap", "rounds")):
+        path.write_text(f"inner: {{{mine}: 3}}")
+        assert load(_Outer, path).inner.n_bootstrap == 3
+        assert load(_Outer, path, [f"inner.{theirs}=5"]).inner.n_bootstrap == 5
+        assert load(_Outer, path, [f"inner={{{theirs}: 6}}", "count=2"]).model_dump() == {
+            "inner": {"rounds": 6},
+            "count": 2,
+        }
+    assert "'count' is called 'n' now" in capsys.readouterr().err
+
+
+def test_a_setting_given_by_both_of_its_names_is_refused(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("inner: {rounds: 3, n_bootstrap: 4}")
+    with pytest.raises(UserError, match=r"a\.yaml: 'n_bootstrap' is given twice, once by an earlier name"):
+        load(_Outer, path)
+    with pytest.raises(UserError, match="x: one setting has two names among rounds, n_bootstrap"):
+        check(_Outer, {"inner": {"rounds": 3, "n_bootstrap": 4}}, "x")
 
 
 def test_the_importable_names_are_there_and_cost_nothing_before_they_are_asked_for():

@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args
 
@@ -43,9 +43,19 @@ class Config(BaseModel):
     def _keep_the_rest_of_a_default(cls, values: Any) -> Any:
         if not isinstance(values, Mapping):
             return values
-        return {
-            cls.name_of(key): _over(cls._default(cls.name_of(key)), value) for key, value in values.items()
-        }
+        return {name: _over(cls._default(name), value) for name, value in cls.by_name(values).items()}
+
+    @classmethod
+    def by_name(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values by the fields that their keys mean.
+
+        Raises:
+            ValueError: a setting is given by two names.
+        """
+        named = {cls.name_of(key): value for key, value in values.items()}
+        if len(named) < len(values):
+            raise ValueError(f"one setting has two names among {', '.join(values)}; leave one out")
+        return named
 
     @classmethod
     def name_of(cls, key: str) -> str:
@@ -64,8 +74,7 @@ def _over(default: Any, value: Any) -> Any:
     if not isinstance(default, Config) or not isinstance(value, Mapping):
         return value
     rest = {name: getattr(default, name) for name in default.model_fields_set}
-    given = {default.name_of(key): each for key, each in value.items()}
-    return rest | {key: _over(rest.get(key), each) for key, each in given.items()}
+    return rest | {name: _over(rest.get(name), each) for name, each in default.by_name(value).items()}
 
 
 C = TypeVar("C", bound=Config)
@@ -81,24 +90,36 @@ def load(kind: type[C], path: Path | None = None, assignments: Sequence[str] = (
     Raises:
         UserError: a file, key or value is wrong; one line that names it, with a suggestion where there is one.
     """
-    values = read_yaml(recipes.find(path, kind.RECIPES)) if path else {}
-    for assignment in assignments:
-        _assign(values, assignment)
     where = str(path) if path else "--set"
-    for old, new in _earlier_names(kind, values):
-        print(f"{where}: '{old}' is called '{new}' now; it is read as that", file=sys.stderr)
+    values = _renamed(kind, read_yaml(recipes.find(path, kind.RECIPES)), where) if path else {}
+    for assignment in assignments:
+        _assign(kind, values, assignment)
     return check(kind, values, where)
 
 
-def _earlier_names(kind: type[BaseModel], values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The keys of `values` that are of an earlier version, and what they are called now, in sections too."""
+def _renamed(kind: type[BaseModel] | None, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`values` with today's name for each earlier key, in sections too; says what each is called now.
+
+    Raises:
+        UserError: a setting is given by both of its names.
+    """
+    named: dict[str, Any] = {}
     for key, value in values.items():
-        name = kind.name_of(key) if issubclass(kind, Config) else key
-        if name != key:
-            yield key, name
-        section = _section(kind, name)
-        if section and isinstance(value, Mapping):
-            yield from _earlier_names(section, value)
+        name, section = _named(kind, str(key), where)
+        if name in named:
+            raise UserError(f"{where}: '{name}' is given twice, once by an earlier name; leave one out")
+        named[name] = _renamed(section, value, where) if section and isinstance(value, Mapping) else value
+    return named
+
+
+def _named(kind: type[BaseModel] | None, key: str, where: str) -> tuple[str, type[BaseModel] | None]:
+    """Today's name of a key, said where it is another, and the section that it holds, if it holds one."""
+    if kind is None or not issubclass(kind, Config):
+        return key, None
+    name = kind.name_of(key)
+    if name != key:
+        print(f"{where}: '{key}' is called '{name}' now; it is read as that", file=sys.stderr)
+    return name, _section(kind, name)
 
 
 def check(kind: type[M], values: Mapping[str, object], where: str) -> M:
@@ -130,19 +151,23 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _assign(values: dict[str, Any], assignment: str) -> None:
+def _assign(kind: type[BaseModel] | None, values: dict[str, Any], assignment: str) -> None:
     key, equals, text = assignment.partition("=")
     if not equals or not key:
         raise UserError(f"--set '{assignment}': write it as key=value")
     *sections, last = key.split(".")
-    for section in sections:
-        values = values.setdefault(section, {})
+    for part in sections:
+        part, kind = _named(kind, part, "--set")
+        values = values.setdefault(part, {})
         if not isinstance(values, dict):
-            raise UserError(f"--set '{assignment}': '{section}' is a value, not a section")
+            raise UserError(f"--set '{assignment}': '{part}' is a value, not a section")
+    last, kind = _named(kind, last, "--set")
     try:
         values[last] = yaml.safe_load(text)
     except yaml.YAMLError:
         raise UserError(f"--set '{assignment}': '{text}' is not a YAML value; quote it") from None
+    if isinstance(values[last], dict) and kind:
+        values[last] = _renamed(kind, values[last], "--set")
     if isinstance(values[last], str):  # YAML 1.1 reads 2e-4 as text
         try:
             values[last] = float(values[last])
