@@ -128,8 +128,9 @@ class FundusPipeline(DiffusionPipeline):
 
     def untrained(self, seed: int) -> "FundusPipeline":
         """The same architecture and space with fresh random weights, drawn from torch's seed `seed`."""
-        torch.manual_seed(seed)
-        unet, conditioning = _fresh(self.unet), _fresh(self.conditioning)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            unet, conditioning = _fresh(self.unet), _fresh(self.conditioning)
         return FundusPipeline(
             unet, self.scheduler, conditioning, self.space, self.config["student"], self.config.get("process")
         )

@@ -389,8 +389,22 @@ def test_a_misspelt_training_key_names_the_right_one(records, tmp_path):
 
 
 def test_the_denoiser_is_as_large_as_its_config_says():
-    small = Denoiser(NetworkConfig(channels=(16, 16)), 16)
+    small = Denoiser(NetworkConfig(channels=(16, 32)), 16)
     large = Denoiser(NetworkConfig(channels=(32, 32)), 16)
     assert sum(p.numel() for p in small.parameters()) < sum(p.numel() for p in large.parameters())
     with pytest.raises(ValueError, match="not a multiple of 16"):
         NetworkConfig(channels=(20,))
+    with pytest.raises(ValueError, match="16 is too narrow for attention, at least 32"):
+        NetworkConfig(channels=(16, 16))
+    with pytest.raises(ValueError, match="16 is too narrow for attention, at least 32"):
+        NetworkConfig(channels=(16, 32), attention_from=0)
+
+
+def test_an_untrained_control_leaves_the_random_state_alone(run):
+    made = pipeline.load(run / "model")[0]
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first, second = made.untrained(1), made.untrained(1)
+    assert torch.equal(torch.rand(3), expected)
+    assert all(map(torch.equal, first.unet.parameters(), second.unet.parameters()))

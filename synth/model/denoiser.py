@@ -14,7 +14,8 @@ from synth.model.labels import LabelEncoding, current
 from synth.model.latent import LatentConfig, LatentSpace
 from synth.model.wavelet import WaveletSpace
 
-GROUPS = 16
+GROUPS, HEAD = 16, 32
+"""Channels of a group of normalisation, and of an attention head."""
 
 
 class NetworkConfig(Config):
@@ -39,6 +40,13 @@ class NetworkConfig(Config):
         for width in self.channels:
             if width % GROUPS:
                 raise ValueError(f"channels={list(self.channels)}: {width} is not a multiple of {GROUPS}")
+        attending = (*self.channels[self.attention_from :], *self.channels[-1:])  # the coarsest always does
+        for width in attending:
+            if width < HEAD:
+                raise ValueError(
+                    f"channels={list(self.channels)}: {width} is too narrow for attention, at least {HEAD} are needed "
+                    "at the last resolution and from attention_from on"
+                )
         return self
 
     @property
@@ -78,7 +86,7 @@ class Denoiser(nn.Module):
             block_out_channels=config.channels,
             down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attention),
             up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attention)),
-            attention_head_dim=32,
+            attention_head_dim=HEAD,
             norm_num_groups=GROUPS,
             class_embed_type="identity",
         )
