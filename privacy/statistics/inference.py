@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats as distributions
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
+from scipy.special import ndtr, ndtri
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from synth.base import ties
 from synth.base.errors import UserError
-from synth.base.stats import Estimate, wilson
+from synth.base.stats import Estimate
 
 CONFIDENCE = 0.95
 _REACH = float(ndtri((1 + CONFIDENCE) / 2))
@@ -101,13 +101,9 @@ def mean_difference(members: np.ndarray, nonmembers: np.ndarray) -> Tested:
     gap, patients = float(members.mean() - nonmembers.mean()), len(members) + len(nonmembers)
     if np.ptp(members) == np.ptp(nonmembers) == 0:
         return Tested(Estimate(gap, gap, gap, patients), 1.0 if gap <= 0 else 0.0)
-    variances = [each.var(ddof=1) / len(each) for each in (members, nonmembers)]
-    error = sum(variances) ** 0.5
-    freedom = error**4 / sum(
-        variance**2 / (len(each) - 1) for variance, each in zip(variances, (members, nonmembers), strict=True)
-    )
-    reach = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
-    return Tested(Estimate(gap, gap - reach, gap + reach, patients), float(stdtr(freedom, -gap / error)))
+    low, high = distributions.ttest_ind(members, nonmembers, equal_var=False).confidence_interval(CONFIDENCE)
+    p = np.asarray(distributions.ttest_ind(members, nonmembers, equal_var=False, alternative="greater"))[1]
+    return Tested(Estimate(gap, float(low), float(high), patients), float(p))
 
 
 def deals(members: int, nonmembers: int, n_permutations: int, rng: np.random.Generator) -> np.ndarray:
@@ -209,12 +205,9 @@ def split_in_two(
 
 
 def _newcombe(hits: int, m: int, others: int, n: int) -> Estimate:
-    """Difference of two rates by method 10 of Newcombe 1998: squared distances of Wilson's ends add up."""
-    first, second = hits / m, others / n
-    (low, high), (less, more) = wilson(hits, m, CONFIDENCE), wilson(others, n, CONFIDENCE)
-    gap = first - second
-    down, up = np.hypot(first - low, more - second), np.hypot(high - first, second - less)
-    return Estimate(gap, gap - float(down), gap + float(up), m + n)
+    """Difference of two rates by method 10 of Newcombe 1998."""
+    low, high = confint_proportions_2indep(hits, m, others, n, method="newcomb", alpha=1 - CONFIDENCE)
+    return Estimate(hits / m - others / n, float(low), float(high), m + n)
 
 
 def _won(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
