@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import json
+import os
 import pickle
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -238,6 +239,15 @@ def test_a_picture_of_parquet_with_several_captions_counts_once_for_each(tmp_pat
     assert sorted(column(tmp_path, "subject_id")) == ["x/0", "x/0", "x/1"]
 
 
+def test_names_in_a_chinese_encoding_are_read(tmp_path):
+    name = os.fsdecode("眼底1".encode("gbk"))
+    files = [(f"{name}.jpg", picture("a")), (f"{name}.txt", "青光眼".encode())]
+    pack(tmp_path / "tars" / "0.tar", files)
+    write(tmp_path / "folder", dict(files))
+    for data in (tmp_path / "tars", tmp_path / "folder"):
+        assert pairs(data) == {picture("a"): {"青光眼"}} and column(data, "id") == ["眼底1"]
+
+
 def test_labels_and_people_of_parquet_are_read(tmp_path):
     rows = [
         {"image": picture("a"), "patient_id": 7.0, "dr_grade": 2, "age": 61, "is_gc": True},
@@ -286,7 +296,10 @@ ONE = [("a.jpg", b"1"), ("a.txt", b"first")]
         ([*ONE, *ONE], r"0\.tar: key 'a' comes again with a\.jpg"),
         ([*ONE, ("b.jpg", b"2"), ("a.json", b"{}")], "key 'a' comes again with a.json"),
         ([*ONE, ("a.png", b"2")], r"0\.tar a: has two pictures \(jpg, png\)"),
-        ([("a.txt", b"first")], r"0\.tar a: no picture \(txt\)"),
+        ([("a.txt", b"first")], r"0\.tar a: no picture \(txt\); give it one"),
+        ([("1.2.840.jpg", b"1"), ("1.2.840.txt", b"x")], "0.tar 1: no picture .*; a key ends at the first dot of a name"),
+        ([*ONE, ("a.json", b'{"caption_zh": "\\ud83d half"}')], r"0\.tar a\.jpg: holds half a character"),
+        ([*ONE, ("a.json", b'{"age": 1e999}')], "age=inf is nobody's"),
         ([*ONE, ("a.json", b'{"age": "fifty"}')], r"0\.tar a\.json: age='fifty' is not a number"),
         ([*ONE, ("a.json", b'{"age": 160}')], r"0\.tar a\.json: age=160 is nobody's"),
         ([*ONE, ("a.json", b'{"age": [50]}')], r"0\.tar a\.json: age=\[50\] is not a number"),
@@ -395,6 +408,7 @@ def test_what_cannot_be_read_is_refused_in_one_line(files, message, tmp_path):
          r"x\.parquet row 1: image holds no bytes"),
         ([{"left": b"1", "right": b"2"}], "left and right could be the picture"),
         ([{"image": b"1", "label": 3}], "label is int64 and nothing says what its numbers mean"),
+        ([{"image": b"1", "text": 5}], r"x\.parquet row 0: text is no text, and no list of texts"),
         ([{"image": b"1", "age": "old"}], r"x\.parquet row 0: age='old' is not a number"),
     ],
 )  # fmt: skip

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from synth.sources.paths import one_file
+from synth.sources.layouts import one_file
 from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 from synth.sources.tables import Line, number, read_csv, whole

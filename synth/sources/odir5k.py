@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from synth.data.vocabulary import FLAGS
-from synth.sources.paths import one_file
+from synth.sources.layouts import one_file
 from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 from synth.sources.tables import Line, keyed, number, read_csv, read_xlsx

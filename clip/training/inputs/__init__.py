@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clip.training.inputs import folders, kinds, lmdbs, parquets, tables, tars, tsvs
-from clip.training.inputs.listing import COLUMNS, Encoded, Listing
+from clip.training.inputs.listing import COLUMNS, Encoded, Listing, unreadable, utf8
 from synth.base.errors import UserError
 from synth.data import records
 from synth.data.pictures import Pictures
@@ -55,12 +55,15 @@ def opened(data: Path) -> Input:
     """
     if not data.exists():
         raise UserError(f"{data}: no such file or folder")
-    if _is_ours(data):
-        return Records(data)
-    for reader in (lmdbs, tsvs, tars, parquets, tables, folders):
-        if reader.holds(data):
-            return _foreign(data, reader.read)
-    raise _nothing(data)
+    try:
+        if _is_ours(data):
+            return Records(data)
+        for reader in (lmdbs, tsvs, tars, parquets, tables, folders):
+            if reader.holds(data):
+                return _foreign(data, reader.read)
+        raise _nothing(data)
+    except OSError as error:
+        raise unreadable(error.filename or data, error) from None
 
 
 def _is_ours(data: Path) -> bool:
@@ -128,15 +131,12 @@ class Foreign:
         self._rows = {split: np.flatnonzero(splits == split) for split in records.SPLITS}
         self._pictures = listing.pictures
         self.notes: Sequence[str] = listing.notes
+        self.fingerprint = _fingerprint(listing)
         schema = pa.schema([records.SCHEMA.field(name) for name in COLUMNS])
         try:
             self._table = pa.Table.from_pylist(listing.rows, schema=schema)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             raise UserError(f"{data}: {' '.join(str(error).split())}; mend that value") from None
-        digest = hashlib.sha256(listing.sizes.astype("<i8").tobytes())
-        for row in listing.rows:
-            digest.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode())
-        self.fingerprint = digest.hexdigest()
 
     def table(self, split: str, columns: Sequence[str]) -> pa.Table:
         return self._table.select(list(columns)).take(self._rows[split])
@@ -162,6 +162,18 @@ class Part:
 
     def where(self, index: int) -> str:
         return self._pictures.where(int(self._chosen[index]))
+
+
+def _fingerprint(listing: Listing) -> str:
+    digest = hashlib.sha256(listing.sizes.astype("<i8").tobytes())
+    for row, where in zip(listing.rows, listing.where, strict=True):
+        try:
+            digest.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode())
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"{utf8(where)}: holds half a character ({error.reason}); mend that text"
+            ) from None
+    return digest.hexdigest()
 
 
 def _check_people(listing: Listing) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from clip.training.inputs import kinds, samples
-from clip.training.inputs.listing import Files, Listing, split_of_path, unreadable
+from clip.training.inputs.listing import Files, Listing, split_of_path, unreadable, utf8
 from synth.base.errors import UserError
 
 _NOTES = re.compile(r"(readme|licen[cs]e|.*_stats$)", re.IGNORECASE)
@@ -43,7 +43,8 @@ def read(data: Path) -> Listing:
             failed += 1
             continue
         split = split_of_path(data, pair[ending].parent)
-        rows.append({"id": key, "subject_id": key} | split | samples.columns(pair, content, where))
+        name = utf8(key)
+        rows.append({"id": name, "subject_id": name} | split | samples.columns(pair, content, where))
         paths.append(pair[ending])
     if not rows:
         raise UserError(f"{data}: no pair in its folders")

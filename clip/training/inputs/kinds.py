@@ -8,7 +8,7 @@ from typing import Literal
 from clip.training.inputs.listing import unreadable
 from synth.base.errors import UserError
 
-Kind = Literal["empty", "parquet", "arrow", "tar", "compressed", "zip", "page", "pointer", "lmdb", "picture", "text"]  # fmt: skip
+Kind = Literal["empty", "parquet", "arrow", "tar", "compressed", "workbook", "zip", "page", "pointer", "lmdb", "picture", "text"]  # fmt: skip
 
 _DEPTH = 3  # folders below the one that is given: a Hugging Face repository has CONFIG/SPLIT/0000.parquet
 _BEGINNINGS: tuple[tuple[bytes, Kind], ...] = (
@@ -30,6 +30,7 @@ _REMEDIES: dict[Kind, str] = {
     "empty": "is empty; fetch or write it again",
     "arrow": "is Arrow, as save_to_disk of 'datasets' writes it; write parquet with its to_parquet",
     "compressed": "is compressed, so it cannot be read at random; unpack it with 'gunzip'",
+    "workbook": "is an Excel file; save its sheet as CSV in UTF-8",
     "zip": "is a zip archive; unpack it and give the folder",
     "page": "is a web page, not data; the download went wrong, fetch it again",
     "pointer": "is a pointer of Git LFS, not the file; fetch it with 'git lfs pull'",
@@ -57,6 +58,8 @@ def kind(path: Path) -> Kind:
         return "lmdb"
     if begin.lstrip().lower().startswith((b"<!doctype", b"<html")):
         return "page"
+    if begin.startswith(b"PK\x03\x04") and (b"[Content_Types].xml" in begin or b"xl/" in begin):
+        return "workbook"
     for start, what in _BEGINNINGS:
         if begin.startswith(start):
             return what

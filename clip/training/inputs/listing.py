@@ -4,6 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -135,6 +136,15 @@ def from_base64(text: bytes, where: str) -> bytes:
         return base64.b64decode(text.translate(bytes.maketrans(b"-_", b"+/")), validate=True)
     except binascii.Error:
         raise UserError(f"{where}: not base64; build the file again") from None
+
+
+def utf8(name: str) -> str:
+    """A name of a file or member that can be written down: bytes that are not UTF-8 are read as GB18030, else one by one."""
+    data = name.encode(errors="surrogateescape")
+    for encoding in ("utf-8", "gb18030"):
+        with suppress(UnicodeDecodeError):
+            return data.decode(encoding)
+    return data.decode("latin-1")
 
 
 def unreadable(where: str | Path, error: OSError) -> UserError:

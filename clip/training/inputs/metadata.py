@@ -1,7 +1,7 @@
 """What a row of somebody else's metadata tells, in the columns of records, each value in its type."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ def columns(content: Mapping[str, Any], where: str) -> dict[str, Any]:
     Raises:
         UserError: a value is of the wrong type or outside the vocabulary; it is named with its key.
     """
-    row = {name: typed(name, content[name], where) for name in COLUMNS if name in content}
+    row = {name: typed(name, content[name], where) for name in COLUMNS if content.get(name) is not None}
     person = next((content[name] for name in _PERSON if content.get(name) not in (None, "")), None)
     row["subject_id"] = None if person is None else typed("subject_id", person, where)
     if content.get("split"):
@@ -37,14 +37,9 @@ def typed(name: str, value: Any, where: str) -> Any:
     Raises:
         UserError: text where a number belongs, or the other way, or an age that nobody has.
     """
-    kind = SCHEMA.field(name).type
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return None
-    if pa.types.is_list(kind):
-        return _texts(name, value, where)
-    if pa.types.is_string(kind):
-        return _text(name, value, where)
-    return _number(name, value, where)
+    return _TYPES[name](name, value, where)
 
 
 def _texts(name: str, value: Any, where: str) -> list[str]:
@@ -77,3 +72,12 @@ def _number(name: str, value: Any, where: str) -> int | float | None:
 
 def _shown(value: Any) -> str:
     return " ".join(repr(value).split())[:60]
+
+
+def _type(kind: pa.DataType) -> Callable[[str, Any, str], Any]:
+    if pa.types.is_list(kind):
+        return _texts
+    return _text if pa.types.is_string(kind) else _number
+
+
+_TYPES = {name: _type(SCHEMA.field(name).type) for name in COLUMNS}

@@ -76,7 +76,7 @@ def read(data: Path) -> Listing:
                 continue
             if size is None:
                 raise UserError(f"{where}: {column} holds no bytes; embed the picture, or take the row out")
-            for texts in _captions(content):
+            for texts in _captions(content, where):
                 own = {"id": f"{name}/{row}", "subject_id": f"{name}/{row}"}
                 rows.append(own | split | texts | metadata.columns(content, where))
                 places.append((file, group, place, row))
@@ -88,11 +88,14 @@ def read(data: Path) -> Listing:
     return Listing(rows, pictures, np.array(sizes), [pictures.where(i) for i in range(len(rows))], notes)
 
 
-def _captions(content: dict[str, Any]) -> list[dict[str, str]]:
+def _captions(content: dict[str, Any], where: str) -> list[dict[str, str]]:
     """The captions of a picture, one for each row that it becomes; one that is empty where it has none."""
-    texts = next((content[name] for name in _CAPTIONS if content.get(name)), content.get("label"))
-    texts = texts if isinstance(texts, list) else [texts]
-    return [caption(text.strip()) for text in texts if text and text.strip()] or [{}]
+    name = next((name for name in _CAPTIONS if content.get(name)), "label")
+    found = content.get(name)
+    texts = [text for text in (found if isinstance(found, list) else [found]) if text is not None]
+    if not all(isinstance(text, str) for text in texts):
+        raise UserError(f"{where}: {name} is no text, and no list of texts; write it as one")
+    return [caption(text.strip()) for text in texts if text.strip()] or [{}]
 
 
 def _told(path: Path) -> Iterator[dict[str, Any]]:
@@ -114,12 +117,7 @@ def _told(path: Path) -> Iterator[dict[str, Any]]:
 
 def _classes(path: Path, schema: pa.Schema) -> list[str]:
     """The names of the classes of `label`; none where it is text already."""
-    features = (
-        json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    )
-    feature = features.get("label") or {}
-    feature = feature[0] if isinstance(feature, list) else feature.get("feature", feature)
-    if names := feature.get("names"):
+    if names := _class_names(schema):
         return names
     kind = schema.field("label").type
     if any(
@@ -129,6 +127,16 @@ def _classes(path: Path, schema: pa.Schema) -> list[str]:
     raise UserError(
         f"{path}: label is {kind} and nothing says what its numbers mean; add the features ClassLabel, or a column 'text'"
     )
+
+
+def _class_names(schema: pa.Schema) -> list[str] | None:
+    """What the library `datasets` notes of the classes of `label`, or of those in its lists."""
+    try:
+        feature = json.loads(schema.metadata[b"huggingface"])["info"]["features"]["label"]
+        feature = feature[0] if isinstance(feature, list) else feature.get("feature", feature)
+        return [str(name) for name in feature["names"]]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def _named(label: Any, classes: list[str], where: str) -> Any:

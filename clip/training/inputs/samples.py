@@ -36,7 +36,10 @@ def picture_ending(endings: Collection[str], read: Read, where: str) -> str | No
         return pictures[0]
     if "json" in endings and _json(read, where).get("status", "success") != "success":
         return None
-    raise UserError(f"{where}: no picture ({', '.join(endings)}); give it one or take it out")
+    remedy = "give it one or take it out"
+    if any(ending.rpartition(".")[2] in PICTURES for ending in endings):
+        remedy = "a key ends at the first dot of a name, so names of pairs may have no other; rename them"
+    raise UserError(f"{where}: no picture ({', '.join(endings)[:200]}); {remedy}")
 
 
 def columns(endings: Collection[str], read: Read, where: str) -> dict[str, Any]:

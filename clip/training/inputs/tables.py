@@ -88,7 +88,8 @@ def _entries(table: Path) -> list[Entry]:
             f"{table}: its first row is no header, a cell has more than {_LONGEST} characters; give the columns names"
         )
     return [
-        Entry(line.where, line) for line in read_csv(table, [_column(table, names, _PICTURES) or "image"])
+        Entry(line.where, dict(line))
+        for line in read_csv(table, [_column(table, names, _PICTURES) or "image"])
     ]
 
 
@@ -192,7 +193,7 @@ def _path(table: Path, cell: str, image: str, where: str) -> Path:
             f"{where}: '{cell}' is a web address; fetch the pictures first, for example with img2dataset"
         )
     path = table.parent / cell
-    if not path.exists() and "\\" in cell:
+    if "\\" in cell and not path.exists():
         path = table.parent / cell.replace("\\", "/")
     other = Path(cell)
     if image != "filepath" or other.is_absolute() or not other.exists():

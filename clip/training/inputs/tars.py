@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from clip.training.inputs import kinds, samples
-from clip.training.inputs.listing import Listing, Slices, split_of_path, unreadable
+from clip.training.inputs.listing import Listing, Slices, split_of_path, unreadable, utf8
 from synth.base.errors import UserError
 
 _SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2")
@@ -49,10 +49,10 @@ def read(data: Path) -> Listing:
             if member is None:
                 failed += 1
                 continue
-            keys.append(key)
+            keys.append(utf8(key))
             rows.append(split | row)
             places.append((number, member.offset_data, member.size))
-            names.append(member.name)
+            names.append(utf8(member.name))
     if not rows:
         raise UserError(f"{data}: no pair in its tars")
     found = np.array(places, np.int64)
