@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpyxl
 import pytest
 from pictures import drawn
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score
@@ -13,7 +14,7 @@ from test_clip_evaluation import MODEL, invoke, refusal
 
 from clip import benchmarks, embed, loading, prompts
 from clip.benchmarks import layouts
-from clip.benchmarks.opening import differences, opened
+from clip.benchmarks.opening import counts, differences, opened
 from clip.evaluation import zero_shot
 from clip.evaluation.summary import baselines
 from clip.model import checkpoints
@@ -54,6 +55,48 @@ def test_all_sets_that_the_papers_judge_are_there():
         400,
         1200,
     )
+
+
+@pytest.mark.parametrize(
+    "name, files, counted",
+    [
+        ("palm", ["P0001", "N0001", "H0001", "P0002"], {"absent": 2, "pathologic_myopia": 2}),
+        ("grape", ["1_OD_1", "1_OS_1", "1_OS_2"], {"right": 1, "left": 2}),
+    ],
+)
+def test_palm_and_grape_are_read_from_their_own_layouts(name, files, counted, tmp_path):
+    folder = {"palm": "PALM-Training400", "grape": "CFP"}[name]
+    for seed, stem in enumerate(files):
+        picture(tmp_path / folder / f"{stem}.jpg", seed)
+    if name == "grape":
+        grape_workbook(tmp_path / "VF and clinical information.xlsx", files)
+    with opened(name, tmp_path, partial=True) as read:
+        benchmark = benchmarks.named(name)
+        [task] = prompts.tasks(read.prompts).values()
+        assert counts(read.records, benchmark, task) == counted
+        assert len({*read_table(read.records, columns=["subject_id"])["subject_id"].to_pylist()}) == (
+            4 if name == "palm" else 1
+        )
+
+
+def grape_workbook(path: Path, files: list[str]) -> None:
+    """Its two sheets, each below two rows of headers."""
+    visits = [[*stem.split("_"), 0, f"{stem}.jpg"] for stem in files]
+    eyes = dict.fromkeys((patient, eye, 50, "F", "OAG") for patient, eye, *_ in visits)
+    book = openpyxl.Workbook()
+    book.remove(book.worksheets[0])
+    for name, header, lines in (
+        ("Baseline", ["Subject Number", "Laterality", "Age", "Gender", "Category of Glaucoma"], eyes),
+        (
+            "Follow-up",
+            ["Subject Number", "Laterality", "Visit Number", "Interval Years", "Corresponding CFP"],
+            visits,
+        ),
+    ):
+        sheet = book.create_sheet(name)
+        for line in (header, [None, None, None, None, "0"], *lines):
+            sheet.append(line)
+    book.save(path)
 
 
 def test_every_task_of_a_benchmark_has_its_classes_in_its_order():

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pictures import drawn, write_wide_or_normal
 from PIL import Image
@@ -323,6 +325,14 @@ def test_search_refuses_what_it_cannot_compare(trained, embedded, tmp_path):
     line = ["search", "疑似青光眼。", "--model", trained, "--embeddings"]
     assert "write it with 'clip embed'" in refusal(*line, tmp_path / "absent.parquet")
     assert "no embeddings of 'clip embed'" in refusal(*line, tmp_path / "text.parquet")
+    for name, vectors, message in (
+        ("ragged", [[0.6, 0.8], [1.0]], "not lists of as many numbers each"),
+        ("null", [[0.6, 0.8], None], "not lists of as many numbers each"),
+        ("nan", [[0.6, 0.8], [float("nan"), 1.0]], "row 1: its embedding holds what is no number"),
+    ):
+        columns = {"id": ["a", "b"], "subject_id": ["a", "b"], "embedding": vectors}
+        pq.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
+        assert message in refusal(*line, tmp_path / f"{name}.parquet")
     assert "--sheet needs --data" in refusal(*line, embedded, "--sheet", tmp_path / "a.png")
     assert "is empty" in refusal("search", " ", "--model", trained, "--embeddings", embedded)
     other = build(MODEL.model_copy(update={"embedding": 16}), 0)

@@ -584,7 +584,9 @@ def real(name):
     """The folder of a real set; skips where there is none."""
     folder = Path(os.environ.get("VISIONCLIP_DATA", "/nonexistent")) / name
     if not folder.is_dir():
-        pytest.skip("set VISIONCLIP_DATA to the folder that holds odir5k/, idrid/, hygd/, hei-med/, unam/")
+        pytest.skip(
+            "set VISIONCLIP_DATA to the folder that holds odir5k/, idrid/, hygd/, hei-med/, unam/, palm/, grape/"
+        )
     return folder
 
 

@@ -60,7 +60,15 @@ def read(path: Path) -> Embedded:
         raise UserError(f"{path}: no embeddings of 'clip embed' ({line})") from None
     if not len(table):
         raise UserError(f"{path}: holds no embeddings")
-    vectors = np.array(table["embedding"].to_pylist(), np.float32)
+    try:
+        vectors = np.array(table["embedding"].to_pylist(), np.float32)
+    except (ValueError, TypeError):
+        raise UserError(
+            f"{path}: its embeddings are not lists of as many numbers each; embed again"
+        ) from None
+    if vectors.ndim != 2 or not np.isfinite(vectors).all():
+        row = int(np.argmin(np.isfinite(vectors).reshape(len(vectors), -1).all(axis=1)))
+        raise UserError(f"{path} row {row}: its embedding holds what is no number; embed again")
     return Embedded(table["id"].to_pylist(), table["subject_id"].to_pylist(), vectors)
 
 

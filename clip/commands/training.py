@@ -10,7 +10,12 @@ from synth.base.runs import is_first_process
 
 
 def train(
-    data: Annotated[Path, typer.Option(help="records to learn from: splits train and validation")],
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="records, or webdataset, parquet, a CSV list, an LMDB: splits train and validation"
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="run folder; repeat the command to resume")] = Path("runs/clip"),
     config: Annotated[Path | None, config_option("clip")] = None,
     set: Set = [],

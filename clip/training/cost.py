@@ -60,6 +60,7 @@ def lines(config: TrainConfig, data: Path, run: Path) -> Iterator[str]:
     """
     batches.caption_table(data, "train", config.caption)
     yield f"{run}: ckpt.pt is written there; Ctrl-C keeps what is done, and the same command goes on from there"
+    yield from inputs.opened(data).notes
     yield from _cost(config, photographs(data), resume.trained_images(run))
 
 

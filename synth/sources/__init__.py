@@ -22,6 +22,8 @@ SOURCES = {
     "hygd": Source("Hillel Yaffe Glaucoma Dataset: glaucomatous neuropathy (Israel)", "PhysioNet open access", "Hillel Yaffe Glaucoma Dataset 1.0.0, PhysioNet", "hygd"),
     "hei-med": Source("HEI-MED: people with diabetes, race, sex, age (USA)", "non-commercial research", "Giancardo et al. 2012, doi:10.1016/j.media.2011.07.004", "hei_med"),
     "unam": Source("UNAM/IMO/APEC/INDEREB: paired photographs and OCT, macular edema (Mexico)", "none stated, citation asked for", "UNAM, IMO, APEC, INDEREB", "unam"),
+    "palm": Source("PALM: pathologic myopia, training part (China)", "the challenge's, text not seen", "Fang et al. 2024, doi:10.1038/s41597-024-02911-2", "palm"),
+    "grape": Source("GRAPE: glaucoma at several visits, both eyes, age, sex (China)", "CC BY 4.0 as recalled, not seen", "Huang et al. 2023, doi:10.1038/s41597-023-02424-4", "grape"),
     "synfundus": Source("SynFundus-1M: synthetic, eleven diseases, readability", "CC BY-NC-SA 4.0, research only", "Shang et al. 2023, arXiv:2312.00377", "synfundus"),
     "messidor2": Source("MESSIDOR-2: adjudicated retinopathy grades, macular edema (France)", "research use, no redistribution", "Decenciere et al. 2014, doi:10.5566/ias.1155; grades of Krause et al. 2018", "messidor2"),
     "messidor": Source("MESSIDOR: retinopathy grades, risk of macular edema (France)", "research use, no redistribution", "Decenciere et al. 2014, doi:10.5566/ias.1155", "messidor"),

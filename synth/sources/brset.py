@@ -1,4 +1,6 @@
-"""BRSET (Brazil): `labels_brset.csv` and a folder of pictures; both eyes, age, sex, diseases, quality.
+"""BRSET (Brazil): `labels_brset.csv`, or `labels.csv` in copies and older versions, and a folder of pictures.
+
+Both eyes, age, sex, diseases, quality.  The table may lie two folders below, as in `brazilian-ophthalmological/1.0.1/`.
 
 What the set's words leave open stays unknown: a `vascular_occlusion` may be of a vein or an artery, a
 `myopic_fundus` may be pathologic or not, an increased cup is no diagnosis of glaucoma, and edema of the macula
@@ -9,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from synth.sources.layouts import one_file
 from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 from synth.sources.tables import Line, number, read_csv, whole
@@ -28,10 +31,10 @@ _ABOUT = ("image_id", "patient_id", "patient_age", "patient_sex", "exam_eye", "D
 
 def photos(root: Path, report: Report) -> Iterator[Photo]:
     """Every picture of the table."""
-    table = root / "labels_brset.csv"
+    table = one_file(root, "labels_brset.csv", "labels.csv")
     lines = read_csv(table, [*_ABOUT, *_DISEASES, *_FINDINGS])
     report.total = len(lines)
-    folder = Folder(root)
+    folder = Folder(table.parent)
     found = folder.find(((line["image_id"], line.where) for line in lines), report)
     for line, path in zip(lines, found, strict=True):
         if path:

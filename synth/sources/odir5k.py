@@ -1,4 +1,6 @@
-"""ODIR-5K: `full_df.csv` and `preprocessed_images/{ID}_{left,right}.jpg`.
+"""ODIR-5K: `full_df.csv` and `preprocessed_images/{ID}_{left,right}.jpg`, or the challenge's own workbook and pictures.
+
+The latter are `ODIR-5K_Training_Annotations….xlsx`, in copies `data.xlsx`, and a folder with `Training` in its name.
 
 Labels come from the diagnostic keywords of each eye.  The eight flags belong to the patient, so an eye with
 `normal fundus` may carry its fellow's; they are never read.  An eye that was read fully has a 0 for every
@@ -14,9 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from synth.data.vocabulary import FLAGS
+from synth.sources.layouts import one_file
 from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
-from synth.sources.tables import Line, keyed, number, read_csv
+from synth.sources.tables import Line, keyed, number, read_csv, read_xlsx
 
 _DISEASES = ("dr_grade", *FLAGS)
 
@@ -142,16 +145,17 @@ KEYWORDS = {
 
 def photos(root: Path, report: Report) -> Iterator[Photo]:
     """Every eye of every patient that has a picture."""
-    table = root / "full_df.csv"
+    table = one_file(root, "full_df.csv", "ODIR-5K_Training_Annotations*.[xc][ls][sv]*", "data.xlsx")
     sides = ("left", "right")
     needed = [f"{side.title()}-{what}" for side in sides for what in ("Fundus", "Diagnostic Keywords")]
     needed += ["Patient Age", "Patient Sex"]
-    lines = read_csv(table, ["ID", *needed])
+    lines = (read_xlsx if table.suffix == ".xlsx" else read_csv)(table, ["ID", *needed])
     patients = keyed(
         ((line["ID"], line) for line in lines), needed
     )  # the table repeats a patient's line for each eye
     report.total = 2 * len(patients)
-    folder = Folder(root / "preprocessed_images")
+    own = table.name == "full_df.csv"
+    folder = Folder(table.parent / "preprocessed_images") if own else Folder(table.parent, within="train")
     names = ((line[f"{side.title()}-Fundus"], line.where) for line in patients.values() for side in sides)
     found = iter(folder.find(names, report))
     for patient, line in patients.items():

@@ -59,11 +59,11 @@ def read_csv(path: Path, needed: Iterable[str] = ()) -> list[Line]:
     return _lines(path, separated.records(path, needed), needed)
 
 
-def read_xlsx(path: Path, needed: Iterable[str] = ()) -> list[Line]:
-    """The lines of the first sheet of an Excel file, formulas by their values; a column without a name is called ''.
+def read_xlsx(path: Path, needed: Iterable[str] = (), sheet: str | None = None) -> list[Line]:
+    """The lines of a sheet of an Excel file, the first if none is named, formulas by their values; a column without a name is called ''.
 
     Raises:
-        UserError: no such file, not an Excel file, no line in it, or a needed column is missing.
+        UserError: no such file, not an Excel file, no such sheet, no line in it, or a needed column is missing.
     """
     import openpyxl
     from openpyxl.utils.exceptions import InvalidFileException
@@ -73,9 +73,12 @@ def read_xlsx(path: Path, needed: Iterable[str] = ()) -> list[Line]:
             warnings.catch_warnings(action="ignore"),  # of styles and the like, which are not read
             closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book,
         ):
-            sheet: Any = book.worksheets[0]
-            sheet.reset_dimensions()  # what a file says of its size may be wrong
-            found = [[_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
+            names = [each.title for each in book.worksheets]
+            if sheet is not None and sheet not in names:
+                raise UserError(f"{path}: no sheet '{sheet}'; it has {', '.join(names)}")
+            rows: Any = book.worksheets[names.index(sheet) if sheet else 0]
+            rows.reset_dimensions()  # what a file says of its size may be wrong
+            found = [[_text(cell) for cell in row] for row in rows.iter_rows(values_only=True)]
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; is --root the folder of this set?") from None
     except (

@@ -1,8 +1,10 @@
 """What `clip train --data` takes, in the one form that training knows: a table in the words of records, and pictures.
 
-Taken are folders of records (parquet, or webdataset as `synth generate --format webdataset` writes it), shards of
-webdataset from elsewhere, a CSV file beside a folder of pictures, and Chinese-CLIP's LMDB.  A row is a picture with its
-captions.  Where an input tells no split, people are split as records are: 8 : 1 : 1, by a fixed function of `subject_id`.
+Taken are folders of records (parquet, or webdataset as `synth generate --format webdataset` writes it) and what other trainers
+read: shards of webdataset, parquet of Hugging Face data sets, img2dataset's three forms, a CSV or JSON list of pictures,
+open_clip's too, and Chinese-CLIP's LMDB or the files that it is built from.  What a file is, its content says, not its name.
+A row is a picture with its captions.  Where an input tells no split, people are split as records are: 8 : 1 : 1, by a fixed
+function of `subject_id`.
 """
 
 import hashlib
@@ -14,12 +16,14 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from clip.training.inputs import lmdbs, tables, tars
-from clip.training.inputs.listing import COLUMNS, Encoded, Listing
+from clip.training.inputs import folders, kinds, lmdbs, parquets, tables, tars, tsvs
+from clip.training.inputs.listing import COLUMNS, Encoded, Listing, unreadable, utf8
 from synth.base.errors import UserError
 from synth.data import records
 from synth.data.pictures import Pictures
+from synth.data.shards import REQUIRED
 
 
 class Input(Protocol):
@@ -27,6 +31,8 @@ class Input(Protocol):
 
     fingerprint: str
     """What names the content."""
+    notes: Sequence[str]
+    """What was left out on reading, in lines for people."""
 
     def table(self, split: str, columns: Sequence[str]) -> pa.Table:
         """Columns of a split, null where the input does not tell."""
@@ -49,20 +55,58 @@ def opened(data: Path) -> Input:
     """
     if not data.exists():
         raise UserError(f"{data}: no such file or folder")
-    ours = sorted(p for p in (data / "data").glob("[!.]*") if p.suffix in (".parquet", ".tar"))
-    if any(p.suffix == ".parquet" or p.with_suffix(".json").exists() for p in ours):
-        return Records(data)
-    for reader in (lmdbs, tars, tables):
-        if reader.holds(data):
-            return _foreign(data, reader.read)
-    raise UserError(
-        f"{data}: nothing to train on; known: records (data/*.parquet), webdataset (*.tar), one CSV file with a column "
-        "'image', Chinese-CLIP's LMDB (imgs/ and pairs/)"
+    try:
+        if _is_ours(data):
+            return Records(data)
+        for reader in (lmdbs, tsvs, tars, parquets, tables, folders):
+            if reader.holds(data):
+                return _foreign(data, reader.read)
+        raise _nothing(data)
+    except OSError as error:
+        raise unreadable(error.filename or data, error) from None
+
+
+def _is_ours(data: Path) -> bool:
+    """Whether shards of records lie there: with a sidecar, or with the columns that no other parquet has."""
+    for path in sorted((data / "data").glob("[!.]*")):
+        if path.suffix in (".parquet", ".tar") and path.with_suffix(".json").exists():
+            return True
+        if path.suffix == ".parquet" and (data / "plan.json").exists():
+            return True
+        if path.suffix == ".parquet" and kinds.kind(path) == "parquet" and set(REQUIRED) <= set(_names(path)):
+            return True
+    return False
+
+
+def _names(path: Path) -> list[str]:
+    try:
+        return pq.read_schema(path).names
+    except (pa.ArrowException, OSError):
+        return []  # damaged; who reads it says so
+
+
+def _nothing(data: Path) -> UserError:
+    """What is said of an input that no reader takes, by what it looks like."""
+    if data.is_file():
+        return kinds.refusal(data, kinds.kind(data))
+    known = (
+        "records (data/*.parquet), webdataset (*.tar), parquet with pictures, one CSV file with a column 'image', pictures with "
+        "texts of their names (1.jpg, 1.txt), Chinese-CLIP's LMDB (imgs/ and pairs/) or *_imgs.tsv and *_texts.jsonl"
     )
+    for path in sorted(kinds.visible(data)):
+        if path.suffix == ".parquet":
+            return UserError(
+                f"{path}: tells of pictures, but holds none; fetch them, or give what holds them"
+            )
+        if path.suffix == ".arrow" or path.name == "data.mdb":
+            return kinds.refusal(path, kinds.kind(path))
+    return UserError(f"{data}: nothing to train on; known: {known}")
 
 
 class Records:
     """A folder of records of ours."""
+
+    notes: Sequence[str] = ()
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -86,15 +130,13 @@ class Foreign:
         splits = np.array([row.get("split") or records.split_of(row["subject_id"]) for row in listing.rows])
         self._rows = {split: np.flatnonzero(splits == split) for split in records.SPLITS}
         self._pictures = listing.pictures
+        self.notes: Sequence[str] = listing.notes
+        self.fingerprint = _fingerprint(listing)
         schema = pa.schema([records.SCHEMA.field(name) for name in COLUMNS])
         try:
             self._table = pa.Table.from_pylist(listing.rows, schema=schema)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             raise UserError(f"{data}: {' '.join(str(error).split())}; mend that value") from None
-        digest = hashlib.sha256(listing.sizes.astype("<i8").tobytes())
-        for row in listing.rows:
-            digest.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode())
-        self.fingerprint = digest.hexdigest()
 
     def table(self, split: str, columns: Sequence[str]) -> pa.Table:
         return self._table.select(list(columns)).take(self._rows[split])
@@ -120,6 +162,18 @@ class Part:
 
     def where(self, index: int) -> str:
         return self._pictures.where(int(self._chosen[index]))
+
+
+def _fingerprint(listing: Listing) -> str:
+    digest = hashlib.sha256(listing.sizes.astype("<i8").tobytes())
+    for row, where in zip(listing.rows, listing.where, strict=True):
+        try:
+            digest.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode())
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"{utf8(where)}: holds half a character ({error.reason}); mend that text"
+            ) from None
+    return digest.hexdigest()
 
 
 def _check_people(listing: Listing) -> None:

@@ -1,6 +1,10 @@
 """What the readers of other people's inputs share: rows by the names of records, where pictures lie, names of splits."""
 
+import base64
+import binascii
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -38,6 +42,8 @@ class Listing(NamedTuple):
     """(N,) int64, bytes of each picture as it is stored."""
     where: list[str]
     """The file and row of each, for errors."""
+    notes: tuple[str, ...] = ()
+    """What was left out, in lines for people."""
 
 
 class Slices:
@@ -52,9 +58,12 @@ class Slices:
 
     def __getitem__(self, index: int) -> bytes:
         path, offset, size = self._places[index].tolist()
-        with open(self._paths[path], "rb") as file:
-            file.seek(offset)
-            return file.read(size)
+        try:
+            with open(self._paths[path], "rb") as file:
+                file.seek(offset)
+                return file.read(size)
+        except OSError as error:
+            raise unreadable(self.where(index), error) from None
 
     def where(self, index: int) -> str:
         path = self._places[index, 0]
@@ -62,6 +71,26 @@ class Slices:
             self._names[index] if self._names else f"row {index - np.searchsorted(self._places[:, 0], path)}"
         )
         return f"{self._paths[path]} {name}"
+
+
+class Files:
+    """Pictures that are files of their own."""
+
+    def __init__(self, paths: Sequence[Path], where: Sequence[str]) -> None:
+        """`where`: what names each, for errors."""
+        self._paths, self._where = paths, where
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> bytes:
+        try:
+            return self._paths[index].read_bytes()
+        except OSError as error:
+            raise unreadable(self.where(index), error) from None
+
+    def where(self, index: int) -> str:
+        return f"{self._where[index]} ({self._paths[index].name})"
 
 
 def split_name(text: str, where: str) -> str:
@@ -75,7 +104,49 @@ def split_name(text: str, where: str) -> str:
     return SPLIT_NAMES[text.lower()]
 
 
+def split_of_path(data: Path, path: Path) -> dict[str, str]:
+    """The split that the names on the way from `data` to a file or folder below it tell, if any does.
+
+    Raises:
+        UserError: they tell two.
+    """
+    names = path.relative_to(data).parts if data.is_dir() else (path.name,)
+    words = [re.split(r"[.\-_]", name.lower())[0] for name in names]
+    splits = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
+    if len(splits) > 1:
+        raise UserError(
+            f"{path}: is named after {' and '.join(sorted(splits))}; rename it or its folder after one"
+        )
+    return {"split": splits.pop()} if splits else {}
+
+
 def caption(text: str) -> dict[str, str]:
     """A caption of unknown language under its column: Chinese if a Chinese character is in it."""
     chinese = any("\u4e00" <= character <= "\u9fff" for character in text)
     return {"caption_zh" if chinese else "caption_en": text} if text else {}
+
+
+def from_base64(text: bytes, where: str) -> bytes:
+    """The picture that a text of either alphabet of base64 holds.
+
+    Raises:
+        UserError: it is no such text.
+    """
+    try:
+        return base64.b64decode(text.translate(bytes.maketrans(b"-_", b"+/")), validate=True)
+    except binascii.Error:
+        raise UserError(f"{where}: not base64; build the file again") from None
+
+
+def utf8(name: str) -> str:
+    """A name of a file or member that can be written down: bytes that are not UTF-8 are read as GB18030, else one by one."""
+    data = name.encode(errors="surrogateescape")
+    for encoding in ("utf-8", "gb18030"):
+        with suppress(UnicodeDecodeError):
+            return data.decode(encoding)
+    return data.decode("latin-1")
+
+
+def unreadable(where: str | Path, error: OSError) -> UserError:
+    """What is said of an input that the system does not let us read."""
+    return UserError(f"{where}: cannot be read ({error.strerror}); mend that, or take it out")

@@ -5,8 +5,6 @@ picture with several texts counts once for each.  Whose a picture is, the format
 of its own, unless its maker has put all of one patient on one side.
 """
 
-import base64
-import binascii
 import io
 import os
 import pickle
@@ -17,7 +15,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from clip.training.inputs.listing import SPLIT_NAMES, Listing, caption
+from clip.training.inputs.listing import SPLIT_NAMES, Listing, caption, from_base64
 from synth.base.errors import UserError
 
 
@@ -34,10 +32,7 @@ class Values:
         # An environment must not be carried from one process into another.
         with _environment(self._folders[self._folder[index]], os.getpid()).begin(buffers=True) as reading:
             text = bytes(reading.get(self._ids[index].encode()))
-        try:
-            return base64.b64decode(text.translate(bytes.maketrans(b"-_", b"+/")), validate=True)
-        except binascii.Error:
-            raise UserError(f"{self.where(index)}: not base64; build the LMDB again") from None
+        return from_base64(text, self.where(index))
 
     def where(self, index: int) -> str:
         return f"{self._folders[self._folder[index]]} image '{self._ids[index]}'"
@@ -54,7 +49,15 @@ def read(data: Path) -> Listing:
     Raises:
         UserError: damaged, cut short, or holding anything but texts; the pair's number is told.
     """
-    parts = _parts(data)
+    import lmdb
+
+    try:
+        return _read(data, _parts(data))
+    except lmdb.Error as error:
+        raise UserError(f"{data}: damaged LMDB ({error}); copy or build it again") from None
+
+
+def _read(data: Path, parts: list[tuple[str | None, Path]]) -> Listing:
     rows: list[dict[str, Any]] = []
     folder: list[int] = []
     ids: list[str] = []
@@ -133,12 +136,19 @@ def _is_part(folder: Path) -> bool:
 
 @lru_cache(maxsize=16)
 def _environment(folder: Path, process: int) -> Any:
-    """An open LMDB of this process."""
+    """An open LMDB of this process, whose file is as long as its pages; to read behind the end would kill the process."""
     import lmdb
 
     try:
-        return lmdb.open(
+        opened = lmdb.open(
             str(folder), readonly=True, create=False, lock=False, readahead=False, max_spare_txns=1
         )
     except lmdb.Error as error:
         raise UserError(f"{folder}: no LMDB in it ({error}); build it again") from None
+    needed = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
+    if (size := (folder / "data.mdb").stat().st_size) < needed:
+        opened.close()
+        raise UserError(
+            f"{folder / 'data.mdb'}: cut short, {size:,} of {needed:,} bytes; copy it again, or build it again"
+        )
+    return opened

@@ -1,50 +1,53 @@
-"""A CSV file beside a folder of pictures: one line per picture, columns called as in records.
+"""A list of pictures: a CSV file, or JSON, one entry a picture, with columns called as in records.
 
     image,caption_zh,caption_en,subject_id,dr_grade,findings,split
     a/1.jpg,疑似青光眼。,Suspected glaucoma.,p1,0,drusen;exudate,train
 
 `image` is a path from the folder of the file, or absolute.  `subject_id` says who it is; it may be left out only where
 `split` (train, validation or test) is told.  Captions and all labels may be left out or empty; empty is unknown.
+
+open_clip's columns are read too: `filepath` for the picture, whose path may begin where the command runs, and `title`.  Such
+a list need not say who it is: every picture is a person of its own then, as it is in open_clip.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from stat import S_ISDIR, S_ISREG
+from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
-from clip.training.inputs.listing import COLUMNS, Listing, split_name
+from clip.training.inputs import kinds, metadata
+from clip.training.inputs.listing import COLUMNS, Files, Listing, caption, unreadable
 from synth.base.errors import UserError
-from synth.data.records import SCHEMA, check_labels
-from synth.sources.tables import Line, read_csv
+from synth.sources.separated import header
+from synth.sources.tables import read_csv
 
-_SUFFIXES = (".csv", ".tsv")
+_SUFFIXES, _JSON = (".csv", ".tsv"), (".jsonl",)
+_PICTURES = ("image", "filepath", "file_name")
+"""What records, open_clip, and folders of pictures for Hugging Face's `datasets` call the path."""
+_CAPTIONS = ("title", "caption", "text")
+_PEOPLE = ("subject_id", "patient_id")
+_COUNTERS = ("", "Unnamed: 0")  # as pandas writes its index
+_LONGEST = 200  # characters of the name of a column
 
 
-class Files:
-    """Pictures that are files of their own."""
+class Entry(NamedTuple):
+    """One entry of a list."""
 
-    def __init__(self, paths: Sequence[Path], where: Sequence[str]) -> None:
-        self._paths, self._where = paths, where
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, index: int) -> bytes:
-        return self._paths[index].read_bytes()
-
-    def where(self, index: int) -> str:
-        return f"{self._where[index]} ({self._paths[index].name})"
+    where: str
+    """The file and the line, or the number of the entry."""
+    content: Mapping[str, Any]
 
 
 def holds(data: Path) -> bool:
-    """Whether this is a CSV file, or a folder with one in it."""
-    return data.suffix.lower() in _SUFFIXES if data.is_file() else bool(_tables(data))
+    """Whether this is a file of text, or a folder with a list in it."""
+    return kinds.kind(data) in ("text", "empty") if data.is_file() else bool(_tables(data))
 
 
 def read(data: Path) -> Listing:
-    """Every line of the file.
+    """Every entry of the list.
 
     Raises:
         UserError: a picture is absent, a column is missing or unknown, or a label is outside the vocabulary.
@@ -53,73 +56,159 @@ def read(data: Path) -> Listing:
     if len(tables) > 1:
         raise UserError(f"{data}: holds {', '.join(path.name for path in tables)}; name the one as --data")
     table = tables[0]
-    lines = read_csv(table, ["image"])
-    told = set(lines[0])
-    unknown = sorted(told - {"image", "split", *COLUMNS})
-    if unknown:
-        raise UserError(
-            f"{table}: column '{unknown[0]}' is unknown; known: image, split, {', '.join(COLUMNS)}; or bring the set in "
-            "with 'synth import folder --mapping'"
-        )
-    if not told & {"subject_id", "split"}:
-        raise UserError(
-            f"{table}: column 'subject_id' is missing; without it one patient's photographs could be on both sides of "
-            "the split; add it, or a column 'split'"
-        )
-    where = [line.where for line in lines]
-    rows = [_row(line, place) for line, place in zip(lines, where, strict=True)]
-    _check_ids(lines, rows)
-    paths = [table.parent / line["image"] for line in lines]
+    if (what := kinds.kind(table)) != "text":
+        raise kinds.refusal(table, what)
+    entries = _entries(table)
+    names = list(dict.fromkeys(name for entry in entries for name in entry.content))
+    image = _check_names(table, names)
+    where = [entry.where for entry in entries]
+    rows = [_row(entry, image) for entry in entries]
+    paths = [_path(table, str(entry.content[image]), image, entry.where) for entry in entries]
+    _check_ids(table, entries, rows, paths)
     sizes = [_size(path, place) for path, place in zip(paths, where, strict=True)]
     return Listing(rows, Files(paths, where), np.array(sizes), where)
 
 
 def _tables(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("[!.]*") if path.suffix.lower() in _SUFFIXES)
+    def of(suffixes: tuple[str, ...]) -> list[Path]:
+        return sorted(
+            path for path in folder.glob("[!.]*") if path.suffix.lower() in suffixes and path.is_file()
+        )
+
+    return of(_SUFFIXES) or of(_JSON)
 
 
-def _row(line: Line, where: str) -> dict[str, Any]:
-    if not line["image"]:
-        raise UserError(f"{where}: image is empty; name the picture or take the line out")
-    row = {name: _value(name, line[name], where) for name in COLUMNS if line.get(name)}
-    if line.get("split"):
-        row["split"] = split_name(line["split"], where)
-    elif "split" in line:
+def _entries(table: Path) -> list[Entry]:
+    begin = _begin(table)
+    if begin in (b"[", b"{"):
+        return _from_json(table, whole=begin == b"[")
+    names = header(table)
+    if any(len(name) > _LONGEST for name in names):
+        raise UserError(
+            f"{table}: its first row is no header, a cell has more than {_LONGEST} characters; give the columns names"
+        )
+    return [
+        Entry(line.where, dict(line))
+        for line in read_csv(table, [_column(table, names, _PICTURES) or "image"])
+    ]
+
+
+def _begin(table: Path) -> bytes:
+    with open(table, "rb") as file:
+        return file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+
+
+def _from_json(table: Path, whole: bool) -> list[Entry]:
+    """The objects of a JSON list, or of a file of one a line."""
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+        lines = enumerate([text] if whole else text.split("\n"), start=1)
+        found = [(number, json.loads(line)) for number, line in lines if line.strip()]
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{table}: not JSON in UTF-8 ({error}); a list, or one object a line") from None
+    except OSError as error:
+        raise unreadable(table, error) from None
+    if whole:
+        found = list(enumerate(found[0][1], start=1))
+    for number, content in found:
+        if not isinstance(content, dict):
+            raise UserError(f"{table} entry {number}: holds a {type(content).__name__}, not keys and values")
+    if not found:
+        raise UserError(f"{table}: no entry in it")
+    return [Entry(f"{table} {'entry' if whole else 'line'} {number}", content) for number, content in found]
+
+
+def _check_names(table: Path, names: list[str]) -> str:
+    """What the column of the pictures is called, once all names are known ones."""
+    image = _column(table, names, _PICTURES)
+    if image is None:
+        raise UserError(f"{table}: column 'image' is missing; it has {', '.join(names)}")
+    _column(table, names, _CAPTIONS)
+    unknown = sorted(set(names) - {image, "split", *COLUMNS, *_CAPTIONS, *_PEOPLE, *_COUNTERS})
+    if unknown:
+        raise UserError(
+            f"{table}: column '{unknown[0]}' is unknown; known: image, split, {', '.join(COLUMNS)}; or bring the set in "
+            "with 'synth import folder --mapping'"
+        )
+    if image != "filepath" and not {"split", *_PEOPLE} & set(names):
+        raise UserError(
+            f"{table}: column 'subject_id' is missing; without it one patient's photographs could be on both sides of "
+            "the split; add it, or a column 'split'"
+        )
+    return image
+
+
+def _column(table: Path, names: Sequence[str], wanted: tuple[str, ...]) -> str | None:
+    """The one of some names that a list has."""
+    found = [name for name in wanted if name in names]
+    if len(found) > 1:
+        raise UserError(
+            f"{table}: has the columns {' and '.join(found)}; nobody can tell which is meant, take one out"
+        )
+    return found[0] if found else None
+
+
+def _row(entry: Entry, image: str) -> dict[str, Any]:
+    where, content = entry
+    picture = content.get(image)
+    if not isinstance(picture, str) or not picture:
+        raise UserError(f"{where}: {image} is empty; name the picture or take the line out")
+    texts: dict[str, Any] = {}
+    for name in _CAPTIONS:
+        if text := content.get(name):
+            texts = caption(metadata.typed("caption_en", text, where).strip())
+    row = texts | metadata.columns(content, where)
+    if "split" in content and "split" not in row:
         raise UserError(f"{where}: split is empty; fill the column, or leave it out")
-    if "subject_id" in line and "subject_id" not in row:
+    if any(name in content for name in _PEOPLE) and "subject_id" not in row:
         raise UserError(
             f"{where}: subject_id is empty; say who it is, each unknown person by a name of their own"
         )
-    check_labels(row, where)
-    return {"id": line["image"], "subject_id": line["image"]} | row
+    return {"id": picture, "subject_id": picture} | row
 
 
-def _check_ids(lines: Sequence[Line], rows: Sequence[dict[str, Any]]) -> None:
-    """Every id that the file gives is that of one line; without ids, a picture may have several captions."""
-    first: dict[str, Line] = {}
-    for line, row in zip(lines, rows, strict=True):
-        if line.get("id") and first.setdefault(row["id"], line) is not line:
+def _check_ids(
+    table: Path, entries: Sequence[Entry], rows: Sequence[dict[str, Any]], paths: Sequence[Path]
+) -> None:
+    """Every id that the list gives is that of one entry, and a picture is of one person; it may have several captions."""
+    ids: dict[str, str] = {}
+    people: dict[Path, tuple[str, str]] = {}
+    for entry, row, path in zip(entries, rows, paths, strict=True):
+        if entry.content.get("id") and ids.setdefault(row["id"], entry.where) != entry.where:
             raise UserError(
-                f"{line.where}: id '{row['id']}' is that of line {first[row['id']].number} too; give every line its own, or "
-                "leave the column out"
+                f"{entry.where}: id '{row['id']}' is that of {ids[row['id']].removeprefix(f'{table} ')} too; give every line "
+                "its own, or leave the column out"
+            )
+        person, first = people.setdefault(path, (row["subject_id"], entry.where))
+        if person != row["subject_id"]:
+            raise UserError(
+                f"{entry.where}: {path.name} is of '{row['subject_id']}', but of '{person}' in {first}; a picture shows one person"
             )
 
 
-def _value(name: str, text: str, where: str) -> Any:
-    kind = SCHEMA.field(name).type
-    if pa.types.is_string(kind):
-        return text
-    if pa.types.is_list(kind):
-        return [entry.strip() for entry in text.split(";") if entry.strip()]
-    try:
-        value = float(text)
-    except ValueError:
-        raise UserError(f"{where}: {name}='{text}' is not a number; mend it, or leave it empty") from None
-    return value if pa.types.is_floating(kind) or not value.is_integer() else int(value)
+def _path(table: Path, cell: str, image: str, where: str) -> Path:
+    """The file that a cell names: from the folder of the list, or, as open_clip reads it, from where the command runs."""
+    if "://" in cell:
+        raise UserError(
+            f"{where}: '{cell}' is a web address; fetch the pictures first, for example with img2dataset"
+        )
+    path = table.parent / cell
+    if "\\" in cell and not path.exists():
+        path = table.parent / cell.replace("\\", "/")
+    other = Path(cell)
+    if image != "filepath" or other.is_absolute() or not other.exists():
+        return path
+    if path.exists() and not path.samefile(other):
+        raise UserError(f"{where}: '{cell}' could be {path} or {other.resolve()}; write the whole path")
+    return other.resolve()
 
 
 def _size(path: Path, where: str) -> int:
     try:
-        return path.stat().st_size
-    except OSError:
+        found = path.stat()
+    except (OSError, ValueError):  # of a zero byte
         raise UserError(f"{where}: {path} is absent; mend the path or take the line out") from None
+    if not S_ISREG(found.st_mode):
+        what = "a folder" if S_ISDIR(found.st_mode) else "no file"
+        raise UserError(f"{where}: {path} is {what}; name the picture or take the line out")
+    return found.st_size

@@ -1,25 +1,23 @@
-"""Shards of webdataset: tar files in which the members `KEY.jpg`, `KEY.txt`, `KEY.json` make one pair.
+"""Shards of webdataset: tar files in which the members `KEY.jpg`, `KEY.txt`, `KEY.json` make one pair, see `samples`.
 
-Understood per key: a picture (jpg, jpeg, png, webp, bmp, tif, tiff); captions as `txt` (or `caption` in the json, as
-img2dataset writes it; Chinese if a Chinese character is in it), `zh.txt`, `en.txt`, or `caption_zh` and `caption_en` in the
-json; in the json, any other column of records, `subject_id` and `split` above all.  Shards or folders named after a split
-are that split.  Without `subject_id` every picture is a person of its own.
+Shards or folders named after a split are that split.  Without `subject_id` every picture is a person of its own.  A key
+that two shards have is two pairs; within one shard it is an error.
 """
 
-import json
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clip.training.inputs.listing import COLUMNS, SPLIT_NAMES, Listing, Slices, caption, split_name
+from clip.training.inputs import kinds, samples
+from clip.training.inputs.listing import Listing, Slices, split_of_path, unreadable, utf8
 from synth.base.errors import UserError
-from synth.data.records import check_labels
 
-_PICTURES = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff")
-_TEXTS = {"txt": None, "zh.txt": "caption_zh", "en.txt": "caption_en"}
+_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2")
+_FILLING = 2**20  # bytes of zeros at most that a tar ends in; tar's own records have 10,240
 
 Sample = dict[str, tarfile.TarInfo]
 """Ending -> member, of one key."""
@@ -27,112 +25,135 @@ Sample = dict[str, tarfile.TarInfo]
 
 def holds(data: Path) -> bool:
     """Whether this is a tar, or a folder with some in it or in its folders."""
-    return bool(_shards(data))
+    return (
+        kinds.kind(data) == "tar" or data.name.endswith(_SUFFIXES) if data.is_file() else bool(_shards(data))
+    )
 
 
 def read(data: Path) -> Listing:
-    """Every pair of every shard.
+    """Every pair of every shard; what img2dataset could not fetch is left out and noted.
 
     Raises:
-        UserError: a shard is damaged or compressed, a key has no picture, or a label is outside the vocabulary.
+        UserError: a shard is damaged, cut short or compressed, a key has no picture or comes twice, or a label is outside
+            the vocabulary.
     """
     shards = _shards(data)
+    keys: list[str] = []
     rows: list[dict[str, Any]] = []
     places: list[tuple[int, int, int]] = []
     names: list[str] = []
+    failed = 0
     for number, path in enumerate(shards):
-        if path.suffix != ".tar":
-            raise UserError(f"{path}: a compressed shard cannot be read at random; unpack it with 'gunzip'")
-        split = _split(data, path)
-        try:
-            with tarfile.open(path, "r:") as file:
-                for key, members in _samples(file, path):
-                    place = next((members[ending] for ending in _PICTURES if ending in members), None)
-                    if place is None:
-                        raise UserError(
-                            f"{path} {key}: no picture ({', '.join(members)}); give it one or take it out"
-                        )
-                    rows.append(
-                        {"id": key, "subject_id": key} | split | _told(file, members, f"{path} {key}")
-                    )
-                    places.append((number, place.offset_data, place.size))
-                    names.append(place.name)
-        except tarfile.TarError as error:
-            raise UserError(f"{path}: damaged tar ({error}); make or fetch it again") from None
+        split = split_of_path(data, path)
+        for key, member, row in _pairs(path):
+            if member is None:
+                failed += 1
+                continue
+            keys.append(utf8(key))
+            rows.append(split | row)
+            places.append((number, member.offset_data, member.size))
+            names.append(utf8(member.name))
     if not rows:
         raise UserError(f"{data}: no pair in its tars")
     found = np.array(places, np.int64)
+    rows = _named(data, shards, keys, found[:, 0].tolist(), rows)
     where = [f"{shards[place[0]]} {name}" for place, name in zip(places, names, strict=True)]
-    return Listing(rows, Slices(shards, found, names), found[:, 2], where)
+    notes = (f"{data}: {failed:,} failed downloads of img2dataset are left out",) if failed else ()
+    return Listing(rows, Slices(shards, found, names), found[:, 2], where, notes)
 
 
 def _shards(data: Path) -> list[Path]:
-    if data.is_file():
-        return [data] if data.name.endswith((".tar", ".tar.gz", ".tgz")) else []
-    within = (path for pattern in ("*.tar", "*.tar.gz", "*.tgz", "*/*.tar", "*/*.tar.gz", "*/*.tgz")
-              for path in data.glob(pattern))  # fmt: skip
-    return sorted(path for path in within if not path.name.startswith("."))
+    return kinds.files(data, *_SUFFIXES)
 
 
-def _split(data: Path, path: Path) -> dict[str, str]:
-    """The split that the name of a shard or of its folder tells."""
-    inside = [path.parent.name] if path.parent != data and data.is_dir() else []
-    for name in (*inside, path.name):
-        word = name.lower().split(".")[0].split("-")[0].split("_")[0]
-        if word in SPLIT_NAMES:
-            return {"split": SPLIT_NAMES[word]}
-    return {}
+def _named(
+    data: Path, shards: list[Path], keys: list[str], shard: list[int], rows: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The rows with the keys for ids, and for people who are not told; a key of several shards goes with its shard's name."""
+    times = Counter(keys)
+    named = []
+    for key, number, row in zip(keys, shard, rows, strict=True):
+        name = key if times[key] == 1 else f"{shards[number].relative_to(data).with_suffix('')}/{key}"
+        named.append({"id": name, "subject_id": name} | row)
+    return named
+
+
+def _pairs(path: Path) -> Iterator[tuple[str, tarfile.TarInfo | None, dict[str, Any]]]:
+    """The key, the picture and the columns of every pair of a shard; no picture where it could not be fetched."""
+    what = "compressed" if path.name.endswith(_SUFFIXES[1:]) else kinds.kind(path)
+    if what not in ("tar", "text"):
+        raise kinds.refusal(path, what)
+    try:
+        with tarfile.open(path, "r:") as file:
+            for key, members in _samples(file, path):
+                where, read = f"{path} {key}", _reader(file, members)
+                ending = samples.picture_ending(members, read, where)
+                row = samples.columns(members, read, where) if ending else {}
+                yield key, members[ending] if ending else None, row
+            _check_end(path, file.offset)
+    except (tarfile.TarError, ValueError) as error:
+        raise UserError(f"{path}: damaged tar ({error}); make or fetch it again") from None
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def _samples(file: tarfile.TarFile, path: Path) -> Iterator[tuple[str, Sample]]:
     """The members of each key, which stand one after another."""
-    end = path.stat().st_size
     key, members = "", {}
-    for member in file:
-        folder, _, name = member.name.rpartition("/")
-        stem, _, ending = name.partition(".")
-        if not member.isfile() or stem.startswith("__") or not ending:  # the last are notes of webdataset's
-            continue
-        if member.offset_data + member.size > end:
-            raise tarfile.ReadError(f"ends within {member.name}")
-        this = f"{folder}/{stem}" if folder else stem
+    finished: set[str] = set()
+    for this, ending, member in _members(file, path):
         if this != key:
             if members:
                 yield key, members
+            finished.add(key)
             key, members = this, {}
-        members[ending.lower()] = member
-        file.members = []  # type: ignore[attr-defined]  # tarfile keeps all that it has seen
+        if this in finished or ending in members:
+            raise UserError(
+                f"{path}: key '{this}' comes again with {member.name}; give every pair a key of its own, and pack with "
+                "'tar --sort=name'"
+            )
+        members[ending] = member
     if members:
         yield key, members
 
 
-def _told(file: tarfile.TarFile, members: Sample, where: str) -> dict[str, Any]:
-    """What the texts and the json of one key tell."""
-    told: dict[str, Any] = {}
-    try:
-        if "json" in members:
-            content = json.loads(_content(file, members["json"]))
-            if not isinstance(content, dict):
-                raise UserError(f"{where}.json: holds a {type(content).__name__}, not keys and values")
-            if isinstance(content.get("caption"), str):
-                told |= caption(content["caption"])
-            told |= {name: content[name] for name in COLUMNS if content.get(name) is not None}
-            if content.get("split"):
-                told["split"] = split_name(str(content["split"]), f"{where}.json")
-        for ending, column in _TEXTS.items():
-            if ending in members:
-                text = _content(file, members[ending]).decode().strip()
-                told |= caption(text) if column is None else {column: text or None}
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{where}: not UTF-8 text or JSON ({error}); mend it or take it out") from None
-    for name in ("id", "subject_id"):
-        if name in told:
-            told[name] = str(told[name])
-    check_labels(told, where)
-    return told
+def _members(file: tarfile.TarFile, path: Path) -> Iterator[tuple[str, str, tarfile.TarInfo]]:
+    """The key and the ending of each member that is part of a pair, and the member."""
+    end = path.stat().st_size
+    for member in file:
+        file.members = []  # type: ignore[attr-defined]  # tarfile keeps all that it has seen
+        folder, _, name = member.name.rpartition("/")
+        stem, _, ending = name.partition(".")
+        if member.isdir() or kinds.is_hidden(member.name):
+            continue
+        if stem.startswith("__") or not ending:  # notes of webdataset's
+            continue
+        if not member.isreg() or member.issparse():
+            raise UserError(
+                f"{path}: {member.name} is a link or sparse; pack the files themselves, with 'tar -h --hard-dereference'"
+            )
+        if member.offset_data + member.size > end:
+            raise tarfile.ReadError(f"ends within {member.name}")
+        yield f"{folder}/{stem}" if folder else stem, ending.lower(), member
 
 
-def _content(file: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    content = file.extractfile(member)
-    assert content is not None  # it is a regular file
-    return content.read()
+def _check_end(path: Path, offset: int) -> None:
+    """A tar ends in blocks of zeros; else it was cut, or a header within it is damaged, where tarfile stops in silence."""
+    with open(path, "rb") as file:
+        file.seek(offset)
+        rest = file.read(_FILLING + 1)
+    if len(rest) < tarfile.BLOCKSIZE or rest[: tarfile.BLOCKSIZE].strip(b"\0"):
+        raise tarfile.ReadError(f"cut short, or no header, at byte {offset}")
+    if len(rest) > _FILLING or rest.strip(b"\0"):
+        raise tarfile.ReadError(
+            f"goes on behind its end at byte {offset}; two tars in one, or a part was not fetched"
+        )
+
+
+def _reader(file: tarfile.TarFile, members: Sample) -> samples.Read:
+    def read(ending: str) -> bytes:
+        content = file.extractfile(members[ending])
+        assert content is not None  # it is a regular file
+        return content.read()
+
+    return read
