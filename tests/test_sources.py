@@ -525,7 +525,7 @@ def test_an_import_repeated_does_nothing_and_a_changed_set_is_refused(root):
     written = shard.stat().st_mtime_ns
     assert load("aptos", root)[0] == first and shard.stat().st_mtime_ns == written
     table(root / "train.csv", ["id_code", "diagnosis"], ["a", 1])
-    with pytest.raises(UserError, match=r"holds another plan \(content is"):
+    with pytest.raises(UserError, match=r"data have changed: dr_grade of a\.png was 0 and is 1"):
         load("aptos", root)
 
 

@@ -7,7 +7,8 @@ sidecar `.json` {sha256, bytes, rows, first_index, last_index, plan}, and a `pla
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -160,27 +161,28 @@ def write_records(
     done = folder / "data" / "done.json"
     if done.exists():
         return dict(read_json(done))
-    open_rows: dict[str, list[Row]] = {split: [] for split in SPLITS}
-    parts: dict[str, list[tuple[Path, int]]] = {split: [] for split in SPLITS}
     counts = dict.fromkeys(SPLITS, 0)
-
-    def flush(split: str) -> None:
-        part = folder / "data" / f".{split}-{len(parts[split]):05d}.parquet"
-        write_shard(part, open_rows[split], digest, counts[split])
-        parts[split].append((part, counts[split]))
-        counts[split] += len(open_rows[split])
-        open_rows[split].clear()
-
-    for record in rows:
-        record["plan"] = digest
-        split = split_of(record["subject_id"], shares)
-        open_rows[split].append(record)
-        if len(open_rows[split]) == rows_per_shard:
-            flush(split)
+    parts: dict[str, list[Path]] = {split: [] for split in SPLITS}
+    with ExitStack() as stack:
+        open_files = {
+            split: stack.enter_context(ExitStack()) for split in SPLITS
+        }  # what is being written of each
+        add: dict[str, Callable[[Iterable[Row]], None]] = {}
+        for record in rows:
+            record["plan"] = digest
+            split = split_of(record["subject_id"], shares)
+            if split not in add:
+                parts[split].append(folder / "data" / f".{split}-{len(parts[split]):05d}.parquet")
+                add[split] = open_files[split].enter_context(
+                    writing(parts[split][-1], SCHEMA, digest, counts[split])
+                )
+            add[split]([record])
+            counts[split] += 1
+            if counts[split] % rows_per_shard == 0:
+                open_files[split].close()
+                del add[split]
     for split in SPLITS:
-        if open_rows[split]:
-            flush(split)
-        for number, (part, _) in enumerate(parts[split]):
+        for number, part in enumerate(parts[split]):
             path = folder / shard_name(split, number, len(parts[split]))
             part.replace(path)
             part.with_suffix(".json").replace(path.with_suffix(".json"))

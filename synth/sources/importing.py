@@ -1,26 +1,28 @@
 """A public set's own layout -> a folder of records, with a count of everything that was left out."""
 
 import hashlib
+import json
+import shutil
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from synth.base.config import fingerprint
 from synth.base.errors import UserError
-from synth.base.runs import progress, read_json, sha256, write_json
-from synth.data.records import Row, claim, row, write_records
+from synth.base.runs import progress, read_json, write_json
+from synth.data.records import Row, row, write_records
 from synth.data.vocabulary import FINDING_KEYS
-from synth.sources import SOURCES, source_of
-from synth.sources.people import distinct, same_people
+from synth.sources import SOURCES, listing, reading, source_of
+from synth.sources.people import Picture, distinct, joined
 from synth.sources.pictures import Photo, checked, digest
 from synth.sources.report import Report
 
 Photos = Callable[[Path, Report], Iterator[Photo]]
 
-_TABLES = (".csv", ".tsv", ".xlsx", ".meta")
+_KEPT = ".import"
+"""The folder beside the records that holds what an import has read; hidden, since it names files of this machine."""
 
 
 def import_source(
@@ -33,60 +35,60 @@ def import_source(
 ) -> dict[str, Any]:
     """Turn the set `name` below `root` into records in `out`; returns what `out/import.json` holds.
 
+    The same call again goes on where a killed one was, and refuses where the data are others than they were.
+
     Args:
         shares:  train : validation : test, over subjects.
         size:    longest side in pixels above which pictures are made smaller; None keeps every byte.
         mapping: the YAML file of `folder`, which every other source refuses.
 
     Raises:
-        UserError: not such a set, a table lacks a column, or no picture is left.
+        UserError: not such a set, a table lacks a column, no picture is left, or `out` holds other data.
     """
     photos = _photos(name, mapping)
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; unpack the set '{name}' and give its folder as --root")
-    plan = _plan(name, root, shares, size, mapping)
-    if out.exists():
-        claim(out, plan)  # before much is read
-    summary = out / "import.json"  # written last
-    if summary.exists():
+    report, kept, summary = Report(name), out / _KEPT, out / "import.json"
+    pictures = listing.listed(distinct(photos(root, report)))
+    if not pictures:
+        raise UserError(f"{root}: no picture of '{name}' could be kept; {_why(report)}")
+    plan = listing.plan(name, shares, size, mapping, pictures, report.total)
+    listing.claim(out, plan, kept, pictures)
+    if not listing.is_kept(kept):
+        listing.write(kept, pictures)
+    count = len(pictures)
+    del pictures
+    reading.read_once(kept, photos(root, Report(name)), size, count)
+    if summary.exists():  # written last
         return read_json(summary)
-    report = Report(name)
-    people = same_people(distinct(photos(root, Report(name))), report)
-    stream = rows(name, photos(root, report), report, size, people)
-    first = next(stream, None)  # a set that cannot be read leaves no folder behind
-    if first is None:
+    if reading.is_finished(kept):  # somebody took the report away
+        reading.forget(kept)
+        reading.read_once(kept, photos(root, Report(name)), size, count)
+    people = joined(_subjects(kept), report)
+    stream = _records(name, kept, report, people, count)
+    first = next(stream, None)
+    if first is None:  # leaves nothing behind
+        shutil.rmtree(kept)
+        (out / "plan.json").unlink()
+        if not any(out.iterdir()):
+            out.rmdir()
         raise UserError(f"{root}: no picture of '{name}' could be kept; {_why(report)}")
     splits = write_records(out, chain([first], stream), plan, shares)
     deque(stream, maxlen=0)  # the rest is only counted where an earlier, killed call had written it all
     set_ = SOURCES[name]
     result = report.summary() | {"splits": splits, "licence": set_.licence, "citation": set_.citation}
     write_json(summary, result)
+    reading.finish(kept)
     return result
 
 
-def _plan(
-    name: str, root: Path, shares: Sequence[int], size: int | None, mapping: Path | None
-) -> dict[str, Any]:
-    return {
-        "kind": "import",
-        "source": name,
-        "root": str(root.resolve()),
-        "content": _content(root),
-        "shares": list(shares),
-        "size": size,
-        "mapping": mapping.read_text(encoding="utf-8") if mapping else None,
-    }
-
-
-def _content(root: Path) -> str:
-    """What tells whether a set has changed: its tables by content, all else by name and size."""
-    files = sorted(path for path in root.rglob("*") if path.is_file())
-    return fingerprint(
-        [
-            [str(path.relative_to(root)), sha256(path) if path.suffix in _TABLES else path.stat().st_size]
-            for path in files
-        ]
-    )
+def _subjects(kept: Path) -> Iterator[Picture]:
+    """Every picture of a known subject that could be read."""
+    for place, entry in enumerate(reading.entries(kept)):
+        subject = json.loads(entry.labels).get("subject_id")
+        if subject is not None and entry.sha256 is not None:
+            read = partial(reading.image_at, kept, place)
+            yield Picture(subject, entry.name, entry.sha256, lambda read=read: read() or b"")
 
 
 def _why(report: Report) -> str:
@@ -113,25 +115,52 @@ def rows(
     people: dict[str, str] | None = None,
 ) -> Iterator[Row]:
     """Whole records from pictures and labels: damaged pictures and repeated files are left out and counted."""
+    checks = ((each.name, each.labels, checked(each, size, report)) for each in photos)
+    return _rows(name, checks, report, people or {}, report.total or 0)
+
+
+def _records(name: str, kept: Path, report: Report, people: dict[str, str], total: int) -> Iterator[Row]:
+    """The same of what was read before."""
+
+    def pictures() -> Iterator[tuple[str, dict[str, Any], bytes | None]]:
+        for entry in reading.entries(kept, "image"):
+            reading.recount(entry, report)
+            yield entry.name, json.loads(entry.labels), entry.image
+
+    return _rows(name, pictures(), report, people, total)
+
+
+def _rows(
+    name: str,
+    pictures: Iterable[tuple[str, dict[str, Any], bytes | None]],
+    report: Report,
+    people: dict[str, str],
+    total: int,
+) -> Iterator[Row]:
     seen: dict[bytes, int] = {}
-    listed = next(photos, None)  # the table is read now, so their number is known
-    with progress(f"import {name}", report.total or 0) as bar:
-        while listed is not None:
-            record = _record(name, listed, seen, size, report, people or {})
-            bar.total = report.total  # a set of several tables reads them one by one
+    with progress(f"import {name}", total) as bar:
+        for listed, labels, data in pictures:
+            bar.total = max(
+                bar.total or 0, report.total or 0
+            )  # a set of several tables reads them one by one
             bar.update()
-            listed = next(photos, None)
+            record = _record(name, listed, labels, data, seen, report, people)
             if record is not None:
                 yield record
 
 
 def _record(
-    name: str, listed: Photo, seen: dict[bytes, int], size: int | None, report: Report, people: dict[str, str]
+    name: str,
+    listed: str,
+    known: dict[str, Any],
+    data: bytes | None,
+    seen: dict[bytes, int],
+    report: Report,
+    people: dict[str, str],
 ) -> Row | None:
-    data = checked(listed, size, report)
     if data is None:
         return None
-    known = dict(listed.labels)
+    known = dict(known)
     identity = f"{name}-{known.pop('id')}"
     subject = known.pop("subject_id", None)
     labels = {"modality": "cfp", "source": name} | known
@@ -140,7 +169,7 @@ def _record(
     content, meaning = digest(data), hash(repr(sorted(labels.items())))
     if content in seen:
         differs = " and labelled differently, the first kept" if seen[content] != meaning else ""
-        report.drop(f"same file twice{differs}", listed.name)
+        report.drop(f"same file twice{differs}", listed)
         return None
     seen[content] = meaning
     seed = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big")

@@ -1,6 +1,6 @@
 """Who is who in a set: ids that name one picture each, and people who stand in it under several names."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,17 @@ from synth.sources.report import Report
 
 _MANY = 3  # subjects; a picture that more of them share is a placeholder or a slip, and tells nothing of who they are
 _BLANK = 8  # of 255: a picture whose brightness spans less, but for a hundredth at either end, shows nothing
+
+
+class Picture(NamedTuple):
+    """A picture of a known subject."""
+
+    subject: str
+    name: str
+    content: bytes
+    """The digest of its file."""
+    read: Callable[[], bytes]
+    """What it shows, empty where it cannot be decoded; asked for where two subjects have it."""
 
 
 class _Shared(NamedTuple):
@@ -40,47 +51,56 @@ def distinct(photos: Iterator[Photo]) -> Iterator[Photo]:
 
 
 def same_people(photos: Iterator[Photo], report: Report) -> dict[str, str]:
+    """As `joined` says, of pictures that are read for it; those of unknown subjects are not."""
+    return joined(_read(photos), report)
+
+
+def joined(pictures: Iterable[Picture], report: Report) -> dict[str, str]:
     """Subject -> the subject it is taken for, where the same picture stands under two names; all are told in `report`.
 
     A person under two names could otherwise be on both sides of a split.  Only a file that can be decoded and shows
-    something tells that two are one, and only where no more than three share it.  Pictures of unknown subjects are not read.
+    something tells that two are one, and only where no more than three share it.
     """
     first: dict[bytes, tuple[str, str]] = {}
     shared: dict[bytes, _Shared | None] = {}
     pairs: list[tuple[bytes, str]] = []
-    for photograph in photos:
-        subject = photograph.labels.get("subject_id")
-        if subject is None or not (data := _content(photograph)):
-            continue
-        content = digest(data)
-        owner, name = first.setdefault(content, (subject, photograph.name))
+    for subject, name, content, read in pictures:
+        owner, owners_name = first.setdefault(content, (subject, name))
         if owner == subject:
             continue
         if content not in shared:
-            shared[content] = _Shared([owner], [name]) if _shows_something(data) else None
+            shared[content] = _Shared([owner], [owners_name]) if shows_something(read()) else None
         found = shared[content]
         if found is not None:
-            found.names.append(photograph.name)
+            found.names.append(name)
             if subject not in found.subjects:
                 found.subjects.append(subject)
             pairs.append((content, subject))
-    pictures = {content: found for content, found in shared.items() if found is not None}
-    joining = {content: found for content, found in pictures.items() if len(found.subjects) <= _MANY}
+    several = {content: found for content, found in shared.items() if found is not None}
+    joining = {content: found for content, found in several.items() if len(found.subjects) <= _MANY}
     people = _joined(
         [(joining[content].subjects[0], subject) for content, subject in pairs if content in joining]
     )
-    _tell(people, list(pictures.values()), report)
+    _tell(people, list(several.values()), report)
     return people
+
+
+def _read(photos: Iterator[Photo]) -> Iterator[Picture]:
+    for photograph in photos:
+        subject = photograph.labels.get("subject_id")
+        if subject is not None and (data := _content(photograph)):
+            yield Picture(subject, photograph.name, digest(data), lambda data=data: data)
 
 
 def _content(photograph: Photo) -> bytes:
     try:
         return photograph.read()
-    except OSError:  # counted as damaged when its record is to be made
+    except (OSError, UserError):  # counted as damaged when its record is to be made
         return b""
 
 
-def _shows_something(data: bytes) -> bool:
+def shows_something(data: bytes) -> bool:
+    """Whether an encoded picture can be decoded and is more than one even ground."""
     try:
         picture = decode(data)
     except UserError:

@@ -1,6 +1,6 @@
 """What an import kept, what it dropped and why, in numbers and in file names."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ class Report:
     dropped: Counter[str] = field(default_factory=Counter)
     names: dict[str, list[str]] = field(default_factory=dict)
     notes: Counter[str] = field(default_factory=Counter)
-    labels: dict[str, Counter[str]] = field(default_factory=dict)
+    labels: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     shared: list[dict[str, Any]] = field(default_factory=list)
     """Subjects who share pictures, which pictures, and whether they are taken for one person."""
 
@@ -57,10 +57,9 @@ class Report:
         self.kept += 1
         for key in ("dr_grade", *FLAGS, *READABILITY_KEYS, "eye_side", "modality", "sex", "race"):
             value = row[key]
-            self.labels.setdefault(key, Counter())["unknown" if value is None else str(value)] += 1
-        ages = self.labels.setdefault("age", Counter())
-        ages["unknown" if row["age"] is None else "known"] += 1
-        findings = self.labels.setdefault("findings", Counter())
+            self.labels[key]["unknown" if value is None else str(value)] += 1
+        self.labels["age"]["unknown" if row["age"] is None else "known"] += 1
+        findings = self.labels["findings"]
         for finding in ["unknown"] if row["findings"] is None else row["findings"] or ["none"]:
             findings[finding] += 1
 

@@ -1,0 +1,124 @@
+"""One photograph under two names: copies that were compressed or resized again, found by what they show.
+
+Every picture has a small descriptor of its brightness, freed of its illumination.  Random planes sort the descriptors into
+cells (Charikar 2002, doi:10.1145/509907.509965); what meets in a cell and correlates is compared in more detail.
+"""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from synth.data.images import decode
+
+_SIDE = 16  # pixels of a descriptor
+_DETAIL = 64  # pixels on which two pictures are compared
+_BLUR = 4.0  # of them in a descriptor, sigma: what is coarser is illumination
+_CANDIDATE, _SAME = 0.98, 0.9  # correlation of descriptors, and of details
+_FEW = 50  # pictures; what the mean of a set is worth beside so many
+_TABLES, _PLANES = 12, 20
+_CROWD = 2000  # of one cell; what fills more is no photograph, and not compared
+_ORIENTATION = 0x0112  # EXIF: how a picture must be turned to stand upright
+_FLAT = 4.0  # grey levels by which a picture without content varies at most
+
+
+class Described(NamedTuple):
+    """A picture in a few numbers."""
+
+    width: int
+    height: int
+    descriptor: bytes | None
+    """(16, 16) uint8 brightness; None where it shows nothing."""
+
+
+def describe(data: bytes) -> Described:
+    """Size and descriptor of an encoded picture that can be decoded."""
+    size, grey = _grey(data, _SIDE)
+    return Described(*size, None if grey.std() < _FLAT else grey.tobytes())
+
+
+def _grey(data: bytes, side: int) -> tuple[tuple[int, int], np.ndarray]:
+    """Width and height of a picture as it stands, and (side, side) uint8 of its brightness."""
+    with Image.open(io.BytesIO(data)) as image:
+        if (
+            image.format == "JPEG"
+            and image.mode in ("RGB", "L")
+            and image.getexif().get(_ORIENTATION, 1) == 1
+        ):
+            size = image.size
+            image.draft("L", (4 * side, 4 * side))  # decodes no more than that takes
+            # What is decoded may be longer by a part of a pixel than the picture.
+            scale = max(1, round(size[0] / image.size[0]), round(size[1] / image.size[1]))
+            picture, box = image.convert("L"), (0, 0, size[0] / scale, size[1] / scale)
+        else:
+            picture = Image.fromarray(decode(data)).convert("L")
+            size, box = picture.size, None
+        return size, np.asarray(picture.resize((side, side), Image.Resampling.BOX, box))
+
+
+def near_duplicates(
+    descriptors: Sequence[bytes], groups: Sequence[str], image: Callable[[int], bytes]
+) -> list[tuple[int, int]]:
+    """Pairs of pictures of different groups that are one photograph, by their places.
+
+    Args:
+        descriptors: of `describe`.
+        groups:      the subject of each picture; pairs within one are not sought.
+        image:       the encoded picture of a place, asked for where descriptors agree.
+    """
+    if len(descriptors) < 2:
+        return []
+    vectors = _vectors(descriptors)
+    names = np.unique(np.asarray(groups), return_inverse=True)[1]
+    candidates = sorted({pair for cell in _cells(vectors) for pair in _pairs(vectors, names, cell)})
+    details: dict[int, np.ndarray] = {}
+    for place in {place for pair in candidates for place in pair}:
+        details[place] = _detail(image(place))
+    return [(one, other) for one, other in candidates if float(details[one] @ details[other]) > _SAME]
+
+
+def _vectors(descriptors: Sequence[bytes]) -> np.ndarray:
+    """(N, 256) float32 of length 1: brightness without illumination, less what the pictures of the set have in common."""
+    raw = np.frombuffer(b"".join(descriptors), np.uint8).reshape(-1, _SIDE, _SIDE)
+    vectors = np.empty((len(raw), _SIDE**2), np.float32)
+    for start in range(0, len(raw), 4096):
+        part = raw[start : start + 4096].astype(np.float32)
+        part -= ndimage.gaussian_filter(part, (0, _BLUR, _BLUR))
+        vectors[start : start + 4096] = _unit(part.reshape(len(part), -1))
+    vectors -= vectors.mean(axis=0) * (len(raw) / (len(raw) + _FEW))
+    return _unit(vectors)
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    rows = rows - rows.mean(axis=-1, keepdims=True)
+    return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-6)
+
+
+def _cells(vectors: np.ndarray) -> Iterator[np.ndarray]:
+    """Places that lie on one side of all planes of a table, two at least."""
+    rng = np.random.default_rng(0)
+    bits = 1 << np.arange(_PLANES)
+    for _ in range(_TABLES):
+        planes = rng.standard_normal((vectors.shape[1], _PLANES), np.float32)
+        keys = (vectors @ planes > 0) @ bits
+        order = np.argsort(keys, kind="stable")
+        for cell in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
+            if 1 < len(cell) <= _CROWD:
+                yield cell
+
+
+def _pairs(vectors: np.ndarray, names: np.ndarray, cell: np.ndarray) -> Iterator[tuple[int, int]]:
+    near = vectors[cell] @ vectors[cell].T > _CANDIDATE
+    near &= names[cell][:, None] != names[cell][None]
+    for one, other in np.argwhere(np.triu(near, 1)):
+        low, high = sorted((int(cell[one]), int(cell[other])))
+        yield low, high
+
+
+def _detail(data: bytes) -> np.ndarray:
+    """(4096,) of length 1: what is finer than a few pixels of 64."""
+    grey = _grey(data, _DETAIL)[1].astype(np.float32)
+    return _unit((grey - ndimage.gaussian_filter(grey, 3.0)).reshape(-1))
