@@ -18,6 +18,10 @@ def import_(
     split: Annotated[str, typer.Option(help="train:validation:test, over patients")] = "8:1:1",
     size: Annotated[int | None, typer.Option(help="make pictures smaller: longest side in pixels")] = None,
     mapping: Annotated[Path | None, typer.Option(help="for 'folder': YAML that maps your columns")] = None,
+    max_dropped: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="share of the listed pictures above whose loss the exit status is 2"),
+    ] = 0.5,
     list: Annotated[bool, typer.Option("--list", help="print the known sets and stop")] = False,
     json: Json = False,
 ) -> None:
@@ -30,7 +34,8 @@ def import_(
       synth import odir5k --root ODIR/ --out records/odir --split 7:1:2
       synth import folder --root photos/ --mapping mapping.yaml --out records/mine
     """
-    from synth.sources import SOURCES, importing
+    from synth.sources import SOURCES, importing, page
+    from synth.sources.report import dropped_share
 
     if list:
         for name, known in SOURCES.items():
@@ -39,7 +44,13 @@ def import_(
     if not source or root is None or out is None:
         raise UserError("give SOURCE, --root and --out; 'synth import --list' names the sources")
     result = importing.import_source(source, root, out, _shares(split), size, mapping)
-    show(result, json)
+    show(result, json, "\n".join(page.lines(result, out)))
+    lost = dropped_share(result)
+    if lost > max_dropped:
+        raise UserError(
+            f"{out}: ONLY {result['kept']:,} PICTURES KEPT, {lost:.1%} of what is listed is lost (--max-dropped "
+            f"{max_dropped:g}); the records are written, see why in {out / page.NAME}"
+        )
 
 
 def phantom(

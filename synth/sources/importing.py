@@ -12,10 +12,11 @@ from typing import Any
 
 from synth.base.errors import UserError
 from synth.base.runs import progress, read_json, write_json
-from synth.data.records import Row, row, write_records
+from synth.data.records import Row, row, split_of, write_records
 from synth.data.vocabulary import FINDING_KEYS
-from synth.sources import SOURCES, listing, reading, source_of
-from synth.sources.people import Picture, distinct, joined
+from synth.sources import SOURCES, contact_sheet, listing, page, reading, source_of
+from synth.sources.cohort import Duplicate, cohort
+from synth.sources.people import distinct, duplicates, joined, of_entries
 from synth.sources.pictures import Photo, checked, digest
 from synth.sources.report import Report
 
@@ -64,7 +65,7 @@ def import_source(
     if reading.is_finished(kept):  # somebody took the report away
         reading.forget(kept)
         reading.read_once(kept, photos(root, Report(name)), size, count)
-    people = joined(_subjects(kept), report)
+    people = joined(of_entries(kept), report)
     stream = _records(name, kept, report, people, count)
     first = next(stream, None)
     if first is None:  # leaves nothing behind
@@ -76,19 +77,33 @@ def import_source(
     splits = write_records(out, chain([first], stream), plan, shares)
     deque(stream, maxlen=0)  # the rest is only counted where an earlier, killed call had written it all
     set_ = SOURCES[name]
-    result = report.summary() | {"splits": splits, "licence": set_.licence, "citation": set_.citation}
+    found = cohort(out, _sizes(kept), _duplicates(name, kept, people, shares))
+    result = report.summary() | {
+        "splits": splits,
+        "cohort": found.to_json(),
+        "licence": set_.licence,
+        "citation": set_.citation,
+    }
+    page.write(out / page.NAME, result, contact_sheet.kept(out), contact_sheet.dropped(report, root, kept))
     write_json(summary, result)
     reading.finish(kept)
     return result
 
 
-def _subjects(kept: Path) -> Iterator[Picture]:
-    """Every picture of a known subject that could be read."""
-    for place, entry in enumerate(reading.entries(kept)):
-        subject = json.loads(entry.labels).get("subject_id")
-        if subject is not None and entry.sha256 is not None:
-            read = partial(reading.image_at, kept, place)
-            yield Picture(subject, entry.name, entry.sha256, lambda read=read: read() or b"")
+def _sizes(kept: Path) -> Iterator[tuple[int, int]]:
+    for entry in reading.entries(kept):
+        if entry.width is not None and entry.height is not None:
+            yield entry.width, entry.height
+
+
+def _duplicates(name: str, kept: Path, people: dict[str, str], shares: Sequence[int]) -> list[Duplicate]:
+    def subject_of(labels: dict[str, Any]) -> str:
+        subject = labels.get("subject_id")
+        return f"{name}-{labels['id']}" if subject is None else f"{name}-{people.get(subject, subject)}"
+
+    return duplicates(
+        kept, subject_of, lambda labels: labels.get("split") or split_of(subject_of(labels), shares)
+    )
 
 
 def _why(report: Report) -> str:

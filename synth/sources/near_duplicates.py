@@ -22,7 +22,7 @@ _FEW = 50  # pictures; what the mean of a set is worth beside so many
 _TABLES, _PLANES = 12, 20
 _CROWD = 2000  # of one cell; what fills more is no photograph, and not compared
 _ORIENTATION = 0x0112  # EXIF: how a picture must be turned to stand upright
-_FLAT = 4.0  # grey levels by which a picture without content varies at most
+_FLAT = 8  # grey levels; what spans less shows nothing
 
 
 class Described(NamedTuple):
@@ -37,7 +37,7 @@ class Described(NamedTuple):
 def describe(data: bytes) -> Described:
     """Size and descriptor of an encoded picture that can be decoded."""
     size, grey = _grey(data, _SIDE)
-    return Described(*size, None if grey.std() < _FLAT else grey.tobytes())
+    return Described(*size, None if int(grey.max()) - int(grey.min()) < _FLAT else grey.tobytes())
 
 
 def _grey(data: bytes, side: int) -> tuple[tuple[int, int], np.ndarray]:
@@ -46,7 +46,7 @@ def _grey(data: bytes, side: int) -> tuple[tuple[int, int], np.ndarray]:
         if (
             image.format == "JPEG"
             and image.mode in ("RGB", "L")
-            and image.getexif().get(_ORIENTATION, 1) == 1
+            and ("exif" not in image.info or image.getexif().get(_ORIENTATION, 1) == 1)
         ):
             size = image.size
             image.draft("L", (4 * side, 4 * side))  # decodes no more than that takes

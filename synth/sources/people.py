@@ -1,18 +1,24 @@
 """Who is who in a set: ids that name one picture each, and people who stand in it under several names."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from synth.base.errors import UserError
 from synth.data.images import decode
+from synth.sources import reading
+from synth.sources.cohort import Duplicate
+from synth.sources.near_duplicates import near_duplicates
 from synth.sources.pictures import Photo, digest
 from synth.sources.report import Report
 
 _MANY = 3  # subjects; a picture that more of them share is a placeholder or a slip, and tells nothing of who they are
 _BLANK = 8  # of 255: a picture whose brightness spans less, but for a hundredth at either end, shows nothing
+
+Labels = dict[str, Any]
 
 
 class Picture(NamedTuple):
@@ -83,6 +89,52 @@ def joined(pictures: Iterable[Picture], report: Report) -> dict[str, str]:
     )
     _tell(people, list(several.values()), report)
     return people
+
+
+def of_entries(kept: Path) -> Iterator[Picture]:
+    """Every picture of a known subject that an import has read."""
+    images = reading.Images(kept)
+    for place, entry in enumerate(reading.entries(kept)):
+        subject = json.loads(entry.labels).get("subject_id")
+        if subject is not None and entry.sha256 is not None:
+            yield Picture(subject, entry.name, entry.sha256, lambda place=place: images[place] or b"")
+
+
+def duplicates(
+    kept: Path, subject_of: Callable[[Labels], str], split_of: Callable[[Labels], str]
+) -> list[Duplicate]:
+    """Pictures of two subjects that are one photograph, compressed or resized again; equal files are not among them.
+
+    Args:
+        kept: what an import has read.
+        subject_of, split_of: of the labels of a picture, the subject that its record has and where that lies.
+    """
+    places: list[int] = []
+    descriptors: list[bytes] = []
+    subjects: list[str] = []
+    contents: set[bytes] = set()
+    for place, entry in enumerate(reading.entries(kept, "descriptor")):
+        if entry.descriptor is not None and entry.sha256 is not None and entry.sha256 not in contents:
+            contents.add(entry.sha256)
+            places.append(place)
+            descriptors.append(entry.descriptor)
+            subjects.append(subject_of(json.loads(entry.labels)))
+    images = reading.Images(kept)
+    pairs = near_duplicates(descriptors, subjects, lambda number: images[places[number]] or b"")
+    wanted = {places[number] for pair in pairs for number in pair}
+    entries = {place: each for place, each in enumerate(reading.entries(kept)) if place in wanted}
+    return [_duplicate([entries[places[number]] for number in pair], subject_of, split_of) for pair in pairs]
+
+
+def _duplicate(
+    pair: list[reading.Entry], subject_of: Callable[[Labels], str], split_of: Callable[[Labels], str]
+) -> Duplicate:
+    labels = [json.loads(entry.labels) for entry in pair]
+    return Duplicate(
+        pictures=[entry.name for entry in pair],
+        subjects=[subject_of(each) for each in labels],
+        splits=[split_of(each) for each in labels],
+    )
 
 
 def _read(photos: Iterator[Photo]) -> Iterator[Picture]:

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import time
+from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +26,7 @@ from synth.sources.report import Report
 
 READERS = 16  # threads; a network answers one of them in 5 ms or so, and many at a time
 _ROWS, _BYTES = 2000, 64 * 2**20  # of a portion, whichever is reached first
-_GROUP = 100  # rows that are read back at a time
+_GROUP = 20  # rows that are read back at a time
 _SETTLED = (
     2 * 10**9
 )  # nanoseconds; a file changed less than that before it was read may change again under the same times
@@ -82,9 +83,16 @@ _SCHEMA = pa.schema(
 
 
 class _File(NamedTuple):
-    data: bytes | None
-    sha256: bytes | None
-    stamp: str | None
+    data: bytes | OSError | UserError
+    """What was read, or why nothing could be."""
+    sha256: bytes | None = None
+    stamp: str | None = None
+
+    def read(self) -> bytes:
+        """The data, as `Photo.read` gives them."""
+        if isinstance(self.data, bytes):
+            return self.data
+        raise self.data
 
 
 def read_once(folder: Path, photos: Iterator[Photo], size: int | None, total: int) -> None:
@@ -126,16 +134,25 @@ def entries(folder: Path, *more: str) -> Iterator[Entry]:
                     yield Entry(**(nothing | values))
 
 
-def image_at(folder: Path, place: int) -> bytes | None:
-    """The bytes of the picture of one entry."""
-    for path in portions(folder):
+class Images:
+    """The pictures of the entries, by their places; reads what is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._groups: list[tuple[Path, int]] = []
+        self._starts: list[int] = []
+        start = 0
+        for path in portions(folder):
+            found = pq.read_metadata(path)
+            for group in range(found.num_row_groups):
+                self._groups.append((path, group))
+                self._starts.append(start)
+                start += found.row_group(group).num_rows
+
+    def __getitem__(self, place: int) -> bytes | None:
+        number = bisect_right(self._starts, place) - 1
+        path, group = self._groups[number]
         with pq.ParquetFile(path) as file:
-            for group in range(file.num_row_groups):
-                count = file.metadata.row_group(group).num_rows
-                if place < count:
-                    return file.read_row_group(group, ["image"]).column("image")[place].as_py()
-                place -= count
-    raise IndexError(place)
+            return file.read_row_group(group, ["image"]).column("image")[place - self._starts[number]].as_py()
 
 
 def is_finished(folder: Path) -> bool:
@@ -202,9 +219,9 @@ def _load(pair: tuple[Photo, Entry | None]) -> _File | None:
                 f"{photograph.path or photograph.name}: cannot be read ({error.strerror}); see that the folder is "
                 "connected and repeat the command, it goes on from there"
             ) from None
-        return _File(None, None, None)
-    except UserError:
-        return _File(None, None, None)
+        return _File(error)
+    except UserError as error:
+        return _File(error)
     return _File(data, hashlib.sha256(data).digest(), stamp)
 
 
@@ -224,12 +241,7 @@ def _stamp(path: Path | None) -> str | None:
 def _entry(photograph: Photo, file: _File | None, size: int | None) -> Entry:
     assert file is not None  # what is not known yet is read
     counts = Report("")
-    image = None
-    if file.data is None:
-        counts.drop("damaged picture", photograph.name)
-    else:
-        data = file.data
-        image = checked(photograph._replace(read=lambda: data), size, counts)
+    image = checked(photograph._replace(read=file.read), size, counts)
     described = describe(image) if image is not None else None
     return Entry(
         photograph.name,

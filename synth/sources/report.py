@@ -1,13 +1,16 @@
 """What an import kept, what it dropped and why, in numbers and in file names."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 from synth.data.records import Row
 from synth.data.vocabulary import FLAGS, READABILITY_KEYS
 
 _NAMED = 20  # file names kept per reason; the rest are only counted
+_SAMPLED = 8  # file names drawn per reason, for people to look at
 _GROUPS = 1000  # of subjects who share pictures that are named; the rest are only counted
 
 
@@ -21,6 +24,8 @@ class Report:
     kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     names: dict[str, list[str]] = field(default_factory=dict)
+    sampled: dict[str, list[str]] = field(default_factory=dict)
+    """Some names of each reason, drawn at random."""
     notes: Counter[str] = field(default_factory=Counter)
     labels: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     shared: list[dict[str, Any]] = field(default_factory=list)
@@ -29,9 +34,16 @@ class Report:
     def drop(self, reason: str, name: str) -> None:
         """Count a picture that is left out; the first few of each reason are named."""
         self.dropped[reason] += 1
+        count = self.dropped[reason]
         named = self.names.setdefault(reason, [])
         if len(named) < _NAMED:
             named.append(name)
+        drawn = self.sampled.setdefault(reason, [])
+        place = Random(f"{reason} {count}").randrange(count)  # Vitter's algorithm R
+        if len(drawn) < _SAMPLED:
+            drawn.append(name)
+        elif place < _SAMPLED:
+            drawn[place] = name
 
     def note(self, what: str) -> None:
         """Count something that a reader of the records should know, such as a keyword nobody mapped."""
@@ -78,3 +90,15 @@ class Report:
             "shared": self.shared,
             "labels": {key: dict(sorted(counts.items())) for key, counts in self.labels.items()},
         }
+
+
+UNLISTED = frozenset(
+    ("picture without a line in the table", "picture without a .meta file", "no label in the name")
+)
+"""Why pictures are left out that nothing asked for: their number tells nothing of how well an import went."""
+
+
+def dropped_share(summary: Mapping[str, Any]) -> float:
+    """Of the pictures that a set lists, the share that is not in the records, by what `Report.summary` says."""
+    dropped = sum(told["count"] for reason, told in summary["reasons"].items() if reason not in UNLISTED)
+    return dropped / max(1, dropped + summary["kept"])
