@@ -16,6 +16,7 @@ from synth import phantom
 from synth.base import runs, speed
 from synth.base.config import load
 from synth.base.errors import UserError
+from synth.data import classes
 
 _FILE, _LAST = "audit.json", "label.svg"
 _GUESSES, _QUERIES = 2, 8  # candidates of a label; passes of SimA, PIA and SecMI together
@@ -104,6 +105,10 @@ def lines(inputs: Inputs, config: AuditConfig) -> Iterator[str]:
     small = cost(inputs, load(AuditConfig, Path("quick")))
     if small.hours < told.hours:
         yield f"smaller: --config quick, for a first look, with an --out of its own: {small.words()}"
+    tables = {
+        name: group.table for name, group in _groups(inputs) if group and name in ("members", "nonmembers")
+    }
+    yield from filter(None, [classes.warning(tables, "members and nonmembers")])
 
 
 def counted(inputs: Inputs, config: AuditConfig) -> Work:

@@ -22,8 +22,9 @@ from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
 
 from synth.base import arguments, pretrained
+from synth.base.disk_errors import disk_error
 from synth.base.errors import UserError
-from synth.base.runs import disk_error, read_json, write_json
+from synth.base.runs import read_json, write_json
 from synth.data.tensors import as_pictures
 from synth.diffusion.process import Prediction, Process, Timestep, opened
 from synth.diffusion.samplers import SAMPLERS, Sampler, guided

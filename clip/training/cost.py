@@ -11,6 +11,7 @@ from clip.training import batches, inputs, resume
 from clip.training.config import TrainConfig
 from synth.base import speed
 from synth.base.config import load
+from synth.data import classes
 
 _LONG = 1  # hours from which on the smaller alternative is named
 _STATES = 4  # times that the weights are on the disk: in ckpt.pt, and in state.pt with AdamW's two moments
@@ -62,6 +63,9 @@ def lines(config: TrainConfig, data: Path, run: Path) -> Iterator[str]:
     yield f"{run}: ckpt.pt is written there; Ctrl-C keeps what is done, and the same command goes on from there"
     yield from inputs.opened(data).notes
     yield from _cost(config, photographs(data), resume.trained_images(run))
+    opened = inputs.opened(data)
+    tables = {split: opened.table(split, classes.COLUMNS) for split in ("train", "validation")}
+    yield from filter(None, [classes.warning(tables, str(data))])
 
 
 def dry_lines(config: TrainConfig, data: Path) -> Iterator[str]:

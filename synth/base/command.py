@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -13,8 +14,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from synth.base import recipes, stopping
+from synth.base.disk_errors import disk_error, file_error
 from synth.base.errors import UserError
-from synth.base.runs import disk_error, is_first_process
+from synth.base.runs import is_first_process
 
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
 Set = Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="over the config; may repeat")]
@@ -77,7 +79,10 @@ class Command(TyperGroup):
         except UserError as error:
             line = str(error)
         except OSError as error:
-            shown = disk_error(Path(error.filename or "output"), error)
+            named = isinstance(error.filename, str | bytes) and error.filename
+            shown = (
+                file_error(Path(os.fsdecode(named)), error) if named else disk_error(Path("output"), error)
+            )
             if not isinstance(shown, UserError):
                 raise
             line = str(shown)

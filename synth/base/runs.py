@@ -16,6 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from synth.base.disk_errors import disk_error, is_input
 from synth.base.errors import UserError
 
 Tell = Callable[[Iterable[str]], None]
@@ -50,6 +51,8 @@ def atomic(path: Path) -> Iterator[Path]:
     except OSError as error:
         with suppress(OSError):  # the folder itself may be what is wrong
             temporary.unlink()
+        if is_input(error, path):
+            raise
         if error.errno == errno.ENOENT and str(error.filename) in (str(temporary), str(path.parent)):
             raise UserError(f"{path}: no file can be made there; choose another --out") from error  # in /proc
         raise disk_error(path, error) from error
@@ -70,19 +73,6 @@ def _is_abandoned(temporary: Path) -> bool:
         return True
     except (PermissionError, FileNotFoundError):  # another user's process; gone meanwhile
         return False
-
-
-def disk_error(path: Path, error: OSError) -> Exception:
-    """The error to raise for a failed write: a `UserError` where the user can mend it."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return UserError(
-            f"{path}: disk full; free some space and repeat the command, finished files are kept"
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return UserError(f"{path}: cannot be written ({error.strerror}); choose another --out")
-    if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return UserError(f"{path}: a file stands where a folder is needed; choose another --out")
-    return error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,39 +1,40 @@
 """How many pictures of each split show each class, and which classes a split lacks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from synth.base.stored import Stored
 from synth.data.records import SPLITS, read_table, shards
 from synth.data.vocabulary import FINDING_KEYS, FLAGS
 
 Classes = dict[str, dict[str, dict[str, int]]]
 """Label -> class -> split -> pictures; only labels that some picture has, and findings that some picture shows."""
 
+COLUMNS = ("dr_grade", *FLAGS, "findings")
+"""What classes are counted from."""
+_NAMED = 12  # classes on one line
 _GRADES = tuple(str(grade) for grade in range(5))
 FEW_PATIENTS = 100
 """Patients below which what is learnt is mostly about these people; a rule of thumb, and no more."""
 
 
-class Lack(NamedTuple):
+class Lack(Stored):
     """A class that splits have no picture of."""
 
     label: str
     value: str
-    splits: tuple[str, ...]
-    """Those without; all that there are where nothing shows it."""
+    splits: list[str]
+    """Those without, of all that there are."""
+    is_nowhere: bool
+    """Whether no split has one."""
 
-    def words(self, present: Sequence[str] = SPLITS) -> str:
+    def words(self) -> str:
         """As in "dr_grade=4 in test"."""
-        where = "anywhere" if set(self.splits) >= set(present) else " or ".join(self.splits)
-        return (
-            f"{self.label}={self.value} in {where}"
-            if where != "anywhere"
-            else f"{self.label}={self.value} {where}"
-        )
+        where = "anywhere" if self.is_nowhere else f"in {' or '.join(self.splits)}"
+        return f"{self.label}={self.value} {where}"
 
 
 def of_table(tables: Mapping[str, pa.Table]) -> Classes:
@@ -67,41 +68,48 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
     }
 
 
-def read(folder: Path, splits: Sequence[str] = SPLITS) -> Classes:
-    """The classes of a folder of records, over those `splits` that it has.
+def read(folder: Path) -> Classes:
+    """The classes of a folder of records, over the splits that it has.
 
     Raises:
         UserError: no records, or a damaged shard.
     """
-    columns = ["dr_grade", *FLAGS, "findings"]
     return of_table(
-        {split: read_table(folder, [split], columns) for split in splits if shards(folder, split)}
+        {split: read_table(folder, [split], COLUMNS) for split in SPLITS if shards(folder, split)}
     )
 
 
 def lacking(classes: Classes) -> list[Lack]:
     """Every class that a split has no picture of."""
     return [
-        Lack(label, value, tuple(split for split, count in counts.items() if not count))
+        Lack(
+            label=label,
+            value=value,
+            splits=[split for split, count in counts.items() if not count],
+            is_nowhere=not any(counts.values()),
+        )
         for label, values in classes.items()
         for value, counts in values.items()
         if not all(counts.values())
     ]
 
 
-def warning(folder: Path, splits: Sequence[str] = SPLITS) -> str | None:
-    """One line that names the classes which a split lacks though another has them; None where none does.
+def warning(tables: Mapping[str, pa.Table], where: str) -> str | None:
+    """One line on the classes that some tables show and others lack; None where there are none.
 
-    Raises:
-        UserError: no records, or a damaged shard.
+    Args:
+        tables: what each holds -> its rows, with the columns `COLUMNS`; those without a row are left out.
+        where:  what the line begins with.
     """
-    found = read(folder, splits)
     some = [
-        lack for lack in lacking(found) if len(lack.splits) < len(found[lack.label][lack.value])
-    ]  # what no split has is another question
+        lack.words()
+        for lack in lacking(of_table({name: table for name, table in tables.items() if len(table)}))
+        if not lack.is_nowhere
+    ]
     if not some:
         return None
-    return f"{folder}: no picture of {', '.join(lack.words() for lack in some)}; nothing can be said of these there"
+    more = f" and {len(some) - _NAMED} more" if len(some) > _NAMED else ""
+    return f"{where}: no picture of {', '.join(some[:_NAMED])}{more}; of these nothing can be said there"
 
 
 def few_patients(*folders: Path) -> str | None:

@@ -9,9 +9,9 @@ from typing import TypeVar
 import pyarrow as pa
 
 from synth.base.stored import Stored
-from synth.data import classes
+from synth.data import classes as counting
+from synth.data.classes import Classes, Lack
 from synth.data.records import COLUMNS, SPLITS, read_table, shards
-from synth.data.vocabulary import FLAGS
 
 _DECADE = 10  # years of one bar
 _NAMED = 12  # cameras or sizes; the rest are one number
@@ -50,9 +50,9 @@ class Cohort(Stored):
     visits: int | None
     """Subjects by visit; null where no visit is known."""
     splits: dict[str, Part]
-    classes: classes.Classes
-    lacking: list[str]
-    """Classes without a picture, and in which split."""
+    classes: Classes
+    lacking: list[Lack]
+    """Classes of which a split has no picture."""
     ages: dict[str, int]
     """Decade -> patients, by the age at their first picture."""
     sexes: dict[str, int]
@@ -71,11 +71,11 @@ def cohort(folder: Path, sizes: Iterable[tuple[int, int]], duplicates: Sequence[
         sizes: width and height of every picture.
     """
     more = [name for name in ("visit", "camera") if name in COLUMNS]
-    columns = ["subject_id", "eye_side", "age", "sex", "dr_grade", *FLAGS, "findings", *more]
+    columns = ["subject_id", "eye_side", "age", "sex", *counting.COLUMNS, *more]
     tables = {split: read_table(folder, [split], columns) for split in SPLITS if shards(folder, split)}
     table = pa.concat_tables(tables.values())
     subjects = table["subject_id"].to_pylist()
-    counts = classes.of_table(tables)
+    counts = counting.of_table(tables)
     return Cohort(
         patients=len(set(subjects)),
         eyes=_pairs(subjects, table["eye_side"].to_pylist()),
@@ -85,7 +85,7 @@ def cohort(folder: Path, sizes: Iterable[tuple[int, int]], duplicates: Sequence[
             for split, each in tables.items()
         },
         classes=counts,
-        lacking=[lack.words(tuple(tables)) for lack in classes.lacking(counts)],
+        lacking=counting.lacking(counts),
         ages=_ages(_first(subjects, table["age"].to_pylist())),
         sexes=dict(
             sorted(

@@ -85,7 +85,7 @@ def lines(summary: Mapping[str, Any], out: Path) -> list[str]:
             "findings", (f"{key} {sum(n.values())}" for key, n in cohort.classes.get("findings", {}).items())
         )
     )
-    found.append(_some("no picture of", cohort.lacking, 12))
+    found.append(_some("no picture of", (lack.words() for lack in cohort.lacking), 12))
     found += [_listed("age (patients)", cohort.ages, 12), _listed("sex (patients)", cohort.sexes)]
     found += [_listed("camera", cohort.cameras) or _listed("pixels", cohort.sizes)]
     found.append(_pairs(cohort))

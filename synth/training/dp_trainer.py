@@ -24,6 +24,7 @@ from synth import phantom
 from synth.base import checkpoint
 from synth.base.errors import UserError
 from synth.base.runs import Tell, append_metrics, claim, progress, quiet, read_json, rewind_metrics
+from synth.data import classes
 from synth.data.records import data_fingerprint
 from synth.data.tensors import as_tensor
 from synth.diffusion.losses import loss
@@ -61,6 +62,7 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path, tell: Tell = q
     vocabulary = labels.of_run(run)
     mechanism = _claim(config, data, run, len(rows_of), vocabulary)
     tell(cost.lines(config, run))
+    tell(filter(None, [classes.few_patients(*data)]))
     texts = captions(config.network.captions, data, run / "cache")
     examples = Examples(data, config.preprocessing, run / "cache", config.seed, 0, vocabulary, texts)
     provenance = _provenance(training_sources(data), texts)

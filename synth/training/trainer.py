@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from synth.base.errors import UserError
 from synth.base.runs import Tell, claim, quiet
+from synth.data import classes
 from synth.data.records import data_fingerprint
 from synth.data.tensors import as_tensor
 from synth.diffusion.losses import loss
@@ -55,6 +56,7 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path, tell: Tell = qui
     with accelerator.main_process_first():
         claim(run, "config.json", wanted, "run", free=_FREE)
         tell(cost.lines(config, run))
+        tell(filter(None, [classes.few_patients(*data)]))
         texts = captions(config.network.captions, data, run / "cache")
         settings = (config.preprocessing, run / "cache", config.seed, config.balance, vocabulary, texts)
         examples = Examples(data, *settings)
