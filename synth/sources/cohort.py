@@ -61,14 +61,19 @@ class Cohort(Stored):
     """Camera -> pictures; empty where none is known."""
     sizes: dict[str, int]
     """Width x height in pixels -> pictures."""
+    blank: int
+    """Pictures without content: an even ground, with text on it or without."""
     duplicates: list[Duplicate]
 
 
-def cohort(folder: Path, sizes: Iterable[tuple[int, int]], duplicates: Sequence[Duplicate]) -> Cohort:
+def cohort(
+    folder: Path, sizes: Iterable[tuple[int, int]], blank: int, duplicates: Sequence[Duplicate]
+) -> Cohort:
     """The cohort of a folder of records.
 
     Args:
         sizes: width and height of every picture.
+        blank: how many pictures have no content.
     """
     more = [name for name in ("visit", "camera") if name in COLUMNS]
     columns = ["subject_id", "eye_side", "age", "sex", *counting.COLUMNS, *more]
@@ -96,6 +101,7 @@ def cohort(folder: Path, sizes: Iterable[tuple[int, int]], duplicates: Sequence[
         ),
         cameras=_most(each for each in table["camera"].to_pylist() if each) if "camera" in more else {},
         sizes=_most(f"{width} x {height}" for width, height in sizes),
+        blank=blank,
         duplicates=list(duplicates),
     )
 

@@ -12,7 +12,7 @@ from synth.base.errors import UserError
 from synth.data.images import decode
 from synth.data.pictures import Pictures
 from synth.data.records import read_table
-from synth.sources import reading
+from synth.sources.entries import Images, entries
 from synth.sources.report import Report
 
 _KEPT, _DROPPED = 32, 24
@@ -52,22 +52,25 @@ def dropped(report: Report, root: Path, read: Path) -> list[Tile]:
     each = max(1, _DROPPED // max(1, len(reasons)))
     drawn = [(reason, name) for reason, names in reasons.items() for name in names[:each]]
     places = _places(read, {name for _, name in drawn})
-    images = reading.Images(read)
+    images = Images(read)
     tiles = []
     for reason, name in drawn:
         data = images[places[name]] if name in places else None
-        tiles.append(Tile(_url(data or _content(root / name)), name, reason))
+        tiles.append(Tile(_url(data or _content(root, name)), name, reason))
     return tiles
 
 
 def _places(read: Path, names: set[str]) -> dict[str, int]:
-    return {entry.name: place for place, entry in enumerate(reading.entries(read)) if entry.name in names}
+    return {entry.name: place for place, entry in enumerate(entries(read)) if entry.name in names}
 
 
-def _content(path: Path) -> bytes:
+def _content(root: Path, name: str) -> bytes:
+    """The file of this name below the folder of the set, or below one of those in it."""
     try:
-        return path.read_bytes() if path.is_file() else b""
-    except (OSError, ValueError):  # a name that is none
+        folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+        found = next((folder / name for folder in folders if (folder / name).is_file()), None)
+        return found.read_bytes() if found else b""
+    except (OSError, ValueError):  # a name that is none, a file that cannot be read
         return b""
 
 

@@ -14,8 +14,8 @@ from synth.base.errors import UserError
 from synth.base.runs import progress, read_json, write_json
 from synth.data.records import Row, row, split_of, write_records
 from synth.data.vocabulary import FINDING_KEYS
-from synth.sources import SOURCES, contact_sheet, listing, page, reading, source_of
-from synth.sources.cohort import Duplicate, cohort
+from synth.sources import SOURCES, contact_sheet, entries, listing, page, reading, source_of
+from synth.sources.cohort import Cohort, Duplicate, cohort
 from synth.sources.people import distinct, duplicates, joined, of_entries
 from synth.sources.pictures import Photo, checked, digest
 from synth.sources.report import Report
@@ -62,8 +62,8 @@ def import_source(
     reading.read_once(kept, photos(root, Report(name)), size, count)
     if summary.exists():  # written last
         return read_json(summary)
-    if reading.is_finished(kept):  # somebody took the report away
-        reading.forget(kept)
+    if entries.is_finished(kept):  # somebody took the report away
+        entries.forget(kept)
         reading.read_once(kept, photos(root, Report(name)), size, count)
     people = joined(of_entries(kept), report)
     stream = _records(name, kept, report, people, count)
@@ -77,7 +77,7 @@ def import_source(
     splits = write_records(out, chain([first], stream), plan, shares)
     deque(stream, maxlen=0)  # the rest is only counted where an earlier, killed call had written it all
     set_ = SOURCES[name]
-    found = cohort(out, _sizes(kept), _duplicates(name, kept, people, shares))
+    found = _cohort(out, kept, _duplicates(name, kept, people, shares))
     result = report.summary() | {
         "splits": splits,
         "cohort": found.to_json(),
@@ -86,14 +86,17 @@ def import_source(
     }
     page.write(out / page.NAME, result, contact_sheet.kept(out), contact_sheet.dropped(report, root, kept))
     write_json(summary, result)
-    reading.finish(kept)
+    entries.finish(kept)
     return result
 
 
-def _sizes(kept: Path) -> Iterator[tuple[int, int]]:
-    for entry in reading.entries(kept):
+def _cohort(out: Path, kept: Path, found: list[Duplicate]) -> Cohort:
+    sizes, blank = [], 0
+    for entry in entries.entries(kept, "descriptor"):
         if entry.width is not None and entry.height is not None:
-            yield entry.width, entry.height
+            sizes.append((entry.width, entry.height))
+            blank += entry.descriptor is None
+    return cohort(out, sizes, blank, found)
 
 
 def _duplicates(name: str, kept: Path, people: dict[str, str], shares: Sequence[int]) -> list[Duplicate]:
@@ -138,8 +141,8 @@ def _records(name: str, kept: Path, report: Report, people: dict[str, str], tota
     """The same of what was read before."""
 
     def pictures() -> Iterator[tuple[str, dict[str, Any], bytes | None]]:
-        for entry in reading.entries(kept, "image"):
-            reading.recount(entry, report)
+        for entry in entries.entries(kept, "image"):
+            entries.recount(entry, report)
             yield entry.name, json.loads(entry.labels), entry.image
 
     return _rows(name, pictures(), report, people, total)

@@ -88,6 +88,8 @@ def lines(summary: Mapping[str, Any], out: Path) -> list[str]:
     found.append(_some("no picture of", (lack.words() for lack in cohort.lacking), 12))
     found += [_listed("age (patients)", cohort.ages, 12), _listed("sex (patients)", cohort.sexes)]
     found += [_listed("camera", cohort.cameras) or _listed("pixels", cohort.sizes)]
+    if cohort.blank:
+        found.append(f"without content (blank, or text on one ground): {cohort.blank:,} pictures")
     found.append(_pairs(cohort))
     found.append(f"report: {out / NAME}, and for machines {out / 'import.json'}")
     return [line for line in found if line]

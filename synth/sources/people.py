@@ -5,18 +5,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from synth.base.errors import UserError
-from synth.data.images import decode
-from synth.sources import reading
 from synth.sources.cohort import Duplicate
-from synth.sources.near_duplicates import near_duplicates
+from synth.sources.copies import copies, describe
+from synth.sources.entries import Entry, Images, entries
 from synth.sources.pictures import Photo, digest
 from synth.sources.report import Report
 
 _MANY = 3  # subjects; a picture that more of them share is a placeholder or a slip, and tells nothing of who they are
-_BLANK = 8  # of 255: a picture whose brightness spans less, but for a hundredth at either end, shows nothing
 
 Labels = dict[str, Any]
 
@@ -75,7 +71,7 @@ def joined(pictures: Iterable[Picture], report: Report) -> dict[str, str]:
         if owner == subject:
             continue
         if content not in shared:
-            shared[content] = _Shared([owner], [owners_name]) if shows_something(read()) else None
+            shared[content] = _Shared([owner], [owners_name]) if _has_content(read()) else None
         found = shared[content]
         if found is not None:
             found.names.append(name)
@@ -93,8 +89,8 @@ def joined(pictures: Iterable[Picture], report: Report) -> dict[str, str]:
 
 def of_entries(kept: Path) -> Iterator[Picture]:
     """Every picture of a known subject that an import has read."""
-    images = reading.Images(kept)
-    for place, entry in enumerate(reading.entries(kept)):
+    images = Images(kept)
+    for place, entry in enumerate(entries(kept)):
         subject = json.loads(entry.labels).get("subject_id")
         if subject is not None and entry.sha256 is not None:
             yield Picture(subject, entry.name, entry.sha256, lambda place=place: images[place] or b"")
@@ -113,21 +109,21 @@ def duplicates(
     descriptors: list[bytes] = []
     subjects: list[str] = []
     contents: set[bytes] = set()
-    for place, entry in enumerate(reading.entries(kept, "descriptor")):
+    for place, entry in enumerate(entries(kept, "descriptor")):
         if entry.descriptor is not None and entry.sha256 is not None and entry.sha256 not in contents:
             contents.add(entry.sha256)
             places.append(place)
             descriptors.append(entry.descriptor)
             subjects.append(subject_of(json.loads(entry.labels)))
-    images = reading.Images(kept)
-    pairs = near_duplicates(descriptors, subjects, lambda number: images[places[number]] or b"")
+    images = Images(kept)
+    pairs = copies(descriptors, subjects, lambda number: images[places[number]] or b"")
     wanted = {places[number] for pair in pairs for number in pair}
-    entries = {place: each for place, each in enumerate(reading.entries(kept)) if place in wanted}
-    return [_duplicate([entries[places[number]] for number in pair], subject_of, split_of) for pair in pairs]
+    found = {place: each for place, each in enumerate(entries(kept)) if place in wanted}
+    return [_duplicate([found[places[number]] for number in pair], subject_of, split_of) for pair in pairs]
 
 
 def _duplicate(
-    pair: list[reading.Entry], subject_of: Callable[[Labels], str], split_of: Callable[[Labels], str]
+    pair: list[Entry], subject_of: Callable[[Labels], str], split_of: Callable[[Labels], str]
 ) -> Duplicate:
     labels = [json.loads(entry.labels) for entry in pair]
     return Duplicate(
@@ -151,14 +147,12 @@ def _content(photograph: Photo) -> bytes:
         return b""
 
 
-def shows_something(data: bytes) -> bool:
-    """Whether an encoded picture can be decoded and is more than one even ground."""
+def _has_content(data: bytes) -> bool:
+    """Whether an encoded picture can be decoded and is no blank, error page or viewer's placeholder."""
     try:
-        picture = decode(data)
+        return describe(data).descriptor is not None
     except UserError:
         return False
-    low, high = np.percentile(picture, (1, 99), axis=(0, 1))
-    return bool((high - low).max() >= _BLANK)
 
 
 def _joined(pairs: list[tuple[str, str]]) -> dict[str, str]:

@@ -36,6 +36,7 @@ WORDS: dict[str, dict[str, str]] = {
         "sheet kept": "Some kept pictures, drawn at random",
         "sheet dropped": "Some pictures that were left out",
         "nothing to see": "nothing to see",
+        "blank": "Pictures without content (blank, or text on one ground)",
         "unknown": "unknown",
         "findings": "findings",
         "train": "training",
@@ -79,6 +80,7 @@ WORDS: dict[str, dict[str, str]] = {
         "sheet kept": "随机抽取的保留图像",
         "sheet dropped": "部分未采用的图像",
         "nothing to see": "无法显示",
+        "blank": "没有内容的图像（空白，或单色底上的文字）",
         "unknown": "未知",
         "findings": "其他所见",
         "train": "训练集",
@@ -102,6 +104,5 @@ REASONS = {
     "same file twice and labelled differently, the first kept": "同一文件重复且标签不同，保留第一个",
     "subjects who share a file with another, taken for one person": "与他人共用同一文件而视为同一人的患者",
     "pictures shared by more than three subjects, who are not joined": "超过三名患者共用的图像，未合并患者",
-    "pictures without content: blank, or text on one ground": "没有内容的图像：空白，或单色底上的文字",
 }
 """Reason or note, as reports have it -> the same in Chinese."""

@@ -22,7 +22,9 @@ _FEW = 50  # pictures; what the mean of a set is worth beside so many
 _TABLES, _PLANES = 12, 20
 _CROWD = 2000  # of one cell; what fills more is no photograph, and not compared
 _ORIENTATION = 0x0112  # EXIF: how a picture must be turned to stand upright
-_FLAT = 8  # grey levels; what spans less shows nothing
+_EVEN = 0.92
+"""Share of a picture in its two commonest of 32 grey levels, above which it is no photograph: of 1,000 photographs of seven
+sets .89 at most, of placeholders .95 at least."""
 
 
 class Described(NamedTuple):
@@ -31,35 +33,57 @@ class Described(NamedTuple):
     width: int
     height: int
     descriptor: bytes | None
-    """(16, 16) uint8 brightness; None where it shows nothing."""
+    """(16, 16) uint8 brightness; None where the picture has no content."""
 
 
 def describe(data: bytes) -> Described:
     """Size and descriptor of an encoded picture that can be decoded."""
-    size, grey = _grey(data, _SIDE)
-    return Described(*size, None if int(grey.max()) - int(grey.min()) < _FLAT else grey.tobytes())
+    size, grey = _grey(data, _DETAIL)
+    if not _has_content(grey):
+        return Described(*size, None)
+    side = _DETAIL // _SIDE
+    small = grey.reshape(_SIDE, side, _SIDE, side).mean(axis=(1, 3))
+    return Described(*size, small.round().astype(np.uint8).tobytes())
+
+
+def _has_content(grey: np.ndarray) -> bool:
+    """Whether a picture is more than an even ground, with text on it or without: a viewer's placeholder, an error page."""
+    levels = np.bincount(grey.reshape(-1) // 8, minlength=32)
+    return bool(np.partition(levels, -2)[-2:].sum() <= _EVEN * grey.size)
 
 
 def _grey(data: bytes, side: int) -> tuple[tuple[int, int], np.ndarray]:
-    """Width and height of a picture as it stands, and (side, side) uint8 of its brightness."""
+    """Width and height of a picture as it stands, and (side, side) uint8 of its brightness.
+
+    Raises:
+        UserError: not a picture, or cut short.
+    """
+    try:
+        drafted = _drafted(data, 2 * side)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        drafted = None
+    if drafted is None:
+        picture = Image.fromarray(decode(data)).convert("L")
+        return picture.size, np.asarray(picture.resize((side, side), Image.Resampling.BOX))
+    size, picture = drafted
+    # What is decoded may be longer by a part of a pixel than the picture.
+    scale = max(1, round(size[0] / picture.width), round(size[1] / picture.height))
+    box = (0, 0, size[0] / scale, size[1] / scale)
+    return size, np.asarray(picture.resize((side, side), Image.Resampling.BOX, box))
+
+
+def _drafted(data: bytes, side: int) -> tuple[tuple[int, int], Image.Image] | None:
+    """The size of a JPEG and its brightness, decoded no larger than so many pixels take; None of what else there is."""
     with Image.open(io.BytesIO(data)) as image:
-        if (
-            image.format == "JPEG"
-            and image.mode in ("RGB", "L")
-            and ("exif" not in image.info or image.getexif().get(_ORIENTATION, 1) == 1)
-        ):
-            size = image.size
-            image.draft("L", (4 * side, 4 * side))  # decodes no more than that takes
-            # What is decoded may be longer by a part of a pixel than the picture.
-            scale = max(1, round(size[0] / image.size[0]), round(size[1] / image.size[1]))
-            picture, box = image.convert("L"), (0, 0, size[0] / scale, size[1] / scale)
-        else:
-            picture = Image.fromarray(decode(data)).convert("L")
-            size, box = picture.size, None
-        return size, np.asarray(picture.resize((side, side), Image.Resampling.BOX, box))
+        upright = "exif" not in image.info or image.getexif().get(_ORIENTATION, 1) == 1
+        if image.format != "JPEG" or image.mode not in ("RGB", "L") or not upright:
+            return None
+        size = image.size
+        image.draft("L", (side, side))
+        return size, image.convert("L")
 
 
-def near_duplicates(
+def copies(
     descriptors: Sequence[bytes], groups: Sequence[str], image: Callable[[int], bytes]
 ) -> list[tuple[int, int]]:
     """Pairs of pictures of different groups that are one photograph, by their places.
