@@ -20,6 +20,7 @@ _BLUR = 4.0  # of them in a descriptor, sigma: what is coarser is illumination
 _CANDIDATE, _SAME = 0.98, 0.9  # correlation of descriptors, and of details
 _FEW = 50  # pictures; what the mean of a set is worth beside so many
 _TABLES, _PLANES = 12, 20
+_BLOCK = 4096  # vectors that are computed at a time
 _CROWD = 2000  # of one cell; what fills more is no photograph, and not compared
 _ORIENTATION = 0x0112  # EXIF: how a picture must be turned to stand upright
 _EVEN = 0.92
@@ -97,7 +98,7 @@ def copies(
         return []
     vectors = _vectors(descriptors)
     names = np.unique(np.asarray(groups), return_inverse=True)[1]
-    candidates = sorted({pair for cell in _cells(vectors) for pair in _pairs(vectors, names, cell)})
+    candidates = sorted({pair for pairs in _in_one_cell(vectors) for pair in _near(vectors, names, *pairs)})
     details: dict[int, np.ndarray] = {}
     for place in {place for pair in candidates for place in pair}:
         details[place] = _detail(image(place))
@@ -105,15 +106,20 @@ def copies(
 
 
 def _vectors(descriptors: Sequence[bytes]) -> np.ndarray:
-    """(N, 256) float32 of length 1: brightness without illumination, less what the pictures of the set have in common."""
-    raw = np.frombuffer(b"".join(descriptors), np.uint8).reshape(-1, _SIDE, _SIDE)
-    vectors = np.empty((len(raw), _SIDE**2), np.float32)
-    for start in range(0, len(raw), 4096):
-        part = raw[start : start + 4096].astype(np.float32)
+    """(N, 256) float16 of length 1: brightness without illumination, less what the pictures of the set have in common."""
+    count = len(descriptors)
+    vectors = np.empty((count, _SIDE**2), np.float16)
+    mean = np.zeros(_SIDE**2, np.float32)
+    for start in range(0, count, _BLOCK):
+        raw = np.frombuffer(b"".join(descriptors[start : start + _BLOCK]), np.uint8)
+        part = raw.reshape(-1, _SIDE, _SIDE).astype(np.float32)
         part -= ndimage.gaussian_filter(part, (0, _BLUR, _BLUR))
-        vectors[start : start + 4096] = _unit(part.reshape(len(part), -1))
-    vectors -= vectors.mean(axis=0) * (len(raw) / (len(raw) + _FEW))
-    return _unit(vectors)
+        part = _unit(part.reshape(len(part), -1))
+        vectors[start : start + _BLOCK], mean = part, mean + part.sum(axis=0)
+    common = mean / count * (count / (count + _FEW))
+    for start in range(0, count, _BLOCK):
+        vectors[start : start + _BLOCK] = _unit(vectors[start : start + _BLOCK].astype(np.float32) - common)
+    return vectors
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
@@ -121,25 +127,37 @@ def _unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-6)
 
 
-def _cells(vectors: np.ndarray) -> Iterator[np.ndarray]:
-    """Places that lie on one side of all planes of a table, two at least."""
+def _in_one_cell(vectors: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Places of pairs that lie on one side of all planes of a table, some at a time."""
     rng = np.random.default_rng(0)
     bits = 1 << np.arange(_PLANES)
     for _ in range(_TABLES):
         planes = rng.standard_normal((vectors.shape[1], _PLANES), np.float32)
-        keys = (vectors @ planes > 0) @ bits
+        blocks = range(0, len(vectors), _BLOCK)
+        keys = np.concatenate(
+            [(vectors[i : i + _BLOCK].astype(np.float32) @ planes > 0) @ bits for i in blocks]
+        )
         order = np.argsort(keys, kind="stable")
-        for cell in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
-            if 1 < len(cell) <= _CROWD:
-                yield cell
+        counts = np.bincount(keys)[keys[order]]
+        order = order[(counts > 1) & (counts <= _CROWD)]
+        keys, apart, first = keys[order], 1, np.arange(len(order) - 1)
+        while len(first := first[first < len(keys) - apart]):
+            first = first[keys[first] == keys[first + apart]]
+            for start in range(0, len(first), _BLOCK):
+                part = first[start : start + _BLOCK]
+                yield order[part], order[part + apart]
+            apart += 1
 
 
-def _pairs(vectors: np.ndarray, names: np.ndarray, cell: np.ndarray) -> Iterator[tuple[int, int]]:
-    near = vectors[cell] @ vectors[cell].T > _CANDIDATE
-    near &= names[cell][:, None] != names[cell][None]
-    for one, other in np.argwhere(np.triu(near, 1)):
-        low, high = sorted((int(cell[one]), int(cell[other])))
-        yield low, high
+def _near(
+    vectors: np.ndarray, names: np.ndarray, ones: np.ndarray, others: np.ndarray
+) -> Iterator[tuple[int, int]]:
+    """Those pairs of different groups whose descriptors agree, the lower place first."""
+    apart = names[ones] != names[others]
+    ones, others = ones[apart], others[apart]
+    agreement = np.einsum("ij,ij->i", vectors[ones].astype(np.float32), vectors[others].astype(np.float32))
+    for one, other in zip(ones[agreement > _CANDIDATE], others[agreement > _CANDIDATE], strict=True):
+        yield min(int(one), int(other)), max(int(one), int(other))
 
 
 def _detail(data: bytes) -> np.ndarray:
