@@ -118,14 +118,14 @@ def _opened(file: BinaryIO, where: str, pixels: bool = True) -> Iterator[Any]:
     if find_spec("pydicom") is None:
         raise UserError(f"{where}: DICOM is read by pydicom; pip install 'visionclip[dicom]'")
     import pydicom
-    from pydicom.errors import InvalidDicomError
+    from pydicom.errors import BytesLengthException, InvalidDicomError
 
     try:
         with warnings.catch_warnings(action="ignore"):  # of values that break a rule of the standard
             _refuse_bomb(file)
             wanted = None if pixels else _TAGS
             yield pydicom.dcmread(file, stop_before_pixels=not pixels, specific_tags=wanted)
-    except (InvalidDicomError, AttributeError, LookupError, TypeError, NotImplementedError, RuntimeError, struct.error,
+    except (InvalidDicomError, BytesLengthException, AttributeError, LookupError, TypeError, NotImplementedError, RuntimeError, struct.error,
             zlib.error, EOFError, OverflowError) as error:  # fmt: skip
         raise ValueError(" ".join(str(error).split())[:200]) from None
 
@@ -140,7 +140,7 @@ def _refuse_bomb(file: BinaryIO) -> None:
         while rest and size <= _MOST_INFLATED:
             size += len(inflate.decompress(rest, 1 << 20))
             rest = inflate.unconsumed_tail
-        if rest:
+        if size > _MOST_INFLATED:
             raise ValueError(f"inflates to more than {_MOST_INFLATED >> 20} MiB")
     file.seek(0)
 

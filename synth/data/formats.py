@@ -8,6 +8,8 @@ with a point, several pictures in one file, more than `LARGEST` pixels.
 import io
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import ceil
 
 import numpy as np
@@ -96,12 +98,20 @@ def read(data: bytes, where: str = "image", reduced: bool = False) -> Image.Imag
 
 
 def _read(data: bytes, where: str, reduced: bool) -> Image.Image:
-    with (
-        warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
-        Image.open(io.BytesIO(data), formats=_FORMATS) as image,
-    ):
+    with opened(data) as image:
         _check(image, where)
         return _upright(image, _plain(image, data, reduced))
+
+
+@contextmanager
+def opened(data: bytes) -> Iterator[Image.Image]:
+    """A picture as Pillow opens it, which is not DICOM, without a word of small damages.
+
+    Raises:
+        OSError: it is no picture; or another error, if it is damaged.
+    """
+    with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        yield image
 
 
 def eight_bits(pixels: np.ndarray) -> np.ndarray:
@@ -128,7 +138,7 @@ def is_deep(image: Image.Image) -> bool:
 
 def is_opaque(data: bytes) -> bool:
     """Whether no pixel of an encoded picture, which is not DICOM, is transparent and holds what is not shown."""
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+    with opened(data) as image:
         return not image.has_transparency_data
 
 
@@ -174,10 +184,8 @@ def _plain(image: Image.Image, data: bytes, reduced: bool) -> Image.Image:
         return _deep_colour(image, data)
     if is_deep(image):
         return Image.fromarray(eight_bits(np.asarray(image).astype(np.uint16))).convert("RGB")
-    if reduced and image.format in ("JPEG", "MPO") and _factor(image) > 1:
-        image.draft(
-            "RGB", (image.width // _factor(image), image.height // _factor(image))
-        )  # decodes fewer pixels
+    if reduced and image.format in ("JPEG", "MPO") and (factor := _factor(image)) in (2, 4, 8):
+        image.draft("RGB", (image.width // factor, image.height // factor))  # decodes no more than these
     image.load()
     if image.has_transparency_data:
         layer = image.convert("RGBA")

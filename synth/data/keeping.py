@@ -7,6 +7,7 @@ from PIL import Image
 
 from synth.data import formats, metadata
 from synth.data.images import as_png, encode
+from synth.data.refusal import Refused
 
 _LARGEST = 4 * 2**20  # bytes; a larger lossless picture is kept as JPEG
 
@@ -43,4 +44,7 @@ def _shows(bare: metadata.Stripped, picture: Image.Image) -> bool:
     """Whether these bytes hold `picture`, and nothing below it."""
     if bare.data is None or not formats.is_opaque(bare.data):
         return False
-    return not bare.had_metadata or formats.read(bare.data).tobytes() == picture.tobytes()
+    try:
+        return not bare.had_metadata or formats.read(bare.data).tobytes() == picture.tobytes()
+    except Refused:  # what seemed beside the pixels of a file that breaks the rules was not
+        return False

@@ -4,15 +4,13 @@ JPEG and PNG lose it without a loss of pixels; the turn that EXIF tells, and ICC
 A TIFF, BMP or PPM file stays byte for byte if it holds nothing but its pixels.
 """
 
-import io
 import re
 import struct
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from PIL import Image
-
+from synth.data import formats
 from synth.data.dicom import is_dicom
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
@@ -191,7 +189,7 @@ def _png_turn(exif: bytes) -> bytes:
 def _has_metadata(data: bytes) -> bool:
     if is_dicom(data):
         return True
-    with Image.open(io.BytesIO(data)) as image:
+    with formats.opened(data) as image:
         return not _OTHERS.isdisjoint(image.info)
 
 
