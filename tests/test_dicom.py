@@ -1,6 +1,7 @@
 """DICOM photographs: pixels of every transfer syntax, a few facts of the header, and nothing else of it anywhere."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from pydicom import uid
 from typer.testing import CliRunner
 
 from clip import embed
-from clip.apps import predict, search
+from clip.apps import image_io, search
 from clip.commands.app import app as clip_app
 from clip.model import checkpoints
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
@@ -129,6 +130,29 @@ def test_age_sex_and_eye_are_read_and_what_is_unclear_is_unknown(more, expected,
     (tmp_path / "op.dcm").write_bytes(content(dataset(**more)))
     found = dicom.header(tmp_path / "op.dcm")
     assert (found.age, found.sex, found.eye_side) == (pytest.approx(expected[0]), *expected[1:])
+
+
+def test_people_are_told_by_number_and_without_one_by_study(tmp_path):
+    """What takes names away may leave numbers empty, or give everybody the same."""
+    root, study = tmp_path / "set", uid.generate_uid()
+    root.mkdir()
+    headers = [
+        {"PatientID": "7", "PatientSex": "F"},
+        {"PatientID": "7", "PatientSex": "M"},
+        {"PatientID": "", "StudyInstanceUID": study},
+        {"PatientID": "", "StudyInstanceUID": study},
+        {"PatientID": "", "StudyInstanceUID": ""},
+        {"PatientID": "8", "IssuerOfPatientID": "north"},
+        {"PatientID": "8", "IssuerOfPatientID": "south"},
+    ]
+    for number, more in enumerate(headers):
+        (root / f"{number}.dcm").write_bytes(content(dataset(np.roll(PIXELS, number, 0), **more)))
+    result = import_source("dicom", root, tmp_path / "records")
+    people = Counter(read_table(tmp_path / "records", columns=["subject_id"])["subject_id"].to_pylist())
+    assert sorted(people.values()) == [1, 1, 1, 2, 2]
+    assert (
+        result["notes"]["patient's number with both sexes in DICOM headers: are these several people?"] == 1
+    )
 
 
 def archive(root: Path) -> Path:
@@ -266,8 +290,8 @@ def test_an_encoder_takes_every_photograph_as_it_takes_its_record(imported, tmp_
     assert result.exit_code == 0, result.output
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert len(lines) == len(COLOUR) + 3  # IM0001 and the like lie in folders below
-    classifier = predict.Classifier(model)
-    direct = embed.pixels(model, classifier.see(folder / "DICOM" / "S1" / "IM0001").square[None])[0]
+    square = MODEL.preprocessing(image_io.read(folder / "DICOM" / "S1" / "IM0001"))
+    direct = embed.pixels(model, square[None])[0]
     out, _ = imported
     embed.write(tmp_path / "embedded.parquet", model, out)
     embedded = search.read(tmp_path / "embedded.parquet")

@@ -1,8 +1,6 @@
-"""DICOM photographs of the eye: one picture in a file, and the few facts of its header that records have a column for."""
+"""DICOM photographs of the eye: the one picture of a file, whatever its transfer syntax, and its header."""
 
-import hashlib
 import io
-import re
 import struct
 import warnings
 import zlib
@@ -15,19 +13,16 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image
 
-from synth.base.errors import UserError
+from synth.data.dicom_header import TAGS, Header, facts
 from synth.data.refusal import refused
+
+MISSING = "DICOM is read by pydicom"
+"""The reason of a refusal where it is not installed."""
 
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 _JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 _MOST_INFLATED = 1 << 30  # bytes of a deflated file
-_OLDEST = 120  # years
-_TAGS = [
-    "SOPInstanceUID", "SOPClassUID", "Modality", "PatientID", "IssuerOfPatientID", "PatientSex", "PatientAge",
-    "PatientBirthDate", "StudyDate", "StudyInstanceUID", "Laterality", "ImageLaterality", "NumberOfFrames",
-    "Rows", "Columns", "PhotometricInterpretation", "BurnedInAnnotation", "BitsStored",
-]  # fmt: skip
 
 
 class Picture(NamedTuple):
@@ -37,30 +32,6 @@ class Picture(NamedTuple):
     """(H, W) or (H, W, 3) RGB, uint8 or uint16."""
     inverted: bool
     """Whether 0 is white."""
-
-
-class Header(NamedTuple):
-    """What is taken from a header; all else stays in the file."""
-
-    instance: str
-    """Hash of what names the file in all the world; empty where it has no such name."""
-    subject_id: str | None
-    """Hash of the patient's number and of who gave it."""
-    study: str
-    """When it was taken, to put the visits of one patient in order; never written."""
-    age: float | None
-    """Years, to a month in small children."""
-    sex: str | None
-    eye_side: str | None
-    is_grey: bool
-    """Whether it is no colour photograph."""
-    is_oct: bool
-    has_text: bool
-    """Whether the header says that text is burnt into the picture."""
-    refused: str
-    """Why it is no photograph; empty if it is one."""
-    frames: str
-    """How many pictures it holds, for errors; empty for one."""
 
 
 def is_dicom(head: bytes) -> bool:
@@ -75,11 +46,11 @@ def read(data: bytes, where: str, largest: int) -> Picture:
         largest: pixels that it may have.
 
     Raises:
-        UserError: no picture, several, too large, of unknown values, or without a decoder here; pydicom is not installed.
+        Refused: no picture, several, too large, of unknown values, or without a decoder here; pydicom is not installed.
         ValueError: damaged.
     """
     with _opened(io.BytesIO(data), where) as content:
-        header = _header(content)
+        header = facts(content)
         if header.refused:
             raise refused(where, header.refused, "save each photograph as a file of its own", header.frames)
         width, height = int(content.Columns), int(content.Rows)
@@ -87,9 +58,8 @@ def read(data: bytes, where: str, largest: int) -> Picture:
             remedy = f"at most {largest / 1e6:.0f} megapixels are read, make it smaller"
             raise refused(where, "too many pixels", remedy, f"{width}x{height}")
         if content.get("BitsAllocated", 0) not in (8, 16) or content.get("PixelRepresentation", 0):
-            bits = f"{content.get('BitsAllocated')} bits allocated"
             raise refused(
-                where, "values of 32 bits or with a sign, of unknown range", "save it with 8 or 16 bits", bits
+                where, "values of 32 bits or with a sign, of unknown range", "save it with 8 or 16 bits"
             )
         pixels = _pixels(content, where)
         if pixels.shape not in ((height, width), (height, width, 3)):
@@ -101,14 +71,13 @@ def header(path: Path) -> Header:
     """The header of a file; of a large one no more is read.
 
     Raises:
-        Refused: it is damaged.
-        UserError: pydicom is not installed.
+        Refused: it is damaged, or pydicom is not installed.
         OSError: it cannot be read.
     """
     with open(path, "rb") as file:
         try:
             with _opened(file, str(path), pixels=False) as content:
-                return _header(content)
+                return facts(content)
         except ValueError as error:
             raise refused(str(path), "damaged picture", "replace or remove it", str(error)) from None
 
@@ -116,14 +85,14 @@ def header(path: Path) -> Header:
 @contextmanager
 def _opened(file: BinaryIO, where: str, pixels: bool = True) -> Iterator[Any]:
     if find_spec("pydicom") is None:
-        raise UserError(f"{where}: DICOM is read by pydicom; pip install 'visionclip[dicom]'")
+        raise refused(where, MISSING, "pip install 'visionclip[dicom]'")
     import pydicom
     from pydicom.errors import BytesLengthException, InvalidDicomError
 
     try:
         with warnings.catch_warnings(action="ignore"):  # of values that break a rule of the standard
             _refuse_bomb(file)
-            wanted = None if pixels else _TAGS
+            wanted = None if pixels else TAGS
             yield pydicom.dcmread(file, stop_before_pixels=not pixels, specific_tags=wanted)
     except (InvalidDicomError, BytesLengthException, AttributeError, LookupError, TypeError, NotImplementedError, RuntimeError, struct.error,
             zlib.error, EOFError, OverflowError) as error:  # fmt: skip
@@ -168,89 +137,25 @@ def _pixels(content: Any, where: str) -> np.ndarray:
     return pixels
 
 
-def _is_transformed(content: Any) -> bool:
-    """Whether a codestream of JPEG 2000 holds three colours under a transformation that its decoder undoes."""
+def _frame(content: Any) -> bytes:
     from pydicom.encaps import get_frame
 
-    frame = get_frame(content.PixelData, 0, number_of_frames=1)
+    return get_frame(content.PixelData, 0, number_of_frames=1)
+
+
+def _is_transformed(content: Any) -> bool:
+    """Whether a codestream of JPEG 2000 holds three colours under a transformation that its decoder undoes."""
+    frame = _frame(content)
     at = frame.find(b"\xff\x52")  # the segment of coding style, whose ninth byte it is
     return 0 < at < len(frame) - 8 and frame[at + 8] == 1
 
 
 def _jpeg(content: Any) -> np.ndarray:
     """JPEG of 8 bits says itself whether it is RGB or YCbCr, by its markers; only without them the header does."""
-    from pydicom.encaps import get_frame
-
-    with Image.open(
-        io.BytesIO(get_frame(content.PixelData, 0, number_of_frames=1)), formats=("JPEG",)
-    ) as image:
+    with Image.open(io.BytesIO(_frame(content)), formats=("JPEG",)) as image:
         silent = "adobe_transform" not in image.info and "jfif" not in image.info
         whole = all(layer[1:3] == (1, 1) for layer in image.layer)  # type: ignore[attr-defined]
         if image.mode == "RGB" and silent and whole and content.PhotometricInterpretation == "RGB":
             image.draft("YCbCr", image.size)  # the values as they stand, under a wrong name
             return np.asarray(image)
         return np.asarray(image if image.mode == "L" else image.convert("RGB"))
-
-
-def _header(content: Any) -> Header:
-    born, taken = _date(content, "PatientBirthDate"), _date(content, "StudyDate")
-    number = _text(content, "PatientID")
-    modality = _text(content, "Modality")
-    return Header(
-        instance=_hash(_text(content, "SOPInstanceUID")),
-        subject_id=_hash(number, _text(content, "IssuerOfPatientID")) if number else None,
-        study=_text(content, "StudyDate") + _text(content, "StudyInstanceUID"),
-        age=_years(_text(content, "PatientAge"), born, taken),
-        sex={"M": "M", "F": "F"}.get(_text(content, "PatientSex").upper()),
-        eye_side=_side(content),
-        is_grey=_text(content, "PhotometricInterpretation").startswith("MONOCHROME"),
-        is_oct=modality == "OPT",
-        has_text=_text(content, "BurnedInAnnotation").upper() == "YES",
-        refused=_refused(content),
-        frames=_frames(content),
-    )
-
-
-def _refused(content: Any) -> str:
-    if not content.get("Rows") or not content.get("PhotometricInterpretation"):
-        return "DICOM without a picture"
-    return "several pictures in one file" if _frames(content) else ""
-
-
-def _frames(content: Any) -> str:
-    frames = int(content.get("NumberOfFrames") or 1)
-    return f"{frames} frames of DICOM" if frames > 1 else ""
-
-
-def _text(content: Any, name: str) -> str:
-    value = content.get(name)
-    return "" if value is None else str(value).strip(" \0")
-
-
-def _hash(*words: str) -> str:
-    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16] if words[0] else ""
-
-
-def _side(content: Any) -> str | None:
-    """The eye, unless the header contradicts itself."""
-    sides = {_text(content, name).upper()[:1] for name in ("ImageLaterality", "Laterality")} - {""}
-    return {"R": "right", "L": "left"}.get(sides.pop()) if len(sides) == 1 else None
-
-
-def _date(content: Any, name: str) -> int | None:
-    """Months since the year 0."""
-    found = re.match(r"(\d{4})\.?(\d\d)", _text(content, name))
-    return int(found[1]) * 12 + int(found[2]) if found and found[1] > "1800" else None
-
-
-def _years(age: str, born: int | None, taken: int | None) -> float | None:
-    """`045Y`, `018M`, `006W` or `012D` in years; else from two dates."""
-    found = re.fullmatch(r"(\d{1,3})([YMWD])", age.upper())
-    if found:
-        years = int(found[1]) / {"Y": 1, "M": 12, "W": 52.18, "D": 365.25}[found[2]]
-    elif born and taken:
-        years = (taken - born) / 12
-        years = years if years < 2 else float(int(years))
-    else:
-        return None
-    return float(years) if 0 <= years <= _OLDEST else None

@@ -77,8 +77,7 @@ def read(data: bytes, where: str = "image", reduced: bool = False) -> Image.Imag
         reduced: average more than `PLENTY` pixels in squares of 2 x 2 or more.
 
     Raises:
-        Refused: no picture, a damaged one, or one that is refused by name.
-        UserError: DICOM, and pydicom is not installed.
+        Refused: no picture, a damaged one, or one that is refused by name; DICOM, and pydicom is not installed.
     """
     try:
         if dicom.is_dicom(data):

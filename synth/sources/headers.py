@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from synth.base.errors import UserError
 from synth.data import dicom
-from synth.data.dicom import Header
+from synth.data.dicom_header import Header
 from synth.data.refusal import Refused
 from synth.sources.paths import without_suffix
 
@@ -26,7 +27,7 @@ def completed(path: Path, labels: dict[str, Any]) -> tuple[dict[str, Any], tuple
         with open(path, "rb") as file:
             if not dicom.is_dicom(file.read(132)):
                 return labels, ()
-        header = dicom.header(path)
+        header = read_header(path)
     except (OSError, Refused):
         return labels, ()
     facts = facts_of(header)
@@ -45,6 +46,22 @@ def completed(path: Path, labels: dict[str, Any]) -> tuple[dict[str, Any], tuple
         *notes,
         *warnings_of(header),
     )
+
+
+def read_header(path: Path) -> Header:
+    """The header of a DICOM file.
+
+    Raises:
+        Refused: it is damaged.
+        UserError: pydicom is not installed.
+        OSError: it cannot be read.
+    """
+    try:
+        return dicom.header(path)
+    except Refused as error:
+        if error.reason == dicom.MISSING:  # true of all files, and not a fault of this one
+            raise UserError(str(error)) from None
+        raise
 
 
 def facts_of(header: Header) -> dict[str, Any]:

@@ -235,8 +235,8 @@ def checked(photograph: Photo, size: int | None, report: Report) -> bytes | None
     except OSError:
         report.drop("picture that cannot be read", photograph.name)
         return None
-    except Refused as error:
-        report.drop(error.reason, photograph.name)
+    except UserError as error:
+        report.drop(error.reason if isinstance(error, Refused) else "damaged picture", photograph.name)
         return None
     for note in (*photograph.notes, *found.notes):
         report.note(note)
