@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image
 
-from synth.data.dicom_header import TAGS, Header, facts
+from synth.data.dicom_header import TAGS, Header, header_of
 from synth.data.refusal import refused
 
 MISSING = "DICOM is read by pydicom"
@@ -50,7 +50,7 @@ def read(data: bytes, where: str, largest: int) -> Picture:
         ValueError: damaged.
     """
     with _opened(io.BytesIO(data), where) as content:
-        header = facts(content)
+        header = header_of(content)
         if header.refused:
             raise refused(where, header.refused, "save each photograph as a file of its own", header.frames)
         width, height = int(content.Columns), int(content.Rows)
@@ -77,7 +77,7 @@ def header(path: Path) -> Header:
     with open(path, "rb") as file:
         try:
             with _opened(file, str(path), pixels=False) as content:
-                return facts(content)
+                return header_of(content)
         except ValueError as error:
             raise refused(str(path), "damaged picture", "replace or remove it", str(error)) from None
 

@@ -38,7 +38,7 @@ class Header(NamedTuple):
     """How many pictures it holds, for errors; empty for one."""
 
 
-def facts(content: Any) -> Header:
+def header_of(content: Any) -> Header:
     """What is taken of a header that pydicom read."""
     born, taken = _date(content, "PatientBirthDate"), _date(content, "StudyDate")
     number, study = _text(content, "PatientID"), _text(content, "StudyInstanceUID")

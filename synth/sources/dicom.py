@@ -15,7 +15,7 @@ from synth.data.dicom_header import Header
 from synth.data.records import COLUMNS
 from synth.data.refusal import Refused
 from synth.sources.contents import head
-from synth.sources.headers import facts_of, read_header, warnings_of
+from synth.sources.headers import columns_of, read_header, warnings_of
 from synth.sources.paths import files_below
 from synth.sources.pictures import Photo
 from synth.sources.report import Report
@@ -43,7 +43,7 @@ def photos(root: Path, report: Report) -> Iterator[Photo]:
             report.drop("DICOM instance twice", name)
             continue
         taken.add(identity)
-        labels = {"id": identity, "subject_id": header.subject_id} | facts_of(header)
+        labels = {"id": identity, "subject_id": header.subject_id} | columns_of(header)
         if "visit" in COLUMNS:
             labels["visit"] = visits.get((header.subject_id, header.study))
         yield Photo(name, path.read_bytes, labels, name, path, warnings_of(header))

@@ -30,7 +30,7 @@ def completed(path: Path, labels: dict[str, Any]) -> tuple[dict[str, Any], tuple
         header = read_header(path)
     except (OSError, Refused):
         return labels, ()
-    facts = facts_of(header)
+    facts = columns_of(header)
     told = {key: labels[key] for key in facts if labels.get(key) is not None}
     notes = [
         f"{key} differs between table and DICOM header, the table's kept"
@@ -64,7 +64,7 @@ def read_header(path: Path) -> Header:
         raise
 
 
-def facts_of(header: Header) -> dict[str, Any]:
+def columns_of(header: Header) -> dict[str, Any]:
     """Columns of a record; what is no colour photograph has no modality, since headers do not tell which it is."""
     facts: dict[str, Any] = {"eye_side": header.eye_side, "age": header.age, "sex": header.sex}
     if header.is_oct or header.is_grey:
