@@ -136,13 +136,13 @@ def test_the_lower_byte_of_a_colour_counts():
 @pytest.mark.parametrize(
     "data, reason",
     [
-        (saved(Image.fromarray(X.astype(np.float32)), "TIFF"), "32 bits per value, or a sign or point, of unknown range"),
-        (saved(Image.fromarray(X.astype(np.int32)), "TIFF"), "32 bits per value, or a sign or point, of unknown range"),
-        (tiff16(PIXELS, "<", bits=32), "TIFF that is not read: damaged, or 32 bits per value, or a sign or point"),
+        (saved(Image.fromarray(X.astype(np.float32)), "TIFF"), "32 bits per pixel, or a sign or point, of unknown range"),
+        (saved(Image.fromarray(X.astype(np.int32)), "TIFF"), "32 bits per pixel, or a sign or point, of unknown range"),
+        (tiff16(PIXELS, "<", bits=32), "TIFF that is not read: damaged, or 32 bits per pixel, or a sign or point"),
         (saved(PICTURE, "TIFF", save_all=True, append_images=[PICTURE]), "several pictures in one file (2 of TIFF)"),
         (saved(PICTURE, "GIF", save_all=True, append_images=[PICTURE.rotate(90)]), "several pictures in one file (2 of GIF)"),
         (saved(PICTURE, "WEBP", save_all=True, append_images=[PICTURE.rotate(90)]), "several pictures in one file"),
-        (saved(Image.new("1", (12_000, 12_000)), "PNG"), "too many pixels (12000x12000)"),
+        (saved(Image.new("1", (12_000, 12_000)), "PNG"), "12000x12000, 144 megapixels; at most 89 are read"),
         (saved(Image.new("1", (20_000, 20_000)), "PNG"), "too many pixels"),
         (saved(PICTURE, "AVIF"), "not a picture (HEIC, AVIF or video)"),
         (b"%PDF-1.7 ...", "not a picture (PDF)"),
@@ -159,7 +159,7 @@ def test_what_is_not_read_is_refused_in_one_line_by_what_it_is(data, reason):
     assert str(error.value).startswith(f"p1.tif: {reason}") and "\n" not in str(error.value)
     again = pickle.loads(pickle.dumps(error.value))  # it comes from other processes too
     assert (str(again), again.reason) == (str(error.value), error.value.reason)
-    assert error.value.reason in reason or error.value.reason.startswith(reason)
+    assert error.value.reason.startswith(reason.split(" (")[0]) or error.value.reason == "too many pixels"
 
 
 def test_a_smaller_copy_within_a_tiff_file_is_no_second_picture():

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from synth.data.dicom_header import TAGS, Header, header_of
-from synth.data.refusal import refused
+from synth.data.refusal import refused, too_large
 
 MISSING = "DICOM is read by pydicom"
 """The reason of a refusal where it is not installed."""
@@ -55,8 +55,7 @@ def read(data: bytes, where: str, largest: int) -> Picture:
             raise refused(where, header.refused, "save each photograph as a file of its own", header.frames)
         width, height = int(content.Columns), int(content.Rows)
         if width * height > largest:
-            remedy = f"at most {largest / 1e6:.0f} megapixels are read, make it smaller"
-            raise refused(where, "too many pixels", remedy, f"{width}x{height}")
+            raise too_large(where, width, height, largest)
         if content.get("BitsAllocated", 0) not in (8, 16) or content.get("PixelRepresentation", 0):
             raise refused(
                 where, "values of 32 bits or with a sign, of unknown range", "save it with 8 or 16 bits"

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps, Jpeg2KImagePlugin, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from synth.data import dicom
-from synth.data.refusal import Refused, refused
+from synth.data.refusal import Refused, refused, too_large
 
 LARGEST = 89_000_000
 """Pixels of the largest picture that is read: at most 1 GB while it is."""
@@ -26,7 +26,7 @@ ORIENTATION = 0x0112
 """EXIF tag: how a picture must be turned to stand upright; 1 as it is."""
 
 _SMALLER = f"at most {LARGEST / 1e6:.0f} megapixels are read, make it smaller"
-_UNKNOWN_RANGE = "32 bits per value, or a sign or point, of unknown range"
+_UNKNOWN_RANGE = "32 bits per pixel, or a sign or point, of unknown range"
 _SAVE = "save it with 8 or 16 bits"
 _DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras have
 _PLUGINS = (
@@ -151,7 +151,7 @@ def is_turned(image: Image.Image) -> bool:
 
 def _check(image: Image.Image, where: str) -> None:
     if image.width * image.height > LARGEST:
-        raise refused(where, "too many pixels", _SMALLER, f"{image.width}x{image.height}")
+        raise too_large(where, image.width, image.height, LARGEST)
     if image.mode in ("I", "F") and not is_deep(image):
         raise refused(where, _UNKNOWN_RANGE, _SAVE)
     pages = _pages(image)

@@ -16,3 +16,11 @@ def refused(where: str, reason: str, remedy: str, detail: str = "") -> Refused:
     error = Refused(f"{where}: {reason}{more}; {remedy}")
     error.reason = reason
     return error
+
+
+def too_large(where: str, width: int, height: int, most: int) -> Refused:
+    """The error to raise for a picture of more than `most` pixels."""
+    size = f"{width}x{height}, {width * height / 1e6:.0f} megapixels"
+    error = Refused(f"{where}: {size}; at most {most / 1e6:.0f} are read, make it smaller")
+    error.reason = "too many pixels"
+    return error
