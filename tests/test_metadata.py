@@ -6,9 +6,9 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, PngImagePlugin
+from PIL import Image, ImageCms, ImageDraw, ImageFont, PngImagePlugin
 
-from synth.data import formats
+from synth.data import formats, writing
 from synth.data.images import decode
 from synth.data.keeping import kept
 from synth.data.metadata import stripped
@@ -140,6 +140,39 @@ def test_a_turn_that_xmp_alone_tells_is_not_lost():
     assert formats.read(data).size == (40, 56)
     found = kept(data, formats.read(data))
     assert np.array_equal(decode(found.data), decode(data)) and b"Orientation" not in found.data
+
+
+def photograph(
+    surround: int = 0, text: str = "", at: tuple[int, int] = (6, 8), size: int = 16
+) -> Image.Image:
+    """A round field of view, and writing."""
+    y, x = np.mgrid[0:400, 0:520]
+    pixels = np.full((400, 520, 3), surround, np.uint8)
+    pixels[np.hypot(y - 200, x - 260) < 195] = (170, 90, 40)
+    pixels[np.hypot(y - 190, x - 330) < 25] = (240, 210, 130)
+    noise = np.random.default_rng(0).normal(0, 3, pixels.shape)
+    drawn = Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))
+    ImageDraw.Draw(drawn).text(
+        at, text, fill="black" if surround > 200 else "white", font=ImageFont.load_default(size)
+    )
+    return formats.read(saved("JPEG", drawn, quality=85))
+
+
+@pytest.mark.parametrize("surround", [0, 128, 255])
+@pytest.mark.parametrize("at, size", [((6, 8), 16), ((6, 370), 22), ((400, 4), 18)])
+def test_writing_beside_the_field_of_view_is_told_for_review(surround, at, size):
+    picture = photograph(surround, "OD 2020-01-02", at, size)
+    [note] = kept(saved("PNG", picture), picture).notes
+    assert note == "pictures with what looks like writing beside the field of view: review"
+
+
+@pytest.mark.parametrize("surround", [0, 128, 255])
+def test_a_photograph_without_writing_is_not_told(surround):
+    assert not writing.is_beside_field(photograph(surround))
+    assert not writing.is_beside_field(photograph(surround, "I", (10, 10), 30))  # a camera's notch
+    assert not writing.is_beside_field(
+        photograph(surround, "OD 2020-01-02", (200, 200))
+    )  # within: not looked for
 
 
 def test_hidden_pixels_are_not_kept():

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from synth.data import formats, metadata
+from synth.data import formats, metadata, writing
 from synth.data.images import as_png, encode
 from synth.data.refusal import Refused
 
@@ -29,6 +29,8 @@ def kept(data: bytes, picture: Image.Image, size: int | None = None) -> Kept:
     """
     bare = metadata.stripped(data)
     notes = ("pictures with metadata or text, which was left out",) if bare.had_metadata else ()
+    if writing.is_beside_field(picture):
+        notes = (*notes, "pictures with what looks like writing beside the field of view: review")
     longest = max(picture.size)
     if size is not None and longest > size:
         width, height = (max(1, round(side * size / longest)) for side in picture.size)

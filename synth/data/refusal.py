@@ -18,9 +18,9 @@ def refused(where: str, reason: str, remedy: str, detail: str = "") -> Refused:
     return error
 
 
-def too_large(where: str, width: int, height: int, most: int) -> Refused:
-    """The error to raise for a picture of more than `most` pixels."""
+def too_large(where: str, width: int, height: int, limit: int) -> Refused:
+    """The error to raise for a picture of more than `limit` pixels."""
     size = f"{width}x{height}, {width * height / 1e6:.0f} megapixels"
-    error = Refused(f"{where}: {size}; at most {most / 1e6:.0f} are read, make it smaller")
+    error = Refused(f"{where}: {size}; at most {limit / 1e6:.0f} are read, make it smaller")
     error.reason = "too many pixels"
     return error
