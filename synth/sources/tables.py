@@ -43,6 +43,11 @@ class Line(Mapping[str, str]):
         """The file, and the line in it on which this one begins, for errors; the file alone where it has no lines."""
         return f"{self._header.path} line {self.number}" if self.number else str(self._header.path)
 
+    @property
+    def repeated(self) -> frozenset[str]:
+        """Names that several columns have."""
+        return self._header.repeated
+
     def __getitem__(self, column: str) -> str:
         if column in self._header.repeated:
             raise _repeated(self._header.path, column)

@@ -65,10 +65,14 @@ class Translation:
         Raises:
             UserError: cells that the mapping does not cover, all of them; or a line contradicts itself.
         """
+        self.unmapped(lines).refuse(table)
+
+    def unmapped(self, lines: Iterable[Line]) -> Unmapped:
+        """The cells of some lines that the mapping does not cover."""
         for line in lines:
             for _ in self.pictures(line):
                 pass
-        self._unmapped.refuse(table)
+        return self._unmapped
 
     def pictures(self, line: Line) -> Iterator[Picture]:
         """The picture of a line, or one of each eye that has one."""

@@ -12,7 +12,8 @@ from synth.sources.mapping import PERSON
 from synth.sources.tables import Line
 
 _SHOWN = 200  # cells of a column; a column of free text has more, and is not what the mapping takes it for
-_TODO = "TODO"
+TODO = "TODO"
+"""What stands in for a value of ours; no column takes it, so it cannot be left there."""
 
 
 @dataclass
@@ -38,6 +39,11 @@ class Unmapped:
         """
         cell = self._cells.setdefault(setting, {}).setdefault(text, _Cell(reason, line))
         cell.count += 1
+
+    def counts(self, *setting: str) -> dict[str, int]:
+        """The cells of one setting, without the column's name, and in how many lines each stands."""
+        cells = [found for keys, found in self._cells.items() if keys[:-1] == setting]
+        return {text: cell.count for each in cells for text, cell in each.items()}
 
     def refuse(self, table: Path) -> None:
         """End the import where there are any.
@@ -65,7 +71,7 @@ class Unmapped:
         )
         raise UserError(
             f"{first.first.where}: {total} {'cell is' if total == 1 else 'different cells are'} outside the vocabulary: {told}; "
-            f"map them, with our value or null for each {_TODO}: {' '.join(paste.split())}{hint}"
+            f"map them, with our value or null for each {TODO}: {' '.join(paste.split())}{hint}"
         )
 
     def _yaml(self) -> dict[str, Any]:
@@ -74,7 +80,7 @@ class Unmapped:
             section = found
             for key in keys[:-1]:
                 section = section.setdefault(key, {})
-            values = dict.fromkeys(list(cells)[:_SHOWN], _TODO)
+            values = dict.fromkeys(list(cells)[:_SHOWN], TODO)
             if keys[-1] == "terms":
                 section.setdefault("terms", {}).update(values)
             else:
