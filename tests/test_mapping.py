@@ -207,6 +207,8 @@ def test_all_cells_that_are_not_mapped_are_told_at_once_with_yaml_that_maps_them
         ("青光眼；无青光眼", {"is_gc": None, "is_aon": None}),
         ("左眼青光眼；右眼AMD", {"is_amd": 1}),
         ("双眼白内障；OS: glaucoma", {"findings": ["cataract"]}),
+        ("青光眼，待查", {"is_gc": None}),
+        ("AMD、青光眼，？", {"is_amd": None, "is_gc": None}),
         ("有髓神经纤维", {"findings": ["myelinated_fibers"]}),
         ("无糖尿病视网膜病变、青光眼", {"dr_grade": 0, "is_gc": 0}),
     ],

@@ -173,6 +173,12 @@ def test_merged_cells_belong_to_every_row_that_they_cover(tmp_path):
     assert "line 2 looks like the header" in refusal(path, "file")
 
 
+def test_a_name_over_two_rows_of_the_header_is_no_line(tmp_path):
+    rows = [["file", "patient"], [None, "code"], ["a.jpg", "p1"]]
+    path = workbook(tmp_path / "visits.xlsx", *rows, merge="A1:A2")
+    assert cells(path, "file") == [["", "code"], ["a.jpg", "p1"]]
+
+
 def test_a_sheet_is_taken_by_name_and_told_where_another_has_the_columns(tmp_path):
     path = workbook(tmp_path / "visits.csv.xlsx", ["about"], ["a clinic"], title="读我")
     path = workbook(path, ["file", "dx"], ["a.jpg", "x"], title="Visits")

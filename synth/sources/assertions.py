@@ -48,8 +48,8 @@ class Written(NamedTuple):
     """Whether its eye is that of the entry before it."""
 
 
-NOTHING = frozenset(("无", "none", "no", "nil"))
-"""An entry that names nothing, folded."""
+NOTHING = frozenset(("", "无", "none", "no", "nil"))
+"""Entries that name nothing, folded."""
 HARD = ";；。\n\r|"
 """Signs over which no denial and no eye goes on."""
 _LISTING = "、/+"
@@ -103,6 +103,8 @@ def taken_apart(text: str, is_term: Callable[[str], bool]) -> Entry:
     word, sides = _side(fold(text))
     if is_term(word):
         return Entry(Assertion.PLAIN, word, sides)
+    if re.fullmatch(_AFTER[Assertion.OPEN], word):
+        return Entry(Assertion.OPEN, "", sides, True)
     for assertion, pattern in _BEFORE.items():
         space = rf"(?:{pattern})(?:(?<![a-z])|(?![a-z]))[: ]*"
         if (found := re.match(space, word)) and found.end() < len(word):
@@ -150,10 +152,13 @@ def in_context(clause: Sequence[Written]) -> Iterator[Written]:
 
 
 def _denied_behind(clause: Sequence[Written], place: int) -> bool:
-    """Whether a later entry of the same list ends in what denies or doubts it."""
+    """Whether a later entry denies or doubts this one too: the end of its list does (`出血、渗出（-）`), or it says no more (`，待查`)."""
+    is_listed = True
     for later in clause[place + 1 :]:
-        if later.sign not in _LISTING:
-            return False
-        if later.entry.assertion is not Assertion.PLAIN:
-            return later.entry.is_suffix and later.entry.assertion is not Assertion.PRESENT
+        is_listed &= later.sign in _LISTING
+        entry = later.entry
+        if entry.assertion is not Assertion.PLAIN:
+            return (
+                entry.is_suffix and entry.assertion is not Assertion.PRESENT and (is_listed or not entry.rest)
+            )
     return False

@@ -39,10 +39,9 @@ def photos(root: Path, report: Report, mapping: Path) -> Iterator[Photo]:
         else read_csv(root / settings.table, settings.needed(), settings.form, report)
     )
     translation = Translation(settings)
-    translation.check(lines, root / (settings.table or settings.images))
-    cells = [(picture.image, line.where) for line in lines for picture in translation.pictures(line)]
-    report.total = len(cells)
-    found = iter(folder.find(cells, report))
+    images = translation.images(lines, root / (settings.table or settings.images))
+    report.total = len(images)
+    found = iter(folder.find(((image, line.where) for image, line in images), report))
     ids: dict[str, Line] = {}
     splits: dict[str, tuple[str, Line]] = {}
     for line in lines:

@@ -30,7 +30,9 @@ class Record(NamedTuple):
     cells: list[str]
 
 
-def records(text: Text, path: Path, needed: Sequence[str] = (), header: int | None = None) -> list[Record]:
+def records(
+    text: Text, path: Path, needed: Sequence[str] = (), header: int | None = None
+) -> Iterator[Record]:
     """The header of a CSV file and its rows, as many cells each; blank rows are left out.
 
     Args:
@@ -42,14 +44,14 @@ def records(text: Text, path: Path, needed: Sequence[str] = (), header: int | No
     """
     lines, separator = _begun(path, text.lines, header)
     separator = separator or _separator(lines, needed)
-    found: list[Record] = []
+    names: list[str] | None = None
     for record, last in _parsed(path, lines, separator):
-        if found:
-            _check(path, record, lines[record.number - 1 : last], found[0].cells, separator)
-        else:
+        if names is None:
+            names = record.cells
             _check_header(path, lines, _names(_first(lines), separator), needed)
-        found.append(record)
-    return found
+        elif len(record.cells) != len(names) or last > record.number:
+            _check(path, record, lines[record.number - 1 : last], names, separator)
+        yield record
 
 
 def header(path: Path) -> list[str]:
@@ -148,7 +150,7 @@ def _parsed(path: Path, lines: list[str], separator: str) -> Iterator[tuple[Reco
             raise _quote_error(path, before, lines[before : reader.line_num], separator, error) from None
         if cells is None:
             return
-        if any(cell.strip() for cell in cells):
+        if "".join(cells).strip():
             yield Record(before + 1, cells), reader.line_num
 
 

@@ -9,6 +9,8 @@ from synth.sources import encodings, separated, workbooks
 from synth.sources.report import Report
 from synth.sources.separated import Record
 
+_KEPT = 50_000
+
 
 class Form(NamedTuple):
     """How a table is written, where the file does not tell it by itself."""
@@ -81,13 +83,15 @@ def read_csv(
     return _lines(path, separated.records(text, path, needed, form.header), needed)
 
 
-def read_xlsx(path: Path, needed: Iterable[str] = ()) -> list[Line]:
-    """The lines of the first sheet of an Excel file, dates as the numbers that stand there; a column without a name is called ''.
+def read_xlsx(path: Path, needed: Iterable[str] = (), sheet: str | None = None) -> list[Line]:
+    """The lines of a sheet of an Excel file, the first if none is named, dates as the numbers that stand there.
+
+    A column without a name is called ''.
 
     Raises:
-        UserError: no such file, not an Excel file, no line in it, or a needed column is missing.
+        UserError: no such file, not an Excel file, no such sheet, no line in it, or a needed column is missing.
     """
-    rows = workbooks.rows(path, raw=True)
+    rows = workbooks.rows(path, sheet, raw=True)
     return _lines(path, [Record(number, row) for number, row in enumerate(rows, start=1)], needed)
 
 
@@ -111,7 +115,10 @@ def _kind(path: Path) -> str | None:
 
 def _sheet(path: Path, needed: Sequence[str], form: Form) -> list[Record]:
     """The rows of a workbook, from its header on."""
-    found = [Record(number, row) for number, row in enumerate(workbooks.rows(path, form.sheet), start=1)]
+    found = [
+        Record(number, row)
+        for number, row in enumerate(workbooks.rows(path, form.sheet, form.header), start=1)
+    ]
     rows = [row for row in found if any(cell.strip() for cell in row.cells)]
     if form.header is not None:
         if form.header not in {row.number for row in rows}:
@@ -124,7 +131,8 @@ def _sheet(path: Path, needed: Sequence[str], form: Form) -> list[Record]:
     if column is not None:
         remedy = separated.header_below(rows, needed) or _other_sheet(path, needed, form)
         raise separated.missing(path, column, names, remedy)
-    return rows
+    width = max((len(row.cells) for row in rows), default=0)
+    return [Record(rows[0].number, [*names, *[""] * (width - len(names))]), *rows[1:]] if rows else []
 
 
 def _other_sheet(path: Path, needed: Sequence[str], form: Form) -> str:
@@ -136,29 +144,38 @@ def _other_sheet(path: Path, needed: Sequence[str], form: Form) -> str:
     return ""
 
 
-def _lines(path: Path, rows: list[Record], needed: Iterable[str]) -> list[Line]:
-    names = [name.strip() for name in rows[0].cells] if rows else []
+def _lines(path: Path, rows: Iterable[Record], needed: Iterable[str]) -> list[Line]:
+    rows = iter(rows)
+    first = next(rows, None)
+    names = [name.strip() for name in first.cells] if first else []
+    header = _header(path, names, needed)
+    kept: dict[str, str] = {}  # a text that stands in many cells is kept once
+    lines = []
+    for number, row in rows:
+        cells = [text.strip() for text in row[: len(names)]]
+        if any(cells):
+            if len(kept) < _KEPT:
+                cells = [kept.setdefault(text, text) for text in cells]
+            else:
+                cells = [kept.get(text, text) for text in cells]
+            cells += [""] * (len(names) - len(cells))
+            if cells == names:
+                raise UserError(f"{path} line {number}: the header stands there again; take that line out")
+            lines.append(Line(header, tuple(cells), number))
+    if not lines:
+        raise UserError(f"{path}: no line below its header; is the file whole?")
+    return lines
+
+
+def _header(path: Path, names: list[str], needed: Iterable[str]) -> Header:
     places = {name: place for place, name in reversed(list(enumerate(names)))}
     repeated = frozenset(name for name in names if name and names.count(name) > 1)
-    header = Header(path, {name: places[name] for name in names}, repeated)
     for column in needed:
         if column not in names:
             raise separated.missing(path, column, names)
         if column in repeated:
             raise _repeated(path, column)
-    shared: dict[str, str] = {}  # a text that stands in many cells is kept once
-    lines = []
-    for number, row in rows[1:]:
-        stripped = map(str.strip, row[: len(names)])
-        cells = [shared.setdefault(text, text) for text in stripped]
-        if any(cells):
-            cells += [""] * (len(names) - len(cells))
-            if cells == names:
-                raise UserError(f"{path} line {number}: the header stands there again; take that line out")
-            lines.append(Line(header, cells, number))
-    if not lines:
-        raise UserError(f"{path}: no line below its header; is the file whole?")
-    return lines
+    return Header(path, {name: places[name] for name in names}, repeated)
 
 
 def _repeated(path: Path, column: str) -> UserError:

@@ -59,13 +59,15 @@ class Translation:
         self._constants = {key: _constant(key, value) for key, value in settings.constants.items()}
         self._unmapped = Unmapped()
 
-    def check(self, lines: Iterable[Line], table: Path) -> None:
-        """Read every line.
+    def images(self, lines: Iterable[Line], table: Path) -> list[tuple[str, Line]]:
+        """Read every line; what it calls each of its pictures.
 
         Raises:
             UserError: cells that the mapping does not cover, all of them; or a line contradicts itself.
         """
-        self.unmapped(lines).refuse(table)
+        found = [(picture.image, line) for line in lines for picture in self.pictures(line)]
+        self._unmapped.refuse(table)
+        return found
 
     def unmapped(self, lines: Iterable[Line]) -> Unmapped:
         """The cells of some lines that the mapping does not cover."""

@@ -16,11 +16,14 @@ _TAIL = 2**22  # bytes of a sheet in which its merged cells are looked for
 _EXACT = 10**15  # from here on Excel keeps and shows a number with its first digits only
 
 
-def rows(path: Path, sheet: str | None = None, raw: bool = False) -> list[list[str]]:
+def rows(
+    path: Path, sheet: str | None = None, header: int | None = None, raw: bool = False
+) -> list[list[str]]:
     """The rows of a sheet, the first one if none is named; formulas by their values, merged cells each with the value.
 
     Args:
-        raw: dates are the numbers that stand in the file, formats are left aside.
+        header: the row of the column names, from 1; else the first that is not empty.  Merged cells of it are left as they are.
+        raw:    dates are the numbers that stand in the file; formats and merged cells are left aside.
 
     Raises:
         UserError: no such file, not an Excel file, or no such sheet.
@@ -32,7 +35,9 @@ def rows(path: Path, sheet: str | None = None, raw: bool = False) -> list[list[s
         found = book.worksheets[names.index(sheet) if sheet else 0]
         found.reset_dimensions()  # what a file says of its size may be wrong
         cells = [[_raw(cell.value) if raw else _shown(cell) for cell in row] for row in found.iter_rows()]
-        _fill(cells, _merged(path, found))
+        if not raw:
+            first = next((place for place, row in enumerate(cells, start=1) if any(row)), 0)
+            _fill(cells, _merged(path, found), header or first)
         return cells
 
 
@@ -124,9 +129,9 @@ def _merged(path: Path, sheet: Any) -> Iterator[tuple[int, int, int, int]]:
             yield first, top, last, bottom
 
 
-def _fill(cells: list[list[str]], merged: Iterator[tuple[int, int, int, int]]) -> None:
+def _fill(cells: list[list[str]], merged: Iterator[tuple[int, int, int, int]], header: int) -> None:
     """Give every row of merged cells the value that Excel shows over all of them; not every column."""
     for column, top, _, bottom in merged:
-        for row in cells[top:bottom]:
+        for row in cells[top:bottom] if top > header else ():
             if len(row) >= column and len(cells[top - 1]) >= column:
                 row[column - 1] = cells[top - 1][column - 1]
