@@ -72,6 +72,32 @@ def test_a_workbook_with_dates_and_a_column_for_each_eye_is_mapped(tmp_path):
     ]
 
 
+def test_columns_of_a_patient_are_no_ids_and_its_flags_not_those_of_an_eye(tmp_path):
+    """As in ODIR, whose flags are the patient's: the eye that is well would get the other's disease."""
+    table = (
+        "ID,Patient Age,Patient Sex,Patient Name,Left file,Right file,Left keywords,Right keywords,Glaucoma\n"
+        "7,61,Female,x,a.jpg,b.jpg,normal fundus,glaucoma,1\n7,61,Female,x,a.jpg,b.jpg,normal fundus,glaucoma,1\n"
+    )
+    root = clinic(tmp_path, table, "a.jpg", "b.jpg")
+    assert suggest(root, tmp_path / "m.yaml")["columns"] == ["age", "sex", "subject_id"]
+    found = load(Mapping, tmp_path / "m.yaml")
+    assert found.columns["subject_id"].column == "ID"
+    rows = {photo.labels["id"]: photo.labels for photo in photos(root, Report("folder"), tmp_path / "m.yaml")}
+    assert (rows["a"]["is_gc"], rows["b"]["is_gc"]) == (0, 1)
+
+
+def test_grades_under_the_name_of_a_diagnosis_are_grades(tmp_path):
+    rows = "".join(f"{place}.png,{place}\n" for place in range(4))
+    root = clinic(tmp_path, f"id_code,diagnosis\n{rows}", *(f"{place}.png" for place in range(4)))
+    assert suggest(root, tmp_path / "m.yaml")["columns"] == ["dr_grade", "image"]
+
+
+def test_a_name_with_a_line_break_is_written_so_that_it_is_read(tmp_path):
+    root = clinic(tmp_path, '"file\n(photo)","patient\nnumber"\na.jpg,1\n', "a.jpg")
+    suggest(root, tmp_path / "m.yaml")
+    assert load(Mapping, tmp_path / "m.yaml").columns["subject_id"].column == "patient\nnumber"
+
+
 @pytest.mark.parametrize("table", ["image,level\n10_left,0\n10_right,4\n", None])
 def test_names_that_tell_patient_and_eye_become_a_pattern(tmp_path, table):
     root = clinic(tmp_path, table, "10_left.jpeg", "10_right.jpeg")

@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple
 OLDEST = 120.0
 """Years; more is a slip or a code."""
 
+_FIRST_YEAR = 1850  # of a date; 0012 is none
+
 Order = Literal["ymd", "dmy", "mdy"]
 
 _UNITS = {
@@ -90,12 +92,16 @@ def date(text: str, order: Order = "ymd") -> Date:
     plain = re.sub(r"[T ]\d{1,2}:\d\d.*", "", unicodedata.normalize("NFKC", text).strip())
     plain = re.sub(r"^(\d{4})(\d\d)(\d\d)$", r"\1-\2-\3", plain)
     parts = [part for part in re.split(r"\s*[-./年月日]\s*", plain) if part]
-    if [len(part) for part in parts] == [4] and plain.rstrip("年").isdecimal():
+    if (
+        [len(part) for part in parts] == [4]
+        and plain.rstrip("年").isdecimal()
+        and int(parts[0]) >= _FIRST_YEAR
+    ):
         return Date(int(parts[0]))
     year_first = bool(parts) and len(parts[0]) == 4
     if len(parts) == 3 and all(map(str.isdecimal, parts)) and (year_first or order != "ymd"):
         year, month, day = (int(parts[place]) for place in _PLACES["ymd" if year_first else order])
-        if year >= 1000:
+        if year >= _FIRST_YEAR:
             found = datetime.date(year, month, day)
             return Date(found.year, found.month, found.day)
     raise ValueError(

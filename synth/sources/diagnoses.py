@@ -31,6 +31,7 @@ _OPENS: Mapping[str, tuple[str, ...]] = {
     "exudate": _RETINOPATHY, "microaneurysm": _RETINOPATHY, "cotton_wool_spot": (DR.key, "is_htr"),
     "neovascularization": (*_RETINOPATHY, "is_amd", "is_crp", "is_rvo"), "macular_disease": ("is_amd", "is_dme", "is_crp"),
     "macular_edema": ("is_dme",), "central_serous": ("is_crp",), "laser_scars": _RETINOPATHY, "disc_swelling": ("is_aon",),
+    "media_haze": DISEASES,
     "large_cup": ("is_gc",), "lesion": DISEASES,
 }  # fmt: skip
 """What a named disease or finding leaves open of those that a cell does not name."""

@@ -1,5 +1,6 @@
 """The text of a mapping that was guessed: YAML with the reasons in comments, and a gap for every cell that is to be mapped."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -102,5 +103,7 @@ class Draft:
 
 def _flow(value: Any) -> str:
     """A value on one line, quoted where YAML needs it."""
+    if isinstance(value, str) and "\n" in value:
+        return json.dumps(value, ensure_ascii=False)  # which YAML reads too
     text = yaml.safe_dump(value, allow_unicode=True, default_flow_style=True, width=10**9, sort_keys=False)
     return text.removesuffix("\n").removesuffix("\n...")

@@ -1,24 +1,25 @@
 """Which column of an unknown table may be what: by its name in both languages, and by what its cells say."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from synth.data.vocabulary import DR
 from synth.sources import ages
-from synth.sources.cells import OutsideVocabulary, convert
+from synth.sources.cells import OutsideVocabulary, canonical, convert
 from synth.sources.paths import without_suffix
 from synth.sources.tables import Line
 from synth.sources.terms import fold, is_unknown, meaning_of
 
+_FEW = 12  # different cells that a person can map by hand
 _CELLS = 500  # different cells of a column that are looked at
 _IMAGE = 0.5  # share of the cells that name a picture
 _READ = 0.5  # share of the cells that are understood
 
 NAMES = {
-    "subject_id": r"patient|subject|person|\bpid\b|\bmrn\b|患者|病人|病历号|住院号|门诊号|登记号|就诊号|病案号|受试者",
     "age": r"^age\b|\bage$|年龄|^alter$|^edad$|age years",
-    "sex": r"^sex|gender|性别|geschlecht|^sexo$",
+    "sex": r"\bsex\b|gender|性别|geschlecht|^sexo$",
     "eye_side": r"^eye|laterality|^side$|\beye$|眼别|眼侧|左右眼|auge",
     "dr_grade": r"^dr\b|icdr|retinopathy|^level$|dr grade|糖网|分级|dr分级",
     "split": r"^split$|^partition$|^subset$|^set$|划分",
@@ -26,9 +27,12 @@ NAMES = {
     "visit": r"^visit|visit number|就诊次|访视|随访次",
     "modality": r"modality|检查类型|成像方式",
     "race": r"^race$|ethnic|民族|种族",
+    "subject_id": r"patient|subject|person|\bpid\b|\bmrn\b|患者|病人|病历号|住院号|门诊号|登记号|就诊号|病案号|受试者",
 }
 """Column of the records -> the names that it has in tables, folded."""
 IMAGE = r"image|file|photo|picture|path|图|文件|照片"
+_NUMBER = r"^id$|^编号$"
+_PRIVATE = r"name\b|姓名|电话|phone|地址|address|身份证|备注"
 DIAGNOSES = r"diagnos|^dx|\bdx$|诊断|印象|impression|keywords"
 BORN = r"birth|^dob$|出生"
 AT = r"(exam|visit|study|acquisition|photo)\w* ?date|date of (exam|visit|photo)|检查日期|就诊日期|拍摄日期|检查时间|拍摄时间"
@@ -63,24 +67,28 @@ def image_columns(lines: Sequence[Line], pictures: Sequence[str]) -> list[Guess]
     return [guess for _, guess in sorted(found, key=lambda each: each[0], reverse=True)]
 
 
-def labelled(lines: Sequence[Line], taken: set[str]) -> dict[str, Guess]:
-    """Column of the records -> the column of the table that its name and its cells speak for."""
+def labelled(lines: Sequence[Line], taken: set[str], keys: Container[str]) -> dict[str, Guess]:
+    """Column of the records, one of `keys` -> the column of the table that its name and its cells speak for."""
     found: dict[str, Guess] = {}
     for column in columns(lines):
-        if column in taken:
-            continue
-        key = key_of_name(fold(column))
-        if key is None or key in found:
-            continue
         cells = list(islice(distinct(lines, column), _CELLS))
-        good = sum(_is_read(key, cell) for cell in cells)
-        if key == "visit" and any(map(is_date, cells)):
-            continue  # a date tells who it is
-        if key == "split" and (good < len(cells) or any(is_unknown(line[column]) for line in lines)):
+        repeats = len({line[column] for line in lines}) < len(lines)
+        key = _key(fold(column), cells, repeats) if column not in taken else None
+        if key is None or key in found or key not in keys or not cells:
             continue
-        if cells and (good >= _READ * len(cells) or len(cells) <= 12) and not (key == "age" and not good):
+        good = sum(_is_read(key, cell) for cell in cells)
+        is_whole = key != "split" or (
+            good == len(cells) and not any(is_unknown(line[column]) for line in lines)
+        )
+        if is_whole and (good >= _READ * len(cells) or (len(cells) <= _FEW and key != "age")):
             found[key] = Guess(column, f"by its name; {good} of {len(cells)} different cells are understood")
     return found
+
+
+def diagnoses(lines: Sequence[Line]) -> str | None:
+    """The column with diagnoses in words."""
+    found = [column for column in columns(lines) if is_called(fold(column), DIAGNOSES)]
+    return next((each for each in found if any(not _is_grade(cell) for cell in distinct(lines, each))), None)
 
 
 def named(
@@ -139,6 +147,21 @@ def key_of_name(name: str) -> str | None:
     if meaning and len(meaning.labels) == 1:
         return next(iter(meaning.labels))
     return next((key for key, pattern in NAMES.items() if re.search(pattern, name)), None)
+
+
+def _key(name: str, cells: Sequence[str], repeats: bool) -> str | None:
+    if is_called(name, DIAGNOSES):
+        return DR.key if len(cells) > 2 and all(map(_is_grade, cells)) else None
+    key = key_of_name(name)
+    if key is None and is_called(name, _NUMBER) and repeats:
+        key = "subject_id"
+    tells_who = key == "subject_id" and (is_called(name, _PRIVATE) or all(map(is_date, cells)))
+    is_day = key == "visit" and any(map(is_date, cells))
+    return None if tells_who or is_day else key
+
+
+def _is_grade(cell: str) -> bool:
+    return canonical(cell) in ("0", "1", "2", "3", "4")
 
 
 def _is_read(key: str, cell: str) -> bool:

@@ -9,10 +9,9 @@ from synth.base.config import check
 from synth.base.errors import UserError
 from synth.base.runs import write_text
 from synth.sources import guesses, workbooks
-from synth.sources.diagnoses import Diagnoses
 from synth.sources.draft import Draft
 from synth.sources.guesses import Guess
-from synth.sources.mapping import Mapping
+from synth.sources.mapping import COLUMNS, PERSON, Mapping
 from synth.sources.paths import pictures_below
 from synth.sources.tables import Form, Line, read_csv
 from synth.sources.translation import Translation
@@ -136,15 +135,16 @@ def _of_table(table: Table) -> tuple[dict[str, Any], dict[str, str]]:
     eyes = _eyes(table)
     columns: dict[str, Any] = {} if eyes else {"image": table.images[0].column}
     taken = {*columns.values(), *(column for eye in eyes.values() for column in eye.values())}
-    found = guesses.labelled(table.lines, taken)
+    # what a line of both eyes says of diseases is the patient's, not an eye's
+    found = guesses.labelled(table.lines, taken, PERSON if eyes else COLUMNS)
     columns |= {key: guess.column for key, guess in found.items()}
     why = {key: guess.why for key, guess in found.items()} | {"image": table.images[0].why}
     if "age" not in columns and (dates := _dates(table.lines)):
         columns["age"], why["age"] = dates, "from two columns of dates"
     settings: dict[str, Any] = {"columns": columns}
-    shared = guesses.named(table.lines, guesses.DIAGNOSES)
+    shared = guesses.diagnoses(table.lines)
     if any("diagnoses" in eye for eye in eyes.values()):
-        settings["diagnoses"] = {"separators": Diagnoses().separators}
+        settings["diagnoses"] = {"others": "error"}
     elif shared:
         settings["diagnoses"] = {"column": shared}
     why["diagnoses"] = "by its name; what an entry denies or doubts is never positive"
