@@ -18,6 +18,9 @@ def import_(
     split: Annotated[str, typer.Option(help="train:validation:test, over patients")] = "8:1:1",
     size: Annotated[int | None, typer.Option(help="make pictures smaller: longest side in pixels")] = None,
     mapping: Annotated[Path | None, typer.Option(help="for 'folder': YAML that maps your columns")] = None,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="for 'folder': write a first --mapping of your table and stop")
+    ] = False,
     list: Annotated[bool, typer.Option("--list", help="print the known sets and stop")] = False,
     json: Json = False,
 ) -> None:
@@ -28,13 +31,21 @@ def import_(
       synth import --list
       synth import idrid --root IDRiD/ --out records/idrid
       synth import odir5k --root ODIR/ --out records/odir --split 7:1:2
-      synth import folder --root photos/ --mapping mapping.yaml --out records/mine
+      synth import folder --root clinic/ --mapping mapping.yaml --suggest
+      synth import folder --root clinic/ --mapping mapping.yaml --out records/mine
     """
     from synth.sources import SOURCES, importing
 
     if list:
         for name, known in SOURCES.items():
             typer.echo(f"{name:12} {known.title} [{known.licence}]")
+        return
+    if suggest:
+        from synth.sources.suggest import suggest as write_mapping
+
+        if source != "folder" or root is None:
+            raise UserError("--suggest is for 'synth import folder --root DIR [--mapping FILE]'")
+        show(write_mapping(root, mapping or Path("mapping.yaml")), json)
         return
     if not source or root is None or out is None:
         raise UserError("give SOURCE, --root and --out; 'synth import --list' names the sources")

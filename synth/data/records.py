@@ -45,6 +45,8 @@ _TYPES: dict[str, pa.DataType] = {
     "age": pa.float32(),
     "sex": pa.string(),
     "race": pa.string(),
+    "visit": pa.string(),
+    "camera": pa.string(),
     "source": pa.string(),
     "seed": pa.uint64(),
     "plan": pa.string(),
@@ -153,7 +155,7 @@ def write_records(
 ) -> dict[str, int]:
     """Write rows of unknown number to `folder`, split by subject; returns the rows per split.
 
-    For imports and phantoms.  Shards are renamed into place at the end, when their number is known; a
+    A row that has a key `split`, which is no column, goes there: its set says so.  For imports and phantoms.  Shards are renamed into place at the end, when their number is known; a
     finished folder of the same plan is left as it is.
     """
     digest = claim(folder, plan)
@@ -173,7 +175,7 @@ def write_records(
 
     for record in rows:
         record["plan"] = digest
-        split = split_of(record["subject_id"], shares)
+        split = record.pop("split", None) or split_of(record["subject_id"], shares)
         open_rows[split].append(record)
         if len(open_rows[split]) == rows_per_shard:
             flush(split)

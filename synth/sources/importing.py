@@ -13,7 +13,7 @@ from synth.base.errors import UserError
 from synth.base.runs import progress, read_json, sha256, write_json
 from synth.data.records import Row, claim, row, write_records
 from synth.data.vocabulary import FINDING_KEYS
-from synth.sources import SOURCES, source_of
+from synth.sources import SOURCES, source_of, splits
 from synth.sources.people import distinct, same_people
 from synth.sources.pictures import Photo, checked, digest
 from synth.sources.report import Report
@@ -51,15 +51,17 @@ def import_source(
     if summary.exists():
         return read_json(summary)
     report = Report(name)
-    people = same_people(distinct(photos(root, Report(name))), report)
+    sides: dict[str, str] = {}
+    people = same_people(splits.noted(distinct(photos(root, Report(name))), sides), report)
+    splits.check(sides, people)
     stream = rows(name, photos(root, report), report, size, people)
     first = next(stream, None)  # a set that cannot be read leaves no folder behind
     if first is None:
         raise UserError(f"{root}: no picture of '{name}' could be kept; {_why(report)}")
-    splits = write_records(out, chain([first], stream), plan, shares)
+    counts = write_records(out, chain([first], stream), plan, shares)
     deque(stream, maxlen=0)  # the rest is only counted where an earlier, killed call had written it all
     set_ = SOURCES[name]
-    result = report.summary() | {"splits": splits, "licence": set_.licence, "citation": set_.citation}
+    result = report.summary() | {"splits": counts, "licence": set_.licence, "citation": set_.citation}
     write_json(summary, result)
     return result
 
@@ -133,7 +135,7 @@ def _record(
         return None
     known = dict(listed.labels)
     identity = f"{name}-{known.pop('id')}"
-    subject = known.pop("subject_id", None)
+    subject, split = known.pop("subject_id", None), known.pop("split", None)
     labels = {"modality": "cfp", "source": name} | known
     if labels.get("findings"):
         labels["findings"] = sorted(set(labels["findings"]), key=FINDING_KEYS.index)
@@ -153,7 +155,7 @@ def _record(
         **_captions(labels, seed),
     )
     report.keep(record)
-    return record
+    return record | ({"split": split} if split else {})
 
 
 def _captions(labels: dict[str, Any], seed: int) -> dict[str, str]:
