@@ -84,9 +84,9 @@ def test_the_pixels_of_each_format_are_read(data, most):
 @pytest.mark.parametrize(
     "layer",
     [
-        saved(Image.merge("RGBA", (*PICTURE.split(), Image.fromarray(np.uint8(255 * (X >= 40))))), "PNG"),
-        saved(Image.merge("RGBA", (*PICTURE.split(), Image.fromarray(np.uint8(255 * (X >= 40))))), "TIFF"),
-        saved(Image.merge("RGBA", (*PICTURE.split(), Image.fromarray(np.uint8(255 * (X >= 40))))), "WEBP", lossless=True,
+        saved(Image.merge("RGBA", (*PICTURE.split(), Image.fromarray(255 * (X >= 40).astype(np.uint8)))), "PNG"),
+        saved(Image.merge("RGBA", (*PICTURE.split(), Image.fromarray(255 * (X >= 40).astype(np.uint8)))), "TIFF"),
+        saved(Image.merge("RGBA", (*PICTURE.split(), Image.fromarray(255 * (X >= 40).astype(np.uint8)))), "WEBP", lossless=True,
               exact=True),
         png16(np.dstack([PIXELS.astype(np.uint16) * 257, np.uint16(65535 * (X >= 40))])),
     ],

@@ -177,7 +177,7 @@ def test_a_photograph_without_writing_is_not_told(surround):
 
 def test_hidden_pixels_are_not_kept():
     """What is written below a transparent layer is not seen, and would go with the file."""
-    alpha = Image.fromarray(np.uint8(255 * (X > 20)))
+    alpha = Image.fromarray(255 * (X > 20).astype(np.uint8))
     data = saved("PNG", Image.merge("RGBA", (*PICTURE.split(), alpha)))
     found = kept(data, formats.read(data))
     with Image.open(io.BytesIO(found.data)) as image:

@@ -115,7 +115,9 @@ def _refuse_bomb(file: BinaryIO) -> None:
 
 def _pixels(content: Any, where: str) -> np.ndarray:
     """(H, W) or (H, W, 3) RGB, uint8 or uint16."""
-    from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.pixels.processing import apply_color_lut
+    from pydicom.pixels.utils import pixel_array
 
     syntax: Any = content.file_meta.TransferSyntaxUID
     if syntax in _JPEG and content.BitsStored == 8:

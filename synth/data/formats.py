@@ -195,7 +195,8 @@ def _plain(image: Image.Image, data: bytes, reduced: bool) -> Image.Image:
 
 def _rawmode(image: Image.Image) -> str:
     """How the file stores its pixels, in Pillow's words, such as `RGB;16B`."""
-    arguments = image.tile[0][3] if getattr(image, "tile", None) else ""
+    tiles = getattr(image, "tile", None)
+    arguments = tiles[0][3] if tiles else ""
     found = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
     return found if isinstance(found, str) else ""
 

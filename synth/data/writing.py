@@ -26,7 +26,7 @@ def is_beside_field(picture: Image.Image) -> bool:
     inside = field_of_view(pixels)
     if inside.all():
         return False
-    coarse = Image.fromarray(np.uint8(255 * inside)).resize((_FIELD, _FIELD), Image.Resampling.BOX)
+    coarse = Image.fromarray(inside.astype(np.uint8) * 255).resize((_FIELD, _FIELD), Image.Resampling.BOX)
     wide = ndimage.binary_dilation(np.asarray(coarse) > 0, iterations=3)
     surround = ~np.asarray(Image.fromarray(wide).resize(small.size, Image.Resampling.NEAREST))
     if surround.mean() < 0.01:

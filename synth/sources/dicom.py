@@ -12,7 +12,6 @@ from typing import NamedTuple
 from synth.base.errors import UserError
 from synth.data import dicom
 from synth.data.dicom_header import Header
-from synth.data.records import COLUMNS
 from synth.data.refusal import Refused
 from synth.sources.contents import head
 from synth.sources.headers import columns_of, read_header, warnings_of
@@ -44,8 +43,7 @@ def photos(root: Path, report: Report) -> Iterator[Photo]:
             continue
         taken.add(identity)
         labels = {"id": identity, "subject_id": header.subject_id} | columns_of(header)
-        if "visit" in COLUMNS:
-            labels["visit"] = visits.get((header.subject_id, header.study))
+        labels["visit"] = visits.get((header.subject_id, header.study))
         yield Photo(name, path.read_bytes, labels, name, path, warnings_of(header))
 
 

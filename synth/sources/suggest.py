@@ -12,7 +12,7 @@ from synth.sources import guesses, workbooks
 from synth.sources.draft import Draft
 from synth.sources.guesses import Guess
 from synth.sources.mapping import COLUMNS, PERSON, Mapping
-from synth.sources.paths import pictures_below
+from synth.sources.paths import files_below
 from synth.sources.tables import Form, Line, read_csv
 from synth.sources.translation import Translation
 from synth.sources.unmapped import Unmapped
@@ -42,7 +42,7 @@ def suggest(root: Path, mapping: Path) -> dict[str, Any]:
         raise UserError(f"{mapping}: is there already; give another --mapping, or delete it")
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; is --root the folder with the table and the pictures?")
-    pictures = sorted(pictures_below(root))
+    pictures = sorted(files_below(root).pictures)
     if not pictures:
         raise UserError(f"{root}: no picture in it; is --root the folder with the table and the pictures?")
     table = _table(root, pictures)
