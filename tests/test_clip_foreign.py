@@ -300,7 +300,7 @@ ONE = [("a.jpg", b"1"), ("a.txt", b"first")]
         ([("1.2.840.jpg", b"1"), ("1.2.840.txt", b"x")], "0.tar 1: no picture .*; a key ends at the first dot of a name"),
         ([*ONE, ("a.json", b'{"caption_zh": "\\ud83d half"}')], r"0\.tar a\.jpg: holds half a character"),
         ([*ONE, ("a.json", b'{"age": 1e999}')], "age=inf is nobody's"),
-        ([*ONE, ("a.json", b'{"age": "fifty"}')], r"0\.tar a\.json: age='fifty' is not a number"),
+        ([*ONE, ("a.json", b'{"age": "fifty"}')], r"0\.tar a\.json: age='fifty' is outside the vocabulary; it is no age in years"),
         ([*ONE, ("a.json", b'{"age": 160}')], r"0\.tar a\.json: age=160 is nobody's"),
         ([*ONE, ("a.json", b'{"age": [50]}')], r"0\.tar a\.json: age=\[50\] is not a number"),
         ([*ONE, ("a.json", b'{"dr_grade": 7}')], r"a\.json: dr_grade=7 is outside the vocabulary"),
@@ -375,7 +375,7 @@ LIST = b"image,caption_en,subject_id\n"
         ({"list.csv": b"image,filepath,subject_id\n1,2,3\n"}, "has the columns image and filepath; nobody can tell"),
         ({"list.csv": b"filepath,title,text\n1,2,3\n"}, "has the columns title and text; nobody can tell"),
         ({"list.csv": b"filepath,title,patient\na.jpg,x,1\n"}, "column 'patient' is unknown"),
-        ({"list.csv": LIST.replace(b"_id", b"_id,age") + b"a.jpg,x,1,300\n", "a.jpg": b"1"}, "line 2: age=300.0 is nobody's"),
+        ({"list.csv": LIST.replace(b"_id", b"_id,age") + b"a.jpg,x,1,300\n", "a.jpg": b"1"}, "line 2: age='300' is outside the vocabulary; it is no age between 0 and 120"),
         ({"list.tsv": b"0\t" + b"QUJD" * 50_000 + b"\n"}, r"list\.tsv: its first row is no header"),
         ({"list.csv": b"<!DOCTYPE html><html>"}, r"list\.csv: is a web page"),
         ({"x.tar": b"<html><body>404"}, r"x\.tar: is a web page"),
@@ -409,7 +409,7 @@ def test_what_cannot_be_read_is_refused_in_one_line(files, message, tmp_path):
         ([{"left": b"1", "right": b"2"}], "left and right could be the picture"),
         ([{"image": b"1", "label": 3}], "label is int64 and nothing says what its numbers mean"),
         ([{"image": b"1", "text": 5}], r"x\.parquet row 0: text is no text, and no list of texts"),
-        ([{"image": b"1", "age": "old"}], r"x\.parquet row 0: age='old' is not a number"),
+        ([{"image": b"1", "age": "old"}], r"x\.parquet row 0: age='old' is outside the vocabulary"),
     ],
 )  # fmt: skip
 def test_parquet_without_pictures_or_meaning_is_refused(rows, message, tmp_path):

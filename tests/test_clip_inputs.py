@@ -182,8 +182,8 @@ def bad_table(*lines: str) -> str:
 @pytest.mark.parametrize(
     "text, message",
     [
-        (bad_table("a.jpg,,p,9,train"), r"list\.csv line 2: dr_grade=9 is outside the vocabulary"),
-        (bad_table("a.jpg,,p,,train", "a.jpg,,p,x,train"), r"line 3: dr_grade='x' is not a number"),
+        (bad_table("a.jpg,,p,9,train"), r"list\.csv line 2: dr_grade='9' is outside the vocabulary; known: 0, 1, 2, 3, 4"),
+        (bad_table("a.jpg,,p,,train", "a.jpg,,p,x,train"), r"line 3: dr_grade='x' is outside the vocabulary"),
         (bad_table("b.jpg,,p,,train"), r"line 2: .*b\.jpg is absent"),
         (bad_table("a.jpg,,p,,train", "a.jpg,,p,,val"), r"line 3: subject_id='p' is in split validation, but in train "
          r"in .*line 2; keep everyone on one side"),

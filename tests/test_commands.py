@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 FLAGS = {
-    "synth import": "--root --out --list",
+    "synth import": "--root --out --list --mapping --suggest",
     "synth phantom": "--n --out --masks",
     "synth train": "--data --out --config --set --dp-epsilon --dp-delta",
     "synth generate": "--n --model --out --seed --labels --steps --guidance --format --engine --shards --marks --dry-run",

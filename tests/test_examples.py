@@ -5,6 +5,7 @@ import shutil
 from importlib import import_module
 from pathlib import Path
 
+import clinic
 import numpy as np
 import page
 import pytest
@@ -15,6 +16,7 @@ from synth.base.runs import append_metrics, write_json
 from synth.data import images, records
 from synth.data.records import read_table, row, write_records
 from synth.sources.importing import import_source
+from synth.sources.suggest import suggest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 FLAT = images.encode(np.full((16, 16, 3), 90, np.uint8))
@@ -35,6 +37,25 @@ def test_the_folder_example_is_read_as_it_says(tmp_path):
     assert found["folder-p002", "right"]["findings"] is None
     assert found["folder-p002", "right"]["is_gc"] == 1
     assert found["folder-p002", "right"]["sex"] is None
+
+
+@pytest.mark.parametrize("kind", ["excel", "gbk"])
+def test_the_export_of_a_clinic_goes_the_way_that_the_example_tells(tmp_path, kind):
+    clinic.make(tmp_path / "clinic", n=6)
+    root, mapping = tmp_path / "clinic" / kind, tmp_path / "clinic.yaml"
+    suggest(root, mapping)
+    text = mapping.read_text(encoding="utf-8")
+    filled = text.replace("'1': TODO", "'1': F").replace("糖网2级: TODO", "糖网2级: {dr_grade: 2}")
+    assert filled != text and "TODO " not in filled.partition("table:")[2]
+    mapping.write_text(filled, encoding="utf-8")
+    result = import_source("folder", root, tmp_path / "out", mapping=mapping)
+    assert (result["kept"], result["dropped"]) == (6, 0)
+    assert ("门诊导出.csv is not UTF-8, read as GB18030" in result["notes"]) == (kind == "gbk")
+    rows = {row["id"]: row for row in read_table(tmp_path / "out").to_pylist()}
+    first, second, third = (rows[f"folder-{name}"] for name in ("000000_00", "000000_01", "000001_02"))
+    assert (first["eye_side"], first["sex"], first["age"], first["is_gc"]) == ("left", "F", 50, 0)
+    assert second["subject_id"] == "folder-000000" and second["is_gc"] is None
+    assert (third["dr_grade"], third["camera"]) == (2, "TRC-NW8")
 
 
 @pytest.mark.parametrize("step", run.steps(Path("demo")), ids=lambda step: step.command[:20])

@@ -257,6 +257,7 @@ def test_every_dependency_is_imported():
         "scikit-learn": "sklearn",
         "pillow": "PIL",
         "clean-fid": "cleanfid",
+        "python-gdcm": "gdcm",
     }
     text = "\n".join(
         path.read_text(encoding="utf-8")

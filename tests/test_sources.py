@@ -446,14 +446,14 @@ def test_a_folder_of_ones_own_is_read_by_its_mapping(root):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (("R2: 2", "R2: 7"), "visits.csv line 3: dr_grade=7 is outside the vocabulary; known: 0, 1, 2, 3, 4, null"),
-        (("R2: 2, ", ""), "visits.csv line 3: icdr='R2' is outside the vocabulary of dr_grade; map it under columns.dr_grade.values"),
-        (("CNV: neovascularization, ", ""), "visits.csv line 3: findings='CNV' is outside the vocabulary"),
+        (("R2: 2", "R2: 7"), "mapping.yaml: columns.dr_grade.values.R2: 7 is outside the vocabulary of dr_grade; known: 0, 1, 2, 3, 4, null"),
+        (("R2: 2, ", ""), "visits.csv line 3: 1 cell is outside the vocabulary: icdr as dr_grade: 'R2' in line 3"),
+        (("CNV: neovascularization, ", ""), "visits.csv line 3: 1 cell is outside the vocabulary: notes as findings: 'CNV' in line 3"),
         (("column: gon", "column: glaucoma"), "visits.csv: column 'glaucoma' is missing; it has file, patient, years"),
         (("  is_gc:", "  is_glaucoma:"), "mapping.yaml: 'is_glaucoma' is no column of the records; known: image, id"),
         (("table: visits.csv", "tabel: visits.csv"), "mapping.yaml: "),
         (("  image: file\n", ""), "mapping.yaml: columns.image is missing"),
-        (("OD: right", "OD: temporal"), "visits.csv line 2: eye_side='temporal' is outside the vocabulary; known: left, right"),
+        (("OD: right", "OD: temporal"), "mapping.yaml: columns.eye_side.values.OD: 'temporal' is outside the vocabulary of eye_side; known: left, right"),
     ],
 )  # fmt: skip
 def test_a_wrong_mapping_gives_one_line_that_names_it(root, change, message):

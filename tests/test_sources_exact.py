@@ -15,6 +15,7 @@ from synth.data.images import encode
 from synth.data.pictures import Pictures
 from synth.data.records import read_table
 from synth.sources.importing import import_source
+from synth.sources.paths import Below
 from synth.sources.pictures import Folder
 from synth.sources.report import Report
 
@@ -200,11 +201,11 @@ def test_every_one_of_hundreds_of_pictures_stands_under_its_own_label(root, form
         assert identity == (name.rsplit("/", 1)[-1] if alone else name)[:-4]
 
 
-def test_a_picture_is_found_as_fast_among_many(root):
+def test_a_picture_is_found_as_fast_among_many(root, monkeypatch):
     """A search that walks all names of one stem would take minutes."""
-    draw(root, "p0/od.jpg")
+    names = {f"p{i}/od.jpg": f"p{i}/od.jpg" for i in range(20_000)}
+    monkeypatch.setattr("synth.sources.pictures.files_below", lambda root: Below(names))
     folder = Folder(root)
-    folder._names = dict.fromkeys(f"p{i}/od.jpg" for i in range(20_000))
     start = time.process_time()
     found = folder.find(((f"P{i}\\OD", "line") for i in range(20_000)), Report("folder"))
     assert found == [root / f"p{i}/od.jpg" for i in range(20_000)]
@@ -340,15 +341,15 @@ def test_a_picture_of_more_than_three_joins_nobody_and_is_told(root):
     assert result["shared"] == [{"subjects": [*"ABCD"], "pictures": names, "one_person": False}]
 
 
-def test_a_picture_that_cannot_be_opened_is_counted_as_damaged(root):
+def test_a_link_to_nothing_and_a_folder_called_as_a_picture_are_dropped_by_what_they_are(root):
     draw(root, "a.jpg")
     (root / "b.jpg").symlink_to(root / "gone.jpg")
     (root / "c.jpg").mkdir()
     result, kept = brought(root, "a.jpg", "b.jpg", "c.jpg")
     assert [*kept] == ["a"]
     assert {reason: told["files"] for reason, told in result["reasons"].items()} == {
-        "damaged picture": ["b.jpg"],
-        "picture absent": ["c.jpg"],
+        "picture that cannot be read": ["b.jpg"],
+        "folder in the place of a picture": ["c.jpg"],
     }
 
 

@@ -89,6 +89,7 @@ def grape(root, visits=VISITS, eyes=EYES, folder="CFP"):
 def test_grape_keeps_patients_eyes_and_visits(root, folder):
     grape(root, folder=folder)
     result, rows = load("grape", root)
+    assert rows["grape-1_OD_3"]["visit"] == "3"
     about = ("subject_id", "eye_side", "age", "sex", "is_gc")
     assert {key: labels(row, *about) for key, row in rows.items()} == {
         "grape-1_OD_1": ("grape-1", "right", 46, "F", 1),

@@ -200,3 +200,15 @@ def test_a_known_column_that_is_there_twice_is_refused_before_training(tmp_path)
     assert "several columns are called 'caption_en'" in refused(
         listed(tmp_path, "img/0.jpg,one,000,two", header=header)
     )
+
+
+def test_a_list_to_train_on_has_the_words_that_an_import_knows(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(encode(np.zeros((8, 8, 3), np.uint8)))
+    text = "image,subject_id,age,sex,eye_side,dr_grade,is_gc,findings\na.jpg,007,061Y,女,OD,PDR,是,玻璃膜疣;hard exudates\n"
+    (tmp_path / "list.csv").write_bytes(text.encode("gbk"))
+    [row] = (
+        inputs.opened(tmp_path)
+        .table("train", ["subject_id", "age", "sex", "eye_side", "dr_grade", "is_gc", "findings"])
+        .to_pylist()
+    )
+    assert list(row.values()) == ["007", 61, "F", "right", 4, 1, ["drusen", "exudate"]]

@@ -1,35 +1,25 @@
-"""Photographs as people have them: single files and folders, in the formats that cameras and programs write."""
+"""Photographs as people have them: single files and folders, of any format that `synth.data.formats` reads."""
 
-import io
 from collections.abc import Sequence
-from contextlib import suppress
-from math import ceil
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps
-
 from synth.base.errors import UserError
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".gif")
-LARGEST = 89_000_000
-"""Pixels of the largest photograph that is read."""
-PLENTY = 25_000_000
-"""Pixels above which a photograph is first halved, or thirded; cameras of the eye stay below."""
-_ORIENTATION = 0x0112
-"""EXIF tag: how a picture must be turned to stand upright; 1 as it is."""
+from synth.data import formats
+from synth.sources.paths import SUFFIXES
 
 
 def find(places: Sequence[Path]) -> list[Path]:
     """The files among `places`, and the pictures directly in the folders among them, in order of name.
 
+    A file without a picture's suffix is one by its content, as DICOM often comes.
+
     Raises:
-        UserError: a place does not exist, or a folder holds no picture.
+        UserError: a place does not exist, or a folder holds no picture or cannot be read.
     """
     found: list[Path] = []
     for place in places:
         if place.is_dir():
-            inside = sorted(path for path in place.iterdir() if path.suffix.lower() in SUFFIXES)
+            inside = sorted(path for path in _files(place) if _is_picture(path))
             if not inside:
                 raise UserError(f"{place}: no pictures in this folder; looked for {', '.join(SUFFIXES)}")
             found += inside
@@ -40,46 +30,34 @@ def find(places: Sequence[Path]) -> list[Path]:
     return found
 
 
-def read(path: Path) -> bytes:
-    """An encoded picture of 8 bits that stands upright, for `Preprocessing`.
+def _files(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if not path.is_dir() and not path.name.startswith(".")]
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror}); mend its permissions") from None
 
-    A photograph that its EXIF data say is turned is turned back; 16-bit grey becomes 8-bit by its full range, 0 to
-    65535; more than `PLENTY` pixels are averaged in squares of 2 x 2 or more.  Every other file is returned as it is:
-    `Preprocessing` decodes colour of 16 bits and CMYK, and refuses what is no picture, or cut short.
+
+def _is_picture(path: Path) -> bool:
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    if path.suffix and not path.suffix[1:].isdigit():  # IM0001, 1.2.840.77
+        return False
+    try:
+        with open(path, "rb") as file:
+            return formats.is_picture(file.read(132))
+    except OSError:
+        return False
+
+
+def read(path: Path) -> bytes:
+    """An encoded picture, for `Preprocessing`, which decodes it and refuses what is no picture.
 
     Raises:
-        UserError: no such file, more than `LARGEST` pixels, or values of 32 bits, whose range nobody states.
+        UserError: no such file, or it cannot be read.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such picture")
-    data = path.read_bytes()
-    with suppress(OSError, SyntaxError, ValueError):  # Preprocessing names what is damaged
-        return _plain(data, path)
-    return data
-
-
-def _plain(data: bytes, path: Path) -> bytes:
-    ceiling, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ours refuses in words
     try:
-        image = Image.open(io.BytesIO(data))
-    finally:
-        Image.MAX_IMAGE_PIXELS = ceiling
-    with image:
-        if image.width * image.height > LARGEST:
-            size = f"{image.width}x{image.height}, {image.width * image.height / 1e6:.0f} megapixels"
-            raise UserError(f"{path}: {size}; at most {LARGEST / 1e6:.0f} are read, make it smaller")
-        if image.mode in ("I", "F"):
-            raise UserError(f"{path}: 32 bits per pixel, of unknown range; save it with 8 or 16")
-        deep, turned = image.mode.startswith("I;16"), image.getexif().get(_ORIENTATION, 1) != 1
-        factor = ceil((image.width * image.height / PLENTY) ** 0.5)
-        if not deep and not turned and factor == 1:
-            return data
-        exif = image.info.get("exif", b"")
-        plain = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8)) if deep else image
-        plain = plain.convert("RGB").reduce(factor)
-        if turned:
-            plain.info["exif"] = exif
-            plain = ImageOps.exif_transpose(plain)
-        buffer = io.BytesIO()
-        plain.save(buffer, "BMP")  # lossless, and quick for large ones
-        return buffer.getvalue()
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); mend its permissions") from None

@@ -148,7 +148,9 @@ def read_yaml(path: Path) -> dict[str, object]:
 def fingerprint(value: Any) -> str:
     """The sha256, in hex, of a JSON-able value: the same for equal values, whatever the order of keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(
+        text.encode(errors="surrogateescape")
+    ).hexdigest()  # names of files may be any bytes
 
 
 def _assign(kind: type[BaseModel] | None, values: dict[str, Any], assignment: str) -> None:

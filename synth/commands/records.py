@@ -22,6 +22,9 @@ def import_(
         float,
         typer.Option(min=0, max=1, help="share of the listed pictures above whose loss the exit status is 2"),
     ] = 0.5,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="for 'folder': write a first --mapping of your table and stop")
+    ] = False,
     list: Annotated[bool, typer.Option("--list", help="print the known sets and stop")] = False,
     json: Json = False,
 ) -> None:
@@ -32,7 +35,8 @@ def import_(
       synth import --list
       synth import idrid --root IDRiD/ --out records/idrid
       synth import odir5k --root ODIR/ --out records/odir --split 7:1:2
-      synth import folder --root photos/ --mapping mapping.yaml --out records/mine
+      synth import folder --root clinic/ --mapping mapping.yaml --suggest
+      synth import folder --root clinic/ --mapping mapping.yaml --out records/mine
     """
     from synth.sources import SOURCES, importing, page
     from synth.sources.report import dropped_share
@@ -40,6 +44,13 @@ def import_(
     if list:
         for name, known in SOURCES.items():
             typer.echo(f"{name:12} {known.title} [{known.licence}]")
+        return
+    if suggest:
+        from synth.sources.suggest import suggest as write_mapping
+
+        if source != "folder" or root is None:
+            raise UserError("--suggest is for 'synth import folder --root DIR [--mapping FILE]'")
+        show(write_mapping(root, mapping or Path("mapping.yaml")), json)
         return
     if not source or root is None or out is None:
         raise UserError("give SOURCE, --root and --out; 'synth import --list' names the sources")

@@ -5,22 +5,20 @@ moved a published MESSIDOR result by ten points, so every checkpoint and every r
 """
 
 import io
-import struct
 from functools import reduce
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageDraw
 from pydantic import PositiveInt
 from scipy import ndimage
 
 from synth.base.config import Config
-from synth.base.errors import UserError
+from synth.data import formats
 
 _WORK = 128  # the field of view is sought on a picture of this many pixels a side
 _RIM = 0.75  # of them by which the field is drawn in where it does not reach the edge of the picture
 _LONGEST = 2.2  # no field of view is longer than this, relative to its width
-_ORIENTATION = 0x0112  # EXIF: how a picture must be turned to stand upright; 1 as it is
 
 
 class Preprocessing(Config):
@@ -29,53 +27,41 @@ class Preprocessing(Config):
     name: Literal["fov-square", "squash"] = "fov-square"
     """`fov-square`: crop to the field of view, blacken the surround, pad to a square, resize; `squash`: resize only (Chinese-CLIP)."""
     version: Literal[1] = 1
-    """Raised whenever the same bytes would give another array; only pictures that EXIF says are turned lay on their side
-    before 0.3 and now stand."""
+    """Raised whenever the same bytes would give another array; only pictures that were read wrongly before 0.3 do so without:
+    those that EXIF says are turned, of 16 bits, and with transparent pixels; and those above 25 megapixels, averaged first."""
     size: PositiveInt = 64
     """Pixels a side of the result."""
 
     def __call__(self, data: bytes, where: str = "image") -> np.ndarray:
         """(size, size, 3) uint8 RGB from an encoded picture; `where` names it in errors."""
-        picture = _read(data, where)
+        picture = formats.read(data, where, reduced=True)
         if self.name == "fov-square":
             picture = _square(picture)
         return np.asarray(_resized(picture, self.size))
 
 
 def decode(data: bytes, where: str = "image") -> np.ndarray:
-    """(H, W, 3) uint8 RGB from an encoded picture, upright if its EXIF data say how.
+    """(H, W, 3) uint8 RGB from an encoded picture, as `synth.data.formats` reads it.
 
     Raises:
-        UserError: not a picture, or cut short.
+        UserError: not a picture, cut short, or refused by name.
     """
-    return np.asarray(_read(data, where))
-
-
-def _read(data: bytes, where: str) -> Image.Image:
-    """What `decode` says, as Pillow holds it: to arrays and back takes as long as a crop."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            upright = _upright(image)
-            return upright if upright.mode == "RGB" else upright.convert("RGB")
-    except UnidentifiedImageError:
-        raise UserError(f"{where}: not a picture; replace or remove it") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{where}: damaged picture ({error}); replace or remove it") from None
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        turned = image.getexif().get(_ORIENTATION, 1) != 1
-    except (SyntaxError, ValueError, struct.error):  # damaged EXIF data of a sound picture
-        return image
-    return ImageOps.exif_transpose(image) if turned else image
+    return np.asarray(formats.read(data, where))
 
 
 def encode(picture: np.ndarray, quality: int = 95) -> bytes:
     """JPEG bytes of (H, W, 3) uint8 RGB; the same picture gives the same bytes."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def as_png(picture: Image.Image) -> bytes:
+    """PNG bytes of an RGB picture, grey where it has no colour; nothing but its pixels."""
+    bands = picture.split()
+    is_grey = bands[0].tobytes() == bands[1].tobytes() == bands[2].tobytes()
+    buffer = io.BytesIO()
+    (bands[0] if is_grey else picture).save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -46,6 +46,8 @@ _TYPES: dict[str, pa.DataType] = {
     "age": pa.float32(),
     "sex": pa.string(),
     "race": pa.string(),
+    "visit": pa.string(),
+    "camera": pa.string(),
     "source": pa.string(),
     "seed": pa.uint64(),
     "plan": pa.string(),
@@ -154,7 +156,7 @@ def write_records(
 ) -> dict[str, int]:
     """Write rows of unknown number to `folder`, split by subject; returns the rows per split.
 
-    For imports and phantoms.  Shards are renamed into place at the end, when their number is known; a
+    A row that has a key `split`, which is no column, goes there: its set says so.  For imports and phantoms.  Shards are renamed into place at the end, when their number is known; a
     finished folder of the same plan is left as it is.
     """
     digest = claim(folder, plan)
@@ -170,7 +172,7 @@ def write_records(
         add: dict[str, Callable[[Iterable[Row]], None]] = {}
         for record in rows:
             record["plan"] = digest
-            split = split_of(record["subject_id"], shares)
+            split = record.pop("split", None) or split_of(record["subject_id"], shares)
             if split not in add:
                 parts[split].append(folder / "data" / f".{split}-{len(parts[split]):05d}.parquet")
                 add[split] = open_files[split].enter_context(

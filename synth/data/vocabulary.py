@@ -20,7 +20,7 @@ class Term(NamedTuple):
 
 
 DISEASES = (
-    Term("is_amd", "年龄相关性黄斑变性", "age-related macular degeneration", ("amd", "armd", "老年性黄斑变性", "年龄相关性黄斑病变")),
+    Term("is_amd", "年龄相关性黄斑变性", "age-related macular degeneration", ("amd", "armd", "老年性黄斑变性", "年龄相关性黄斑病变", "dry age-related macular degeneration", "wet age-related macular degeneration", "dry amd", "wet amd", "干性年龄相关性黄斑变性", "湿性年龄相关性黄斑变性")),
     Term("is_aon", "视神经异常", "anomalies of the optic nerve", ("optic nerve anomaly", "optic atrophy", "视神经萎缩")),
     Term("is_crp", "脉络膜视网膜病变", "choroidal retinal pathology", ("chorioretinopathy", "chorioretinal pathology")),
     Term("is_dm", "变性近视", "degenerative myopia", ("high myopia", "高度近视")),
@@ -29,21 +29,40 @@ DISEASES = (
     Term("is_gc", "青光眼", "glaucoma", ("glaucomatous optic neuropathy",)),
     Term("is_htr", "高血压性视网膜病变", "hypertensive retinopathy", ("高血压视网膜病变",)),
     Term("is_pm", "病理性近视", "pathologic myopia", ("pathological myopia", "myopic maculopathy")),
-    Term("is_rvo", "视网膜静脉阻塞", "retinal vein occlusion", ("rvo", "branch retinal vein occlusion", "central retinal vein occlusion")),
+    Term("is_rvo", "视网膜静脉阻塞", "retinal vein occlusion", ("rvo", "brvo", "crvo", "branch retinal vein occlusion", "central retinal vein occlusion", "视网膜分支静脉阻塞", "视网膜中央静脉阻塞")),
 )  # fmt: skip
 """Ten of the eleven diseases, as 0/1 flags; the eleventh, diabetic retinopathy, is `dr_grade`."""
 
-DR = Term("dr_grade", "糖尿病视网膜病变", "diabetic retinopathy", ("dr",))
+DR = Term("dr_grade", "糖尿病视网膜病变", "diabetic retinopathy", ("dr", "糖网", "糖尿病性视网膜病变"))
 DR_GRADES = (
-    Term("0", "无糖尿病视网膜病变", "no diabetic retinopathy"),
-    Term("1", "轻度", "mild"),
-    Term("2", "中度", "moderate"),
-    Term("3", "重度", "severe"),
-    Term("4", "增殖期", "proliferative"),
+    Term("0", "无糖尿病视网膜病变", "no diabetic retinopathy", ("no dr", "no apparent retinopathy")),
+    Term("1", "轻度", "mild", ("mild npdr", "mild nonproliferative", "轻度非增殖期")),
+    Term("2", "中度", "moderate", ("moderate npdr", "moderate nonproliferative", "中度非增殖期")),
+    Term("3", "重度", "severe", ("severe npdr", "severe nonproliferative", "重度非增殖期")),
+    Term("4", "增殖期", "proliferative", ("pdr", "proliferative dr", "增殖性")),
 )
 """The international clinical severity scale (Wilkinson et al. 2003)."""
 
-NORMAL = Term("normal", "未见明显异常", "no obvious abnormality", ("normal fundus", "healthy", "正常眼底"))
+NORMAL = Term(
+    "normal",
+    "未见明显异常",
+    "no obvious abnormality",
+    (
+        "normal fundus",
+        "healthy",
+        "正常眼底",
+        "normal",
+        "no abnormality",
+        "no abnormalities",
+        "unremarkable",
+        "within normal limits",
+        "正常",
+        "眼底正常",
+        "未见异常",
+        "无异常",
+        "未见明显病变",
+    ),
+)
 """All eleven diseases known to be absent and no finding."""
 
 FINDINGS = (
@@ -51,11 +70,11 @@ FINDINGS = (
     Term("retinitis_pigmentosa", "视网膜色素变性", "retinitis pigmentosa"),
     Term("macular_hole", "黄斑裂孔", "macular hole"),
     Term("drusen", "玻璃膜疣", "drusen"),
-    Term("haemorrhage", "出血斑", "haemorrhage", ("hemorrhage", "retinal hemorrhage")),
-    Term("exudate", "渗出", "exudate", ("hard exudate",)),
+    Term("haemorrhage", "出血斑", "haemorrhage", ("hemorrhage", "retinal hemorrhage", "出血", "视网膜出血", "眼底出血")),
+    Term("exudate", "渗出", "exudate", ("hard exudate", "硬性渗出")),
     Term("microaneurysm", "微动脉瘤", "microaneurysm"),
-    Term("cotton_wool_spot", "棉絮斑", "cotton-wool spot", ("soft exudate",)),
-    Term("neovascularization", "新生血管", "neovascularization"),
+    Term("cotton_wool_spot", "棉絮斑", "cotton-wool spot", ("soft exudate", "软性渗出")),
+    Term("neovascularization", "新生血管", "neovascularization", ("neovascularisation",)),
     Term("tessellation", "豹纹状眼底", "tessellated fundus"),
     Term("media_haze", "屈光介质混浊", "media haze", ("vitreous opacity", "vitreous degeneration", "refractive media opacity")),
     Term("macular_disease", "黄斑区域病变", "disease of the macular region", ("maculopathy",)),
@@ -79,7 +98,10 @@ READABILITY = (
     Term("is_retinal_region_readable", "视网膜区域可读", "the retinal region is readable"),
 )
 
-SIDES = (Term("left", "左眼", "left eye", ("OS", "OI")), Term("right", "右眼", "right eye", ("OD",)))
+SIDES = (
+    Term("left", "左眼", "left eye", ("OS", "OI", "L", "LE", "左")),
+    Term("right", "右眼", "right eye", ("OD", "R", "RE", "右")),
+)
 
 MODALITIES = (
     Term("cfp", "彩色眼底照片", "color fundus photograph", ("CFP", "fundus photograph")),
@@ -97,7 +119,7 @@ MODALITIES = (
 """The eleven modalities of EyeCLIP (arXiv 2409.06644)."""
 
 AGE = Term("age", "年龄", "age")
-SEXES = (Term("F", "女", "female"), Term("M", "男", "male"))
+SEXES = (Term("F", "女", "female", ("woman", "女性")), Term("M", "男", "male", ("man", "男性")))
 RACES = (
     Term("african", "非洲裔", "African", ("AFRICAN AMERICAN", "BLACK")),
     Term("asian", "亚裔", "Asian"),

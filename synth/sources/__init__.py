@@ -33,6 +33,7 @@ SOURCES = {
     "papila": Source("PAPILA: both eyes, glaucoma, age, sex (Spain)", "unclear: CC BY 4.0 in the article, at figshare perhaps GPL 3", "Kovalyk et al. 2022, doi:10.1038/s41597-022-01388-1", "papila"),
     "brset": Source("BRSET: both eyes, thirteen labels, age, sex, quality (Brazil)", "PhysioNet credentialed access", "Nakayama et al. 2023, doi:10.13026/xcxw-8198", "brset"),
     "rfmid": Source("RFMiD: forty-five rare and common labels (India)", "CC BY 4.0", "Pachade et al. 2021, doi:10.3390/data6020014", "rfmid"),
+    "dicom": Source("your own: DICOM photographs with eye, age and sex in their headers, no table", "yours", "yours", "dicom"),
     "folder": Source("your own: a CSV file and a column mapping in YAML (--mapping)", "yours", "yours", "folder"),
 }  # fmt: skip
 

@@ -79,6 +79,8 @@ def _labels(visit: Line, eye: Line, report: Report) -> dict[str, Any]:
         "age": None if age is None or interval is None else age + int(interval),
         "sex": _known(eye, "Gender", _SEXES),
         "is_gc": glaucoma,
+        "visit": visit["Visit Number"],
+        "camera": visit.get("Acquisition Device") or None,
     }
 
 

@@ -14,7 +14,7 @@ from synth.base.errors import UserError
 from synth.base.runs import progress, read_json, write_json
 from synth.data.records import Row, row, split_of, write_records
 from synth.data.vocabulary import FINDING_KEYS
-from synth.sources import SOURCES, contact_sheet, entries, listing, page, reading, source_of
+from synth.sources import SOURCES, contact_sheet, entries, listing, page, reading, source_of, splits
 from synth.sources.cohort import Cohort, Duplicate, cohort
 from synth.sources.people import distinct, duplicates, joined, of_entries
 from synth.sources.pictures import Photo, checked, digest
@@ -50,7 +50,8 @@ def import_source(
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; unpack the set '{name}' and give its folder as --root")
     report, kept, summary = Report(name), out / _KEPT, out / "import.json"
-    pictures = listing.listed(distinct(photos(root, report)))
+    sides: dict[str, str] = {}
+    pictures = listing.listed(splits.noted(distinct(photos(root, report)), sides))
     if not pictures:
         raise UserError(f"{root}: no picture of '{name}' could be kept; {_why(report)}")
     plan = listing.plan(name, shares, size, mapping, pictures, report.total)
@@ -66,20 +67,22 @@ def import_source(
         entries.forget(kept)
         reading.read_once(kept, photos(root, Report(name)), size, count)
     people = joined(of_entries(kept), report)
+    try:
+        splits.check(sides, people)
+    except UserError:
+        _leave_nothing(out, kept)
+        raise
     stream = _records(name, kept, report, people, count)
     first = next(stream, None)
-    if first is None:  # leaves nothing behind
-        shutil.rmtree(kept)
-        (out / "plan.json").unlink()
-        if not any(out.iterdir()):
-            out.rmdir()
+    if first is None:
+        _leave_nothing(out, kept)
         raise UserError(f"{root}: no picture of '{name}' could be kept; {_why(report)}")
-    splits = write_records(out, chain([first], stream), plan, shares)
+    counts = write_records(out, chain([first], stream), plan, shares)
     deque(stream, maxlen=0)  # the rest is only counted where an earlier, killed call had written it all
     set_ = SOURCES[name]
     found = _cohort(out, kept, _duplicates(name, kept, people, shares))
     result = report.summary() | {
-        "splits": splits,
+        "splits": counts,
         "cohort": found.to_json(),
         "licence": set_.licence,
         "citation": set_.citation,
@@ -107,6 +110,14 @@ def _duplicates(name: str, kept: Path, people: dict[str, str], shares: Sequence[
     return duplicates(
         kept, subject_of, lambda labels: labels.get("split") or split_of(subject_of(labels), shares)
     )
+
+
+def _leave_nothing(out: Path, kept: Path) -> None:
+    """Take away what an import has begun that can have no records."""
+    shutil.rmtree(kept)
+    (out / "plan.json").unlink()
+    if not any(out.iterdir()):
+        out.rmdir()
 
 
 def _why(report: Report) -> str:
@@ -180,7 +191,7 @@ def _record(
         return None
     known = dict(known)
     identity = f"{name}-{known.pop('id')}"
-    subject = known.pop("subject_id", None)
+    subject, split = known.pop("subject_id", None), known.pop("split", None)
     labels = {"modality": "cfp", "source": name} | known
     if labels.get("findings"):
         labels["findings"] = sorted(set(labels["findings"]), key=FINDING_KEYS.index)
@@ -200,7 +211,7 @@ def _record(
         **_captions(labels, seed),
     )
     report.keep(record)
-    return record
+    return record | ({"split": split} if split else {})
 
 
 def _captions(labels: dict[str, Any], seed: int) -> dict[str, str]:

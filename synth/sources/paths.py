@@ -2,10 +2,17 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
+from unicodedata import normalize
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".ppm")
+from synth.base.errors import UserError
+
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".webp", ".gif", ".jp2", ".j2k", ".dcm",
+    ".dicom",
+)  # fmt: skip
 
 
 def without_suffix(name: str) -> str:
@@ -35,26 +42,108 @@ class Index:
                 split = name.split("/")
                 key = "/".join((split if count <= len(split) else above + split)[-count:])
             key = without_suffix(key) if cut else key
-            key = key.lower() if fold else key
+            key = composed(key.lower() if fold else key)
             if self.first.setdefault(key, name) is not name:
                 self.second.setdefault(key, name)
 
     def get(self, place: str) -> list[str]:
         """The files of this form; without suffix, `place` may have one of its own."""
+        place = composed(place)
         forms = {place, without_suffix(place)} if self._cut else {place}
         return [
             index[form] for form in sorted(forms) for index in (self.first, self.second) if form in index
         ][:2]
 
 
-def pictures_below(root: Path) -> Iterator[str]:
-    """The path below `root` of every picture, with slashes; hidden files and folders are left out."""
-    for folder, folders, files in os.walk(root):
+def composed(name: str) -> str:
+    """A name in the one form (NFC) in which `é` and `が` are one character each; some systems store them as two."""
+    return normalize("NFC", name)
+
+
+@dataclass
+class Below:
+    """The files below a folder, by path with slashes; hidden files and folders are left out."""
+
+    pictures: dict[str, str] = field(default_factory=dict)
+    """Path of every picture, as people read it -> as the system has it."""
+    others: dict[str, str] = field(default_factory=dict)
+    """The same for all other files."""
+    unreadable: list[str] = field(default_factory=list)
+    """Folders whose files cannot be listed."""
+    nameless: list[str] = field(default_factory=list)
+    """Pictures whose names are neither UTF-8 nor GB18030, with what is neither as `\\xNN`."""
+
+
+def files_below(root: Path) -> Below:
+    """Every file below `root`; linked folders are followed, each folder once.
+
+    Raises:
+        UserError: two files have the same name, one in UTF-8 and one in GB18030.
+    """
+    found, entered, waiting = Below(), set[tuple[int, int]](), [""]
+    while waiting:
+        links: list[str] = []
+        for start in waiting:
+            links += _walk(root, start, found, entered)
+        waiting = sorted(
+            links
+        )  # after all that lies here itself, so that no file is named by a link to its folder
+    return found
+
+
+def _walk(root: Path, start: str, found: Below, entered: set[tuple[int, int]]) -> list[str]:
+    """Put the files of one folder below `root`, and of those in it, into `found`; returns the links to folders."""
+    links: list[str] = []
+    for folder, folders, files in os.walk(
+        root / start, onerror=lambda error: _unreadable(error, root, found)
+    ):
+        about = Path(folder).stat()
+        if (about.st_dev, about.st_ino) in entered:
+            folders[:] = []
+            continue
+        entered.add((about.st_dev, about.st_ino))
+        below = os.path.relpath(folder, root)
+        lead = "" if below == "." else f"{below}/"
         folders[:] = [name for name in folders if not name.startswith(".")]
-        below = Path(folder).relative_to(root)
+        links += [f"{lead}{name}" for name in folders if Path(folder, name).is_symlink()]
         for name in files:
-            if without_suffix(name) != name and not name.startswith("."):
-                yield (below / name).as_posix()
+            if not name.startswith("."):
+                _add(found, f"{lead}{name}")
+    return links
+
+
+def _unreadable(error: OSError, root: Path, found: Below) -> None:
+    found.unreadable.append(readable(os.path.relpath(error.filename, root)) or "?")
+
+
+def _add(found: Below, path: str) -> None:
+    name, is_picture = readable(path), without_suffix(path) != path
+    if name is None:
+        if is_picture:
+            found.nameless.append(os.fsencode(path).decode("utf-8", "backslashreplace"))
+        return
+    files = found.pictures if is_picture else found.others
+    if files.setdefault(name, path) != path:
+        raise UserError(
+            f"{name}: two files have this name, one in UTF-8 and one in GB18030; rename one of them"
+        )
+
+
+def readable(path: str) -> str | None:
+    """A path as people read it: each part UTF-8, else GB18030, as Chinese systems wrote it; None where one is neither."""
+    if path.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in path):
+        return path
+    try:
+        return "/".join(_decoded(os.fsencode(part)) for part in path.split("/"))
+    except UnicodeDecodeError:
+        return None
+
+
+def _decoded(name: bytes) -> str:
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return name.decode("gb18030")
 
 
 def parts_of(cell: str) -> list[str] | None:

@@ -8,14 +8,17 @@ empty cells from a cell that is missing in the middle.
 import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import dropwhile
+from itertools import dropwhile, islice
 from pathlib import Path
 from typing import NamedTuple
 
 from synth.base.errors import UserError
+from synth.sources import encodings
+from synth.sources.encodings import Text
 
 _SEPARATORS = ",;\t"
 _LONGEST = 2**31 - 1  # characters of a cell; the csv module's own limit of 131,072 is less than some reports
+_SEARCHED = 60  # rows in which a header is looked for
 _SHOWN = 120  # characters of a row that an error repeats
 
 
@@ -27,50 +30,82 @@ class Record(NamedTuple):
     cells: list[str]
 
 
-def records(path: Path, needed: Sequence[str] = ()) -> list[Record]:
+def records(
+    text: Text, path: Path, needed: Sequence[str] = (), header: int | None = None
+) -> Iterator[Record]:
     """The header of a CSV file and its rows, as many cells each; blank rows are left out.
 
     Args:
         needed: columns by which the separator is told where several would do.
+        header: the line of the column names, from 1; what stands above it is left out.
 
     Raises:
-        UserError: no such file, not text, a row does not fit the header, or a quote is not closed where its cell ends.
+        UserError: a row does not fit the header, a needed column is missing, or a quote is not closed where its cell ends.
     """
-    lines = _lines(path)
-    separator = _separator(lines, needed)
-    found: list[Record] = []
+    lines, separator = _begun(path, text.lines, header)
+    separator = separator or _separator(lines, needed)
+    names: list[str] | None = None
     for record, last in _parsed(path, lines, separator):
-        if found:
-            _check(path, record, lines[record.number - 1 : last], found[0].cells, separator)
-        found.append(record)
-    return found
+        if names is None:
+            names = record.cells
+            _check_header(path, lines, _names(_first(lines), separator), needed)
+        elif len(record.cells) != len(names) or last > record.number:
+            _check(path, record, lines[record.number - 1 : last], names, separator)
+        yield record
 
 
 def header(path: Path) -> list[str]:
     """The names in the first row of a file, whatever it is; none where it cannot be read."""
     try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            first = list(_first(file))
-    except OSError:
+        lines, separator = _begun(path, encodings.read(path).lines, None)
+    except UserError:
         return []
-    return _names(first, _separator(first))
+    first = list(_first(lines))
+    return _names(first, separator or _separator(first))
 
 
-def _lines(path: Path) -> list[str]:
-    """The file's lines with their ends; only \\n, \\r and \\r\\n end a line."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = list(file)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; is --root the folder of this set?") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text; export it as a CSV file in UTF-8") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); is it a CSV file?") from None
-    for number, line in enumerate(lines, start=1):
-        if "\0" in line:
-            raise UserError(f"{path} line {number}: holds a zero byte, so it is not text; export it again")
-    return lines
+def missing(path: Path, column: str, names: Iterable[str], remedy: str = "") -> UserError:
+    """The error of a table that lacks a column."""
+    has = ", ".join(filter(None, names)) or "none"
+    return UserError(f"{path}: column '{column}' is missing; it has {has}{remedy}")
+
+
+def header_below(rows: Iterable[Record], needed: Sequence[str]) -> str:
+    """What to do where the column names stand in a later row."""
+    for record in islice(rows, _SEARCHED):
+        if needed and set(needed) <= {cell.strip() for cell in record.cells}:
+            return (
+                f"; line {record.number} looks like the header: write 'header: {record.number}' in the mapping, or take "
+                "out what stands above it"
+            )
+    return ""
+
+
+def _begun(path: Path, lines: list[str], header: int | None) -> tuple[list[str], str | None]:
+    """The lines with blank ones for what stands above the header, and the separator where a line `sep=;` tells it."""
+    start = next((number for number, line in enumerate(lines) if line.strip()), 0)
+    told = re.fullmatch(r'"?sep=(.)"?[,;\t]*\s*', lines[start]) if lines else None
+    above = start + 1 if told else 0
+    if header is not None:
+        if not above < header <= len(lines) or not lines[header - 1].strip():
+            raise UserError(
+                f"{path}: header={header} is no line with column names; the file has {len(lines)} lines"
+            )
+        above = header - 1
+    return ["\n"] * above + lines[above:], told[1] if told else None
+
+
+def _check_header(path: Path, lines: list[str], names: list[str], needed: Sequence[str]) -> None:
+    """Refuse a header that lacks a needed column, and say which later line may be the header."""
+    column = next((column for column in needed if column not in names), None)
+    if column is None:
+        return
+    rows = (
+        Record(number, _names([line], separator))
+        for number, line in enumerate(lines[:_SEARCHED], start=1)
+        for separator in _SEPARATORS
+    )
+    raise missing(path, column, names, header_below(rows, needed))
 
 
 def _first(lines: Iterable[str]) -> Iterator[str]:
@@ -115,7 +150,7 @@ def _parsed(path: Path, lines: list[str], separator: str) -> Iterator[tuple[Reco
             raise _quote_error(path, before, lines[before : reader.line_num], separator, error) from None
         if cells is None:
             return
-        if any(cell.strip() for cell in cells):
+        if "".join(cells).strip():
             yield Record(before + 1, cells), reader.line_num
 
 

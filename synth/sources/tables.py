@@ -1,16 +1,25 @@
-"""The tables that sets come with: CSV (and plain Excel) files whose columns and numbers are checked on reading."""
+"""The tables that sets come with: CSV and Excel files whose columns and numbers are checked on reading."""
 
-import datetime
-import warnings
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from synth.base.errors import UserError
-from synth.sources import separated
+from synth.sources import encodings, separated, workbooks
+from synth.sources.report import Report
 from synth.sources.separated import Record
+
+_KEPT = 50_000
+
+
+class Form(NamedTuple):
+    """How a table is written, where the file does not tell it by itself."""
+
+    encoding: str | None = None
+    header: int | None = None
+    """The line of the column names, from 1."""
+    sheet: str | None = None
+    """Of an Excel file; the first one if none is named."""
 
 
 class Header(NamedTuple):
@@ -33,8 +42,13 @@ class Line(Mapping[str, str]):
 
     @property
     def where(self) -> str:
-        """The file, and the line in it on which this one begins, for errors."""
-        return f"{self._header.path} line {self.number}"
+        """The file, and the line in it on which this one begins, for errors; the file alone where it has no lines."""
+        return f"{self._header.path} line {self.number}" if self.number else str(self._header.path)
+
+    @property
+    def repeated(self) -> frozenset[str]:
+        """Names that several columns have."""
+        return self._header.repeated
 
     def __getitem__(self, column: str) -> str:
         if column in self._header.repeated:
@@ -48,79 +62,120 @@ class Line(Mapping[str, str]):
         return len(self._header.places)
 
 
-def read_csv(path: Path, needed: Iterable[str] = ()) -> list[Line]:
-    """The lines of a comma-, semicolon- or tab-separated file.
+def read_csv(
+    path: Path, needed: Iterable[str] = (), form: Form = Form(), report: Report | None = None
+) -> list[Line]:
+    """The lines of a comma-, semicolon- or tab-separated file, or by its content of a sheet of an Excel file.
 
     Raises:
-        UserError: no such file, no line in it, not text, a needed column is missing or repeated, or a row does not fit
+        UserError: no such file, no line in it, not a table, a needed column is missing or repeated, or a row does not fit
             the header.
     """
     needed = list(needed)
-    return _lines(path, separated.records(path, needed), needed)
+    kind = _kind(path)
+    if kind == "workbook":
+        return _lines(path, _sheet(path, needed, form), needed)
+    if kind is not None:
+        raise UserError(f"{path}: {kind}; save it as .xlsx or as CSV in UTF-8")
+    text = encodings.read(path, form.encoding)
+    if report and form.encoding is None and text.encoding == "gb18030":
+        report.note(f"{path.name} is not UTF-8, read as GB18030")
+    return _lines(path, separated.records(text, path, needed, form.header), needed)
 
 
 def read_xlsx(path: Path, needed: Iterable[str] = (), sheet: str | None = None) -> list[Line]:
-    """The lines of a sheet of an Excel file, the first if none is named, formulas by their values; a column without a name is called ''.
+    """The lines of a sheet of an Excel file, the first if none is named, dates as the numbers that stand there.
+
+    A column without a name is called ''.
 
     Raises:
         UserError: no such file, not an Excel file, no such sheet, no line in it, or a needed column is missing.
     """
-    import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
+    rows = workbooks.rows(path, sheet, raw=True)
+    return _lines(path, [Record(number, row) for number, row in enumerate(rows, start=1)], needed)
 
+
+def _kind(path: Path) -> str | None:
+    """What a file is by its first bytes: a workbook, in words what we do not read, or None for text."""
     try:
-        with (
-            warnings.catch_warnings(action="ignore"),  # of styles and the like, which are not read
-            closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book,
-        ):
-            names = [each.title for each in book.worksheets]
-            if sheet is not None and sheet not in names:
-                raise UserError(f"{path}: no sheet '{sheet}'; it has {', '.join(names)}")
-            rows: Any = book.worksheets[names.index(sheet) if sheet else 0]
-            rows.reset_dimensions()  # what a file says of its size may be wrong
-            found = [[_text(cell) for cell in row] for row in rows.iter_rows(values_only=True)]
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; is --root the folder of this set?") from None
-    except (
-        InvalidFileException, zipfile.BadZipFile, LookupError, ValueError, TypeError, AttributeError, SyntaxError, OSError,
-    ):  # fmt: skip
-        raise UserError(f"{path}: not an Excel file; export its sheet as CSV beside it") from None
-    return _lines(path, [Record(number, row) for number, row in enumerate(found, start=1)], needed)
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError:
+        return None  # told when its text is read
+    if start.startswith(b"PK\x03\x04"):
+        return "workbook"
+    if start.startswith(b"\xd0\xcf\x11\xe0"):
+        return "an Excel file of the old kind (.xls), or one with a password"
+    return (
+        "a web page, not a table"
+        if start.lstrip().lower().startswith((b"<html", b"<!doctype", b"<table"))
+        else None
+    )
 
 
-def _text(value: Any) -> str:
-    """A cell as it stands in the file: dates are numbers there, and booleans 1 and 0."""
-    from openpyxl.utils.datetime import to_excel
+def _sheet(path: Path, needed: Sequence[str], form: Form) -> list[Record]:
+    """The rows of a workbook, from its header on."""
+    found = [
+        Record(number, row)
+        for number, row in enumerate(workbooks.rows(path, form.sheet, form.header), start=1)
+    ]
+    rows = [row for row in found if any(cell.strip() for cell in row.cells)]
+    if form.header is not None:
+        if form.header not in {row.number for row in rows}:
+            raise UserError(
+                f"{path}: header={form.header} is no row with column names; the sheet has {len(found)} rows"
+            )
+        rows = [row for row in rows if row.number >= form.header]
+    names = [cell.strip() for cell in rows[0].cells] if rows else []
+    column = next((column for column in needed if column not in names), None)
+    if column is not None:
+        remedy = separated.header_below(rows, needed) or _other_sheet(path, needed, form)
+        raise separated.missing(path, column, names, remedy)
+    width = max((len(row.cells) for row in rows), default=0)
+    return [Record(rows[0].number, [*names, *[""] * (width - len(names))]), *rows[1:]] if rows else []
 
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, datetime.date | datetime.time | datetime.timedelta):
-        serial = to_excel(value)
-        return str(int(serial) if serial == int(serial) else serial)
-    return str(value)
+
+def _other_sheet(path: Path, needed: Sequence[str], form: Form) -> str:
+    """What to do where another sheet has the columns."""
+    for name in workbooks.sheets(path) if form.sheet is None else ():
+        rows = [Record(number, row) for number, row in enumerate(workbooks.rows(path, name), start=1)]
+        if separated.header_below(rows, needed):
+            return f"; the sheet '{name}' has them: write 'sheet: {name}' in the mapping"
+    return ""
 
 
-def _lines(path: Path, rows: list[Record], needed: Iterable[str]) -> list[Line]:
-    names = [name.strip() for name in rows[0].cells] if rows else []
-    places = {name: place for place, name in reversed(list(enumerate(names)))}
-    repeated = frozenset(name for name in names if name and names.count(name) > 1)
-    header = Header(path, {name: places[name] for name in names}, repeated)
-    for column in needed:
-        if column not in names:
-            has = ", ".join(filter(None, names)) or "none"
-            raise UserError(f"{path}: column '{column}' is missing; it has {has}")
-        if column in repeated:
-            raise _repeated(path, column)
+def _lines(path: Path, rows: Iterable[Record], needed: Iterable[str]) -> list[Line]:
+    rows = iter(rows)
+    first = next(rows, None)
+    names = [name.strip() for name in first.cells] if first else []
+    header = _header(path, names, needed)
+    kept: dict[str, str] = {}  # a text that stands in many cells is kept once
     lines = []
-    for number, row in rows[1:]:
-        if any(row):
-            cells = [cell.strip() for cell in row[: len(names)]]
-            lines.append(Line(header, cells + [""] * (len(names) - len(cells)), number))
+    for number, row in rows:
+        cells = [text.strip() for text in row[: len(names)]]
+        if any(cells):
+            if len(kept) < _KEPT:
+                cells = [kept.setdefault(text, text) for text in cells]
+            else:
+                cells = [kept.get(text, text) for text in cells]
+            cells += [""] * (len(names) - len(cells))
+            if cells == names:
+                raise UserError(f"{path} line {number}: the header stands there again; take that line out")
+            lines.append(Line(header, tuple(cells), number))
     if not lines:
         raise UserError(f"{path}: no line below its header; is the file whole?")
     return lines
+
+
+def _header(path: Path, names: list[str], needed: Iterable[str]) -> Header:
+    places = {name: place for place, name in reversed(list(enumerate(names)))}
+    repeated = frozenset(name for name in names if name and names.count(name) > 1)
+    for column in needed:
+        if column not in names:
+            raise separated.missing(path, column, names)
+        if column in repeated:
+            raise _repeated(path, column)
+    return Header(path, {name: places[name] for name in names}, repeated)
 
 
 def _repeated(path: Path, column: str) -> UserError:

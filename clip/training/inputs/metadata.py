@@ -8,10 +8,12 @@ import pyarrow as pa
 
 from clip.training.inputs.listing import COLUMNS, split_name
 from synth.base.errors import UserError
-from synth.data.records import SCHEMA, check_labels
-from synth.sources.tables import number
+from synth.data.records import LABELS, SCHEMA, check_labels
+from synth.sources.cells import OutsideVocabulary, convert
 
 _OLDEST = 120  # years
+_WORDS = {*LABELS, "age", "sex", "race"} - {"findings"}
+"""Columns whose cells are read as those of an import are, in words of either language."""
 _PERSON = ("subject_id", "patient_id")
 
 
@@ -39,14 +41,24 @@ def typed(name: str, value: Any, where: str) -> Any:
     """
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return None
+    if isinstance(value, str) and name in _WORDS:
+        return _cell(name, value, where)
     return _TYPES[name](name, value, where)
+
+
+def _cell(name: str, text: str, where: str) -> Any:
+    try:
+        return convert(name, text)
+    except OutsideVocabulary as error:
+        raise UserError(f"{where}: {name}='{text}' is outside the vocabulary; {error}") from None
 
 
 def _texts(name: str, value: Any, where: str) -> list[str]:
     entries = value.split(";") if isinstance(value, str) else value
     if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
         raise UserError(f"{where}: {name}={_shown(value)} is no list of texts; mend it, or leave it out")
-    return [entry.strip() for entry in entries if entry.strip()]
+    read = [_cell(name, entry, where) for entry in entries]
+    return [entry for entry in read if entry is not None]
 
 
 def _text(name: str, value: Any, where: str) -> str:
@@ -58,9 +70,6 @@ def _text(name: str, value: Any, where: str) -> str:
 
 
 def _number(name: str, value: Any, where: str) -> int | float | None:
-    if isinstance(value, str):
-        found = number(value, f"{where}: {name}")
-        value = int(found) if found is not None and found.is_integer() and name != "age" else found
     if value is not None and not isinstance(value, int | float):
         raise UserError(f"{where}: {name}={_shown(value)} is not a number; mend it, or leave it out")
     if value is None or math.isnan(value):

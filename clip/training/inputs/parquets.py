@@ -153,7 +153,9 @@ def _named(label: Any, classes: list[str], where: str) -> Any:
 def _sizes(path: Path, column: str) -> Iterator[tuple[int, int, int | None]]:
     """The group, the row in it and the bytes of every picture; None where there are none."""
     for group in range(_opened(path).num_row_groups):
-        for place, size in enumerate(pc.binary_length(_cells(path, column, group)).to_pylist()):
+        for place, size in enumerate(
+            pc.call_function("binary_length", [_cells(path, column, group)]).to_pylist()
+        ):
             yield group, place, size or None
 
 
@@ -191,7 +193,11 @@ def _cells(path: Path, column: str, group: int) -> pa.ChunkedArray:
         cells = _opened(path).read_row_group(group, [column]).column(column)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, error) from None
-    cells = pc.struct_field(cells, "bytes") if pa.types.is_struct(cells.type) else cells
+    cells = (
+        pc.call_function("struct_field", [cells], pc.StructFieldOptions("bytes"))
+        if pa.types.is_struct(cells.type)
+        else cells
+    )
     return cells.cast(pa.large_binary())
 
 
