@@ -167,8 +167,8 @@ def test_the_page_is_whole_in_both_languages_and_for_its_owner_alone(tmp_path):
     assert (
         'lang="en" id="en"' in page
         and 'lang="zh" id="zh"' in page
-        and "图像损坏" in page
-        and "damaged picture" in page
+        and "不是图像" in page
+        and "not a picture" in page
     )
     assert "<script" not in page and set(re.findall(r'src="([^"]{0,10})', page)) == {"data:image"}
     assert "<b>.jpg" not in page and "&lt;b&gt;.jpg" in page
