@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format bench calibrate wheel clean
+.PHONY: help demo test test-all check format bench calibrate wheel clean
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3 python,$(if $(shell $(name) -c 'import sys; print(sys.version_info[:2] == (3, 11))' 2>/dev/null | grep True),$(name))))
 VENV := .venv
@@ -22,18 +22,23 @@ endif
 ifdef PIP_CERT
 export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
+# Of tests, which: `make test-all` asks for every one.
+MARK ?= not slow
 # Nothing here fetches weights or data.
 export HF_HUB_OFFLINE ?= 1
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 demo: $(STAMP) ## synthetic pairs -> CLIP -> zero-shot -> audit -> demo/report.html, some five minutes of two cores; repeat to continue
 	PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/python examples/demo/run.py --out demo
 
 # One thread a process: two OpenMP pools on two cores stand in each other's way.
-test: $(STAMP) ## all tests, two at a time; ARGS="-k name" for some, ARGS="-m 'not slow'" for the quick ones
-	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+test: $(STAMP) ## tests, two at a time, without those marked slow; ARGS="-k name" for some
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n 2 --dist loadfile -m "$(MARK)" $(ARGS)
+
+test-all: MARK := slow or not slow
+test-all: test ## all tests: kills, several processes, whole commands too
 
 check: $(STAMP) ## ruff, ruff format, pyright, the pages
 	$(RUN)/ruff check $(CODE)

@@ -117,6 +117,7 @@ def test_a_student_that_is_its_teacher_already_learns_nothing(teacher, records, 
     assert moved[0] < 1e-5 < 1e-3 < moved[1], moved
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_an_uninterrupted_one(teacher, records, tmp_path):
     def work(out: Path) -> Work:
         return Work(train, (student(teacher, images=240), records, out), out / "config.json")

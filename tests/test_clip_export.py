@@ -112,6 +112,7 @@ def test_a_round_trip_through_chinese_clip_changes_no_weight(tmp_path):
     assert all(torch.equal(tensor, back[name]) for name, tensor in model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_the_full_size_pair_agrees_in_both_directions(tmp_path):
     """RN50 + RoBERTa-wwm-ext-base-chinese, 140,780,385 parameters."""
     config = ClipConfig()

@@ -352,6 +352,7 @@ def metrics(run: Path) -> list[dict[str, float]]:
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 
 
+@pytest.mark.slow
 def test_all_three_losses_fall(records, tmp_path):
     train(EYECLIP, records, tmp_path / "run")
     lines = metrics(tmp_path / "run")

@@ -283,6 +283,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return torch.load(run / "ckpt.pt", weights_only=True)["weights"]
 
 
+@pytest.mark.slow
 def test_weights_are_the_same_whoever_decodes_and_wherever_it_stopped(made, tmp_path, monkeypatch):
     """Decoded once by this process; always by two others, and stopped half-way; then gone on with by one."""
     data, save = as_tars(made, tmp_path / "tars"), resume.save

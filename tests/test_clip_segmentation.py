@@ -232,6 +232,7 @@ def test_a_pyramid_grows_coarser_and_a_tower_takes_larger_squares(config):
     assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 3, 64, 64)
 
 
+@pytest.mark.slow
 def test_an_encoder_with_a_decoder_finds_discs_that_the_mean_mask_does_not(encoder, folder, tmp_path):
     result = invoke(encoder, folder, tmp_path / "out", "modes=[frozen]", "epochs=25")
     assert result.exit_code == 0, result.output
@@ -259,6 +260,7 @@ def test_an_encoder_with_a_decoder_finds_discs_that_the_mean_mask_does_not(encod
     assert 'src="segmentation.png"' in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_report(plain, folder, tmp_path):
     made = []
     for _ in range(2):

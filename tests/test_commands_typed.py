@@ -89,6 +89,7 @@ def test_clip_train_writes_runs_clip_says_so_first_and_is_done_once(home):
 
 
 @pytest.mark.parametrize("moment", ["before a step", "in a step"])
+@pytest.mark.slow
 def test_a_stopped_training_keeps_every_step_and_goes_on_to_the_same_bits(home, monkeypatch, moment):
     """SIGTERM comes when two steps are done; once before the third, once when its forward pass has changed batch norms."""
     line = "clip train --data records --config towers.yaml"
@@ -357,6 +358,7 @@ def test_only_the_first_process_says_what_it_will_take(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("seconds", [0.5, 4])
+@pytest.mark.slow
 def test_ctrl_c_while_workers_begin_is_one_line(tmp_path, seconds):
     """As a shell sends it, to every process of the group: those that draw, and the server that they are forked from."""
     command = [sys.executable, "-m", "synth", "generate", "--n", "1000000", "--workers", "2"]
@@ -373,6 +375,7 @@ def test_ctrl_c_while_workers_begin_is_one_line(tmp_path, seconds):
     assert f"synth: {stopping.WORDS}" in left
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_any_verb_is_one_line(tmp_path):
     """A real process, a real signal: no traceback, and the status that shells know."""
     code = (

@@ -79,6 +79,7 @@ print(json.dumps([model.labels, model.predict(shown).tolist()]))
 """
 
 
+@pytest.mark.slow
 def test_a_classifier_opens_and_predicts_the_same(tmp_path):
     config = CLASSIFIER.model_copy(update={"images": 32})
     shown = np.stack([drawn(i, i % 2, 16) for i in range(16)])

@@ -148,6 +148,7 @@ def test_the_copy_filter_compares_photographs_of_the_fundus_alone(tmp_path):
     assert facts.other_modalities == len(train) - facts.photographs > 0
 
 
+@pytest.mark.slow
 def test_one_copy_filter_is_of_several_folders_and_tells_their_people_apart(real, tmp_path):
     other = folder(tmp_path / "other", 120, seed=1, shares=(5, 4, 1))  # the same names as in `real`
     one, both = (copy_filter.prepare(folders, 64, tmp_path) for folders in ([real], [real, other]))
@@ -341,6 +342,7 @@ def filtered(model, real, check, tmp_path_factory) -> tuple[Plan, Path]:
     return asked, out
 
 
+@pytest.mark.slow
 def test_filtered_samples_are_the_same_whatever_the_workers(filtered, model, tmp_path):
     asked, out = filtered
     shutil.copytree(filters.folder(out), filters.folder(tmp_path / "two"))

@@ -147,6 +147,7 @@ def test_the_reconstruction_is_worse_for_a_coarser_picture_and_counts_patients()
     assert found["low"] <= found["psnr"] <= found["high"]
 
 
+@pytest.mark.slow
 def test_the_autoencoder_learns_to_give_pictures_back(records, tmp_path):
     examples = Examples([records], Preprocessing(size=32), tmp_path, 0, 0, current())
     judged = autoencoder.held_out([records], Preprocessing(size=32), tmp_path)

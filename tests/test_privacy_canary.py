@@ -236,6 +236,7 @@ def scored(planted: tuple[Path, Path], out: Path, *more: object) -> dict:
     return made
 
 
+@pytest.mark.slow
 def test_copies_with_their_marks_give_the_coins_away(planted, plain, tmp_path):
     copied = repeated(plain, tmp_path / "copies", planted[1])
     made = scored(planted, tmp_path / "out", "--synthetic", copied)
@@ -244,6 +245,7 @@ def test_copies_with_their_marks_give_the_coins_away(planted, plain, tmp_path):
     assert made["commitment"] == read_json(planted[0] / "plan.json")["commitment"]
 
 
+@pytest.mark.slow
 def test_copies_with_marks_of_their_own_give_nothing_away(planted, plain, tmp_path):
     copied = repeated(plain, tmp_path / "copies", None)
     made = scored(planted, tmp_path / "out", "--synthetic", copied)
@@ -319,6 +321,7 @@ def checkpoint(path: Path, marked: Path | None) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_an_encoder_that_has_learnt_the_marks_by_heart_gives_them_away(plain, tmp_path):
     found = tmp_path / "marked", tmp_path / "key.json"
     planting.plant(plain, *found, share=0.4, seed=3)
@@ -326,6 +329,7 @@ def test_an_encoder_that_has_learnt_the_marks_by_heart_gives_them_away(plain, tm
     assert made["hops"][0]["verdict"] == "FAIL" and made["hops"][0]["epsilon"] > 0.5
 
 
+@pytest.mark.slow
 def test_a_generator_that_has_learnt_what_marks_look_like_guesses_them(tmp_path):
     """The canary bits of this key fell as the discs are wide, which seconds of training teach; that takes no memory."""
     from synth.training.trainer import train

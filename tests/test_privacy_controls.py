@@ -124,6 +124,7 @@ def whole(root: Path, people: dict[str, People], name: str, encoder: Path, gener
     return asked(root, people, ATTACKS, generator=made, independent=independent, **given)
 
 
+@pytest.mark.slow
 def test_untrained_models_leak_nothing_however_plain_a_picture_is(root, people):
     """Race is in the pixels of anyone: to read it there is no disclosure about members."""
     models = releases.encoder(root / "new.pt"), releases.generator(root / "untrained", None, 0)

@@ -121,6 +121,7 @@ def test_words_about_an_attribute_that_nobody_states_are_an_open_question(tmp_pa
     assert "--members" in found["race from captions"].missing
 
 
+@pytest.mark.slow
 def test_an_invalid_answer_ends_an_audit_with_status_5(tmp_path):
     """Groups of which one is brighter than the other, and nothing copied."""
     people = {name: releases.patients(name, 24, seed, each=1) for seed, name in enumerate(("m", "n"))}
@@ -172,6 +173,7 @@ def copies(folder: Path, pictures: np.ndarray, people: dict[str, People]) -> Res
 
 
 @pytest.mark.parametrize("planted", [4, 30])
+@pytest.mark.slow
 def test_copies_are_looked_for_among_all_members_however_few_strangers_there_are(planted, tmp_path):
     """Of 150 members 30 have a non-member beside them; the bound is of all, so the planted share lies below it."""
     people = eyes(tmp_path, {"members": 150, "nonmembers": 30})
@@ -184,6 +186,7 @@ def test_copies_are_looked_for_among_all_members_however_few_strangers_there_are
     assert f"of all 150 members and 30 non-members; at most {rate.high:.2%} are" in found.notes[0]
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_stranger_beside_it_hides_no_copy_of_a_member(tmp_path):
     people = eyes(tmp_path, {"members": 40, "nonmembers": 40})
     both = [photographs(people["members"], 7), photographs(people["nonmembers"], 5)]

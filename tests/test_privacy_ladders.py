@@ -236,6 +236,7 @@ def plain(members: np.ndarray, nonmembers: np.ndarray) -> Scores:
     return Scores(members, nonmembers, np.zeros((len(members), 0)), np.zeros((len(nonmembers), 0)))
 
 
+@pytest.mark.slow
 def test_the_oftener_a_patient_was_seen_the_more_the_generator_tells(repeats, tmp_path):
     times = np.repeat(list(REPEATS.values()), EACH)
     generator = Generator(releases.generator(tmp_path / "generator", repeats["seen"], 300, times))

@@ -179,6 +179,7 @@ def test_counting_photographs_as_patients_would_fire_far_too_often():
     assert np.mean([null_p(seed, by_image=True) <= 0.05 for seed in range(30)]) > 0.5
 
 
+@pytest.mark.slow
 def test_the_verdict_without_an_effect_is_never_that_it_reveals():
     words = [(w := World(60, images=3, seed=seed)).judged("sex", encoder=w.features).answer.word
              for seed in range(6)]  # fmt: skip

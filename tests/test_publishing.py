@@ -301,6 +301,7 @@ def push(hub, tmp_path: Path, *arguments: object, token: str = TOKEN) -> subproc
     )
 
 
+@pytest.mark.slow
 def test_every_byte_of_a_set_arrives_and_a_repeated_push_sends_nothing(synthetic, tmp_path):
     copy = tmp_path / "set"
     shutil.copytree(synthetic, copy)
@@ -318,6 +319,7 @@ def test_every_byte_of_a_set_arrives_and_a_repeated_push_sends_nothing(synthetic
         assert result.returncode == 0 and hub.commits == 1, result.stderr
 
 
+@pytest.mark.slow
 def test_a_broken_push_is_one_line_and_resumes(synthetic, tmp_path):
     copy = tmp_path / "set"
     shutil.copytree(synthetic, copy)

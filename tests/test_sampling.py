@@ -107,6 +107,7 @@ def test_several_processes_write_the_bytes_of_one(model, whole, tmp_path):
     assert hashes(tmp_path / "out") == hashes(whole)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_costs_no_bit(model, whole, tmp_path):
     out, kills, drawn = tmp_path / "out", 0, 0
     shards = plan.shards(asked(model))

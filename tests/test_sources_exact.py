@@ -201,6 +201,7 @@ def test_every_one_of_hundreds_of_pictures_stands_under_its_own_label(root, form
         assert identity == (name.rsplit("/", 1)[-1] if alone else name)[:-4]
 
 
+@pytest.mark.slow
 def test_a_picture_is_found_as_fast_among_many(root, monkeypatch):
     """A search that walks all names of one stem would take minutes."""
     names = {f"p{i}/od.jpg": f"p{i}/od.jpg" for i in range(20_000)}

@@ -276,6 +276,7 @@ def test_an_encoder_that_says_the_same_of_everybody_is_at_chance_exactly(encoder
     assert rows["the encoder"]["bits"] == pytest.approx(rows["the prior"]["bits"])
 
 
+@pytest.mark.slow
 def test_a_signal_beside_a_large_offset_is_found_as_without_it():
     world = World(60, images=2)
     planted = world.with_planted(3.0)
@@ -284,6 +285,7 @@ def test_a_signal_beside_a_large_offset_is_found_as_without_it():
     assert moved.encoder("auc") == pytest.approx(plain.encoder("auc"), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_an_encoder_that_shows_the_pixels_in_other_units_adds_nothing_to_them():
     """Both are the same once they are standardised, but for rounding, whose sign would be a finding."""
     world = World(60)

@@ -206,6 +206,7 @@ class Code:
         return Path.touch, (self.target,)
 
 
+@pytest.mark.slow
 def test_pickles_in_checkpoints_and_arrays_are_refused(records, online, tmp_path):
     stranger, out = tmp_path / "stranger", tmp_path / "out"
     stranger.mkdir()
