@@ -51,7 +51,10 @@ def of_table(tables: Mapping[str, pa.Table]) -> Classes:
             found[label] = {
                 name: {split: counts.get(name, 0) for split, counts in values.items()} for name in names
             }
-    shown = {split: _counts(pc.list_flatten(table["findings"])) for split, table in tables.items()}
+    shown = {
+        split: _counts(pc.call_function("list_flatten", [table["findings"]]))
+        for split, table in tables.items()
+    }
     for name in FINDING_KEYS:
         if any(name in counts for counts in shown.values()):
             found.setdefault("findings", {})[name] = {
@@ -63,7 +66,7 @@ def of_table(tables: Mapping[str, pa.Table]) -> Classes:
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:
     return {
         str(each["values"]): each["counts"]
-        for each in pc.value_counts(column).to_pylist()
+        for each in column.value_counts().to_pylist()
         if each["values"] is not None
     }
 
@@ -119,7 +122,7 @@ def few_patients(*folders: Path) -> str | None:
         UserError: no records, or a damaged shard.
     """
     count = sum(
-        len(pc.unique(read_table(folder, ["train"], ["subject_id"])["subject_id"])) for folder in folders
+        len(read_table(folder, ["train"], ["subject_id"])["subject_id"].unique()) for folder in folders
     )
     if count >= FEW_PATIENTS:
         return None
