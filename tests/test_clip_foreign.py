@@ -286,6 +286,12 @@ def test_a_key_of_two_shards_is_two_pairs_of_two_people(tmp_path):
     assert column(tmp_path, "id") == column(tmp_path, "subject_id") == ["train/0001", "val/0001"]
 
 
+@pytest.mark.parametrize("ending", ["jp2", "jfif", "gif", "dcm"])
+def test_pictures_of_any_suffix_that_an_import_reads_are_pictures(tmp_path, ending):
+    pack(tmp_path / "0.tar", [(f"a.{ending}", picture("a")), ("a.txt", b"first")])
+    assert pairs(tmp_path) == {picture("a"): {"first"}}
+
+
 ONE = [("a.jpg", b"1"), ("a.txt", b"first")]
 
 

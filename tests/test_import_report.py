@@ -175,6 +175,15 @@ def test_the_page_is_whole_in_both_languages_and_for_its_owner_alone(tmp_path):
     assert page.count("data:image/jpeg") == 4 and "nothing to see" in page
 
 
+def test_a_cell_that_leads_out_of_the_set_shows_nothing_of_the_disk(tmp_path):
+    (tmp_path / "other.jpg").write_bytes(encoded(drawn(9)))
+    names = ["0.jpg", "../other.jpg", str(tmp_path / "other.jpg")]
+    lines = [[name, f"p{i}", 50, "F", "left", 0] for i, name in enumerate(names)]
+    root = set_of(tmp_path / "set", {"0.jpg": encoded(drawn(0))}, lines)
+    assert load(root)["kept"] == 1
+    assert (root / "out" / "import.html").read_text(encoding="utf-8").count("data:image/jpeg") == 1
+
+
 def test_dropped_names_are_drawn_from_all_of_them():
     report = Report("x")
     for i in range(1000):

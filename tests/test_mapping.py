@@ -118,7 +118,7 @@ def test_a_column_knows_the_words_of_the_vocabulary(tmp_path, key, cells, expect
 
 @pytest.mark.parametrize(
     "key, cell",
-    [("sex", "1"), ("sex", "X"), ("eye_side", "OU"), ("eye_side", "双眼"), ("dr_grade", "2.5"), ("dr_grade", "NPDR"), ("dr_grade", "R2"),
+    [("sex", "1"), ("sex", "X"), ("eye_side", "OU"), ("eye_side", "双眼"), ("dr_grade", "2.5"), ("dr_grade", "12"), ("dr_grade", "NPDR"), ("dr_grade", "R2"),
      ("is_gc", "2"), ("is_gc", "?!"), ("age", "150"), ("findings", "abc"), ("subject_id", "4.40305E+17"), ("split", "fold1")],
 )  # fmt: skip
 def test_a_cell_that_is_not_sure_is_refused(tmp_path, key, cell):

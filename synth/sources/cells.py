@@ -96,7 +96,7 @@ def _age(text: str) -> float:
 def _grade(text: str) -> int:
     found = key_of(DR.key, text)
     number = canonical(text)
-    if found is None and number not in "01234":
+    if found is None and number not in ("0", "1", "2", "3", "4"):
         raise OutsideVocabulary(expected(DR.key))
     return int(found or number)
 

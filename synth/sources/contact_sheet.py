@@ -13,6 +13,7 @@ from synth.data.images import decode
 from synth.data.pictures import Pictures
 from synth.data.records import read_table
 from synth.sources.entries import Images, entries
+from synth.sources.paths import is_absolute, parts_of
 from synth.sources.report import Report
 
 _KEPT, _DROPPED = 32, 24
@@ -65,7 +66,9 @@ def _places(read: Path, names: set[str]) -> dict[str, int]:
 
 
 def _content(root: Path, name: str) -> bytes:
-    """The file of this name below the folder of the set, or below one of those in it."""
+    """The file of this name below the folder of the set, or below one of those in it; none of a name that leads elsewhere."""
+    if is_absolute(name) or parts_of(name) is None:
+        return b""
     try:
         folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
         found = next((folder / name for folder in folders if (folder / name).is_file()), None)

@@ -1,6 +1,6 @@
 """One pair as webdataset and img2dataset lay it out: what `KEY.jpg`, `KEY.txt` and `KEY.json` tell together.
 
-Understood per key: one picture (jpg, jpeg, png, webp, bmp, tif, tiff); captions as `txt` (or `caption` in the json, as
+Understood per key: one picture (any suffix that `synth.sources.paths` knows); captions as `txt` (or `caption` in the json, as
 img2dataset writes it; Chinese if a Chinese character is in it), `zh.txt`, `en.txt`, or `caption_zh` and `caption_en` in the
 json; in the json, any other column of records, `subject_id` and `split` above all.
 """
@@ -12,8 +12,9 @@ from typing import Any
 from clip.training.inputs import metadata
 from clip.training.inputs.listing import caption
 from synth.base.errors import UserError
+from synth.sources.paths import SUFFIXES
 
-PICTURES = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff")
+PICTURES = tuple(suffix.removeprefix(".") for suffix in SUFFIXES)
 TEXTS = {"txt": None, "zh.txt": "caption_zh", "en.txt": "caption_en"}
 """Ending -> the column of its caption; None where the caption tells its language."""
 
