@@ -20,6 +20,7 @@ from synth.base import checkpoint as files
 from synth.base import runs
 from synth.base.config import Config
 from synth.base.errors import UserError
+from synth.base.templates import environment
 
 METRICS = {
     "accuracy": "accuracy",
@@ -147,27 +148,17 @@ def read(path: Path) -> EvaluationReport:
 
 def html(report: EvaluationReport) -> str:
     """The page for people."""
-    import jinja2
-
     from clip.evaluation import curves
     from clip.evaluation.metrics import BINS
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["facts"] = _facts
-    environment.filters["leak"] = leak
-    environment.filters["picture"] = curves.svg
-    environment.filters["diagram"] = curves.reliability
+    pages = environment(Path(__file__).parent / "templates")
+    pages.filters["facts"] = _facts
+    pages.filters["leak"] = leak
+    pages.filters["picture"] = curves.svg
+    pages.filters["diagram"] = curves.reliability
     kinds: list[str] = list(dict.fromkeys(result.task for result in report.results))
     title = ", ".join(TITLES.get(kind, kind.capitalize()) for kind in kinds)
-    return environment.get_template("report.html.j2").render(
-        report=report, metrics=METRICS, title=title, bins=BINS
-    )
+    return pages.get_template("report.html.j2").render(report=report, metrics=METRICS, title=title, bins=BINS)
 
 
 def estimate(metric: Metric) -> str:

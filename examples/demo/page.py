@@ -8,12 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
 import matplotlib.pyplot as plt
 import pyarrow as pa
 
 from privacy.report import charts
 from synth.base.runs import read_json, read_metrics, write_text
+from synth.base.templates import environment
 from synth.data import records
 from synth.data.pictures import Pictures
 from synth.data.vocabulary import DISEASES, DR, DR_GRADES, FINDINGS, FLAGS, NORMAL, READABILITY_KEYS
@@ -102,22 +102,19 @@ def build(out: Path, commands: Sequence[dict[str, Any]]) -> None:
         {"zh": c.zh, "en": c.en, "phantoms": phantoms.pick(c), "synthetic": synthetic.pick(c)}
         for c in conditions()
     ]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    html = environment.get_template("page.html.j2").render(
-        sheet=sheet,
-        count={"phantoms": len(phantoms.rows), "synthetic": len(synthetic.rows)},
-        curves=curves({"CLIP": out / "clip" / "metrics.jsonl"}),
-        evaluation=read_json(out / "eval" / "report.json"),
-        audit=read_json(out / "audit" / "report.json"),
-        names=charts.METRICS,
-        commands=commands,
-        seconds=int(sum(command["seconds"] for command in commands)),
-        made_with=f"visionclip {version('visionclip')}, torch {version('torch')}, Python {platform.python_version()}",
+    html = (
+        environment(Path(__file__).parent)
+        .get_template("page.html.j2")
+        .render(
+            sheet=sheet,
+            count={"phantoms": len(phantoms.rows), "synthetic": len(synthetic.rows)},
+            curves=curves({"CLIP": out / "clip" / "metrics.jsonl"}),
+            evaluation=read_json(out / "eval" / "report.json"),
+            audit=read_json(out / "audit" / "report.json"),
+            names=charts.METRICS,
+            commands=commands,
+            seconds=int(sum(command["seconds"] for command in commands)),
+            made_with=f"visionclip {version('visionclip')}, torch {version('torch')}, Python {platform.python_version()}",
+        )
     )
     write_text(out / "report.html", html)

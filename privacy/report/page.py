@@ -1,14 +1,16 @@
 """Pages, label and terminal lines of a report; everything that comes from data is escaped."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from privacy.decisions.verdict import NOT_TESTABLE, WORST
 from privacy.report.charts import METRICS, chart, curve, forest, number
 from privacy.report.schema import AttributeEntry, AuditReport, ResultEntry
 from privacy.report.words import WORDS, naming, reading, regulations
+from synth.base.templates import environment
 
 LANGUAGES = {"en": "report.html", "zh": "report.zh.html"}
 """Language -> the file of its page."""
@@ -71,9 +73,7 @@ def worst_first(results: Sequence[ResultEntry], panel: str) -> list[ResultEntry]
 
 
 def _environment() -> Environment:
-    made = Environment(
-        loader=PackageLoader("privacy", "templates"), autoescape=True, undefined=StrictUndefined
-    )
+    made = environment(Path(__file__).parent.parent / "templates")
     made.filters["number"] = number
     made.globals.update(metrics=METRICS, chart=chart, curve=curve, forest=forest, languages=LANGUAGES)
     made.globals.update(worst_first=worst_first, shown_first=SHOWN_FIRST)

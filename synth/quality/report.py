@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from synth.base.runs import atomic, write_json, write_text
+from synth.base.templates import environment
 from synth.classifier.targets import TARGETS
 from synth.data.vocabulary import DISEASES, FINDINGS
 from synth.quality.neighbours import Pair
@@ -110,15 +111,7 @@ def _estimate(values: dict[str, float | None], digits: int = 3) -> str:
 
 def _render(template: str, **values: Any) -> str:
     """A page; everything that comes from data is escaped."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["estimate"] = _estimate
-    environment.globals.update(names=NAMES, training_sets=TRAINING_SETS)
-    return environment.get_template(template).render(**values)
+    pages = environment(Path(__file__).parent)
+    pages.filters["estimate"] = _estimate
+    pages.globals.update(names=NAMES, training_sets=TRAINING_SETS)
+    return pages.get_template(template).render(**values)

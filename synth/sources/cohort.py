@@ -11,7 +11,7 @@ import pyarrow as pa
 from synth.base.stored import Stored
 from synth.data import classes as counting
 from synth.data.classes import Classes, Lack
-from synth.data.records import COLUMNS, SPLITS, read_table, shards
+from synth.data.records import SPLITS, read_table, shards
 
 _DECADE = 10  # years of one bar
 _NAMED = 12  # cameras or sizes; the rest are one number
@@ -75,8 +75,7 @@ def cohort(
         sizes: width and height of every picture.
         blank: how many pictures have no content.
     """
-    more = [name for name in ("visit", "camera") if name in COLUMNS]
-    columns = ["subject_id", "eye_side", "age", "sex", *counting.COLUMNS, *more]
+    columns = ["subject_id", "eye_side", "age", "sex", "visit", "camera", *counting.COLUMNS]
     tables = {split: read_table(folder, [split], columns) for split in SPLITS if shards(folder, split)}
     table = pa.concat_tables(tables.values())
     subjects = table["subject_id"].to_pylist()
@@ -84,7 +83,7 @@ def cohort(
     return Cohort(
         patients=len(set(subjects)),
         eyes=_pairs(subjects, table["eye_side"].to_pylist()),
-        visits=_pairs(subjects, table["visit"].to_pylist()) if "visit" in more else None,
+        visits=_pairs(subjects, table["visit"].to_pylist()),
         splits={
             split: Part(pictures=len(each), patients=len(set(each["subject_id"].to_pylist())))
             for split, each in tables.items()
@@ -99,7 +98,7 @@ def cohort(
                 ).items()
             )
         ),
-        cameras=_most(each for each in table["camera"].to_pylist() if each) if "camera" in more else {},
+        cameras=_most(each for each in table["camera"].to_pylist() if each),
         sizes=_most(f"{width} x {height}" for width, height in sizes),
         blank=blank,
         duplicates=list(duplicates),

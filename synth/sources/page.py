@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.base.runs import atomic
+from synth.base.templates import environment
 from synth.data.vocabulary import DISEASES, FINDINGS, SEXES, Term
 from synth.sources.cohort import Cohort
 from synth.sources.contact_sheet import Tile
@@ -23,24 +24,19 @@ _SHOWN = 5  # pairs, reasons or classes on one line of the terminal
 
 def write(path: Path, summary: Mapping[str, Any], kept: Sequence[Tile], dropped: Sequence[Tile]) -> None:
     """Write the page whole or not at all; nobody but its owner may read it."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("import.html.j2").render(
-        summary=summary,
-        cohort=Cohort.parse(summary["cohort"], str(path)),
-        share=1 - dropped_share(summary),
-        words=WORDS,
-        named=named,
-        reason=reason,
-        kept=kept,
-        dropped=dropped,
+    page = (
+        environment(Path(__file__).parent)
+        .get_template("import.html.j2")
+        .render(
+            summary=summary,
+            cohort=Cohort.parse(summary["cohort"], str(path)),
+            share=1 - dropped_share(summary),
+            words=WORDS,
+            named=named,
+            reason=reason,
+            kept=kept,
+            dropped=dropped,
+        )
     )
     with atomic(path) as temporary:
         temporary.touch(mode=0o600)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from synth.sources.ichallenge import photographs
 from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 
@@ -17,8 +18,7 @@ _LABELS = {"P": {"is_pm": 1}, "N": {"is_pm": 0, "is_dm": 0}, "H": {"is_pm": 0}}
 def photos(root: Path, report: Report) -> Iterator[Photo]:
     """Every labelled photograph; masks are left alone, and parts without labels are counted as dropped."""
     folder = Folder(root)
-    pictures = [p for p in folder.paths if not re.search("mask|annotation|-gt", str(p.parent), re.I)]
-    pictures = [p for p in pictures if p.suffix.lower() != ".bmp"]
+    pictures = photographs(folder)
     report.total = len(pictures)
     for path in pictures:
         letter = path.stem[0].upper()

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from synth.sources.ichallenge import photographs
 from synth.sources.pictures import Folder, Photo
 from synth.sources.report import Report
 
@@ -11,8 +12,7 @@ from synth.sources.report import Report
 def photos(root: Path, report: Report) -> Iterator[Photo]:
     """Every labelled photograph; masks are left alone, and parts without labels are counted as dropped."""
     folder = Folder(root)
-    pictures = [p for p in folder.paths if not re.search("mask|annotation|-gt", str(p.parent), re.I)]
-    pictures = [p for p in pictures if p.suffix.lower() != ".bmp"]
+    pictures = photographs(folder)
     report.total = len(pictures)
     for path in pictures:
         if re.fullmatch(r"[gn]\d{4}", path.stem, re.I):
