@@ -211,6 +211,7 @@ def test_all_cells_that_are_not_mapped_are_told_at_once_with_yaml_that_maps_them
         ("AMD、青光眼，？", {"is_amd": None, "is_gc": None}),
         ("有髓神经纤维", {"findings": ["myelinated_fibers"]}),
         ("无糖尿病视网膜病变、青光眼", {"dr_grade": 0, "is_gc": 0}),
+        ("右眼正常；青光眼", {"is_gc": None}),
     ],
 )
 def test_a_cell_of_diagnoses_says_no_more_than_it_says(cell, expected):

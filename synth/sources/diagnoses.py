@@ -1,13 +1,12 @@
 """One cell of several diagnoses -> labels: split, each entry taken apart, and only what is affirmed is positive."""
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple, Self
+from collections.abc import Iterator
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from synth.base.config import Config
-from synth.data.vocabulary import DR, FLAGS
 from synth.sources.assertions import (
     HARD,
     NOTHING,
@@ -19,22 +18,10 @@ from synth.sources.assertions import (
     taken_apart,
 )
 from synth.sources.cells import OutsideVocabulary, convert, plain
+from synth.sources.summary import DISEASES, Reading, Summary
 from synth.sources.terms import Meaning, fold, is_unknown, key_of, meaning_of
 
-DISEASES = (DR.key, *FLAGS)
 _AND = re.compile(r"\s*(?:以及|[及和与或]|\b(?:and|or|nor)\b)\s*")
-
-_RETINOPATHY = (DR.key, "is_dme")
-_OPENS: Mapping[str, tuple[str, ...]] = {
-    DR.key: ("is_dme",), "is_aon": ("is_gc",), "is_gc": ("is_aon",), "is_rvo": ("is_dme",), "is_dm": ("is_pm", "is_crp"),
-    "is_pm": ("is_dm", "is_crp", "is_aon"), "drusen": ("is_amd",), "haemorrhage": (*_RETINOPATHY, "is_rvo", "is_htr"),
-    "exudate": _RETINOPATHY, "microaneurysm": _RETINOPATHY, "cotton_wool_spot": (DR.key, "is_htr"),
-    "neovascularization": (*_RETINOPATHY, "is_amd", "is_crp", "is_rvo"), "macular_disease": ("is_amd", "is_dme", "is_crp"),
-    "macular_edema": ("is_dme",), "central_serous": ("is_crp",), "laser_scars": _RETINOPATHY, "disc_swelling": ("is_aon",),
-    "media_haze": DISEASES,
-    "large_cup": ("is_gc",), "lesion": DISEASES,
-}  # fmt: skip
-"""What a named disease or finding leaves open of those that a cell does not name."""
 
 Value = str | int | float | None
 
@@ -75,17 +62,6 @@ class Diagnoses(Config):
         return {fold(term): _given(said) for term, said in self.terms.items()}
 
 
-class Reading(NamedTuple):
-    """What one cell says."""
-
-    labels: dict[str, Any]
-    """Diseases with 0, 1, a grade, or null where they are left open; `findings` where it tells them."""
-    unmapped: tuple[str, ...] = ()
-    """Entries that nobody knows."""
-    doubtful: tuple[str, ...] = ()
-    """Entries kept as unknown: those of which nobody knows whether a denial beside them is meant for them too, and unmapped ones."""
-
-
 class Reader:
     """Reads the cells of one column; the same cell is read once."""
 
@@ -103,8 +79,11 @@ class Reader:
     def _read(self, text: str, side: str | None) -> Reading:
         if fold(text) not in NOTHING and is_unknown(text):
             return Reading({})
-        summary = _Summary(self._settings.complete)
-        for entry, written, _, is_doubtful, is_of_side_before in self._entries(text):
+        summary = Summary(self._settings.complete)
+        entries = list(self._entries(text))
+        is_normal = any(side in each.entry.sides and self._is_normal(each.entry) for each in entries)
+        for entry, written, _, is_doubtful, is_of_side_before in entries:
+            is_doubtful |= is_normal and not entry.sides  # it may be of the other eye
             is_other = bool(entry.sides) and side is not None and side not in entry.sides
             if is_other and not is_of_side_before:
                 continue
@@ -116,6 +95,10 @@ class Reader:
             if is_doubtful:
                 summary.doubtful.append(written)
         return summary.reading(self._settings.others == "unknown")
+
+    def _is_normal(self, entry: Entry) -> bool:
+        meanings = self._meanings(entry.rest) or []
+        return entry.assertion is Assertion.PLAIN and any(meaning.normal for meaning in meanings)
 
     def _entries(self, text: str) -> Iterator[Written]:
         """Every entry with its context."""
@@ -151,71 +134,6 @@ class Reader:
             if len(parts) > 1 and all(part is not None for part in parts)
             else None
         )
-
-
-class _Summary:
-    """The labels of a cell as its entries are added."""
-
-    def __init__(self, complete: bool) -> None:
-        self._complete = complete
-        self._sure: dict[str, set[int]] = {}
-        self._open: set[str] = set()
-        self._implied: set[str] = set()
-        self._findings: set[str] = set()
-        self._findings_open = self._normal = False
-        self.unmapped: list[str] = []
-        self.doubtful: list[str] = []
-
-    def add(self, meanings: list[Meaning] | None, assertion: Assertion, written: str) -> None:
-        """Take in an entry; one that is denied must be one that can be."""
-        denied = assertion is Assertion.ABSENT
-        if meanings is None or (denied and any(meaning.normal for meaning in meanings)):
-            self.unmapped.append(written)
-            return
-        for meaning in meanings:
-            if assertion is Assertion.OPEN:
-                self._open |= set(DISEASES) if meaning.normal else set(meaning.labels)
-                self._findings_open |= bool(meaning.findings) or meaning.normal
-            elif denied:
-                self._deny(meaning)
-            else:
-                self._affirm(meaning)
-
-    def _deny(self, meaning: Meaning) -> None:
-        for key, value in meaning.labels.items():
-            if value == (None if key == DR.key else 1):
-                self._sure.setdefault(key, set()).add(0)
-            else:
-                self._open.add(key)
-
-    def _affirm(self, meaning: Meaning) -> None:
-        self._normal |= meaning.normal
-        self._findings |= set(meaning.findings)
-        for key, value in meaning.labels.items():
-            if value is None:
-                self._open.add(key)
-            else:
-                self._sure.setdefault(key, set()).add(value)
-            if value != 0:
-                self._implied |= set(_OPENS.get(key, ()))
-        for finding in meaning.findings:
-            self._implied |= set(_OPENS.get(finding, ()))
-
-    def reading(self, others_unknown: bool) -> Reading:
-        """What the whole cell says; what is named wins over what is left open, the worst grade counts, yes and no is neither."""
-        positive = any(value for values in self._sure.values() for value in values) or bool(self._findings)
-        full = not self.unmapped and (self._complete or (self._normal and not positive and not self._open))
-        labels: dict[str, Any] = dict.fromkeys(DISEASES, 0) if full else {}
-        labels |= dict.fromkeys(key for key in DISEASES if key in self._open | self._implied)
-        for key, values in self._sure.items():
-            is_contradiction = len(values) > 1 and 0 in values
-            is_doubted = values == {0} and key in self._open
-            labels[key] = None if is_contradiction or is_doubted else max(values)
-        if self._findings or (full and not self._findings_open):
-            labels["findings"] = sorted(self._findings)
-        if others_unknown:
-            return Reading(labels, (), (*self.doubtful, *self.unmapped))
-        return Reading(labels, tuple(self.unmapped), tuple(self.doubtful))
 
 
 def _given(said: dict[str, Any] | str | None) -> Meaning:

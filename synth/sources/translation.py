@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from synth.base.errors import UserError
 from synth.sources import ages
 from synth.sources.cells import OutsideVocabulary, canonical, convert, plain
-from synth.sources.diagnoses import DISEASES, Reader, Value
+from synth.sources.diagnoses import Reader, Value
 from synth.sources.mapping import Column, Eye, Mapping
+from synth.sources.summary import DISEASES
 from synth.sources.tables import Line
 from synth.sources.terms import is_unknown
 from synth.sources.unmapped import Unmapped
