@@ -129,7 +129,9 @@ def _photos(name: str, mapping: Path | None) -> Photos:
     photos = source_of(name)
     if name == "folder":
         if mapping is None:
-            raise UserError("folder: --mapping is missing; give a YAML file that maps your CSV's columns")
+            raise UserError(
+                "folder: --mapping is missing; give a YAML file that says which column is what, or write a first one with --suggest"
+            )
         return partial(photos, mapping=mapping)
     if mapping is not None:
         raise UserError(f"{name}: --mapping is only for the source 'folder'; leave it out")
