@@ -39,7 +39,7 @@ def test_the_folder_example_is_read_as_it_says(tmp_path):
     assert found["folder-p002", "right"]["sex"] is None
 
 
-@pytest.mark.parametrize("kind", ["excel", "gbk"])
+@pytest.mark.parametrize("kind", ["excel", "gbk", "dicom"])
 def test_the_export_of_a_clinic_goes_the_way_that_the_example_tells(tmp_path, kind):
     clinic.make(tmp_path / "clinic", n=6)
     root, mapping = tmp_path / "clinic" / kind, tmp_path / "clinic.yaml"
@@ -56,6 +56,15 @@ def test_the_export_of_a_clinic_goes_the_way_that_the_example_tells(tmp_path, ki
     assert (first["eye_side"], first["sex"], first["age"], first["is_gc"]) == ("left", "F", 50, 0)
     assert second["subject_id"] == "folder-000000" and second["is_gc"] is None
     assert (third["dr_grade"], third["camera"]) == (2, "TRC-NW8")
+
+
+def test_the_dicom_of_the_clinic_needs_no_table(tmp_path):
+    clinic.make(tmp_path / "clinic", n=6)
+    result = import_source("dicom", tmp_path / "clinic" / "dicom", tmp_path / "out")
+    assert (result["kept"], result["dropped"]) == (6, 0)
+    rows = read_table(tmp_path / "out").to_pylist()
+    assert len({row["subject_id"] for row in rows}) == 3
+    assert {(row["eye_side"], row["sex"], row["age"]) for row in rows} > {("left", "F", 50)}
 
 
 @pytest.mark.parametrize("step", run.steps(Path("demo")), ids=lambda step: step.command[:20])

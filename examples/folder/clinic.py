@@ -1,17 +1,21 @@
-"""Make the folder of a clinic to try an import on: phantoms, and the same table as Excel and as the CSV of Chinese Excel.
+"""Make the folder of a clinic to try an import on: phantoms, and the same table as Excel, as the CSV of Chinese Excel, and beside DICOM.
 
     python examples/folder/clinic.py clinic
 
-writes `clinic/excel/` and `clinic/gbk/`, each with a table below a title line and `眼底照/`.  Nobody in it exists.
+writes `clinic/excel/`, `clinic/gbk/` and, where pydicom is installed, `clinic/dicom/`, each with a table below a title line and
+`眼底照/`.  Nobody in it exists.
 """
 
 import csv
+import io
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import openpyxl
+from PIL import Image
 
 from synth import phantom
 from synth.data.vocabulary import DISEASES, FINDINGS
@@ -52,17 +56,56 @@ def diagnosis(row: dict[str, Any], index: int) -> str:
     return "；".join(entries) if index % 2 else "、".join(entries)
 
 
-def make(root: Path, n: int = 24) -> None:
-    """Write both folders."""
-    table = list(lines(root / "excel" / "眼底照", n))
+def write_dicom(picture: Path, line: list[str]) -> None:
+    """The JPEG of a line as a camera sends it: wrapped in DICOM, with patient, eye, age and sex in the header."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import JPEGBaseline8Bit, OphthalmicPhotography8BitImageStorage, generate_uid
+
+    data = picture.read_bytes()
+    meta, content = FileMetaDataset(), Dataset()
+    meta.TransferSyntaxUID = JPEGBaseline8Bit
+    content.SOPClassUID, content.Modality = OphthalmicPhotography8BitImageStorage, "OP"
+    content.SOPInstanceUID = generate_uid(entropy_srcs=[picture.name])
+    _, content.PatientID, _, age, sex, eye, *_ = line
+    content.PatientAge = f"{age.removesuffix('岁'):0>3}Y" if age else ""
+    content.PatientSex = {"1": "F", "2": "M", "": ""}[sex]
+    content.ImageLaterality = "R" if eye == "右" else "L"
+    content.Columns, content.Rows = Image.open(io.BytesIO(data)).size
+    content.SamplesPerPixel, content.PlanarConfiguration, content.PhotometricInterpretation = (
+        3,
+        0,
+        "YBR_FULL_422",
+    )
+    content.BitsAllocated = content.BitsStored = 8
+    content.HighBit, content.PixelRepresentation = 7, 0
+    content.PixelData = encapsulate([data])
+    content["PixelData"].is_undefined_length = True
+    content.file_meta = meta
+    content.save_as(picture.with_suffix(".dcm"), enforce_file_format=True)
+    picture.unlink()
+
+
+def write_excel(path: Path, table: list[list[str]]) -> None:
     book = openpyxl.Workbook()
-    sheet = book.worksheets[0]
     for row in ([TITLE], HEADER, *table):
-        sheet.append(row)
-    book.save(root / "excel" / "门诊导出.xlsx")
+        book.worksheets[0].append(row)
+    book.save(path)
+
+
+def make(root: Path, n: int = 24) -> None:
+    """Write the folders."""
+    table = list(lines(root / "excel" / "眼底照", n))
+    write_excel(root / "excel" / "门诊导出.xlsx", table)
     list(lines(root / "gbk" / "眼底照", n))
     with open(root / "gbk" / "门诊导出.csv", "w", encoding="gbk", newline="") as file:
         csv.writer(file).writerows([[TITLE], HEADER, *table])
+    if find_spec("pydicom"):
+        for line in lines(root / "dicom" / "眼底照", n):
+            write_dicom(root / "dicom" / "眼底照" / line[0], line)
+        write_excel(
+            root / "dicom" / "门诊导出.xlsx", [[line[0].replace(".jpg", ".dcm"), *line[1:]] for line in table]
+        )
 
 
 if __name__ == "__main__":
