@@ -198,6 +198,7 @@ def on_two(teacher, records, tmp_path_factory) -> tuple[dict[str, TrainConfig], 
     return configs, out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WITHOUT_CAPTIONS)
 def test_two_processes_train_what_one_does_without_the_loss_of_captions(name, on_two, records, tmp_path):
     """The one has the parts that the two have between them, so that the same is drawn for each."""
@@ -226,6 +227,7 @@ def distance(model: Path, teacher: Path, records: Path) -> float:
     return float(nn.functional.kl_div(chosen[1], chosen[0], log_target=True, reduction="batchmean"))
 
 
+@pytest.mark.slow
 def test_a_taught_student_agrees_more_with_the_teacher(teacher, records, tmp_path):
     """On people whom neither has seen, after the same steps from the same weights."""
     far = {}

@@ -216,6 +216,7 @@ def test_onnx_takes_any_batch_and_agrees_with_torch(config, tmp_path):
         assert np.abs(np.asarray(found) - embed.texts(model, said)).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_onnx_that_differs_would_be_seen(tmp_path):
     """The check that the command makes is not one that always passes."""
     one, other = saved(RESNET, tmp_path / "ckpt.pt"), build(RESNET, 6).eval()

@@ -106,6 +106,7 @@ def halves(tmp_path_factory) -> list[dict[str, list[Tensor]]]:
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["infonce", "siglip"])
 def test_two_processes_agree_with_open_clip_on_two(kind, halves):
     for half in halves:

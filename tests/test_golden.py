@@ -37,6 +37,7 @@ def test_a_generator_opens():
     assert FundusPipeline.from_pretrained(GOLDEN / "generator").size == 16
 
 
+@pytest.mark.slow
 def test_a_set_that_was_half_drawn_is_finished_with_the_pictures_that_were_missing(tmp_path):
     """The same plan: shards that are there stay, and those drawn now are those of then, but for a processor's rounding."""
     out = tmp_path / "synthetic"

@@ -13,7 +13,7 @@ from scipy import ndimage
 from typer.testing import CliRunner
 
 from synth.commands.app import app
-from synth.data import classes
+from synth.data import classes, formats
 from synth.data.records import read_table, split_of
 from synth.sources.copies import copies, describe
 from synth.sources.importing import import_source
@@ -96,7 +96,7 @@ def test_a_copy_on_the_other_side_of_the_split_is_found_and_named(tmp_path):
 def test_copies_are_found_in_sets_of_any_size_and_strangers_are_not(count):
     images = [encoded(drawn(i, 64)) for i in range(count)]
     images += [copied(drawn(i, 64)) for i in range(count)]
-    descriptors = [found for image in images if (found := describe(image).descriptor)]
+    descriptors = [found for image in images if (found := describe(formats.read(image)).descriptor)]
     subjects = [f"a{i}" for i in range(count)] + [f"b{i}" for i in range(count)]
     found = copies(descriptors, subjects, lambda place: images[place])
     assert found == [(i, count + i) for i in range(count)]

@@ -158,6 +158,7 @@ def test_embeddings_alone_are_not_testable(embeddings, tmp_path):
     assert all("--attackers" in each["reveals"]["why"] for each in made["attributes"])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_alone_is_tried_on_phantoms(checkpoint, tmp_path, monkeypatch):
     """Race colours a phantom's whole fundus: even random weights pass it on, and training has no part in it."""
     monkeypatch.setattr(phantoms, "PICTURES", 240)

@@ -145,6 +145,7 @@ def test_models_that_know_others_by_heart_leak_nothing(root, people):
     nothing_leaks(whole(root, people, "of others", *models))
 
 
+@pytest.mark.slow
 def test_a_generator_trained_with_differential_privacy_leaks_nothing(root, people, monkeypatch):
     """At epsilon 1; its secret randomness is fixed, so that this test cannot fail by chance."""
     monkeypatch.setattr("secrets.randbits", lambda bits: 7)

@@ -83,6 +83,7 @@ def audited(tmp_path: Path, people: dict[str, People], **strength: float) -> dic
     return {each.attack.split()[0]: (each, word) for each, word in zip(found, words, strict=True)}
 
 
+@pytest.mark.slow
 def test_an_encoder_that_shows_the_sex_of_members_more_plainly_fails(tmp_path, people):
     found = audited(tmp_path, people, members=4.0)
     result, word = found["sex"]

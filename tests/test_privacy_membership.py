@@ -120,6 +120,7 @@ def auc(result: Result) -> float:
     return result.tested.estimate.value
 
 
+@pytest.mark.slow
 def test_a_generator_that_knows_its_patients_by_heart_fails_and_an_untrained_one_does_not(root, snapshots):
     found = {
         step: membership.attack(groups(root, generator=made), QUICK)[0] for step, made in snapshots.items()
@@ -165,6 +166,7 @@ def test_a_release_of_the_members_themselves_fails_and_one_of_others_does_not(ro
     assert words([others]) != [verdict.FAIL] and abs(auc(others) - 0.5) < 0.2
 
 
+@pytest.mark.slow
 def test_a_clip_that_knows_its_captions_by_heart_fails_and_an_untrained_one_does_not(root):
     from clip.model import checkpoints
     from clip.model.encoders import ClipConfig, ImageTower, TextTower, build, normalise

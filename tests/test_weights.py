@@ -37,6 +37,7 @@ def test_a_card_names_licence_and_attribution(folder):
     assert {origin.source for origin in card.read_card(folder).trained_on} == {"phantom", "idrid"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda p: p.name)
 def test_an_eye_is_drawn_bright_on_black_with_the_disc_on_its_side(folder):
     """The brightest patch of a healthy left eye lies left, of a right one right."""

@@ -137,6 +137,8 @@ def is_deep(image: Image.Image) -> bool:
 
 def is_opaque(data: bytes) -> bool:
     """Whether no pixel of an encoded picture, which is not DICOM, is transparent and holds what is not shown."""
+    if kind(data[:256]) == "JPEG":
+        return True
     with opened(data) as image:
         return not image.has_transparency_data
 

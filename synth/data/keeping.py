@@ -16,6 +16,8 @@ class Kept(NamedTuple):
     """An encoded picture for a record."""
 
     data: bytes
+    picture: Image.Image
+    """What `data` shows, but for what JPEG takes."""
     notes: tuple[str, ...]
     """What a report should count of it."""
 
@@ -35,11 +37,13 @@ def kept(data: bytes, picture: Image.Image, size: int | None = None) -> Kept:
     if size is not None and longest > size:
         width, height = (max(1, round(side * size / longest)) for side in picture.size)
         small = picture.resize((width, height), Image.Resampling.BICUBIC)
-        return Kept(encode(np.asarray(small)), (*notes, f"pictures resized to {size} pixels, JPEG q95"))
+        return Kept(
+            encode(np.asarray(small)), small, (*notes, f"pictures resized to {size} pixels, JPEG q95")
+        )
     found = bare.data if bare.data is not None and _shows(bare, picture) else as_png(picture)
     if len(found) > _LARGEST and not found.startswith(b"\xff\xd8"):
-        return Kept(encode(np.asarray(picture)), (*notes, "pictures above 4 MiB kept as JPEG q95"))
-    return Kept(found, notes)
+        return Kept(encode(np.asarray(picture)), picture, (*notes, "pictures above 4 MiB kept as JPEG q95"))
+    return Kept(found, picture, notes)
 
 
 def _shows(bare: metadata.Stripped, picture: Image.Image) -> bool:

@@ -63,13 +63,13 @@ def portions(folder: Path) -> list[Path]:
 def entries(folder: Path, *more: str) -> Iterator[Entry]:
     """What `folder` holds of each picture, in order; `more` is read too: `image`, `descriptor`."""
     columns = [name for name in _SCHEMA.names if name not in ("image", "descriptor") or name in more]
-    nothing = dict.fromkeys(_SCHEMA.names)
     finished = folder / _ENTRIES
     for path in [finished] if finished.exists() else portions(folder):
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(_GROUP, columns=columns):
-                for values in batch.to_pylist():
-                    yield Entry(**(nothing | values))
+                told = dict(zip(columns, (column.to_pylist() for column in batch.columns), strict=True))
+                unread = [None] * len(batch)
+                yield from map(Entry, *(told.get(name, unread) for name in _SCHEMA.names))
 
 
 class Images:

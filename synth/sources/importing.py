@@ -146,7 +146,8 @@ def rows(
     people: dict[str, str] | None = None,
 ) -> Iterator[Row]:
     """Whole records from pictures and labels: damaged pictures and repeated files are left out and counted."""
-    checks = ((each.name, each.labels, checked(each, size, report)) for each in photos)
+    found = ((each, checked(each, size, report)) for each in photos)
+    checks = ((each.name, each.labels, what.data if what else None) for each, what in found)
     return _rows(name, checks, report, people or {}, report.total or 0)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from synth.base.errors import UserError
+from synth.data import formats
 from synth.sources.cohort import Duplicate
 from synth.sources.copies import copies, describe
 from synth.sources.entries import Entry, Images, entries
@@ -150,7 +151,7 @@ def _content(photograph: Photo) -> bytes:
 def _has_content(data: bytes) -> bool:
     """Whether an encoded picture can be decoded and is no blank, error page or viewer's placeholder."""
     try:
-        return describe(data).descriptor is not None
+        return describe(formats.read(data)).descriptor is not None
     except UserError:
         return False
 

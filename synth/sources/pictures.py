@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from synth.base.errors import UserError
 from synth.data import formats
-from synth.data.keeping import kept
+from synth.data.keeping import Kept, kept
 from synth.data.refusal import Refused
 from synth.sources.contents import Others, Place, head
 from synth.sources.headers import completed
@@ -227,8 +227,8 @@ def _of_part(names: dict[str, str], within: str) -> dict[str, str]:
     }
 
 
-def checked(photograph: Photo, size: int | None, report: Report) -> bytes | None:
-    """The bytes to keep, as `synth.data.keeping` says, or None (counted) when the picture cannot be read."""
+def checked(photograph: Photo, size: int | None, report: Report) -> Kept | None:
+    """What to keep, as `synth.data.keeping` says, or None (counted) when the picture cannot be read."""
     try:
         data = photograph.read()
         found = kept(data, formats.read(data, photograph.name), size)
@@ -240,7 +240,7 @@ def checked(photograph: Photo, size: int | None, report: Report) -> bytes | None
         return None
     for note in (*photograph.notes, *found.notes):
         report.note(note)
-    return found.data
+    return found
 
 
 def digest(data: bytes) -> bytes:

@@ -140,8 +140,8 @@ def _stamp(path: Path | None) -> str | None:
 def _entry(photograph: Photo, file: _File | None, size: int | None) -> Entry:
     assert file is not None  # what is not known yet is read
     counts = Report("")
-    image = checked(photograph._replace(read=file.read), size, counts)
-    described = describe(image) if image is not None else None
+    found = checked(photograph._replace(read=file.read), size, counts)
+    described = describe(found.picture) if found else None
     return Entry(
         photograph.name,
         json.dumps(photograph.labels, ensure_ascii=False),
@@ -150,7 +150,7 @@ def _entry(photograph: Photo, file: _File | None, size: int | None) -> Entry:
         json.dumps({"dropped": dict(counts.dropped), "notes": dict(counts.notes)}, ensure_ascii=False),
         described.width if described else None,
         described.height if described else None,
-        image,
+        found.data if found else None,
         described.descriptor if described else None,
     )
 

@@ -44,7 +44,8 @@ class _Rule(NamedTuple):
     keys: tuple[str, ...]
     """What leads to it in the mapping, its own name last."""
     column: Column
-    cells: dict[str, _Cell]
+    sources: tuple[str, ...]
+    cells: dict[tuple[str, ...], _Cell]
 
 
 class Translation:
@@ -112,11 +113,11 @@ class Translation:
         )
 
     def _value(self, rule: _Rule, line: Line) -> Any:
-        cells = [line[name] for name in rule.column.sources]
-        text = " to ".join(cells)
-        if text not in rule.cells:
-            rule.cells[text] = _read(rule.keys[-1], rule.column, cells)
-        value, problems = rule.cells[text]
+        cells = tuple([line[name] for name in rule.sources])
+        found = rule.cells.get(cells)
+        if found is None:
+            found = rule.cells[cells] = _read(rule.keys[-1], rule.column, cells)
+        value, problems = found
         for entry, reason in problems:
             self._unmapped.add((*rule.keys, rule.column.sources[0]), entry, reason, line)
         key = rule.keys[-1]
@@ -146,10 +147,10 @@ class Translation:
 
 
 def _rules(keys: tuple[str, ...], columns: Mapped[str, Column]) -> list[_Rule]:
-    return [_Rule((*keys, key), column, {}) for key, column in columns.items()]
+    return [_Rule((*keys, key), column, tuple(column.sources), {}) for key, column in columns.items()]
 
 
-def _read(key: str, column: Column, cells: list[str]) -> _Cell:
+def _read(key: str, column: Column, cells: tuple[str, ...]) -> _Cell:
     if key == "findings":
         return _findings(column, cells[0])
     try:
