@@ -114,6 +114,7 @@ def test_two_processes_agree_with_open_clip_on_two(kind, halves):
             torch.testing.assert_close(mine, other, atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["infonce", "siglip"])
 def test_two_processes_agree_with_one(kind, halves):
     """Each holds half of the gradient twice: the average that data parallel training takes is that of one process."""

@@ -174,6 +174,7 @@ def weights(run: Path) -> dict[str, str]:
     return {p.parent.name: sha256(p) for p in sorted((run / "model").rglob("*.safetensors"))}
 
 
+@pytest.mark.slow
 def test_a_resumed_student_equals_an_uninterrupted_one(student, teacher, records, tmp_path):
     for images in (32, 64, 96):
         distill(TINY.model_copy(update={"images": images}), teacher, [records], tmp_path / "run")

@@ -80,6 +80,7 @@ def test_the_steps_of_the_scheduler_and_ours_are_the_same_ddim():
     assert torch.allclose(ours, theirs, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_new_process_is_trained_saved_and_sampled_by_any_sampler(flow, tmp_path, monkeypatch):
     data = folder(tmp_path / "records", 40)
     config = tiny(images=640, save_every=160, sheet=2, objective="rectified_flow")

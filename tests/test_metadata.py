@@ -112,7 +112,7 @@ TOLD = {
 def test_a_picture_that_carries_nothing_keeps_every_byte(name):
     data = PLAIN[name]
     assert stripped(data) == (data, False)
-    assert kept(data, formats.read(data)) == (data, ())
+    assert kept(data, formats.read(data))[::2] == (data, ())
 
 
 @pytest.mark.parametrize("name", TOLD)

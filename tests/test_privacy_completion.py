@@ -31,6 +31,8 @@ from synth.model.denoiser import Denoiser, NetworkConfig
 from synth.model.labels import current
 from synth.model.wavelet import WaveletSpace
 
+pytestmark = pytest.mark.slow
+
 PATIENTS, SIDE = 24, 8
 CONFIG = AuditConfig(completion_draws=1, completion_steps=10, completion_repeats=2, detection_rounds=50)
 LOOK = images.Preprocessing(name="squash", size=SIDE)  # nothing is cropped: these are no eyes

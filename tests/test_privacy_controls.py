@@ -89,11 +89,13 @@ def test_a_generator_that_knows_its_patients_by_heart_fails(root, people):
     assert word(asked(root, people, ("T3",), generator=made), *GENERATOR) == verdict.FAIL
 
 
+@pytest.mark.slow
 def test_an_encoder_that_knows_its_pairs_by_heart_fails(root, people):
     encoder = open_target(releases.encoder(root / "pairs.pt", people["members"], 80))
     assert word(asked(root, people, ("T3",), encoder=encoder), *ENCODER) == verdict.FAIL
 
 
+@pytest.mark.slow
 def test_an_encoder_that_learnt_the_sex_of_members_by_heart_fails(tmp_path, monkeypatch):
     """Sex is a hint in the pictures: enough for a probe of others to find where the encoder keeps it."""
     monkeypatch.setattr(releases, "SEX", 0.3)

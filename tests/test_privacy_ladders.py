@@ -27,6 +27,8 @@ from privacy.targets.generator import Generator
 from synth.data import images, records
 from synth.data.captions import write as caption
 
+pytestmark = pytest.mark.slow
+
 CONFIG = AuditConfig(bootstrap=300, copies_permutations=999, detection_rounds=100)
 ROUNDS = 200
 PICTURES = 10_000
@@ -236,7 +238,6 @@ def plain(members: np.ndarray, nonmembers: np.ndarray) -> Scores:
     return Scores(members, nonmembers, np.zeros((len(members), 0)), np.zeros((len(nonmembers), 0)))
 
 
-@pytest.mark.slow
 def test_the_oftener_a_patient_was_seen_the_more_the_generator_tells(repeats, tmp_path):
     times = np.repeat(list(REPEATS.values()), EACH)
     generator = Generator(releases.generator(tmp_path / "generator", repeats["seen"], 300, times))

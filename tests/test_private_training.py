@@ -30,6 +30,8 @@ from synth.training import dp_trainer as private
 from synth.training.examples import Examples
 from synth.training.trainer import train
 
+pytestmark = pytest.mark.slow
+
 TINY = tiny(images=96, batch=8, micro_batch=4, dp=dp_budget.DpConfig(epsilon=8, draws=2))
 SET = ["batch=8", "micro_batch=4", "sheet=0", "dp.draws=2"]
 SET += ["preprocessing.size=16", "network.channels=[16,32]", "network.attention_from=1"]
@@ -189,7 +191,6 @@ def test_only_its_owner_can_read_the_file_that_holds_the_secret(run):
     assert (run / "config.json").stat().st_mode & 0o044  # the umask of this machine would let others read
 
 
-@pytest.mark.slow
 def test_private_training_killed_at_random_moments_ends_with_the_same_weights_and_epsilon(records, tmp_path):
     def work(out: Path) -> Work:
         settings = [*SET, "images=120", "save_every=40"]
