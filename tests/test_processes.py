@@ -1,6 +1,7 @@
 """However a batch is split over processes and forward passes, the training is the same to float tolerance."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,42 @@ def test_two_processes_train_what_one_does(records, whole, tmp_path):
     command += ["--data", str(records), "--out", str(tmp_path / "run")]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert_same(tmp_path / "run", whole)
+
+
+SRUN = """#!/bin/bash
+# Two nodes, both on this machine, as srun starts a task on each.
+"$@" & first=$!
+"$@" & second=$!
+wait $first && wait $second
+"""
+
+
+@pytest.mark.slow
+def test_the_script_for_slurm_trains_on_two_nodes_what_one_process_does(records, whole, tmp_path):
+    import yaml
+
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({**SETTINGS, "micro_batch": 8}))
+    (tmp_path / "srun").write_text(SRUN)
+    (tmp_path / "srun").chmod(0o755)
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    told = {
+        "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "VERB": "synth train",
+        "FLAGS": f"--config {tmp_path / 'config.yaml'} --data {records} --out {tmp_path / 'run'}",
+        **{
+            "SLURM_NNODES": "2",
+            "SLURM_JOB_ID": "7",
+            "PROCESSES": "1",
+            "HEAD": "localhost",
+            "PORT": str(port),
+        },
+        **{"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+    }
+    script = Path(__file__).parent.parent / "examples" / "slurm" / "train.sbatch"
+    done = subprocess.run(["bash", script], env=os.environ | told, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert_same(tmp_path / "run", whole)
 
