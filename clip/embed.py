@@ -7,10 +7,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from clip.model.checkpoints import weights_fingerprint
 from clip.model.encoders import CLIP, normalise
 from synth.base.runs import atomic
 from synth.data.pictures import Pictures
 from synth.data.records import SPLITS, read_table
+
+MODEL = "visionclip.model"
+"""Key of a file's metadata under which it tells what embedded its photographs."""
 
 
 def device() -> torch.device:
@@ -61,12 +65,16 @@ def texts(model: CLIP, captions: Sequence[str]) -> np.ndarray:
 
 
 def write(path: Path, model: CLIP, folder: Path, splits: Sequence[str] = SPLITS) -> int:
-    """Write id, subject_id and embedding of some splits to a parquet file; returns the number of rows."""
+    """Write id, subject_id and embedding of some splits to a parquet file; returns the number of rows.
+
+    The file's metadata tell the fingerprint of the model's weights.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     ids, subjects, embeddings = embed(model, folder, splits)
     columns = {"id": ids, "subject_id": subjects, "embedding": list(embeddings)}
+    table = pa.table(columns).replace_schema_metadata({MODEL: weights_fingerprint(model)})
     with atomic(path) as temporary:
-        pq.write_table(pa.table(columns), temporary)
+        pq.write_table(table, temporary)
     return len(ids)

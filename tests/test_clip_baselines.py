@@ -192,7 +192,8 @@ def test_any_tower_of_chinese_clip_is_told_by_its_weights(tower, tmp_path):
     # What its trainer writes: the prefix of DistributedDataParallel, and a pooler that nothing uses.
     state = {f"module.{name}": value for name, value in theirs.state_dict().items()}
     state["module.bert.pooler.dense.weight"] = torch.zeros(128, 128)
-    torch.save({"epoch": 1, "step": 9, "name": "x", "state_dict": state}, tmp_path / "clip_cn.pt")
+    written = {"epoch": 1, "step": 9, "name": "x", "state_dict": state, chinese_clip.HEADS: 2}
+    torch.save(written, tmp_path / "clip_cn.pt")
     ours = loading.load_model(f"cn_clip:{tmp_path / 'clip_cn.pt'}")
     data, texts = picture(), ["疑似青光眼。", "未见明显异常，左眼。"]
     squash = cn_clip.clip.image_transform(64)
@@ -202,6 +203,18 @@ def test_any_tower_of_chinese_clip_is_told_by_its_weights(tower, tmp_path):
     assert seen(ours, data) == pytest.approx(unit(expected)[0], abs=1e-5)
     assert embed.texts(ours, texts) == pytest.approx(unit(read), abs=1e-5)
     assert ours.logit_scale.item() == pytest.approx(theirs.logit_scale.item())
+
+
+def test_a_text_tower_whose_heads_nobody_tells_is_refused(tmp_path):
+    path = tmp_path / "clip_cn.pt"
+    for more, why in (
+        ({}, "a text tower of width 128, whose attention heads the file does not tell"),
+        ({chinese_clip.HEADS: 3}, "=3 does not divide the width of its text tower, 128"),
+        ({chinese_clip.HEADS: "4"}, "='4' does not divide"),
+    ):
+        torch.save({"state_dict": chinese().state_dict(), **more}, path)
+        with pytest.raises(UserError, match=why):
+            loading.load_model(f"cn_clip:{path}")
 
 
 @pytest.mark.parametrize("name", ["RN50", "ViT-B-16", "ViT-B-32", "ViT-L-14", "ViT-L-14-336", "ViT-H-14"])
@@ -221,7 +234,8 @@ def test_the_shapes_of_published_chinese_clips_are_told_exactly(name):
         said["vision_layers"] = tuple(json.loads(said["vision_layers"]))
     said.setdefault("vision_patch_size", None)
     with torch.device("meta"):
-        found = chinese_clip.architecture(ChineseCLIP(**said).state_dict())
+        tensors = ChineseCLIP(**said).state_dict()
+        found = chinese_clip.architecture(tensors, chinese_clip.text_heads({}, tensors, Path("clip_cn.pt")))
     heads = found.pop("vision_head_width", 64)
     assert heads == said.pop("vision_head_width", 64)
     assert found == said | {"vision_layers": found["vision_layers"]}

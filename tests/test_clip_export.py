@@ -108,6 +108,12 @@ def test_a_round_trip_through_chinese_clip_changes_no_weight(tmp_path):
     )
     cn_clip.to_cn_clip(tmp_path / "ckpt.pt", tmp_path / "cn.pt")
     cn_clip.from_cn_clip(tmp_path / "cn.pt", SMALL, tmp_path / "back.pt")
+    assert difference(model.eval(), loading.load_model(f"cn_clip:{tmp_path / 'cn.pt'}")) < 1e-5
+    two = SMALL.model_copy(update={"text": SMALL.text.model_copy(update={"heads": 2})})
+    with pytest.raises(
+        UserError, match=r"text_num_attention_heads=4, where --config says model\.text\.heads=2"
+    ):
+        cn_clip.from_cn_clip(tmp_path / "cn.pt", two, tmp_path / "other.pt")
     back = loading.load_model(tmp_path / "back.pt").state_dict()
     assert all(torch.equal(tensor, back[name]) for name, tensor in model.state_dict().items())
 

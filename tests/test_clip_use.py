@@ -338,6 +338,8 @@ def test_search_refuses_what_it_cannot_compare(trained, embedded, tmp_path):
     other = build(MODEL.model_copy(update={"embedding": 16}), 0)
     with pytest.raises(UserError, match=r"embeddings of 32 numbers, the model makes 16"):
         search.search(other, search.read(embedded), "眼", 3, "e.parquet")
+    with pytest.raises(UserError, match=r"e\.parquet: embeddings of another model"):
+        search.search(build(MODEL, 7), search.read(embedded), "眼", 3, "e.parquet")
 
 
 # The page

@@ -4,6 +4,9 @@ import csv
 import errno
 import io
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -289,3 +292,31 @@ def test_records_of_an_earlier_version_are_refused_in_words(root):
         UserError, match="imported by an earlier visionclip; its records can be used as they are"
     ):
         load(root)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["reading", "writing"])
+def test_an_import_that_is_killed_by_the_system_ends_with_the_same_bytes(tmp_path, phase):
+    """SIGKILL once a portion of pictures is kept, or once shards are being written."""
+    folder = tmp_path / "set"
+    (folder / "photos").mkdir(parents=True)
+    for i in range(4400):
+        (folder / "photos" / f"p{i}.bmp").write_bytes(picture(i))
+    rows(folder / "t.csv", *map(line, range(4400)))
+    (folder / "mapping.yaml").write_text(MAPPING.replace("  age: age\n", ""))
+    whole, out = tmp_path / "whole", tmp_path / "killed"
+    import_source("folder", folder, whole, mapping=folder / "mapping.yaml")
+    begun = out / ".import" if phase == "reading" else out / "data"
+    command = [sys.executable, "-m", "synth", "import", "folder", "--root", folder, "--out", out]
+    command += ["--mapping", folder / "mapping.yaml"]
+    killed = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while not list(begun.glob("read-*.pq" if phase == "reading" else ".*")) and killed.poll() is None:
+        time.sleep(0.002)
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    assert entries.portions(out / ".import") and not (out / "import.json").exists()
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    shards = [path.relative_to(whole) for path in sorted((whole / "data").iterdir())]
+    assert shards == [path.relative_to(out) for path in sorted((out / "data").iterdir())]
+    assert all((whole / name).read_bytes() == (out / name).read_bytes() for name in shards)
+    assert (whole / "import.json").read_bytes() == (out / "import.json").read_bytes()

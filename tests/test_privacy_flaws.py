@@ -13,7 +13,7 @@ from privacy.decisions.results import AUC, Result
 from privacy.scores import guesses
 from privacy.scores.guesses import GroupGuesses
 from privacy.scores.neighbours import Nearest
-from privacy.statistics import inference, probes
+from privacy.statistics import epsilon, inference, probes
 from synth.base.errors import UserError
 
 QUICK = AuditConfig(bootstrap=200, copies_permutations=999)
@@ -87,9 +87,9 @@ def test_the_best_number_of_guesses_finds_leaks_in_noise():
     naive, ours = [], []
     for seed in range(ROUNDS):
         right = np.cumsum(np.random.default_rng(seed).random(300) < 0.5)
-        every = [inference.epsilon(int(right[count - 1]), count) for count in range(5, 301, 5)]
+        every = [epsilon.lower_bound(int(right[count - 1]), count) for count in range(5, 301, 5)]
         naive.append(max(every) > 0)
-        ours.append(inference.epsilon(int(right[99]), 100) > 0)
+        ours.append(epsilon.lower_bound(int(right[99]), 100) > 0)
     assert np.mean(naive) > LIMIT
     assert np.mean(ours) <= LIMIT
 

@@ -116,25 +116,6 @@ def test_coins_are_an_exact_binomial(right, guesses):
     assert found.estimate[:3] == pytest.approx((right / guesses, interval.low, interval.high))
 
 
-@pytest.mark.parametrize("guesses, ceiling", [(30, 2.25), (100, 3.49), (1000, 5.81)])
-def test_epsilon_of_guesses_that_are_all_right_has_a_closed_form(guesses, ceiling):
-    """P[Bin(n, q) = n] = q^n = 5 % at q = .05^(1/n), and ε is the log-odds of q."""
-    q = 0.05 ** (1 / guesses)
-    assert inference.epsilon(guesses, guesses) == pytest.approx(np.log(q / (1 - q)))
-    assert inference.epsilon(guesses, guesses) == pytest.approx(ceiling, abs=5e-3)
-
-
-@pytest.mark.parametrize("right, guesses", [(60, 100), (25, 30), (700, 1000)])
-def test_epsilon_is_where_the_binomial_tail_is_five_per_cent(right, guesses):
-    found = inference.epsilon(right, guesses)
-    tail = distributions.binom.sf(right - 1, guesses, np.exp(found) / (1 + np.exp(found)))
-    assert tail == pytest.approx(0.05)
-
-
-def test_epsilon_of_guesses_no_better_than_chance_is_nothing():
-    assert inference.epsilon(0, 50) == inference.epsilon(25, 50) == inference.epsilon(30, 60) == 0.0
-
-
 def test_a_permutation_p_comes_near_that_of_all_permutations():
     values = np.array([3.0, 1.0, 4.0, 1.5, 9.0, 2.6, 4.0])
     is_member = np.array([True, False, True, False, True, False, False])

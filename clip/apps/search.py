@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from clip import embed
+from clip.model.checkpoints import weights_fingerprint
 from clip.model.encoders import CLIP
 from synth.base import ties
 from synth.base.errors import UserError
@@ -40,6 +41,8 @@ class Embedded(NamedTuple):
     subjects: list[str]
     vectors: np.ndarray
     """(N, D) of length 1."""
+    model: str | None = None
+    """The fingerprint of the model's weights, where the file tells it."""
 
 
 def read(path: Path) -> Embedded:
@@ -69,14 +72,17 @@ def read(path: Path) -> Embedded:
     if vectors.ndim != 2 or not np.isfinite(vectors).all():
         row = int(np.argmin(np.isfinite(vectors).reshape(len(vectors), -1).all(axis=1)))
         raise UserError(f"{path} row {row}: its embedding holds what is no number; embed again")
-    return Embedded(table["id"].to_pylist(), table["subject_id"].to_pylist(), vectors)
+    model = (table.schema.metadata or {}).get(embed.MODEL.encode())
+    return Embedded(
+        table["id"].to_pylist(), table["subject_id"].to_pylist(), vectors, model.decode() if model else None
+    )
 
 
 def search(model: CLIP, embedded: Embedded, text: str, k: int, where: str = "") -> list[Hit]:
     """The `k` photographs whose embeddings have the largest cosine with that of a text, the nearest first.
 
     Raises:
-        UserError: an empty text, or embeddings of another size than the model's; `where` names their file.
+        UserError: an empty text, or embeddings of another model; `where` names their file.
     """
     if not text.strip():
         raise UserError("the text to look for is empty; give for example '疑似青光眼。'")
@@ -84,6 +90,10 @@ def search(model: CLIP, embedded: Embedded, text: str, k: int, where: str = "") 
         raise UserError(
             f"{where}: embeddings of {embedded.vectors.shape[1]} numbers, the model makes "
             f"{model.config.embedding}; embed with this --model"
+        )
+    if embedded.model not in (None, weights_fingerprint(model)):
+        raise UserError(
+            f"{where}: embeddings of another model, whose numbers mean something else; embed with this --model"
         )
     scores = ties.levelled(embedded.vectors.astype(float) @ embed.texts(model, [text])[0])
     nearest = np.argsort(-scores, kind="stable")[:k]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from clip.model import checkpoints
 from clip.model.encoders import CLIP, ClipConfig, build
+from clip.zoo.chinese_clip import HEADS
 from synth.base import checkpoint
 from synth.base.errors import UserError
 
@@ -88,6 +89,7 @@ def to_cn_clip(path: Path, out: Path) -> None:
             "epoch": 0,
             "step": head.images if "images" in head.model_fields_set else 0,
             "name": "visionclip",
+            HEADS: model.config.text.heads,
             "state_dict": weights,
         },
     )
@@ -103,6 +105,12 @@ def from_cn_clip(path: Path, config: ClipConfig, out: Path) -> None:
     weights = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(weights, dict):
         raise UserError(f"{path}: no 'state_dict' in it; give a checkpoint that Chinese-CLIP's trainer wrote")
+    heads = content.get(HEADS, config.text.heads)
+    if heads != config.text.heads:
+        raise UserError(
+            f"{path}: {HEADS}={heads!r}, where --config says model.text.heads={config.text.heads}; give the config "
+            "that it was trained with"
+        )
     model = ours(config, weights, str(path))
     checkpoint.save(out, checkpoints.header(model, images=None, data=None) | {"weights": model.state_dict()})
 

@@ -1,9 +1,11 @@
 """Checkpoints of ours: what they say of themselves, and the model in them."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from torch import nn
 
 from clip.model.encoders import CLIP, ClipConfig, build
 from synth.base import checkpoint, config
@@ -69,3 +71,11 @@ def load(path: Path) -> tuple[CLIP, Header]:
             f"{path}: weights do not fit the model that it names ({line}); train it again"
         ) from None
     return model.eval(), Header.model_validate({"model": {}} | content)
+
+
+def weights_fingerprint(model: nn.Module) -> str:
+    """The sha256 of names and values of the weights, in hex; the same on every device."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -4,18 +4,17 @@ The teacher is frozen and sees what the student sees: the same photographs with 
 and colour scale (its own crop is not made anew), and the same captions through its own tokenizer.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy, interpolate, normalize
 
 from clip import embed, loading, zoo
-from clip.model.checkpoints import Header
+from clip.model.checkpoints import Header, weights_fingerprint
 from clip.model.encoders import CLIP, standardise
 from clip.training import batches
 from clip.zoo.foreign import Foreign
@@ -44,7 +43,7 @@ class Teacher:
                 "give a CLIP, or start from its weights with initial.image"
             )
         file = head.sha256 if "sha256" in head.model_fields_set else runs.sha256(Path(spec))
-        self.fingerprint = file or _of_weights(model)
+        self.fingerprint = file or weights_fingerprint(model)
         """sha256 of its file; of its weights, where they come from a hub under a name."""
         self._spec, self._languages = spec, _languages(model, head)
         self._model = model.requires_grad_(False).to(memory_format=torch.channels_last).to(place)
@@ -114,11 +113,3 @@ def _languages(model: CLIP, head: Header) -> Sequence[Literal["zh", "en"]]:
         return model.config.languages
     caption = (head.config or {}).get("caption")
     return (caption,) if caption in ("zh", "en") else ("zh", "en")
-
-
-def _of_weights(model: nn.Module) -> str:
-    """The sha256 of names and values, in hex."""
-    digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        digest.update(name.encode() + value.contiguous().numpy().tobytes())
-    return digest.hexdigest()

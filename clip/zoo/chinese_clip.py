@@ -1,5 +1,6 @@
 """Chinese-CLIP: every tower that its trainer writes, ResNet or ViT, built by cn_clip itself."""
 
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -11,8 +12,12 @@ from clip.zoo.preprocessing import ForeignPreprocessing
 from synth.base.errors import UserError
 
 CONTEXT = 52
+HEADS = "text_num_attention_heads"
+"""Key of a file that tells what no shape does; Chinese-CLIP's loader takes no notice of it."""
 _HEAD_WIDTH = {1280: 80}
 """Of image towers by width where it is not 64: ViT-H."""
+_TEXT_HEADS = {768: 12, 1024: 16}
+"""Of the published text towers by width: RBT3 and RoBERTa-wwm-ext base, large."""
 _FILES = {
     "OFA-Sys/chinese-clip-rn50": "clip_cn_rn50.pt",
     "OFA-Sys/chinese-clip-vit-base-patch16": "clip_cn_vit-b-16.pt",
@@ -31,8 +36,11 @@ def load(source: str) -> Foreign:
     path = fetch(
         source, tuple(_FILES.get(source.removeprefix("hf-hub:"), f"{source.rpartition('/')[2]}.pt").split())
     )
+    content = weights.content(path)
     tensors = {
-        name: value for name, value in weights.read(path).items() if not name.startswith("bert.pooler.")
+        name: value
+        for name, value in weights.tensors(content, path).items()
+        if not name.startswith("bert.pooler.")
     }
     lacking = [
         name
@@ -43,7 +51,7 @@ def load(source: str) -> Foreign:
         raise UserError(f"{path}: not Chinese-CLIP's weights: {', '.join(lacking)} missing")
     from cn_clip.clip.model import CLIP as ChineseCLIP
 
-    shape = architecture(tensors)
+    shape = architecture(tensors, text_heads(content, tensors, path))
     model: Any = ChineseCLIP(**shape)
     weights.fit(model, tensors, str(path), may_lack=("bert.pooler.",))
     patch = shape["vision_patch_size"]
@@ -65,14 +73,34 @@ def load(source: str) -> Foreign:
     )
 
 
-def architecture(tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """What `cn_clip.clip.model.CLIP` is built with, read off the weights."""
+def text_heads(content: Any, tensors: dict[str, Tensor], path: Path) -> int:
+    """The attention heads of the text tower, which no shape tells.
+
+    Raises:
+        UserError: the file does not say, and the tower is none that was published.
+    """
+    told = content.get(HEADS) if isinstance(content, dict) else None
+    width = tensors["bert.embeddings.word_embeddings.weight"].shape[1]
+    if isinstance(told, int) and told > 0 and width % told == 0:
+        return told
+    if told is not None:
+        raise UserError(f"{path}: {HEADS}={told!r} does not divide the width of its text tower, {width}")
+    if width not in _TEXT_HEADS:
+        raise UserError(
+            f"{path}: a text tower of width {width}, whose attention heads the file does not tell; give the "
+            "ckpt.pt that it was exported from, or make one of it with 'clip export --to visionclip --config'"
+        )
+    return _TEXT_HEADS[width]
+
+
+def architecture(tensors: dict[str, Tensor], text_heads: int) -> dict[str, Any]:
+    """What `cn_clip.clip.model.CLIP` is built with, read off the weights but for the heads of the text tower."""
     words, width = tensors["bert.embeddings.word_embeddings.weight"].shape
     text = {
         "embed_dim": tensors["text_projection"].shape[1],
         "vocab_size": words,
         "text_hidden_size": width,
-        "text_num_attention_heads": max(1, width // 64),
+        "text_num_attention_heads": text_heads,
         "text_num_hidden_layers": _layers(tensors, "bert.encoder.layer."),
         "text_intermediate_size": tensors["bert.encoder.layer.0.intermediate.dense.weight"].shape[0],
         "text_max_position_embeddings": tensors["bert.embeddings.position_embeddings.weight"].shape[0],

@@ -22,23 +22,39 @@ def read(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: absent, damaged, holding objects that could run code, or no tensors by name.
     """
+    return tensors(content(path), path)
+
+
+def content(path: Path) -> Any:
+    """What a `.safetensors` or torch file holds.
+
+    Raises:
+        UserError: absent, damaged, or holding objects that could run code.
+    """
     if path.suffix == ".safetensors":
-        content: Any = _safetensors(path)
-    else:
-        # MAE checkpoints, RETFound's among them, keep the arguments of their command: plain attributes.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = checkpoint.load(path)
+        return _safetensors(path)
+    # MAE checkpoints, RETFound's among them, keep the arguments of their command: plain attributes.
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        return checkpoint.load(path)
+
+
+def tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    """The tensors of what a file holds, by name.
+
+    Raises:
+        UserError: there are none.
+    """
     for key in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
             break
     found = content if isinstance(content, Mapping) else {}
-    tensors = {
+    named = {
         str(name).removeprefix("module."): value for name, value in found.items() if torch.is_tensor(value)
     }
-    if not tensors:
+    if not named:
         raise UserError(f"{path}: no tensors by name in it; give a file of weights (a state dict)")
-    return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    return {name: value.float() if value.is_floating_point() else value for name, value in named.items()}
 
 
 def fit(

@@ -16,7 +16,7 @@ from privacy.canaries.planting import Key, marked, unmarked
 from privacy.data.inputs import Inputs, People
 from privacy.decisions.results import Result, Scale, ValidityCheck
 from privacy.scores import pixels
-from privacy.statistics import inference, probes
+from privacy.statistics import epsilon, inference, probes
 from privacy.statistics.inference import CONFIDENCE
 from privacy.targets.encoder import Encoder
 from privacy.targets.generator import Generator
@@ -108,8 +108,8 @@ def guesses(margin: np.ndarray) -> np.ndarray:
     return (margin > middle(margin)).astype(int)
 
 
-def evaluate(stage: str, margin: np.ndarray, canaries: CanaryBits) -> Result:
-    """How many canary bits (P,) margins give away.
+def evaluate(stage: str, margin: np.ndarray, canaries: CanaryBits, delta: float = 0.0) -> Result:
+    """How many canary bits (P,) margins give away, and the ε that this proves at `delta`.
 
     Abstention is fixed beforehand: the third of which the release stage speaks most clearly.
     """
@@ -139,8 +139,12 @@ def evaluate(stage: str, margin: np.ndarray, canaries: CanaryBits) -> Result:
         details={
             "right": int(right.sum()),
             "planted": len(right),
-            "epsilon": inference.epsilon(int(right.sum()), len(right)),
-            "epsilon_of_the_surest_third": inference.epsilon(int(right[surest].sum()), len(surest)),
+            "delta": delta,
+            "epsilon": epsilon.lower_bound(int(right.sum()), len(right), "replace-one", delta),
+            "epsilon_add_remove": epsilon.lower_bound(int(right.sum()), len(right), "add-remove", delta),
+            "epsilon_of_the_surest_third": epsilon.lower_bound(
+                int(right[surest].sum()), len(surest), "replace-one", delta, len(right)
+            ),
         },
     )
 

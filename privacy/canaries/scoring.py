@@ -29,7 +29,10 @@ def score(inputs: Inputs, key: Key, config: CanaryConfig, command: str) -> dict[
         raise UserError("nothing to ask; give one or more of --generator, --synthetic, --model")
     bits = release_stages.canary_bits(key, inputs.members)
     found = release_stages.margins(inputs, config)
-    decisions = decide([release_stages.evaluate(stage, margin, bits) for stage, margin in found.items()])
+    delta = _delta(inputs)
+    decisions = decide(
+        [release_stages.evaluate(stage, margin, bits, delta) for stage, margin in found.items()]
+    )
     left = release_stages.remaining(found, bits, config.bootstrap, config.seed)
     made = {
         "schema": SCHEMA,
@@ -55,9 +58,17 @@ def lines(made: dict[str, Any]) -> str:
         said.append(
             f"{stage['hop']}: {stage['verdict']}, {stage['right']} of {stage['planted']} guessed "
             f"({share['value']:.3f}, {share['low']:.3f} to {share['high']:.3f}; p = {stage['p']:.2g}), "
-            f"epsilon at least {stage['epsilon']:.2f}" + (_remains(stage["left"]) if place else "")
+            f"epsilon at least {stage['epsilon_add_remove']:.2f} for a patient who is added or removed, "
+            f"{stage['epsilon']:.2f} for one who is replaced, at delta = {stage['delta']:.2g}"
+            + (_remains(stage["left"]) if place else "")
         )
     return "\n".join(said)
+
+
+def _delta(inputs: Inputs) -> float:
+    """That of a generator trained with differential privacy; 0 of any other."""
+    guarantee = inputs.generator.card.differential_privacy if inputs.generator else None
+    return guarantee.delta if guarantee else 0.0
 
 
 def _remains(left: dict[str, Any] | None) -> str:

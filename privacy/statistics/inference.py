@@ -178,20 +178,6 @@ def fair_guesses(right: int, guesses: int) -> Tested:
     return Tested(share(right, guesses), float(p))
 
 
-def epsilon(right: int, guesses: int, confidence: float = CONFIDENCE) -> float:
-    """The least ε of pure differential privacy that so many right guesses of fair coin flips are compatible with.
-
-        P[Bin(guesses, e^ε / (1 + e^ε)) >= right] = 1 - confidence        Steinke et al. 2023, 2305.08846, theorem 5.2
-
-    Returns:
-        0 where guesses are no better than chance would give.
-    """
-    if right == 0:
-        return 0.0
-    low = distributions.beta.ppf(1 - confidence, right, guesses - right + 1)
-    return max(0.0, float(np.log(low / (1 - low))))
-
-
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """p-values adjusted for asking several questions (Holm 1979)."""
     if not p_values:
