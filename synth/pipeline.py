@@ -226,8 +226,8 @@ def load(model: Path) -> tuple[FundusPipeline, GeneratorCard]:
     try:
         pipeline = FundusPipeline(
             **{
-                part: kind.from_pretrained(
-                    folder / part, local_files_only=True, **(weights if issubclass(kind, ModelMixin) else {})
+                part: pretrained.part(
+                    kind, folder / part, **(weights if issubclass(kind, ModelMixin) else {})
                 )
                 for part, kind in kinds.items()
             },

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from synth.base import checkpoint
+from synth.base import weights as safetensors
 from synth.base.errors import UserError
 
 _WRAPPERS = ("state_dict", "model_state_dict", "weights", "model", "teacher")
@@ -23,7 +24,7 @@ def read(path: Path) -> dict[str, Tensor]:
         UserError: absent, damaged, holding objects that could run code, or no tensors by name.
     """
     if path.suffix == ".safetensors":
-        content: Any = _safetensors(path)
+        content: Any = safetensors.read(path)
     else:
         # MAE checkpoints, RETFound's among them, keep the arguments of their command: plain attributes.
         with torch.serialization.safe_globals([argparse.Namespace]):
@@ -75,15 +76,3 @@ def fit(
 def _some(names: list[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
-
-
-def _safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: damaged or cut short ({error})") from None

@@ -17,6 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from synth.base.disk_errors import disk_error, is_input
+from synth.base.documents import read_json as read_json
 from synth.base.errors import UserError
 
 Tell = Callable[[Iterable[str]], None]
@@ -84,20 +85,6 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON, for people too, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file that we wrote.
-
-    Raises:
-        UserError: it is absent or damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise UserError(f"{path}: damaged JSON; delete it and repeat the command that wrote it") from None
 
 
 def claim(folder: Path, name: str, wanted: Mapping[str, object], kind: str, free: Sequence[str] = ()) -> None:
@@ -171,13 +158,20 @@ def append_metrics(path: Path, **values: Any) -> None:
 
 
 def read_metrics(path: Path, until: int | None = None) -> list[dict[str, Any]]:
-    """A run's metrics; lines cut by a kill, and those later than `until` images, are left out."""
+    """A run's metrics; lines cut by a kill, and those later than `until` images, are left out.
+
+    Raises:
+        UserError: a whole line is none of ours.
+    """
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for number, line in enumerate(text.splitlines(), 1):
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue
+        if not isinstance(row, dict) or not isinstance(row.get("images"), int | float):
+            raise UserError(f"{path} line {number}: no object with a number of 'images'; delete the line")
         if until is None or row["images"] <= until:
             rows.append(row)
     return rows

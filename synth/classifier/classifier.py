@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from synth.base import checkpoint, pretrained
+from synth.base import checkpoint, networks, pretrained
 from synth.base.config import check
 from synth.base.errors import UserError
 from synth.base.order import step_seed, visited
@@ -36,7 +35,7 @@ class Classifier(nn.Module):
     def __init__(self, config: ClassifierConfig, labels: Sequence[str]) -> None:
         super().__init__()
         self.config, self.labels = config, tuple(labels)
-        self.network = timm.create_model(config.architecture, pretrained=False, num_classes=len(labels))
+        self.network = networks.build(config.architecture, len(labels))
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [-1, 1] -> (B, L) logits."""

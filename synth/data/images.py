@@ -6,6 +6,7 @@ moved a published MESSIDOR result by ten points, so every checkpoint and every r
 
 import io
 from functools import reduce
+from math import ceil
 from typing import Literal
 
 import numpy as np
@@ -172,6 +173,8 @@ def _square(picture: Image.Image) -> Image.Image:
     box = (field and field.getbbox()) or (0, 0, *picture.size)
     width, height = box[2] - box[0], box[3] - box[1]
     side = max(width, height)
+    if side**2 > formats.LARGEST:  # a strip: its square would need gigabytes
+        return _square(picture.reduce(ceil(side / int(formats.LARGEST**0.5))))
     square = Image.new("RGB", (side, side))
     square.paste(picture.crop(box), ((side - width) // 2, (side - height) // 2), field and field.crop(box))
     return square

@@ -16,6 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from synth.base import archives
+from synth.base.documents import parse_json
 from synth.base.errors import UserError
 from synth.base.runs import atomic, read_json, sha256, write_json
 
@@ -130,7 +132,7 @@ def read_shard(path: Path, columns: Sequence[str], schema: pa.Schema) -> pa.Tabl
     """
     wanted = pa.schema([schema.field(name) for name in columns])
     if path.suffix == ".tar":
-        rows = [json.loads(text) for text in _contents(path, tuple(_index(path)["json"]))]
+        rows = [parse_json(text, str(path)) for text in _contents(path, tuple(_index(path)["json"]))]
         return pa.Table.from_pylist(rows, schema=wanted)
     file = open_shard(path)
     missing = [name for name in columns if name not in file.schema_arrow.names]
@@ -194,14 +196,22 @@ def _index(path: Path) -> dict[str, list[tuple[int, int]]]:
     """Where the (offset, size) of the pictures and of their labels lie in a tar, in order."""
     found: dict[str, list[tuple[int, int]]] = {"jpg": [], "json": []}
     try:
-        with tarfile.open(path) as file:
-            for member in file:
+        with archives.opened_tar(path) as file:
+            for member in archives.members(file, path):
                 ending = member.name.partition(".")[2]
                 if ending in found:
                     found[ending].append((member.offset_data, member.size))
-    except tarfile.TarError:
+    except (tarfile.TarError, OSError, ValueError):
         raise _damaged(path) from None
+    sidecar = path.with_suffix(".json")
+    if (sidecar.exists() and _rows(sidecar) != len(found["jpg"])) or len(found["jpg"]) != len(found["json"]):
+        raise _damaged(path)
     return found
+
+
+def _rows(sidecar: Path) -> object:
+    found = read_json(sidecar)
+    return found.get("rows") if isinstance(found, dict) else None
 
 
 def _contents(path: Path, places: Sequence[tuple[int, int]]) -> list[bytes]:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synth.base import speed
-from synth.base.checkpoint import tensor_shapes
+from synth.base import speed, weights
 from synth.base.runs import read_json
 from synth.model.card import INTERVAL, SHIPPED, WEIGHTS, read_card, sampling_defaults
 from synth.sampling.filters.settings import FilterSettings
@@ -114,7 +113,7 @@ def forward(unet: Path) -> float:
     config = read_json(unet / "config.json")
     side, layers = config["sample_size"], config["block_out_channels"]
     total = 0
-    for name, shape in tensor_shapes(next(unet.glob("*.safetensors"))).items():
+    for name, shape in weights.shapes(next(unet.glob("*.safetensors"))).items():
         if len(shape) < 2 or not name.endswith("weight"):
             continue
         pixels = (side >> _level(name, len(layers))) ** 2
