@@ -35,7 +35,7 @@ def to_open_clip(path: Path, out: Path) -> float:
     Raises:
         UserError: a tower that open_clip cannot build, or embeddings that differ by more than `facts.TOLERANCE`.
     """
-    from open_clip import create_model
+    from open_clip import create_model  # type: ignore[attr-defined]
 
     model, head = checkpoints.load(path)
     vision, weights = image_tower(model, str(path))
