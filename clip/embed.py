@@ -68,5 +68,5 @@ def write(path: Path, model: CLIP, folder: Path, splits: Sequence[str] = SPLITS)
     ids, subjects, embeddings = embed(model, folder, splits)
     columns = {"id": ids, "subject_id": subjects, "embedding": list(embeddings)}
     with atomic(path) as temporary:
-        pq.write_table(pa.table(columns), temporary)
+        pq.write_table(pa.table(columns), temporary, write_page_checksum=True)
     return len(ids)

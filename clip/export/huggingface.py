@@ -21,8 +21,9 @@ from clip.export import metadata, tokenizer, vit
 from clip.model import checkpoints
 from clip.model.encoders import CLIP, MEAN, STD, ClipConfig, build
 from synth.base import config as configs
-from synth.base import pretrained, runs
+from synth.base import pretrained
 from synth.base import weights as safetensors
+from synth.base.documents import read_mapping
 from synth.base.errors import UserError
 
 _PARTS = ("text/model.safetensors", "image/model.safetensors", "projection.safetensors")
@@ -65,7 +66,7 @@ def load(folder: Path) -> CLIP:
     Raises:
         UserError: it is no such folder, or its weights do not fit.
     """
-    said = runs.read_json(folder / "visionclip.json")
+    said = read_mapping(folder / "visionclip.json")
     if missing := [part for part in _PARTS if not (folder / part).is_file()]:
         raise UserError(
             f"{folder}: no '{missing[0]}'; give a folder that 'clip export --to hf' made of a ResNet"

@@ -39,6 +39,7 @@ def read(path: Path) -> dict[str, Tensor]:
     }
     if not tensors:
         raise UserError(f"{path}: no tensors by name in it; give a file of weights (a state dict)")
+    safetensors.check_finite(tensors, str(path))
     return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from synth.base.documents import read_mapping
 from synth.base.errors import UserError
 from synth.base.runs import atomic, progress, read_json, sha256, write_json
 from synth.data import completeness, records
@@ -85,7 +86,7 @@ def plant(data: Path, out: Path, key: Path, share: float = 1.0, seed: int | None
     with progress("planting", len(paths), unit="shards") as bar:
         for path in paths:
             if not is_done(out / "data" / path.name, digest):
-                first = read_json(path.with_suffix(".json"))["first_index"]
+                first = read_mapping(path.with_suffix(".json"), "first_index")["first_index"]
                 with writing(out / "data" / path.name, SCHEMA, digest, first) as add:
                     for group in _rows(path):
                         add(_marked(row, opened.planted, digest) for row in group)
@@ -174,7 +175,7 @@ def _seal(path: Path, data: Path, share: float, seed: int | None) -> None:
 
 
 def _source(data: Path) -> str:
-    plan = read_json(data / "plan.json") if (data / "plan.json").exists() else {}
+    plan = read_mapping(data / "plan.json") if (data / "plan.json").exists() else {}
     return plan.get("source", plan.get("kind", "records"))
 
 

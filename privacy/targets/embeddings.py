@@ -77,13 +77,17 @@ def _read_parquet(path: Path) -> tuple[list[str], np.ndarray]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError):
+        table = pq.read_table(path, page_checksum_verification=True)
+    except (pa.ArrowException, OSError):
         raise UserError(f"{path}: damaged parquet; write it again") from None
     for name in ("id", "embedding"):
         if name not in table.column_names:
             raise UserError(f"{path}: column '{name}' is missing; it has {', '.join(table.column_names)}")
     rows = table["embedding"].to_pylist()
-    if len({len(row or []) for row in rows}) != 1 or not rows[0]:
+    try:
+        values = np.array(rows, np.float32)
+    except (ValueError, TypeError):
+        values = np.zeros(0, np.float32)
+    if values.ndim != 2 or not values.size:
         raise UserError(f"{path}: embeddings of unequal length or none; each must have the same D numbers")
-    return [str(name) for name in table["id"].to_pylist()], np.asarray(rows, np.float32)
+    return [str(name) for name in table["id"].to_pylist()], values

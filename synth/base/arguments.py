@@ -8,11 +8,7 @@ file of code to run.  So whatever a file says passes here before a library sees 
 import difflib
 import re
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
-
-from synth.base.documents import read_json
-from synth.base.errors import UserError
 
 _NAME = re.compile(r"\w(?:[\w+-]|\.(?!\.)){0,63}", re.ASCII)
 MOST_BLOCKS = 1_000
@@ -127,18 +123,6 @@ def check_no_code(value: Any, name: str = "") -> None:
                 "take a folder that needs none"
             )
         check_no_code(each, place)
-
-
-def read_mapping(path: Path) -> dict[str, object]:
-    """A JSON file that holds an object.
-
-    Raises:
-        UserError: absent, damaged, or something else.
-    """
-    found = read_json(path)
-    if not isinstance(found, dict):
-        raise UserError(f"{path}: holds a {type(found).__name__}, where an object is needed; copy it again")
-    return found
 
 
 def _short(value: Any) -> str:

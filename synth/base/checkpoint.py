@@ -3,7 +3,8 @@
 import importlib.metadata
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,10 @@ def header(format: str, version: int, **metadata: Any) -> dict[str, object]:
 
 
 def check_header(path: Path, content: Any, format: str, version: int) -> dict[str, object]:
-    """The header and all beside it, if it is of `format`, not newer than `version`, and its numbers are numbers.
+    """The header and all beside it, if it is of `format` and not newer than `version`.
 
     Raises:
-        UserError: it is of another kind, of a later version of ours, or holds NaN or infinity.
+        UserError: it is of another kind, or of a later version of ours.
     """
     if not isinstance(content, dict) or "format" not in content:
         raise UserError(f"{path}: not a {format} checkpoint; it carries no format name")
@@ -55,8 +56,34 @@ def check_header(path: Path, content: Any, format: str, version: int) -> dict[st
             f"{path}: {format} version {found}, this visionclip reads up to {version}; "
             "update with 'pip install -U visionclip'"
         )
+    return content
+
+
+def read(path: Path, format: str, version: int) -> dict[str, Any]:
+    """What a checkpoint of ours holds, of `format` and not newer than `version`; all its numbers are numbers.
+
+    Raises:
+        UserError: as `load` and `check_header`, or it holds NaN or infinity.
+    """
+    content = check_header(path, load(path), format, version)
     weights.check_finite(content, str(path))
     return content
+
+
+@contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """While what a file holds is put into networks and optimisers: what does not fit is one line.
+
+    Raises:
+        UserError: a part is missing, or is of other names or shapes.
+    """
+    try:
+        yield
+    except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+        line = " ".join(str(error).split())[-160:]
+        raise UserError(
+            f"{path}: what it holds does not fit ({line}); copy it again, or delete it to begin anew"
+        ) from None
 
 
 def save(path: Path, content: Mapping[str, object], secret: bool = False) -> None:

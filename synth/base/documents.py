@@ -30,6 +30,22 @@ def read_json(path: Path) -> Any:
     return parse_json(_text(path, "JSON", f"damaged JSON; {remedy}"), str(path), remedy)
 
 
+def read_mapping(path: Path, *needed: str) -> dict[str, Any]:
+    """The object in a JSON file, which has the keys that are `needed`.
+
+    Raises:
+        UserError: absent, damaged, something else, or a key is missing.
+    """
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise UserError(
+            f"{path}: holds a {type(found).__name__}, where an object is needed; copy or write it again"
+        )
+    if missing := [name for name in needed if name not in found]:
+        raise UserError(f"{path}: key '{missing[0]}' is missing; copy or write it again")
+    return found
+
+
 def parse_json(text: str | bytes, where: str, remedy: str = "mend or remove it") -> Any:
     """The value of a JSON text; an error begins with `where`.
 

@@ -4,7 +4,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from synth.base import arguments, weights
+from synth.base import arguments, documents, weights
 from synth.base.errors import UserError
 
 _TEXTS = ["*.json", "*.txt", "*.model"]
@@ -119,7 +119,7 @@ def check_folder(folder: Path) -> Path:
         )
     for name in _CONFIGURATIONS:
         if (folder / name).exists():
-            found = arguments.read_mapping(folder / name)
+            found = documents.read_mapping(folder / name)
             try:
                 arguments.check_no_code(found)
                 if name == "config.json":

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,17 @@ def sha256(path: Path) -> str:
 
 
 def append_metrics(path: Path, **values: Any) -> None:
-    """Add one line of JSON to a run's metrics."""
+    """Add one line of JSON to a run's metrics.
+
+    Raises:
+        UserError: its loss is no number; nothing was added.
+    """
+    for name, value in values.items():
+        if name == "loss" and not isfinite(value):
+            raise UserError(
+                f"{path.parent}: the loss is {value} at {values.get('images')} images, the training has diverged; train anew "
+                "with a lower lr"
+            )
     with open(path, "a", encoding="utf-8") as file:
         print(json.dumps(values), file=file)
 

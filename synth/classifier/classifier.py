@@ -170,7 +170,7 @@ def load(path: Path) -> tuple[Classifier, dict[str, Any]]:
         UserError: the file is absent, damaged, or no classifier.
     """
     path = path / "classifier.pt" if path.is_dir() else path
-    head: dict[str, Any] = checkpoint.check_header(path, checkpoint.load(path), FORMAT, VERSION)
+    head = checkpoint.read(path, FORMAT, VERSION)
     try:
         model = Classifier(check(ClassifierConfig, head["config"], str(path)), head["labels"])
         model.load_state_dict(head.pop("weights"))
@@ -193,7 +193,8 @@ def _resume(path: Path, model: Classifier, optimizer: torch.optim.Optimizer) -> 
     """Restore the last checkpoint, if there is one; returns the images seen."""
     if not path.exists():
         return 0
-    state: dict[str, Any] = checkpoint.check_header(path, checkpoint.load(path), _STATE, VERSION)
-    model.load_state_dict(state["weights"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["images"]
+    state = checkpoint.read(path, _STATE, VERSION)
+    with checkpoint.fitting(path):
+        model.load_state_dict(state["weights"])
+        optimizer.load_state_dict(state["optimizer"])
+        return int(state["images"])

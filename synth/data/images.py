@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw
-from pydantic import PositiveInt
+from pydantic import Field
 from scipy import ndimage
 
 from synth.base.config import Config
@@ -30,7 +30,7 @@ class Preprocessing(Config):
     version: Literal[1] = 1
     """Raised whenever the same bytes would give another array; only pictures that were read wrongly before 0.3 do so without:
     those that EXIF says are turned, of 16 bits, and with transparent pixels; and those above 25 megapixels, averaged first."""
-    size: PositiveInt = 64
+    size: int = Field(default=64, gt=0, le=16_384)
     """Pixels a side of the result."""
 
     def __call__(self, data: bytes, where: str = "image") -> np.ndarray:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from synth.base.checkpoint import versions
 from synth.base.config import fingerprint, read_yaml
+from synth.base.documents import read_mapping
 from synth.base.errors import UserError
 from synth.base.runs import read_json
 from synth.base.stored import Number, Stored
@@ -121,7 +122,7 @@ def make(
     Raises:
         UserError: a number is out of range, the label file is wrong, or the generator knows no marks.
     """
-    index = read_json(model / "model_index.json")
+    index = read_mapping(model / "model_index.json")
     steps, guidance = sampling_defaults(index.get("student"), steps, guidance)
     for name, value, lowest in (
         ("n", n, 1),
