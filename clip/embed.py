@@ -76,5 +76,5 @@ def write(path: Path, model: CLIP, folder: Path, splits: Sequence[str] = SPLITS)
     columns = {"id": ids, "subject_id": subjects, "embedding": list(embeddings)}
     table = pa.table(columns).replace_schema_metadata({MODEL: weights_fingerprint(model)})
     with atomic(path) as temporary:
-        pq.write_table(table, temporary)
+        pq.write_table(table, temporary, write_page_checksum=True)
     return len(ids)

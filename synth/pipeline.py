@@ -21,10 +21,11 @@ from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
 
-from synth.base import arguments, pretrained
+from synth.base import documents, pretrained
 from synth.base.disk_errors import disk_error
 from synth.base.errors import UserError
 from synth.base.runs import read_json, write_json
+from synth.base.weights import check_finite
 from synth.data.tensors import as_pictures
 from synth.diffusion.process import Prediction, Process, Timestep, opened
 from synth.diffusion.samplers import SAMPLERS, Sampler, guided
@@ -32,7 +33,7 @@ from synth.model import folders
 from synth.model.card import FORMAT as FORMAT
 from synth.model.card import INTERVAL as INTERVAL
 from synth.model.card import VERSION as VERSION
-from synth.model.card import GeneratorCard, locate, read_card, sampling_defaults
+from synth.model.card import GeneratorCard, check_sums, locate, read_card, sampling_defaults, sums
 from synth.model.conditioning import LabelConditioning
 from synth.model.denoiser import add_coordinates
 from synth.model.latent import LatentSpace
@@ -188,7 +189,12 @@ def _fresh(part: Any) -> Any:
 
 
 def save(pipeline: FundusPipeline, folder: Path, card: GeneratorCard, mix: list[dict[str, Any]]) -> None:
-    """Write the folder beside its final place, then swap it in; a kill leaves the old one or none."""
+    """Write the folder beside its final place, then swap it in; a kill leaves the old one or none.
+
+    Raises:
+        UserError: weights are no numbers, or the disk is full.
+    """
+    check_finite(_parts(pipeline), str(folder))
     fresh = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
@@ -196,7 +202,7 @@ def save(pipeline: FundusPipeline, folder: Path, card: GeneratorCard, mix: list[
         for config in fresh.glob("*/config.json"):  # diffusers notes where each part was read from
             write_json(config, {k: v for k, v in read_json(config).items() if k != "_name_or_path"})
         write_json(fresh / "mix.json", mix)
-        write_json(fresh / "visionclip.json", card.to_json())
+        write_json(fresh / "visionclip.json", card.replaced(files=sums(fresh)).to_json())
         if (folder / publication.FILE).exists():
             shutil.copy(folder / publication.FILE, fresh)
         write_model_card(fresh)
@@ -205,6 +211,11 @@ def save(pipeline: FundusPipeline, folder: Path, card: GeneratorCard, mix: list[
         fresh.replace(folder)
     except OSError as error:
         raise disk_error(folder, error) from error
+
+
+def _parts(pipeline: FundusPipeline) -> dict[str, Any]:
+    """What is trained of a generator."""
+    return {"unet": pipeline.unet, "conditioning": pipeline.conditioning, "space": pipeline.space}
 
 
 def load(model: Path) -> tuple[FundusPipeline, GeneratorCard]:
@@ -217,17 +228,18 @@ def load(model: Path) -> tuple[FundusPipeline, GeneratorCard]:
     card = read_card(folder)
     diffusers_logging.set_verbosity_error()
     diffusers_logging.disable_progress_bar()
-    index: dict[str, Any] = arguments.read_mapping(folder / "model_index.json")
+    index: dict[str, Any] = documents.read_mapping(folder / "model_index.json")
     folders.check_index(
         folder / "model_index.json", index, (*FundusPipeline.__annotations__, "student", "process")
     )
     kinds = folders.kinds_of(folder, index, FundusPipeline.__annotations__)
+    check_sums(folder, card)
     weights = {"use_safetensors": True, "torch_dtype": torch.float32}
     try:
         pipeline = FundusPipeline(
             **{
-                part: kind.from_pretrained(
-                    folder / part, local_files_only=True, **(weights if issubclass(kind, ModelMixin) else {})
+                part: pretrained.part(
+                    kind, folder / part, **(weights if issubclass(kind, ModelMixin) else {})
                 )
                 for part, kind in kinds.items()
             },
@@ -241,6 +253,7 @@ def load(model: Path) -> tuple[FundusPipeline, GeneratorCard]:
         raise UserError(
             f"{folder}: damaged generator ({pretrained.reason(error)}); copy or train it again"
         ) from None
+    check_finite(_parts(pipeline), str(folder))
     bands = pipeline.space.channels
     if (pipeline.unet.config["in_channels"], pipeline.unet.config["out_channels"]) != (bands + 2, bands):
         raise UserError(f"{folder}: its unet does not take {bands} bands and 2 coordinates; train it again")

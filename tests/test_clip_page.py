@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,11 +12,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import chromium
 import pytest
 from pictures import drawn
 from PIL import Image
 
-from clip import loading, serving
+from clip import enclosure, loading, serving
 from clip.apps import page
 from clip.apps.predict import Classifier
 from clip.model import checkpoints
@@ -218,10 +220,106 @@ def test_too_much_is_refused_before_it_is_taken(address, kept, monkeypatch):
     assert ask(address, "POST", "/gradio_api/queue/join", Content_Length=str(10**7)).status == 413
     assert ask(address, "POST", "/gradio_api/upload", Transfer_Encoding="chunked").status == 411
     (kept / "much").write_bytes(b"0" * 1000)
-    monkeypatch.setattr(serving, "TOGETHER", 1000)
+    monkeypatch.setattr(enclosure, "TOGETHER", 1000)
     answer = upload(address, "a.png", encode(drawn(3, 1)))
     (kept / "much").unlink()
     assert answer.status == 507 and sorted(kept.rglob("*")) == before
+
+
+def test_no_name_of_a_file_is_kept(address, kept):
+    for name in ("Zhang San 4711.png", "patient 4711.Zhang", "4711"):
+        [path] = json.loads(upload(address, name, encode(drawn(5, 1))).body)
+        assert Path(path).stem == "photograph" and Path(path).suffix in (".png", "")
+    names = [path.name for path in kept.rglob("*")]
+    assert not [name for name in names if "4711" in name or "Zhang" in name]
+
+
+def test_an_upload_that_breaks_off_leaves_no_name(address, kept):
+    head = b'--cut\r\nContent-Disposition: form-data; name="files"; filename="patient 4711.png"\r\n\r\n'
+    port = int(address.rstrip("/").rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(
+            b"POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n"
+            b"Content-Type: multipart/form-data; boundary=cut\r\n\r\n" + head + b"0" * 1000
+        )
+        time.sleep(0.5)
+    assert not [path for path in kept.rglob("*") if "4711" in path.name]
+    assert ask(address, "GET", "/config").status == 200
+
+
+def test_uploads_on_their_way_count(address, kept, monkeypatch):
+    """Ten that are declared at once, none of which has come, must not pass for none."""
+    there = sum(path.stat().st_size for path in kept.rglob("*") if path.is_file())
+    monkeypatch.setattr(enclosure, "TOGETHER", there + 1_000_000)
+    port = int(address.rstrip("/").rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(
+            b"POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999\r\n"
+            b"Content-Type: multipart/form-data; boundary=cut\r\n\r\n--cut\r\n"
+        )
+        time.sleep(0.5)
+        assert upload(address, "a.png", encode(drawn(3, 1))).status == 507
+    wait(lambda: upload(address, "a.png", encode(drawn(3, 1))).status == 200)
+
+
+def test_more_requests_than_it_can_take_are_refused_and_the_page_lives(address):
+    port = int(address.rstrip("/").rpartition(":")[2])
+    line = b"POST /gradio_api/queue/join HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"
+    clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
+    try:
+        for client in clients:
+            client.sendall(line)
+        time.sleep(1)
+        answer = upload(address, "a.png", encode(drawn(3, 1)))
+        assert answer.status == 503 and b"try again" in answer.body
+    finally:
+        for client in clients:
+            client.close()
+    wait(lambda: upload(address, "a.png", encode(drawn(3, 1))).status == 200)
+
+
+@pytest.fixture(scope="module")
+def shared(model):
+    """A page under a name that others reach: no loopback is one here but 127.0.0.1."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(serving, "_LOOPBACK", re.compile(r"localhost|127\.0\.0\.1"))
+        with page.running(Classifier(loading.load_model(model)), host="127.0.0.2") as found:
+            yield found
+
+
+def test_a_page_for_others_asks_for_its_token(shared):
+    address, _, token = shared.partition("?token=")
+    assert len(token) >= 32
+    for path in ("/", "/config", "/gradio_api/info", f"/?token={token[:-1]}", "/?token=", "/theme.css"):
+        assert ask(address, "GET", path).status == 401, path
+        assert ask(address, "GET", path, Cookie="visionclip=x").status == 401, path
+    assert upload(address, "a.png", encode(drawn(3, 1))).status == 401
+    opened = ask(address, "GET", f"/?token={token}")
+    cookie = opened.headers["set-cookie"]
+    assert opened.status == 200 and "HttpOnly" in cookie and "SameSite=Strict" in cookie
+    assert opened.headers["referrer-policy"] == "no-referrer"
+    assert ask(address, "GET", "/config", Cookie=cookie.partition(";")[0]).status == 200
+    assert upload(address, "a.png", encode(drawn(3, 1)), Cookie=cookie.partition(";")[0]).status == 200
+    assert ask(address, "GET", f"/?token={token}", Host="evil.example").status == 400
+
+
+@pytest.mark.skipif(not chromium.PROGRAM, reason="needs Chromium")
+def test_a_browser_with_the_token_is_answered_and_one_without_is_not(shared, tmp_path):
+    Image.fromarray(drawn(3, 1)).save(tmp_path / "patient 4711.png")
+    with chromium.Browser(tmp_path / "profile") as browser:
+        browser.open(shared.partition("?")[0])
+        browser.wait("document.body && document.body.innerText.includes('ends in a token')")
+        browser.open(shared)
+        browser.wait("!!document.querySelector('#photograph button')")
+        browser.drop("#photograph", tmp_path / "patient 4711.png")
+        browser.wait("document.querySelectorAll('.finding').length == 11")
+        browser.wait("!!document.querySelector('#saliency img')")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "a b", "evil.example/x", "*", "-x"])
+def test_a_host_that_names_no_single_address_is_refused(host):
+    with pytest.raises(UserError, match="give one name or IPv4 address"):
+        serving.check_host(host)
 
 
 def wait(condition: Any, seconds: float = 400) -> None:
@@ -232,8 +330,8 @@ def wait(condition: Any, seconds: float = 400) -> None:
 
 
 def test_what_is_kept_goes_with_time(model, monkeypatch):
-    assert serving.KEPT == (60, 600)
-    monkeypatch.setattr(serving, "KEPT", (1, 1))
+    assert enclosure.KEPT == (60, 600)
+    monkeypatch.setattr(enclosure, "KEPT", (1, 1))
     with page.running(Classifier(loading.load_model(model))) as address:
         [path] = json.loads(upload(address, "old.png", encode(drawn(4, 1))).body)
         assert call(address, "read", {"path": path}).count(".webp") > 0
@@ -249,7 +347,11 @@ def test_nothing_is_left_when_the_page_is_ended(model, tmp_path):
         port = free.getsockname()[1]
     program = "import sys; from clip.commands.app import app; sys.argv[0] = 'clip'; app()"
     line = [sys.executable, "-c", program, "demo", "--model", model, "--port", port, "--no-browser"]
-    run = subprocess.Popen([str(word) for word in line], env=os.environ | {"TMPDIR": str(tmp_path)})
+    told = tmp_path.parent / "told.txt"
+    with told.open("w") as file:
+        run = subprocess.Popen(
+            [str(word) for word in line], env=os.environ | {"TMPDIR": str(tmp_path)}, stderr=file
+        )
     address = f"http://127.0.0.1:{port}"
 
     def answers() -> bool:
@@ -266,7 +368,7 @@ def test_nothing_is_left_when_the_page_is_ended(model, tmp_path):
     run.send_signal(signal.SIGTERM)
     assert run.wait(400) == 0
     left = [each for each in tmp_path.rglob("*") if each.is_file() or each.name.startswith("visionclip")]
-    assert left == []
+    assert left == [] and told.read_text().startswith(f"{address}/ is served until Ctrl-C\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -385,7 +385,9 @@ def test_a_text_named_jpg_is_refused_on_the_page_in_words(browser, tmp_path):
     (tmp_path / "text.jpg").write_text("a text", encoding="utf-8")
     browser.drop("#photograph", tmp_path / "text.jpg")
     browser.wait("!!document.querySelector('#refused')")
-    assert browser.run("document.querySelector('#refused').innerText").startswith("text.jpg: not a picture")
+    assert browser.run("document.querySelector('#refused').innerText").startswith(
+        "photograph.jpg: not a picture"
+    )
 
 
 def test_the_page_asks_nobody_else_for_anything(browser, address):

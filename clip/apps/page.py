@@ -18,6 +18,7 @@ from clip import serving
 from clip.apps import saliency
 from clip.apps.predict import Classifier, Finding
 from synth.base.errors import UserError
+from synth.base.runs import Tell, quiet
 
 NOTICE = (
     "仅供研究，不能用于诊断。照片不会离开本机。",
@@ -91,7 +92,7 @@ def build(classifier: Classifier, folder: Path) -> Any:
             Image.fromarray(overlay).save(file, "WEBP")
         return path
 
-    with gr.Blocks(title="visionclip", analytics_enabled=False, delete_cache=serving.KEPT) as page:
+    with gr.Blocks(title="visionclip", analytics_enabled=False) as page:
         gr.Markdown("# 眼底照片 · fundus photograph", elem_id="title")
         gr.HTML("<br>".join(NOTICE), elem_id="notice")
         kept = gr.State()
@@ -129,24 +130,39 @@ async def _stay(path: str | Path | None) -> str:
 
 
 @contextmanager
-def running(classifier: Classifier, port: int | None = None, open_browser: bool = False) -> Iterator[str]:
-    """Serve the page to this machine alone, at the address that is given; nothing is left of it afterwards.
+def running(
+    classifier: Classifier, port: int | None = None, open_browser: bool = False, host: str = serving.HOSTS[0]
+) -> Iterator[str]:
+    """Serve the page, at the address that is given; nothing is left of it afterwards.
+
+    Args:
+        host: a name or an address of this machine; beside its own, who is told the address can open the page.
 
     Raises:
-        UserError: the port is taken.
+        UserError: the port is taken, or `host` is not of this machine.
     """
     with (
         serving.private_folder() as folder,
-        serving.launched(build(classifier, folder), folder, port, open_browser, _STYLE) as address,
+        serving.launched(build(classifier, folder), folder, port, open_browser, _STYLE, host) as address,
     ):
         yield address
 
 
-def serve(classifier: Classifier, port: int | None = None, open_browser: bool = False) -> None:
+def serve(
+    classifier: Classifier,
+    port: int | None = None,
+    open_browser: bool = False,
+    host: str = serving.HOSTS[0],
+    tell: Tell = quiet,
+) -> None:
     """Serve the page until Ctrl-C, `kill`, or the end of the terminal.
 
+    Args:
+        tell: is given the address, once it is answered.
+
     Raises:
-        UserError: the port is taken.
+        UserError: the port is taken, or `host` is not of this machine.
     """
-    with serving.until_stopped() as stop, running(classifier, port, open_browser):
+    with serving.until_stopped() as stop, running(classifier, port, open_browser, host) as address:
+        tell([f"{address} is served until Ctrl-C"])
         stop.wait()

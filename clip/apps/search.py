@@ -57,7 +57,9 @@ def read(path: Path) -> Embedded:
     if not path.is_file():
         raise UserError(f"{path}: no such file; write it with 'clip embed'")
     try:
-        table = pq.read_table(path, columns=["id", "subject_id", "embedding"])
+        table = pq.read_table(
+            path, columns=["id", "subject_id", "embedding"], page_checksum_verification=True
+        )
     except (pa.ArrowException, OSError) as error:
         line = str(error).splitlines()[0]
         raise UserError(f"{path}: no embeddings of 'clip embed' ({line})") from None

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from synth.base.command import Json, show, show_pushed
+from synth.base.command import Json, say, show, show_pushed
 from synth.base.errors import UserError
 
 Lang = Literal["zh", "en", "both"]
@@ -103,6 +103,12 @@ def demo(
         int | None, typer.Option(help="of this machine; default: the first free one from 7860")
     ] = None,
     browser: Annotated[bool, typer.Option(help="open the page")] = True,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="a name or IPv4 address of this machine under which others may open the page; its address then ends in a token"
+        ),
+    ] = "127.0.0.1",
 ) -> None:
     """Serve a page to this machine: drop a photograph, read findings in Chinese and English.  For research, not for diagnosis.
 
@@ -111,11 +117,13 @@ def demo(
       clip demo --model runs/clip/ckpt.pt
       clip demo --model runs/clip/ckpt.pt --port 8000 --no-browser
     """
+    from clip import serving
     from clip.apps import page
     from clip.apps.predict import Classifier
     from clip.loading import load_model
 
-    page.serve(Classifier(load_model(model)), port, browser)
+    serving.check_host(host)
+    page.serve(Classifier(load_model(model)), port, browser, host, say)
 
 
 def export(

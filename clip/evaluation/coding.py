@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 from pydantic import Field, NonNegativeInt, model_validator
 
 from synth.base.config import Config, check, read_yaml
 from synth.base.errors import UserError
+from synth.data import formats
+from synth.data.refusal import too_large
 
 NAMES = "classes.yaml"
 """The file beside masks that says it: settings of `Coding`."""
@@ -56,13 +57,15 @@ class Coding(Config):
             UserError: no mask, of another size than `shape` (H, W), or with a number that means nothing.
         """
         try:
-            with Image.open(path) as image:
+            with formats.opened(path.read_bytes()) as image:
+                if image.width * image.height > formats.LARGEST:
+                    raise too_large(str(path), image.width, image.height, formats.LARGEST)
                 if image.mode not in ("1", "L", "P", "I", "I;16"):
                     raise UserError(
                         f"{path}: a colour picture ({image.mode}); a mask holds one number per pixel"
                     )
                 numbers = np.asarray(image).astype(np.int64)
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        except formats.ERRORS as error:
             raise UserError(f"{path}: no mask that can be read ({error}); replace it") from None
         if numbers.shape != shape:
             sizes = [f"{wide} x {high}" for high, wide in (numbers.shape, shape)]

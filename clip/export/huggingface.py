@@ -21,7 +21,9 @@ from clip.export import metadata, tokenizer, vit
 from clip.model import checkpoints
 from clip.model.encoders import CLIP, MEAN, STD, ClipConfig, build
 from synth.base import config as configs
-from synth.base import runs
+from synth.base import pretrained
+from synth.base import weights as safetensors
+from synth.base.documents import read_mapping
 from synth.base.errors import UserError
 
 _PARTS = ("text/model.safetensors", "image/model.safetensors", "projection.safetensors")
@@ -64,21 +66,18 @@ def load(folder: Path) -> CLIP:
     Raises:
         UserError: it is no such folder, or its weights do not fit.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    said = runs.read_json(folder / "visionclip.json")
+    said = read_mapping(folder / "visionclip.json")
     if missing := [part for part in _PARTS if not (folder / part).is_file()]:
         raise UserError(
             f"{folder}: no '{missing[0]}'; give a folder that 'clip export --to hf' made of a ResNet"
         )
     model = build(configs.check(ClipConfig, said.get("model", {}), str(folder / "visionclip.json")))
     try:
-        text, image, rest = (load_file(folder / part) for part in _PARTS)
+        text, image, rest = (safetensors.read(folder / part) for part in _PARTS)
         named = {f"bert.{name}": tensor for name, tensor in text.items()}
         named |= {f"visual.{name}": tensor for name, tensor in image.items()}
         model.load_state_dict(named | rest)
-    except (SafetensorError, RuntimeError) as error:
+    except RuntimeError as error:
         line = str(error).splitlines()[-1].strip()
         raise UserError(
             f"{folder}: weights do not fit its visionclip.json ({line}); export it again"
@@ -108,21 +107,14 @@ def _parts(model: CLIP, out: Path) -> tuple[Tensor, Tensor]:
             model.visual, str(out / "image"), safe_serialization=True, data_config=scaled | {"crop_pct": 1.0}
         )
     else:  # a ResNet of other depth than its name says; timm cannot be told in JSON, `load` can
-        _save(out / "image" / "model.safetensors", model.visual.state_dict())
+        safetensors.write(out / "image" / "model.safetensors", model.visual.state_dict())
     rest = {name: each for name, each in model.state_dict().items() if "." not in name}
-    _save(out / "projection.safetensors", rest)
+    safetensors.write(out / "projection.safetensors", rest)
     again = load(out)
     return (
         torch.from_numpy(embed.pixels(again, metadata.squares(model))),
         torch.from_numpy(embed.texts(again, metadata.TEXTS)),
     )
-
-
-def _save(path: Path, tensors: dict[str, Tensor]) -> None:
-    from safetensors.torch import save_file
-
-    with runs.atomic(path) as temporary:
-        save_file({name: each.detach().contiguous() for name, each in tensors.items()}, temporary)
 
 
 @torch.inference_mode()
@@ -148,11 +140,10 @@ def _whole(model: CLIP, shape: vit.Shape, weights: dict[str, Tensor], out: Path)
     made.load_state_dict(chinese_clip_weights(model, weights))
     made.save_pretrained(out)
     tokenizer.write(out, model.config.context)
-    data_alone: Any = {"trust_remote_code": False, "local_files_only": True}
-    texts = BertTokenizer.from_pretrained(out, **data_alone)(
+    texts = pretrained.part(BertTokenizer, out)(
         metadata.TEXTS, padding=True, truncation=True, return_tensors="pt"
     )
-    again: Any = ChineseCLIPModel.from_pretrained(out, **data_alone).eval()
+    again = pretrained.part(ChineseCLIPModel, out).eval()
     found = again(pixel_values=metadata.pictures(model), **texts)
     return found.image_embeds, found.text_embeds
 

@@ -15,6 +15,7 @@ from clip.export import cn_clip, metadata, tokenizer, vit
 from clip.model import checkpoints
 from clip.model.encoders import CLIP, MEAN, STD
 from synth.base import runs
+from synth.base import weights as safetensors
 from synth.base.errors import UserError
 
 _BLOCK = {
@@ -34,8 +35,7 @@ def to_open_clip(path: Path, out: Path) -> float:
     Raises:
         UserError: a tower that open_clip cannot build, or embeddings that differ by more than `facts.TOLERANCE`.
     """
-    import open_clip
-    from safetensors.torch import save_file
+    from open_clip import create_model  # type: ignore[attr-defined]
 
     model, head = checkpoints.load(path)
     vision, weights = image_tower(model, str(path))
@@ -45,13 +45,12 @@ def to_open_clip(path: Path, out: Path) -> float:
     weights |= {"text.proj.weight": model.text_projection.T.contiguous(), "logit_scale": model.logit_scale}
     if model.logit_bias is not None:
         weights["logit_bias"] = model.logit_bias
-    with runs.atomic(out / "open_clip_model.safetensors") as temporary:
-        save_file({name: tensor.detach().contiguous() for name, tensor in weights.items()}, temporary)
+    safetensors.write(out / "open_clip_model.safetensors", weights)
     model.bert.config.save_pretrained(out)  # type: ignore[operator,union-attr]
     runs.write_json(out / "open_clip_config.json", settings(model, vision, out))
     tokenizer.write(out, model.config.context)
     metadata.write(out, model, path, head)
-    other = open_clip.create_model(f"local-dir:{out}").eval()
+    other: Any = create_model(f"local-dir:{out}").eval()
     tokens = model.tokenize(
         metadata.TEXTS
     )  # open_clip's own tokenizer makes full-width punctuation narrow first

@@ -56,13 +56,15 @@ def load(path: Path) -> tuple[CLIP, Header]:
     Raises:
         UserError: not a checkpoint of ours, damaged, or holding objects that could run code.
     """
-    content: dict[str, Any] = checkpoint.check_header(path, checkpoint.load(path), FORMAT, VERSION)
-    if content.get("vocabulary", 0) > VOCABULARY:
+    content = checkpoint.read(path, FORMAT, VERSION)
+    found = {name: value for name, value in content.items() if name != "weights"}
+    said = config.check(Header, {"model": {}} | found, str(path))
+    if said.vocabulary > VOCABULARY:
         raise UserError(
-            f"{path}: vocabulary version {content['vocabulary']}, this visionclip knows {VOCABULARY}; "
+            f"{path}: vocabulary version {said.vocabulary}, this visionclip knows {VOCABULARY}; "
             "update with 'pip install -U visionclip'"
         )
-    model = build(config.check(ClipConfig, content.get("model", {}), str(path)))
+    model = build(config.check(ClipConfig, said.model, str(path)))
     try:
         model.load_state_dict(content.pop("weights"))
     except (KeyError, RuntimeError, AttributeError, TypeError) as error:
@@ -70,7 +72,7 @@ def load(path: Path) -> tuple[CLIP, Header]:
         raise UserError(
             f"{path}: weights do not fit the model that it names ({line}); train it again"
         ) from None
-    return model.eval(), Header.model_validate({"model": {}} | content)
+    return model.eval(), said
 
 
 def weights_fingerprint(model: nn.Module) -> str:

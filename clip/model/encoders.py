@@ -8,13 +8,13 @@ that of bert-base-chinese, holds lower-cased English word pieces.
 from collections.abc import Sequence
 from functools import lru_cache
 from math import log
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import torch
 from pydantic import Field, PositiveInt, field_validator, model_validator
 from torch import Tensor, nn
 
-from synth.base import arguments, pretrained
+from synth.base import arguments, networks, pretrained
 from synth.base.config import Config
 from synth.base.errors import UserError
 from synth.data.images import Preprocessing
@@ -33,14 +33,18 @@ SIGMOID_START = (log(10.0), -10.0)
 LOG_SCALE_LIMITS = (0.0, log(100.0))
 
 
+Blocks = Annotated[int, Field(gt=0, le=arguments.MOST_BLOCKS)]
+Width = Annotated[int, Field(gt=0, le=2**16)]
+
+
 class ImageTower(Config):
     """A timm network whose last layer is the projection."""
 
     name: str = "resnet50_clip"
     """A timm model; `*_clip` ones are the ModifiedResNet of CLIP, and can be exported to Chinese-CLIP."""
-    layers: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] | None = None
+    layers: tuple[Blocks, Blocks, Blocks, Blocks] | None = None
     """Blocks per stage of a `*_clip` network, for one smaller than its name says."""
-    width: PositiveInt = 64
+    width: Width = 64
     """Channels after the stem of a `*_clip` network whose `layers` are given; a multiple of 2."""
     kwargs: dict[str, Any] = Field(default={})
     """What else gives the network its shape (`synth.base.arguments.TIMM`): numbers, booleans and short names."""
@@ -73,15 +77,15 @@ class ImageTower(Config):
 class TextTower(Config):
     """A BERT whose last [CLS] state is projected; the default is RoBERTa-wwm-ext-base-chinese."""
 
-    layers: PositiveInt = 12
+    layers: Blocks = 12
     """Transformer blocks."""
-    width: PositiveInt = 768
+    width: Width = 768
     """Size of a token's state; a multiple of `heads`."""
     heads: PositiveInt = 12
     """Attention heads per block."""
-    feedforward: PositiveInt = 3072
+    feedforward: Width = 3072
     """Size of the hidden layer in each block."""
-    positions: PositiveInt = 512
+    positions: Width = 512
     """Longest text that position embeddings are kept for, in tokens."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Of states and of attention, in training."""
@@ -100,7 +104,7 @@ class ClipConfig(Config):
     """The tower that sees."""
     text: TextTower = TextTower()
     """The tower that reads."""
-    embedding: PositiveInt = 1024
+    embedding: Width = 1024
     """Size of the space in which pictures and texts meet."""
     context: PositiveInt = 52
     """Tokens per text with [CLS] and [SEP]; longer texts are cut."""
@@ -204,17 +208,16 @@ def tokenize(texts: Sequence[str], context: int) -> Tensor:
 def _image_tower(config: ClipConfig) -> nn.Module:
     import timm
 
-    tower, size, kwargs = config.image, config.preprocessing.size, dict(config.image.kwargs)
+    tower, kwargs = config.image, dict(config.image.kwargs)
     if tower.name not in timm.list_models():
         near = timm.list_models(f"*{tower.name.split('_')[0]}*")[:3]
         hint = f"; near: {', '.join(near)}" if near else ""
         raise UserError(f"model.image.name='{tower.name}' is no timm model{hint}")
     if tower.name.endswith("_clip"):
-        kwargs["img_size"] = size
-    if tower.layers:
-        kwargs |= _modified_resnet(tower.layers, tower.width)
+        kwargs["img_size"] = config.preprocessing.size
+    ours = _modified_resnet(tower.layers, tower.width) if tower.layers else {}
     try:
-        return timm.create_model(tower.name, num_classes=config.embedding, **kwargs)
+        return networks.build(tower.name, config.embedding, kwargs, **ours)
     except pretrained.errors() as error:
         raise UserError(
             f"model.image.kwargs={tower.kwargs}: '{tower.name}' does not take them ({pretrained.reason(error)}); "

@@ -1,6 +1,6 @@
 """What there is to choose when a CLIP is trained."""
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
@@ -20,6 +20,8 @@ from clip.training.initial import Initial
 from clip.training.masking import Masking
 from clip.training.views import Relation
 from synth.base.config import Config
+
+_Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Weights(Config):
@@ -92,7 +94,7 @@ class TrainConfig(Config):
     """Images over which lr rises from 0."""
     weight_decay: NonNegativeFloat = 0.2
     """Of matrices and filters; none of norms, biases and the scale."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[_Decay, _Decay] = (0.9, 0.999)
     """AdamW's memories of gradient and of its square."""
     eps: PositiveFloat = 1e-8
     """AdamW's guard against division by 0."""

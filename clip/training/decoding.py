@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from clip.training.inputs import Input
 from clip.training.inputs.listing import Encoded, Slices
+from synth.base import arrays
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
-from synth.base.runs import atomic
 from synth.data.images import Preprocessing
 from synth.data.pictures import mapped
 from synth.data.shards import images, row_groups
@@ -129,9 +129,8 @@ def _located(shards: Sequence[Path], pictures: Encoded, path: Path) -> Encoded:
         return pictures
     if not path.exists():
         places = [place for number, shard in enumerate(shards) for place in _places(number, shard)]
-        with atomic(path) as temporary, open(temporary, "wb") as file:
-            np.save(file, np.array(places, np.int64).reshape(-1, 3))
-    places = np.load(path)
+        arrays.write(path, np.array(places, np.int64).reshape(-1, 3))
+    places = arrays.read(path, (None, 3))
     return Slices(shards, places) if len(places) == len(pictures) else pictures
 
 

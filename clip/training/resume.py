@@ -79,7 +79,10 @@ def save(
 def trained_images(run: Path) -> int:
     """Images that the checkpoint of a run has seen; 0 without one."""
     path = run / "ckpt.pt"
-    return checkpoint.load(path, mapped=True)["images"] if path.exists() else 0
+    if not path.exists():
+        return 0
+    with checkpoint.fitting(path):
+        return int(checkpoint.load(path, mapped=True)["images"])
 
 
 def load(
@@ -89,11 +92,13 @@ def load(
     path = run / "state.pt"
     if not path.exists():
         return 0, []
-    state: dict[str, Any] = checkpoint.check_header(path, checkpoint.load(path), STATE_FORMAT, STATE_VERSION)
-    learner.load_state_dict(state["weights"])
-    optimizer.load_state_dict(state["optimizer"])
-    lost = state.get("history", {})
-    return state["images"], [dict(zip(lost, step, strict=True)) for step in zip(*lost.values(), strict=True)]
+    state = checkpoint.read(path, STATE_FORMAT, STATE_VERSION)
+    with checkpoint.fitting(path):
+        learner.load_state_dict(state["weights"])
+        optimizer.load_state_dict(state["optimizer"])
+        lost = state.get("history", {})
+        steps = [dict(zip(lost, step, strict=True)) for step in zip(*lost.values(), strict=True)]
+        return int(state["images"]), steps
 
 
 def clear(run: Path) -> None:

@@ -144,12 +144,10 @@ def _tokens(source: str, texts: list[str]) -> Tensor:
 
 @cache
 def _tokenizer(source: str) -> Any:
-    from transformers import AutoTokenizer
-
     try:
         folder = Path(source)
         folder = pretrained.check_folder(folder) if folder.is_dir() else pretrained.fetched(source)
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        return pretrained.tokenizer(folder)
     except (UserError, *pretrained.errors()) as error:
         raise UserError(
             f"{source}: no tokenizer to be had ({pretrained.reason(error)}); "

@@ -7,7 +7,7 @@ from typing import Any
 
 from clip.zoo.foreign import Foreign, ForeignConfig, fetch
 from clip.zoo.preprocessing import ForeignPreprocessing
-from synth.base import arguments, pretrained
+from synth.base import arguments, documents, pretrained
 from synth.base.errors import UserError
 
 TEMPLATE = "A fundus photograph of [CLS]"
@@ -104,7 +104,7 @@ def _configuration(folder: Path) -> dict[str, Any]:
             f"{folder}: no open_clip_config.json in it; give open_clip:NAME=FILE for bare weights"
         )
     pretrained.check_folder(folder)
-    found = arguments.read_mapping(path)
+    found = documents.read_mapping(path)
     sections = {"vision_cfg": CLIPVisionCfg, "text_cfg": CLIPTextCfg, "multimodal_cfg": MultimodalCfg}
     try:
         arguments.check_no_code(found)

@@ -16,6 +16,9 @@ from synth.data.images import decode
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+_STRIP = 16
+"""How much longer than wide no photograph of an eye is."""
+
 Three = tuple[float, float, float]
 
 
@@ -50,10 +53,20 @@ class ForeignPreprocessing(Config):
         from torchvision import transforms
 
         how = transforms.InterpolationMode(self.interpolation)
+        picture = _middle(picture) if self.name == "shortest-side" else picture
         steps: list = [transforms.Resize((self.size, self.size), how)]
         if self.name == "shortest-side":
             steps = [transforms.Resize(self.resize or self.size, how), transforms.CenterCrop(self.size)]
         return np.asarray(transforms.Compose(steps)(Image.fromarray(picture)))
+
+
+def _middle(picture: np.ndarray) -> np.ndarray:
+    """Of a strip, the part about its middle, with more than its central square: resized whole, it would need gigabytes."""
+    short, long = sorted(picture.shape[:2])
+    if long <= _STRIP * short:
+        return picture
+    part = slice(long // 2 - 2 * short, long // 2 + 2 * short)
+    return picture[part] if picture.shape[0] == long else picture[:, part]
 
 
 def foreground(picture: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from synth.base import checkpoint
+from synth.base import weights as safetensors
 from synth.base.errors import UserError
 
 _WRAPPERS = ("state_dict", "model_state_dict", "weights", "model", "teacher")
@@ -32,7 +33,7 @@ def content(path: Path) -> Any:
         UserError: absent, damaged, or holding objects that could run code.
     """
     if path.suffix == ".safetensors":
-        return _safetensors(path)
+        return safetensors.read(path)
     # MAE checkpoints, RETFound's among them, keep the arguments of their command: plain attributes.
     with torch.serialization.safe_globals([argparse.Namespace]):
         return checkpoint.load(path)
@@ -54,6 +55,7 @@ def tensors(content: Any, path: Path) -> dict[str, Tensor]:
     }
     if not named:
         raise UserError(f"{path}: no tensors by name in it; give a file of weights (a state dict)")
+    safetensors.check_finite(named, str(path))
     return {name: value.float() if value.is_floating_point() else value for name, value in named.items()}
 
 
@@ -91,15 +93,3 @@ def fit(
 def _some(names: list[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
-
-
-def _safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: damaged or cut short ({error})") from None

@@ -86,6 +86,11 @@ def leak(run: Path, images: int, inputs: Inputs, key: Key | None, config: AuditC
     return tested
 
 
+def _schema(report: dict[str, Any]) -> object:
+    found = report.get("schema")
+    return found.get("name") if isinstance(found, dict) else None
+
+
 def utility_of(path: Path) -> Estimate:
     """The mean AUC that synthetic pictures taught, from a report of `synth evaluate`.
 
@@ -94,13 +99,16 @@ def utility_of(path: Path) -> Estimate:
     """
     file = path / "report.json" if path.is_dir() else path
     report = runs.read_json(file)
-    if not isinstance(report, dict) or report.get("schema", {}).get("name") != _EVALUATION:
+    if not isinstance(report, dict) or _schema(report) != _EVALUATION:
         raise UserError(f"{file}: no report of 'synth evaluate'")
-    utility = report["utility"]
-    if utility["headline"] is None:
-        raise UserError(f"{file}: no disease has held-out patients enough for a mean AUC; test on more")
-    mean = utility["headline"]["mean_auc"]["synthetic"]
-    return Estimate(mean["value"], mean["low"], mean["high"], utility["patients"])
+    try:
+        utility = report["utility"]
+        if utility["headline"] is None:
+            raise UserError(f"{file}: no disease has held-out patients enough for a mean AUC; test on more")
+        mean = utility["headline"]["mean_auc"]["synthetic"]
+        return Estimate(mean["value"], mean["low"], mean["high"], utility["patients"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{file}: damaged report ({error} is missing); evaluate again") from None
 
 
 def proposed(points: Sequence[Point], scale: Scale) -> Point | None:

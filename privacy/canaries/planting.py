@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from synth.base.documents import read_mapping
 from synth.base.errors import UserError
-from synth.base.runs import atomic, progress, read_json, sha256
-from synth.data import records
+from synth.base.runs import atomic, progress, read_json, sha256, write_json
+from synth.data import completeness, records
 from synth.data.card import write_card
 from synth.data.phrases import LANGUAGES, Lang
 from synth.data.records import SCHEMA, SPLITS, Row
@@ -85,12 +86,13 @@ def plant(data: Path, out: Path, key: Path, share: float = 1.0, seed: int | None
     with progress("planting", len(paths), unit="shards") as bar:
         for path in paths:
             if not is_done(out / "data" / path.name, digest):
-                first = read_json(path.with_suffix(".json"))["first_index"]
+                first = read_mapping(path.with_suffix(".json"), "first_index")["first_index"]
                 with writing(out / "data" / path.name, SCHEMA, digest, first) as add:
                     for group in _rows(path):
                         add(_marked(row, opened.planted, digest) for row in group)
             bar.update()
     counts = {split: records.read_table(out, [split], ["id"]).num_rows for split in SPLITS}
+    write_json(out / completeness.DONE, counts)
     body = _CARD.format(patients=len(opened.planted), commitment=opened.commitment)
     write_card(out, f"{plan['source']} with canary marks", body, counts, "other", suffix=paths[0].suffix[1:])
     return {
@@ -111,7 +113,10 @@ def read_key(path: Path) -> Key:
     found = read_json(path)
     if not isinstance(found, dict) or (found.get("format"), found.get("version")) != (FORMAT, VERSION):
         raise UserError(f"{path}: no key of 'privacy canary plant', or of another version of it")
-    kept = {name: found[name] for name in ("planted", "withheld", "records", "share", "seed")}
+    kinds = {"planted": dict, "withheld": dict, "records": str, "share": float | int, "seed": int}
+    if wrong := next((name for name, kind in kinds.items() if not isinstance(found.get(name), kind)), None):
+        raise UserError(f"{path}: key '{wrong}' is missing or of another kind; copy the key again")
+    kept = {name: found[name] for name in kinds}
     return Key(**kept, commitment=sha256(path))
 
 
@@ -170,7 +175,7 @@ def _seal(path: Path, data: Path, share: float, seed: int | None) -> None:
 
 
 def _source(data: Path) -> str:
-    plan = read_json(data / "plan.json") if (data / "plan.json").exists() else {}
+    plan = read_mapping(data / "plan.json") if (data / "plan.json").exists() else {}
     return plan.get("source", plan.get("kind", "records"))
 
 

@@ -12,9 +12,9 @@ from privacy.data import attributes
 from privacy.data.attributes import Cohort
 from privacy.targets import Target
 from privacy.targets.generator import Generator
+from synth.base import arrays
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
-from synth.base.runs import atomic
 from synth.data import pictures, records
 from synth.data.images import Preprocessing
 
@@ -131,7 +131,5 @@ class Inputs:
         """What `make` gives, made once however often the command is repeated; `key` names all that it depends on."""
         path = self.kept / f"{fingerprint(list(key))[:16]}.npy"
         if not path.exists():
-            values = make()
-            with atomic(path) as temporary, open(temporary, "wb") as file:
-                np.save(file, values)
-        return np.load(path)
+            arrays.write(path, make())
+        return arrays.read(path)

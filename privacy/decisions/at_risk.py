@@ -31,6 +31,11 @@ def beyond(members: np.ndarray, nonmembers: np.ndarray) -> np.ndarray:
     return members > np.quantile(nonmembers, 1 - _FALSE_ALARMS, method="higher")
 
 
+def _text(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula: what begins as one gets an apostrophe before it."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
+
+
 def write(folder: Path, results: Sequence[Result]) -> Path:
     """Write who is named by which attacks, those named most often first; only the owner may read the file."""
     found: dict[str, list[str]] = defaultdict(list)
@@ -43,5 +48,5 @@ def write(folder: Path, results: Sequence[Result]) -> Path:
         with open(handle, "w", encoding="utf-8", newline="") as file:
             table = csv.writer(file)
             table.writerow(["subject_id", "attacks", "named_by"])
-            table.writerows([subject, len(named), "; ".join(named)] for subject, named in rows)
+            table.writerows([_text(subject), len(named), "; ".join(named)] for subject, named in rows)
     return folder / NAME

@@ -1,17 +1,16 @@
 """What records and files say of a photograph without a look at its pixels: numbers for attackers who need no model."""
 
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from privacy.data.inputs import Inputs, People
 from privacy.statistics import components
 from synth.base.errors import UserError
 from synth.base.runs import progress
+from synth.data import formats
 from synth.data.pictures import Pictures
 from synth.data.vocabulary import FLAGS
 
@@ -78,7 +77,7 @@ def features(stated: Mapping[str, np.ndarray], people: People) -> np.ndarray | N
 
 def _size(data: bytes, where: str) -> tuple[int, int]:
     try:
-        with Image.open(io.BytesIO(data)) as image:  # reads no more than the head
+        with formats.opened(data) as image:  # reads no more than the head
             return image.size
-    except UnidentifiedImageError:
+    except formats.ERRORS:
         raise UserError(f"{where}: not a picture; replace or remove it") from None

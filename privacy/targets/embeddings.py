@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from synth.base import arrays
 from synth.base.errors import UserError
 from synth.base.runs import sha256
 from synth.data.images import Preprocessing
@@ -57,11 +58,11 @@ def _read_npy(path: Path) -> tuple[list[str], np.ndarray]:
         raise UserError(
             f"{names}: no such file; beside a .npy stands one id a line, in the order of its rows"
         )
+    values = arrays.read(path, remedy="write it again")
     try:
-        values = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError):
-        raise UserError(f"{path}: not a plain .npy of numbers; nothing in it was run") from None
-    ids = names.read_text(encoding="utf-8").splitlines()
+        ids = names.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise UserError(f"{names}: not UTF-8; write one id a line in UTF-8") from None
     if values.ndim != 2 or values.dtype.kind not in "fiu":
         raise UserError(
             f"{path}: holds {values.dtype} of shape {values.shape}, where (N, D) numbers are needed"
@@ -76,13 +77,17 @@ def _read_parquet(path: Path) -> tuple[list[str], np.ndarray]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError):
+        table = pq.read_table(path, page_checksum_verification=True)
+    except (pa.ArrowException, OSError):
         raise UserError(f"{path}: damaged parquet; write it again") from None
     for name in ("id", "embedding"):
         if name not in table.column_names:
             raise UserError(f"{path}: column '{name}' is missing; it has {', '.join(table.column_names)}")
     rows = table["embedding"].to_pylist()
-    if len({len(row or []) for row in rows}) != 1 or not rows[0]:
+    try:
+        values = np.array(rows, np.float32)
+    except (ValueError, TypeError):
+        values = np.zeros(0, np.float32)
+    if values.ndim != 2 or not values.size:
         raise UserError(f"{path}: embeddings of unequal length or none; each must have the same D numbers")
-    return [str(name) for name in table["id"].to_pylist()], np.asarray(rows, np.float32)
+    return [str(name) for name in table["id"].to_pylist()], values

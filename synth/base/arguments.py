@@ -8,13 +8,14 @@ file of code to run.  So whatever a file says passes here before a library sees 
 import difflib
 import re
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
-from synth.base.errors import UserError
-from synth.base.runs import read_json
-
 _NAME = re.compile(r"\w(?:[\w+-]|\.(?!\.)){0,63}", re.ASCII)
+MOST_BLOCKS = 1_000
+"""Of a network, in a row."""
+LARGEST = 2**31
+"""Of any whole number that gives a network its shape."""
+_BLOCKS = re.compile(r"(^|[_.])(depths?|layers?|blocks?)([_.]|$)")
 _SHOWN = 60
 """Characters of a refused value that a message shows."""
 
@@ -72,12 +73,24 @@ def check_arguments(
         check_plain(value, str(name))
 
 
+def _check_number(value: Any, name: str) -> None:
+    """Refuse a number that no network has: it would be built for hours before it fails.
+
+    Raises:
+        ValueError: names it and its value.
+    """
+    most = MOST_BLOCKS if _BLOCKS.search(name) else LARGEST
+    if isinstance(value, int) and abs(value) > most:
+        raise ValueError(f"{name}={_short(value)}: no network has so many, at most {most:,} are taken")
+
+
 def check_plain(value: Any, name: str) -> None:
     """Refuse a value that is not null, a number, a boolean, a short name, or a list or mapping of these.
 
     Raises:
         ValueError: names it and its value.
     """
+    _check_number(value, name)
     if isinstance(value, list | tuple):
         for each in value:
             check_plain(each, name)
@@ -110,18 +123,6 @@ def check_no_code(value: Any, name: str = "") -> None:
                 "take a folder that needs none"
             )
         check_no_code(each, place)
-
-
-def read_mapping(path: Path) -> dict[str, object]:
-    """A JSON file that holds an object.
-
-    Raises:
-        UserError: absent, damaged, or something else.
-    """
-    found = read_json(path)
-    if not isinstance(found, dict):
-        raise UserError(f"{path}: holds a {type(found).__name__}, where an object is needed; copy it again")
-    return found
 
 
 def _short(value: Any) -> str:

@@ -3,14 +3,28 @@
 import importlib.metadata
 import os
 import pickle
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from synth.base import archives, weights
 from synth.base.errors import UserError
 from synth.base.runs import atomic
 
+OURS = "visionclip"
+"""How the formats of our own checkpoints begin."""
+_DAMAGED = (
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    IndexError,
+    AssertionError,
+)
 LIBRARIES = ("visionclip", "torch", "diffusers", "transformers", "timm", "accelerate", "cn-clip", "numpy")
 
 
@@ -25,7 +39,7 @@ def header(format: str, version: int, **metadata: Any) -> dict[str, object]:
 
 
 def check_header(path: Path, content: Any, format: str, version: int) -> dict[str, object]:
-    """The header, if it is of `format` and not newer than `version`.
+    """The header and all beside it, if it is of `format` and not newer than `version`.
 
     Raises:
         UserError: it is of another kind, or of a later version of ours.
@@ -34,17 +48,53 @@ def check_header(path: Path, content: Any, format: str, version: int) -> dict[st
         raise UserError(f"{path}: not a {format} checkpoint; it carries no format name")
     if content["format"] != format:
         raise UserError(f"{path}: a '{content['format']}' checkpoint, where '{format}' is needed")
-    if content.get("version", 0) > version:
+    found = content.get("version", 0)
+    if not isinstance(found, int):
+        raise UserError(f"{path}: version={found!r} is no number; copy or train it again")
+    if found > version:
         raise UserError(
-            f"{path}: {format} version {content['version']}, this visionclip reads up to {version}; "
+            f"{path}: {format} version {found}, this visionclip reads up to {version}; "
             "update with 'pip install -U visionclip'"
         )
     return content
 
 
+def read(path: Path, format: str, version: int) -> dict[str, Any]:
+    """What a checkpoint of ours holds, of `format` and not newer than `version`; all its numbers are numbers.
+
+    Raises:
+        UserError: as `load` and `check_header`, or it holds NaN or infinity.
+    """
+    content = check_header(path, load(path), format, version)
+    weights.check_finite(content, str(path))
+    return content
+
+
+@contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """While what a file holds is put into networks and optimisers: what does not fit is one line.
+
+    Raises:
+        UserError: a part is missing, or is of other names or shapes.
+    """
+    try:
+        yield
+    except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+        line = " ".join(str(error).split())[-160:]
+        raise UserError(
+            f"{path}: what it holds does not fit ({line}); copy it again, or delete it to begin anew"
+        ) from None
+
+
 def save(path: Path, content: Mapping[str, object], secret: bool = False) -> None:
-    """Write tensors and plain values to one file, whole or not at all; a `secret` one is for its owner's eyes only."""
+    """Write tensors and plain values to one file, whole or not at all; a `secret` one is for its owner's eyes only.
+
+    Raises:
+        UserError: a tensor holds what is no number.
+    """
     import torch
+
+    weights.check_finite(content, str(path))
 
     def opener(name: str, flags: int) -> int:
         return os.open(name, flags, 0o600 if secret else 0o666)
@@ -53,21 +103,13 @@ def save(path: Path, content: Mapping[str, object], secret: bool = False) -> Non
         torch.save(content, file)  # given a path, torch would put its name into the file
 
 
-def tensor_shapes(path: Path) -> dict[str, list[int]]:
-    """The shapes of the tensors in a safetensors file, from its header alone."""
-    from safetensors import safe_open
-
-    with safe_open(path, "np") as file:
-        return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-
-
 def load(path: Path, mapped: bool = False) -> Any:
     """Read a file of tensors and plain values; anything else in it is refused, never run.
 
     Of a `mapped` one tensors are read when they are looked at: at once, for what else it holds.
 
     Raises:
-        UserError: the file is absent, damaged, or holds objects.
+        UserError: the file is absent, damaged, or holds objects; of ours, its checksums differ.
     """
     import torch
 
@@ -75,13 +117,19 @@ def load(path: Path, mapped: bool = False) -> Any:
         raise UserError(f"{path}: a folder, where a checkpoint file is needed")
     if not path.is_file():
         raise UserError(f"{path}: no such file")
+    if archives.is_zip(path):
+        with archives.opened_zip(path, compressed=False):  # torch does not compress
+            pass
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError:
-        if zipfile.is_zipfile(path):
+        if archives.is_zip(path):
             raise UserError(
                 f"{path}: holds Python objects that could run code; refused, save tensors only"
             ) from None
         raise UserError(f"{path}: not a checkpoint or damaged; nothing in it was run") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, IndexError):
+    except (*_DAMAGED, RecursionError, MemoryError, OverflowError):
         raise UserError(f"{path}: damaged or cut short; copy or train it again") from None
+    if not mapped and isinstance(content, dict) and str(content.get("format")).startswith(OURS):
+        archives.check_sums(path)  # which torch writes, and does not read
+    return content

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from synth.base import recipes
+from synth.base import documents, recipes
+from synth.base.documents import read_yaml as read_yaml
 from synth.base.errors import UserError
 
 
@@ -130,21 +130,6 @@ def check(kind: type[M], values: Mapping[str, object], where: str) -> M:
         raise UserError(f"{where}: {_explain(kind, error)}") from None
 
 
-def read_yaml(path: Path) -> dict[str, object]:
-    """Read a YAML mapping."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: holds a {type(values).__name__}, not settings; write 'key: value' lines")
-    return values
-
-
 def fingerprint(value: Any) -> str:
     """The sha256, in hex, of a JSON-able value: the same for equal values, whatever the order of keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
@@ -165,8 +150,8 @@ def _assign(kind: type[BaseModel] | None, values: dict[str, Any], assignment: st
             raise UserError(f"--set '{assignment}': '{part}' is a value, not a section")
     last, kind = _named(kind, last, "--set")
     try:
-        values[last] = yaml.safe_load(text)
-    except yaml.YAMLError:
+        values[last] = documents.parse_yaml(text, "--set")
+    except UserError:
         raise UserError(f"--set '{assignment}': '{text}' is not a YAML value; quote it") from None
     if isinstance(values[last], dict) and kind:
         values[last] = _renamed(kind, values[last], "--set")

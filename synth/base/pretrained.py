@@ -4,7 +4,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from synth.base import arguments
+from synth.base import arguments, documents, weights
 from synth.base.errors import UserError
 
 _TEXTS = ["*.json", "*.txt", "*.model"]
@@ -13,6 +13,7 @@ _CONFIGURATIONS = (
     "config.json", "tokenizer_config.json", "special_tokens_map.json", "processor_config.json",
     "preprocessor_config.json", "generation_config.json", "video_preprocessor_config.json",
 )  # fmt: skip
+_DATA_ALONE: Any = {"trust_remote_code": False, "local_files_only": True}
 _NOTES = ("_name_or_path", "name_or_path", "id2label", "label2id", "task_specific_params", "finetuning_task")
 """What a model's configuration keeps for people; nothing is opened by it."""
 
@@ -66,6 +67,39 @@ def fetched(name: str) -> Path:
         ) from None
 
 
+def tokenizer(folder: Path) -> Any:
+    """The tokenizer of a checked folder."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, **_DATA_ALONE)
+
+
+def model(folder: Path) -> Any:
+    """The network of a checked folder, in evaluation mode, of finite weights that are read as data alone."""
+    from transformers import AutoModel
+
+    found = AutoModel.from_pretrained(folder, use_safetensors=_has_safetensors(folder), **_DATA_ALONE)
+    weights.check_finite(found, str(folder))
+    return found.float().eval()
+
+
+def configuration(folder: Path) -> Any:
+    """What a checked folder says of its network."""
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(folder, **_DATA_ALONE)
+
+
+def part(kind: Any, folder: Path, **settings: Any) -> Any:
+    """What `kind`, a class of `transformers` or `diffusers`, makes of a folder whose settings are checked or our own."""
+    return kind.from_pretrained(folder, local_files_only=True, **settings)
+
+
+def _has_safetensors(folder: Path) -> bool | None:
+    """True where there are some: None lets the library choose, which reads other files with `weights_only`."""
+    return True if any(folder.glob("*.safetensors")) else None
+
+
 def _snapshot(name: str, patterns: list[str] | None, local: bool) -> Path:
     from huggingface_hub import snapshot_download
 
@@ -85,7 +119,7 @@ def check_folder(folder: Path) -> Path:
         )
     for name in _CONFIGURATIONS:
         if (folder / name).exists():
-            found = arguments.read_mapping(folder / name)
+            found = documents.read_mapping(folder / name)
             try:
                 arguments.check_no_code(found)
                 if name == "config.json":

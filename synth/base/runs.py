@@ -11,12 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from synth.base.disk_errors import disk_error, is_input
+from synth.base.documents import read_json as read_json
 from synth.base.errors import UserError
 
 Tell = Callable[[Iterable[str]], None]
@@ -86,20 +88,6 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file that we wrote.
-
-    Raises:
-        UserError: it is absent or damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise UserError(f"{path}: damaged JSON; delete it and repeat the command that wrote it") from None
-
-
 def claim(folder: Path, name: str, wanted: Mapping[str, object], kind: str, free: Sequence[str] = ()) -> None:
     """Make `folder` the home of `wanted`, kept in its file `name`, or find that it is already.
 
@@ -165,19 +153,36 @@ def sha256(path: Path) -> str:
 
 
 def append_metrics(path: Path, **values: Any) -> None:
-    """Add one line of JSON to a run's metrics."""
+    """Add one line of JSON to a run's metrics.
+
+    Raises:
+        UserError: its loss is no number; nothing was added.
+    """
+    for name, value in values.items():
+        if name == "loss" and not isfinite(value):
+            raise UserError(
+                f"{path.parent}: the loss is {value} at {values.get('images')} images, the training has diverged; train anew "
+                "with a lower lr"
+            )
     with open(path, "a", encoding="utf-8") as file:
         print(json.dumps(values), file=file)
 
 
 def read_metrics(path: Path, until: int | None = None) -> list[dict[str, Any]]:
-    """A run's metrics; lines cut by a kill, and those later than `until` images, are left out."""
+    """A run's metrics; lines cut by a kill, and those later than `until` images, are left out.
+
+    Raises:
+        UserError: a whole line is none of ours.
+    """
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for number, line in enumerate(text.splitlines(), 1):
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue
+        if not isinstance(row, dict) or not isinstance(row.get("images"), int | float):
+            raise UserError(f"{path} line {number}: no object with a number of 'images'; delete the line")
         if until is None or row["images"] <= until:
             rows.append(row)
     return rows

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from synth.base import checkpoint, pretrained
+from synth.base import checkpoint, networks, pretrained
 from synth.base.config import check
 from synth.base.errors import UserError
 from synth.base.order import step_seed, visited
@@ -36,7 +35,7 @@ class Classifier(nn.Module):
     def __init__(self, config: ClassifierConfig, labels: Sequence[str]) -> None:
         super().__init__()
         self.config, self.labels = config, tuple(labels)
-        self.network = timm.create_model(config.architecture, pretrained=False, num_classes=len(labels))
+        self.network = networks.build(config.architecture, len(labels))
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [-1, 1] -> (B, L) logits."""
@@ -171,7 +170,7 @@ def load(path: Path) -> tuple[Classifier, dict[str, Any]]:
         UserError: the file is absent, damaged, or no classifier.
     """
     path = path / "classifier.pt" if path.is_dir() else path
-    head: dict[str, Any] = checkpoint.check_header(path, checkpoint.load(path), FORMAT, VERSION)
+    head = checkpoint.read(path, FORMAT, VERSION)
     try:
         model = Classifier(check(ClassifierConfig, head["config"], str(path)), head["labels"])
         model.load_state_dict(head.pop("weights"))
@@ -194,7 +193,8 @@ def _resume(path: Path, model: Classifier, optimizer: torch.optim.Optimizer) -> 
     """Restore the last checkpoint, if there is one; returns the images seen."""
     if not path.exists():
         return 0
-    state: dict[str, Any] = checkpoint.check_header(path, checkpoint.load(path), _STATE, VERSION)
-    model.load_state_dict(state["weights"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["images"]
+    state = checkpoint.read(path, _STATE, VERSION)
+    with checkpoint.fitting(path):
+        model.load_state_dict(state["weights"])
+        optimizer.load_state_dict(state["optimizer"])
+        return int(state["images"])

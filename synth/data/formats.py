@@ -29,12 +29,10 @@ _SMALLER = f"at most {LARGEST / 1e6:.0f} megapixels are read, make it smaller"
 _UNKNOWN_RANGE = "32 bits per pixel, or a sign or point, of unknown range"
 _SAVE = "save it with 8 or 16 bits"
 _DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras have
-_PLUGINS = (
-    Jpeg2KImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)  # Pillow knows the other formats without asking
+_PLUGINS = (Jpeg2KImagePlugin, TiffImagePlugin, WebPImagePlugin)  # Pillow knows the others without asking
 _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "JPEG2000", "BMP", "GIF", "PPM")
+ERRORS = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
+"""What Pillow raises on a file that is no picture, damaged, or would become too many pixels."""
 _REDUCED = 0x00FE  # TIFF tag; an odd value is that of a page that shows another one smaller
 _KINDS = (
     (b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"),
@@ -91,7 +89,7 @@ def read(data: bytes, where: str = "image", reduced: bool = False) -> Image.Imag
         raise _unknown(data, where) from None
     except Image.DecompressionBombError as error:  # Pillow's limit is twice ours
         raise refused(where, "too many pixels", _SMALLER, str(error)) from None
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
+    except ERRORS as error:
         raise refused(where, "damaged picture", "replace or remove it", str(error)) from None
     return shown.reduce(_factor(shown)) if reduced and _factor(shown) > 1 else shown
 

@@ -6,11 +6,12 @@ moved a published MESSIDOR result by ten points, so every checkpoint and every r
 
 import io
 from functools import reduce
+from math import ceil
 from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw
-from pydantic import PositiveInt
+from pydantic import Field
 from scipy import ndimage
 
 from synth.base.config import Config
@@ -29,7 +30,7 @@ class Preprocessing(Config):
     version: Literal[1] = 1
     """Raised whenever the same bytes would give another array; only pictures that were read wrongly before 0.3 do so without:
     those that EXIF says are turned, of 16 bits, and with transparent pixels; and those above 25 megapixels, averaged first."""
-    size: PositiveInt = 64
+    size: int = Field(default=64, gt=0, le=16_384)
     """Pixels a side of the result."""
 
     def __call__(self, data: bytes, where: str = "image") -> np.ndarray:
@@ -172,6 +173,8 @@ def _square(picture: Image.Image) -> Image.Image:
     box = (field and field.getbbox()) or (0, 0, *picture.size)
     width, height = box[2] - box[0], box[3] - box[1]
     side = max(width, height)
+    if side**2 > formats.LARGEST:  # a strip: its square would need gigabytes
+        return _square(picture.reduce(ceil(side / int(formats.LARGEST**0.5))))
     square = Image.new("RGB", (side, side))
     square.paste(picture.crop(box), ((side - width) // 2, (side - height) // 2), field and field.crop(box))
     return square

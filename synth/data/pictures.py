@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from synth.base import arrays
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
-from synth.base.runs import atomic, progress
+from synth.base.runs import progress
 from synth.data.images import Preprocessing
 from synth.data.records import SPLITS, data_fingerprint, shards
 from synth.data.shards import images, row_groups
@@ -86,13 +87,12 @@ def mapped(
         what:     the progress bar says is going on.
     """
     if not path.exists():
-        with atomic(path) as temporary:
-            # open_memmap appends no suffix, unlike np.save
-            array = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, side, side, 3))
+
+        def fill(array: np.ndarray) -> None:
             with progress(what, count) as bar:
                 for places, pictures in portions:
                     array[places] = pictures
                     bar.update(len(places))
-            array.flush()
-            del array
-    return np.load(path, mmap_mode="r")
+
+        arrays.write_mapped(path, (count, side, side, 3), np.uint8, fill)
+    return arrays.mapped(path, (count, side, side, 3))

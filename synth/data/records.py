@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from synth.base import runs
 from synth.base.config import fingerprint
+from synth.base.documents import read_mapping
 from synth.base.errors import UserError
-from synth.base.runs import read_json, write_json
+from synth.base.runs import write_json
 from synth.data.card import write_card
 from synth.data.shards import SUFFIXES, read_shard, shard_name, writing
 from synth.data.vocabulary import FINDING_KEYS, FLAGS, MODALITY_KEYS, READABILITY_KEYS, SEX_KEYS, SIDE_KEYS
@@ -162,7 +163,7 @@ def write_records(
     digest = claim(folder, plan)
     done = folder / "data" / "done.json"
     if done.exists():
-        return dict(read_json(done))
+        return read_mapping(done)
     counts = dict.fromkeys(SPLITS, 0)
     parts: dict[str, list[Path]] = {split: [] for split in SPLITS}
     with ExitStack() as stack:
@@ -230,6 +231,8 @@ def data_fingerprint(*folders: Path) -> str:
     for folder in folders:
         names = [path for split in SPLITS for path in shards(folder, split)]
         each.append(
-            fingerprint({path.name: read_json(path.with_suffix(".json"))["sha256"] for path in names})
+            fingerprint(
+                {path.name: read_mapping(path.with_suffix(".json"), "sha256")["sha256"] for path in names}
+            )
         )
     return each[0] if len(each) == 1 else fingerprint(each)

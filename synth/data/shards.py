@@ -16,8 +16,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from synth.base import archives
+from synth.base.documents import parse_json, read_mapping
 from synth.base.errors import UserError
-from synth.base.runs import atomic, read_json, sha256, write_json
+from synth.base.runs import atomic, sha256, write_json
 
 ROW_GROUP = 100  # rows that are written, and read, at a time
 SUFFIXES = {"parquet": ".parquet", "webdataset": ".tar"}
@@ -118,8 +120,13 @@ def open_shard(path: Path) -> pq.ParquetFile:
     """
     try:
         return pq.ParquetFile(path, memory_map=True)
-    except pa.ArrowInvalid:
-        raise _damaged(path) from None
+    except (pa.ArrowException, OSError) as error:
+        raise _unread(path, error) from None
+
+
+def _unread(path: Path, error: Exception) -> Exception:
+    """The error to raise: of the disk, or of a file whose bytes are not what they were."""
+    return error if isinstance(error, OSError) and error.errno else _damaged(path)
 
 
 def read_shard(path: Path, columns: Sequence[str], schema: pa.Schema) -> pa.Table:
@@ -130,20 +137,25 @@ def read_shard(path: Path, columns: Sequence[str], schema: pa.Schema) -> pa.Tabl
     """
     wanted = pa.schema([schema.field(name) for name in columns])
     if path.suffix == ".tar":
-        rows = [json.loads(text) for text in _contents(path, tuple(_index(path)["json"]))]
-        return pa.Table.from_pylist(rows, schema=wanted)
+        rows = [parse_json(text, str(path)) for text in _contents(path, tuple(_index(path)["json"]))]
+        try:
+            return pa.Table.from_pylist(rows, schema=wanted)
+        except (pa.ArrowException, TypeError, AttributeError):
+            raise _damaged(path) from None
     file = open_shard(path)
     missing = [name for name in columns if name not in file.schema_arrow.names]
     if required := [name for name in missing if name in REQUIRED]:
         raise UserError(
             f"{path}: column '{required[0]}' is missing; it has {', '.join(file.schema_arrow.names)}"
         )
-    table = file.read([name for name in columns if name not in missing])
-    for name in missing:
-        table = table.append_column(
-            wanted.field(name), pa.nulls(file.metadata.num_rows, wanted.field(name).type)
-        )
-    return table.select(list(columns))
+    try:
+        table = file.read([name for name in columns if name not in missing])
+        for name in missing:
+            empty = pa.nulls(file.metadata.num_rows, wanted.field(name).type)
+            table = table.append_column(wanted.field(name), empty)
+        return table.select(list(columns)).cast(wanted)
+    except (pa.ArrowException, OSError) as error:
+        raise _unread(path, error) from None
 
 
 def row_groups(path: Path) -> list[int]:
@@ -165,8 +177,11 @@ def images(path: Path, group: int) -> Sequence[bytes]:
         return _contents(path, tuple(_index(path)["jpg"][group * ROW_GROUP : (group + 1) * ROW_GROUP]))
     try:
         column = open_shard(path).read_row_group(group, ["image"]).column("image")
-    except (pa.ArrowException, OSError):
-        raise _damaged(path) from None
+        place = column.type.get_field_index("bytes") if pa.types.is_struct(column.type) else -1
+        if place < 0 or not pa.types.is_binary(column.type.field(place).type):
+            raise KeyError("image")
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise _unread(path, error) from None
     return _Encoded(column)
 
 
@@ -194,13 +209,18 @@ def _index(path: Path) -> dict[str, list[tuple[int, int]]]:
     """Where the (offset, size) of the pictures and of their labels lie in a tar, in order."""
     found: dict[str, list[tuple[int, int]]] = {"jpg": [], "json": []}
     try:
-        with tarfile.open(path) as file:
-            for member in file:
+        with archives.opened_tar(path) as file:
+            for member in archives.members(file, path):
                 ending = member.name.partition(".")[2]
                 if ending in found:
                     found[ending].append((member.offset_data, member.size))
-    except tarfile.TarError:
+    except (tarfile.TarError, OSError, ValueError):
         raise _damaged(path) from None
+    sidecar = path.with_suffix(".json")
+    if (sidecar.exists() and read_mapping(sidecar).get("rows") != len(found["jpg"])) or len(
+        found["jpg"]
+    ) != len(found["json"]):
+        raise _damaged(path)
     return found
 
 
@@ -216,4 +236,4 @@ def _contents(path: Path, places: Sequence[tuple[int, int]]) -> list[bytes]:
 def is_done(path: Path, plan: str) -> bool:
     """Whether a shard of this plan is finished: its sidecar is written last."""
     sidecar = path.with_suffix(".json")
-    return path.exists() and sidecar.exists() and read_json(sidecar).get("plan") == plan
+    return path.exists() and sidecar.exists() and read_mapping(sidecar).get("plan") == plan

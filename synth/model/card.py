@@ -107,6 +107,8 @@ class GeneratorCard(Stored):
     captions: CaptionEncoder | None = None
     differential_privacy: PrivacyGuarantee | None = None
     distilled: Distillation | None = None
+    files: dict[str, str] = Field(default_factory=dict)
+    """The sha256 of each file of weights, by its path in the folder; none of a generator of an earlier version."""
 
     @classmethod
     def of(cls, **values: Any) -> Self:
@@ -137,6 +139,25 @@ def read_card(folder: Path) -> GeneratorCard:
     if not path.exists():
         raise UserError(f"{folder}: a diffusers folder that 'synth train' did not write (no {FILE})")
     return GeneratorCard.parse(check_header(path, read_json(path), FORMAT, VERSION), str(path))
+
+
+def sums(folder: Path) -> dict[str, str]:
+    """The sha256 of each file of weights in a generator's folder, by its path there."""
+    return {p.relative_to(folder).as_posix(): sha256(p) for p in sorted(folder.rglob("*.safetensors"))}
+
+
+def check_sums(folder: Path, card: GeneratorCard) -> None:
+    """Compare the files of weights with what the card says of them; that of an earlier version says nothing.
+
+    Raises:
+        UserError: one differs, is missing, or is there beside.
+    """
+    found = sums(folder) if card.files else {}
+    for name in sorted({*found, *card.files}):
+        if found.get(name) != card.files.get(name):
+            raise UserError(
+                f"{folder / name}: not the weights that were written (sha256 differs); copy or train it again"
+            )
 
 
 def weights_fingerprint(folder: Path) -> str:

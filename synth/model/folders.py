@@ -4,7 +4,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, get_args
 
-from synth.base import arguments
+from synth.base import arguments, documents
 from synth.base.errors import UserError
 
 _NOTES = ("_class_name", "_diffusers_version", "_name_or_path", "_use_default_values")
@@ -65,7 +65,7 @@ def _check_part(path: Path, kind: Any) -> None:
     known = {name for name in signature(kind.__init__).parameters if name not in ("self", "kwargs")}
     try:
         arguments.check_arguments(
-            {name: value for name, value in arguments.read_mapping(path).items() if name not in _NOTES},
+            {name: value for name, value in documents.read_mapping(path).items() if name not in _NOTES},
             known,
             "copy or train the generator again",
         )

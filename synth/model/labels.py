@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from synth.base.documents import read_mapping
 from synth.base.errors import UserError
-from synth.base.runs import read_json
 from synth.data import vocabulary
 from synth.model.first_labels import FIRST
 
@@ -115,7 +115,7 @@ def current() -> LabelEncoding:
 def of_run(run: Path) -> LabelEncoding:
     """What a run was begun with, from its `config.json`; of a run that has not begun, the vocabulary as it stands."""
     path = run / "config.json"
-    return LabelEncoding(read_json(path).get("conditions")) if path.exists() else current()
+    return LabelEncoding(read_mapping(path).get("conditions")) if path.exists() else current()
 
 
 def of_generator(folder: Path) -> LabelEncoding:
@@ -126,6 +126,6 @@ def of_generator(folder: Path) -> LabelEncoding:
     """
     path = folder / "conditioning" / "config.json"
     try:
-        return LabelEncoding(read_json(path).get("conditions"))
+        return LabelEncoding(read_mapping(path).get("conditions"))
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: damaged ({error}); copy or train the generator again") from None

@@ -13,15 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from synth.base import pretrained
+from synth.base import arrays, pretrained
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
-from synth.base.runs import atomic, progress
+from synth.base.runs import progress
 from synth.data.records import read_table
 
 _BATCH = 32
 _LONGEST = 128  # tokens; what follows is cut
-_DATA_ALONE: Any = {"trust_remote_code": False, "local_files_only": True}
 
 
 @contextmanager
@@ -47,12 +46,10 @@ class TextEncoder:
     """
 
     def __init__(self, name: str) -> None:
-        from transformers import AutoModel, AutoTokenizer
-
         with _named(name):
             folder = pretrained.local(name)
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, **_DATA_ALONE)
-            self._model = AutoModel.from_pretrained(folder, **_DATA_ALONE).float().eval()
+            self._tokenizer = pretrained.tokenizer(folder)
+            self._model = pretrained.model(folder)
         self.sha256 = _sha256(self._model)
 
     @torch.inference_mode()
@@ -76,10 +73,8 @@ def width(name: str | None) -> int:
     """Numbers in the vector of a text; 0 without an encoder."""
     if name is None:
         return 0
-    from transformers import AutoConfig
-
     with _named(name):
-        return int(AutoConfig.from_pretrained(pretrained.local(name), **_DATA_ALONE).hidden_size)
+        return int(pretrained.configuration(pretrained.local(name)).hidden_size)
 
 
 class Captions(NamedTuple):
@@ -105,15 +100,13 @@ def captions(name: str | None, folders: Sequence[Path], cache: Path) -> Captions
     known = encoder(name)
     path = cache / f"captions-{fingerprint([known.sha256, texts])[:16]}.npy"
     if not path.exists():
-        with atomic(path) as temporary, progress("reading captions", len(texts), unit="captions") as bar:
+        with progress("reading captions", len(texts), unit="captions") as bar:
             parts = []
             for first in range(0, len(texts), _BATCH):
                 parts.append(known(texts[first : first + _BATCH]))
                 bar.update(len(parts[-1]))
-            parts.append(np.zeros((1, width(name)), np.float32))
-            with open(temporary, "wb") as file:
-                np.save(file, np.concatenate(parts))
-    vectors = np.load(path)
+        arrays.write(path, np.concatenate([*parts, np.zeros((1, width(name)), np.float32)]))
+    vectors = arrays.read(path, (len(texts) + 1, None))
     metadata = {"encoder": name, "sha256": known.sha256, "width": vectors.shape[1]}
     return Captions(vectors, places, metadata)
 

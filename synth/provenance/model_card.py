@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from synth.base.checkpoint import tensor_shapes
+from synth.base import weights
 from synth.base.hub import repository_card
 from synth.base.runs import read_json, write_text
 from synth.model.card import PrivacyGuarantee, read_card
@@ -107,5 +107,5 @@ def guarantee(given: PrivacyGuarantee) -> str:
 
 def parameters(folder: Path) -> int:
     """Numbers in the safetensors of a diffusers folder, from their headers alone."""
-    shapes = [tensor_shapes(path) for path in folder.rglob("*.safetensors")]
+    shapes = [weights.shapes(path) for path in folder.rglob("*.safetensors")]
     return sum(math.prod(shape) for each in shapes for shape in each.values())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from synth.base.runs import read_json
+from synth.base.documents import read_mapping
 from synth.data.records import read_table
 from synth.model.card import GeneratorCard, TrainingSource
 from synth.sources import SOURCES
@@ -55,7 +55,7 @@ def training_sources(folders: Sequence[Path]) -> list[TrainingSource]:
 
 def commitments(folders: Sequence[Path]) -> list[str]:
     """The sha256 of the sealed keys of the canaries that were planted in some records."""
-    plans = [read_json(folder / "plan.json") for folder in folders if (folder / "plan.json").exists()]
+    plans = [read_mapping(folder / "plan.json") for folder in folders if (folder / "plan.json").exists()]
     return [plan["commitment"] for plan in plans if "commitment" in plan]
 
 

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from synth.base.runs import read_json, write_text
+from synth.base.documents import read_mapping
+from synth.base.runs import write_text
 from synth.data.records import SCHEMA
 from synth.model.card import TrainingSource
 from synth.provenance.publication import Publication
@@ -72,7 +73,7 @@ def _files(folder: Path, plan: Plan) -> list[Any]:
             content_url=shard.name,
             content_size=f"{(folder / shard.name).stat().st_size} B",
             encoding_formats=[kind],
-            sha256=read_json((folder / shard.name).with_suffix(".json"))["sha256"],
+            sha256=read_mapping((folder / shard.name).with_suffix(".json"), "sha256")["sha256"],
         )
         for shard in shards(plan)
     ]

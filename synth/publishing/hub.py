@@ -7,9 +7,9 @@ import datetime
 from pathlib import Path
 from typing import Any
 
+from synth.base.documents import read_mapping
 from synth.base.errors import UserError
 from synth.base.hub import check_hub, check_repo, upload
-from synth.base.runs import read_json
 from synth.data.records import SPLITS, read_table, shards
 from synth.model.card import GeneratorCard, TrainingSource, locate
 from synth.provenance import publication
@@ -90,7 +90,7 @@ def _records(folder: Path, real: bool) -> tuple[list[str], list[TrainingSource]]
         raise UserError(
             f"{folder}: neither records (plan.json) nor a generator (model_index.json); nothing to push"
         )
-    kind = read_json(folder / "plan.json").get("kind")
+    kind = str(read_mapping(folder / "plan.json").get("kind"))
     drawn = {"synthetic": "visionclip", "phantom": "phantom"}.get(kind)
     strange = set(read_table(folder, SPLITS, ["source"])["source"].to_pylist()) - {drawn}
     if strange and not real:

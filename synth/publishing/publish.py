@@ -8,7 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from synth.base.runs import read_json, write_json
+from synth.base.documents import read_mapping
+from synth.base.runs import write_json
 from synth.base.stats import wilson
 from synth.data.card import write_card
 from synth.data.records import COLUMNS, LABELS, SPLITS, read_table
@@ -95,7 +96,7 @@ def publish(folder: Path, plan: Plan, generator: GeneratorCard | None = None) ->
 
 def republish(folder: Path) -> None:
     """Write the cards of a complete folder of any records anew."""
-    plan = read_json(folder / "plan.json")
+    plan = read_mapping(folder / "plan.json")
     if plan.get("kind") != "synthetic":
         _write_plain_card(folder, plan)
     else:
@@ -170,7 +171,7 @@ def _filters(folder: Path, plan: Plan) -> str:
         return "None: every picture that was drawn is here."
     counts = Counter[str]()
     for shard in shards(plan):
-        counts.update(read_json((folder / shard.name).with_suffix(".json"))["filtered"])
+        counts.update(read_mapping((folder / shard.name).with_suffix(".json"), "filtered")["filtered"])
     drawn = counts["drawn"]
     lines = [
         f"{drawn} pictures were drawn; those rejected were drawn again with the same labels, "

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from synth.base import arrays, checkpoint, networks, weights
 from synth.base.errors import UserError
-from synth.base.runs import atomic, progress, sha256
+from synth.base.runs import progress, sha256
 from synth.classifier.classifier import Classifier
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which torchvision's weights expect
@@ -74,9 +75,8 @@ def extract(features: Features, pictures: np.ndarray, path: Path, what: str) -> 
                 f"features '{features.name}': {found.shape} of {len(pictures)} pictures, or not finite; "
                 "one vector a picture is needed"
             )
-        with atomic(path) as temporary, open(temporary, "wb") as file:
-            np.save(file, found)
-    return np.load(path)
+        arrays.write(path, found)
+    return arrays.read(path, (len(pictures), None))
 
 
 def _timm(name: str, file: Path | None) -> Callable[[np.ndarray], np.ndarray]:
@@ -85,7 +85,7 @@ def _timm(name: str, file: Path | None) -> Callable[[np.ndarray], np.ndarray]:
     if not timm.is_model(name):
         raise UserError(f"--features: '{name}' is unknown to timm {timm.__version__}")
     torch.manual_seed(0)
-    network = timm.create_model(name, pretrained=False, num_classes=0)
+    network = networks.build(name, 0)
     pretrained: Any = network.pretrained_cfg
     if file is None:
         return _network(network, None, pretrained["mean"], pretrained["std"])
@@ -108,14 +108,8 @@ def _torchvision(name: str, file: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 def _weights(network: torch.nn.Module, file: Path) -> None:
     """Load a state dictionary of the same network; what belongs to its last layer may be left over."""
-    from synth.base import checkpoint
-
     if file.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        if not file.is_file():
-            raise UserError(f"{file}: no such file")
-        state: Any = load_file(file)
+        state: Any = weights.read(file)
     else:
         state = checkpoint.load(file)
     state = dict(state.get("state_dict", state.get("model", state))) if isinstance(state, dict) else {}

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from synth.base import speed
-from synth.base.checkpoint import tensor_shapes
-from synth.base.runs import read_json
+from synth.base import speed, weights
+from synth.base.documents import read_mapping
 from synth.model.card import INTERVAL, SHIPPED, WEIGHTS, read_card, sampling_defaults
 from synth.sampling.filters.settings import FilterSettings
 from synth.sampling.plan import Plan, shards
@@ -64,7 +63,7 @@ def lines(plan: Plan, model: Path, out: Path, left: int, planned: int) -> Iterat
         if model == SHIPPED:
             student = WEIGHTS / _STUDENT
             steps, guidance = sampling_defaults(
-                read_json(student / "model_index.json")["student"], None, None
+                read_mapping(student / "model_index.json", "student")["student"], None, None
             )
             quick = estimate(plan.replaced(steps=steps, guidance=guidance), student, size, left)
             small += f"; --model {_STUDENT}, a student of {steps} steps, {quick.words()}"
@@ -111,10 +110,10 @@ def forward(unet: Path) -> float:
     Two for each multiplication with its addition: convolutions, linear layers and attention; what `speed.operations`
     counts, without torch, which a dry run does without.
     """
-    config = read_json(unet / "config.json")
+    config = read_mapping(unet / "config.json")
     side, layers = config["sample_size"], config["block_out_channels"]
     total = 0
-    for name, shape in tensor_shapes(next(unet.glob("*.safetensors"))).items():
+    for name, shape in weights.shapes(next(unet.glob("*.safetensors"))).items():
         if len(shape) < 2 or not name.endswith("weight"):
             continue
         pixels = (side >> _level(name, len(layers))) ** 2

@@ -4,12 +4,14 @@ import bisect
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from synth.base.checkpoint import versions
 from synth.base.config import fingerprint, read_yaml
+from synth.base.documents import read_mapping
 from synth.base.errors import UserError
 from synth.base.runs import read_json
 from synth.base.stored import Number, Stored
@@ -27,6 +29,9 @@ from synth.sampling.distributions import (
 )
 from synth.sampling.filters.settings import FilterSettings
 
+MOST = 10**9
+"""Images of a plan."""
+_SHARDS = 10**6
 PRECISIONS = ("fp32", "bf16")
 
 
@@ -35,8 +40,8 @@ class Plan(Stored):
 
     kind: Literal["synthetic"] = "synthetic"
     version: int = 1
-    n: int
-    seed: int
+    n: int = Field(gt=0, le=MOST)
+    seed: int = Field(ge=0)
     model: str  # the fingerprint of the generator's weights
     steps: int
     solver: str
@@ -48,7 +53,7 @@ class Plan(Stored):
     jpeg_quality: int
     format: str
     """Of the shards, a key of `shards.SUFFIXES`."""
-    rows_per_shard: int
+    rows_per_shard: int = Field(gt=0)
     vocabulary: int  # the version of `synth.data.vocabulary`
     libraries: dict[str, str]
     labels: str
@@ -58,6 +63,14 @@ class Plan(Stored):
     """The text encoder of the prompts in `mix`; absent without prompts."""
     filters: FilterSettings | None = None
     """What samples must pass; absent where every one is kept."""
+
+    @model_validator(mode="after")
+    def shards_are_countable(self) -> Self:
+        if self.n > self.rows_per_shard * _SHARDS:
+            raise ValueError(
+                f"n={self.n} of rows_per_shard={self.rows_per_shard}: more than {_SHARDS:,} shards, which no plan of ours has"
+            )
+        return self
 
     @property
     def fingerprint(self) -> str:
@@ -109,7 +122,7 @@ def make(
     Raises:
         UserError: a number is out of range, the label file is wrong, or the generator knows no marks.
     """
-    index = read_json(model / "model_index.json")
+    index = read_mapping(model / "model_index.json")
     steps, guidance = sampling_defaults(index.get("student"), steps, guidance)
     for name, value, lowest in (
         ("n", n, 1),
@@ -120,6 +133,8 @@ def make(
     ):
         if not value >= lowest:  # nan neither
             raise UserError(f"--{name} {value}: must be at least {lowest}")
+    if n > MOST:
+        raise UserError(f"--n {n}: at most {MOST:,} are made; make several sets, with another --seed each")
     if not 1 <= quality <= 100:
         raise UserError(f"--quality {quality}: must be 1 to 100")
     if format not in SUFFIXES:

@@ -6,12 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import progress, read_json, sha256
-from synth.data.records import COLUMNS, SPLITS, shards
+from synth.data import completeness
+from synth.data.records import COLUMNS, SCHEMA, SPLITS, shards
 from synth.data.shards import REQUIRED
 from synth.sampling.plan import Plan
 from synth.sampling.plan import shards as planned
@@ -27,14 +29,19 @@ def verify(folder: Path) -> dict[str, Any]:
     """
     plan = _plan(folder)
     there = [path for split in SPLITS for path in shards(folder, split)]
-    wanted, remedy = there, "delete the folder and repeat the command that wrote it"
+    wanted, remedy = completeness.expected(folder), "delete the folder and repeat the command that wrote it"
+    firsts: dict[Path, int] = {}
     if plan.get("kind") == "synthetic":
-        wanted = [folder / shard.name for shard in planned(Plan.parse(plan, str(folder / "plan.json")))]
+        shards_of_plan = planned(Plan.parse(plan, str(folder / "plan.json")))
+        firsts = {folder / shard.name: shard.first for shard in shards_of_plan}
+        wanted = list(firsts)
         remedy = "repeat its 'synth generate' to mend them"
         foreign = sorted(set(there) - set(wanted))
         if foreign:
             raise UserError(f"{foreign[0]}: not of the plan of {folder}; delete it")
     ailments = ailing(wanted, fingerprint(plan), "verifying")
+    sound = {path: read_json(path.with_suffix(".json")) for path in wanted if path not in ailments}
+    ailments |= completeness.out_of_place(sound, firsts) if not ailments else {}
     if ailments:
         named = [f"{path.relative_to(folder)} ({why})" for path, why in sorted(ailments.items())]
         more = f", and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
@@ -43,8 +50,10 @@ def verify(folder: Path) -> dict[str, Any]:
             f"{', '.join(named[:_NAMED])}{more}; {remedy}"
         )
     rows: dict[str, int] = dict.fromkeys(SPLITS, 0)
-    for path in wanted:
-        rows[path.name.split("-")[0]] += read_json(path.with_suffix(".json"))["rows"]
+    for path, sidecar in sound.items():
+        rows[path.name.split("-")[0]] += sidecar["rows"]
+    if lost := list(completeness.fewer(folder, rows)):
+        raise UserError(f"{folder}: {'; '.join(lost)}; {remedy}")
     return {"folder": str(folder), "plan": fingerprint(plan), "shards": len(wanted), "rows": rows}
 
 
@@ -90,7 +99,7 @@ def _ailment(path: Path, plan: str) -> str | None:
         sidecar = read_json(sidecar_path)
     except UserError:
         sidecar = None
-    if not isinstance(sidecar, dict) or not {"plan", "sha256", "rows"} <= sidecar.keys():
+    if not isinstance(sidecar, dict) or not _is_whole(sidecar):
         return f"its sidecar {sidecar_path.name} is damaged"
     if sidecar["plan"] != plan:
         return f"of plan {sidecar['plan'][:16]}, the folder's is {plan[:16]}"
@@ -100,10 +109,33 @@ def _ailment(path: Path, plan: str) -> str | None:
     if sha256(path) != sidecar["sha256"]:
         return "sha256 differs from its sidecar's"
     if path.suffix == ".parquet":
-        found = pq.read_metadata(path)
-        names = found.schema.to_arrow_schema().names
+        try:
+            found = pq.read_metadata(path)
+        except (pa.ArrowException, OSError):
+            return "no parquet"
+        schema = found.schema.to_arrow_schema()
+        names = schema.names
+        if other := next(
+            (
+                name
+                for name in names
+                if name in COLUMNS and schema.field(name).type != SCHEMA.field(name).type
+            ),
+            "",
+        ):
+            return f"column '{other}' is {schema.field(other).type}, not {SCHEMA.field(other).type}"
         # In the order of the contract; of its labels, those that it had when the shard was written.
         ours = [name for name in COLUMNS if name in names] == names and not set(REQUIRED) - set(names)
         if found.num_rows != sidecar["rows"] or not ours:
             return "rows or columns differ from what its sidecar and the schema say"
     return None
+
+
+def _is_whole(sidecar: dict[str, Any]) -> bool:
+    """Whether a sidecar has what is relied on, each of its kind."""
+    return (
+        isinstance(sidecar.get("plan"), str)
+        and isinstance(sidecar.get("sha256"), str)
+        and isinstance(sidecar.get("rows"), int)
+        and isinstance(sidecar.get("bytes", 0), int)
+    )

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from synth.base import archives
 from synth.base.errors import UserError
 
 _PADDED = re.compile(r'(?:"(?P<before>[^"]*)")?(?P<zeros>0+)(?:"(?P<after>[^"]*)")?')
@@ -58,6 +59,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
     try:
         with (
+            archives.opened_zip(path),  # it is as large as it says
             path.open("rb") as file,
             warnings.catch_warnings(action="ignore"),  # of styles and the like, which are not read
             closing(openpyxl.load_workbook(file, read_only=True, data_only=True)) as book,
@@ -69,7 +71,7 @@ def _opened(path: Path) -> Iterator[Any]:
         InvalidFileException, zipfile.BadZipFile, LookupError, ValueError, TypeError, AttributeError, SyntaxError, OSError,
     ):  # fmt: skip
         remedy = "save it again as .xlsx, or export its sheet as CSV beside it"
-        what = "an Excel file that is damaged" if zipfile.is_zipfile(path) else "not an Excel file"
+        what = "an Excel file that is damaged" if archives.is_zip(path) else "not an Excel file"
         raise UserError(f"{path}: {what}; {remedy}") from None
 
 
@@ -118,7 +120,7 @@ def _merged(path: Path, sheet: Any) -> Iterator[tuple[int, int, int, int]]:
     """First column, first row, last column and last row of all merged cells, from 1."""
     from openpyxl.utils.cell import range_boundaries
 
-    with zipfile.ZipFile(path) as archive, archive.open(sheet._worksheet_path) as file:
+    with archives.opened_zip(path) as archive, archive.open(sheet._worksheet_path) as file:
         tail = b""  # they stand behind the cells
         while part := file.read(_TAIL):
             tail = (tail + part)[-_TAIL:]

@@ -205,10 +205,11 @@ def _resume(run: Path, space: LatentSpace, optimizer: Any) -> tuple[int, dict[st
     path = run / "autoencoder.pt"
     if not path.exists():
         return 0, None
-    state: dict[str, Any] = checkpoint.check_header(path, checkpoint.load(path), FORMAT, VERSION)
-    space.load_state_dict(state["weights"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["images"], state["reconstruction"]
+    state = checkpoint.read(path, FORMAT, VERSION)
+    with checkpoint.fitting(path):
+        space.load_state_dict(state["weights"])
+        optimizer.load_state_dict(state["optimizer"])
+        return int(state["images"]), state["reconstruction"]
 
 
 def _save(

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from synth.base import weights
 from synth.base.errors import UserError
-from synth.base.runs import atomic, read_json
+from synth.base.runs import read_json
 
 LONGEST = 0.28  # a longer profile would weigh the first weights most
 
@@ -67,9 +67,8 @@ class PowerAverages:
     def snapshot(self, folder: Path, n_images: int) -> None:
         """Keep the averages at `n_images` images, in half precision: what `combine` chooses from."""
         for length, means in self._means.items():
-            halves = {name: mean.half().contiguous().cpu() for name, mean in means.items()}
-            with atomic(folder / f"{n_images:012d}-{length}.safetensors") as temporary:
-                save_file(halves, temporary)
+            halves = {name: mean.half() for name, mean in means.items()}
+            weights.write(folder / f"{n_images:012d}-{length}.safetensors", halves)
 
 
 def combine(folder: Path, length: float, n_images: int | None = None) -> tuple[dict[str, Tensor], int]:
@@ -96,7 +95,7 @@ def combine(folder: Path, length: float, n_images: int | None = None) -> tuple[d
     shares = _shares([(images, exponent(known)) for _, images, known in kept], (n_images, exponent(length)))
     total: dict[str, Tensor] = {}
     for (path, _, _), share in zip(kept, shares, strict=True):
-        for name, mean in load_file(path).items():
+        for name, mean in weights.read(path).items():
             total[name] = total.get(name, 0) + float(share) * mean.float()
     return total, n_images
 

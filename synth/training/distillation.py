@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from synth import pipeline
 from synth.base import checkpoint
 from synth.base.config import check
+from synth.base.documents import read_mapping
 from synth.base.errors import UserError
 from synth.base.runs import Tell, announced, claim, quiet, read_json
 from synth.data.records import data_fingerprint
@@ -156,7 +157,7 @@ def _check_private(teacher: Path, card: GeneratorCard, data: Sequence[Path]) -> 
     if card.differential_privacy is None:
         return
     for folder in data:
-        plan = read_json(folder / "plan.json")
+        plan = read_mapping(folder / "plan.json")
         if plan.get("kind") != "synthetic" or plan.get("model") != weights_fingerprint(teacher):
             raise UserError(
                 f"{folder}: photographs would void the differential privacy of {teacher}; "

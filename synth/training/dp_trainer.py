@@ -186,11 +186,11 @@ def _resume(run: Path, config: "TrainConfig", parts: dict[str, Any]) -> tuple[in
     if not path.exists():
         parts["space"].fit(_phantoms(config))
         _write(run, 0, secrets.randbits(128), parts, {})
-    state = checkpoint.load(path)
-    checkpoint.check_header(path, state, FORMAT, VERSION)
-    for name, part in parts.items():
-        part.load_state_dict(state[name])
-    return state["images"], int(state["secret"], 16)
+    state = checkpoint.read(path, FORMAT, VERSION)
+    with checkpoint.fitting(path):
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        return int(state["images"]), int(state["secret"], 16)
 
 
 def _phantoms(config: "TrainConfig") -> Tensor:

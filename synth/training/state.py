@@ -1,7 +1,6 @@
 """What a training resumes from: weights, optimiser and averages at a number of images seen, in one file."""
 
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
@@ -25,11 +24,12 @@ def resume(
     path = run / "state.pt"
     if not path.exists():
         return 0
-    state: dict[str, Any] = checkpoint.check_header(path, checkpoint.load(path), *kind)
-    network.load_state_dict(state["weights"])
-    optimizer.load_state_dict(state["optimizer"])
-    averages.load_state_dict(state["averages"])
-    return state["images"]
+    state = checkpoint.read(path, *kind)
+    with checkpoint.fitting(path):
+        network.load_state_dict(state["weights"])
+        optimizer.load_state_dict(state["optimizer"])
+        averages.load_state_dict(state["averages"])
+        return int(state["images"])
 
 
 def save(

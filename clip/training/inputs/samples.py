@@ -65,7 +65,7 @@ def columns(endings: Collection[str], read: Read, where: str) -> dict[str, Any]:
 def _json(read: Read, where: str) -> dict[str, Any]:
     try:
         content = json.loads(_decoded(read("json"), f"{where}.json"))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{where}.json: not JSON ({error}); mend it or take it out") from None
     if not isinstance(content, dict):
         raise UserError(f"{where}.json: holds a {type(content).__name__}, not keys and values")

@@ -14,10 +14,10 @@ import numpy as np
 
 from clip.training.inputs import kinds, samples
 from clip.training.inputs.listing import Listing, Slices, split_of_path, unreadable, utf8
+from synth.base import archives
 from synth.base.errors import UserError
 
 _SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2")
-_FILLING = 2**20  # bytes of zeros at most that a tar ends in; tar's own records have 10,240
 
 Sample = dict[str, tarfile.TarInfo]
 """Ending -> member, of one key."""
@@ -84,13 +84,12 @@ def _pairs(path: Path) -> Iterator[tuple[str, tarfile.TarInfo | None, dict[str, 
     if what not in ("tar", "text"):
         raise kinds.refusal(path, what)
     try:
-        with tarfile.open(path, "r:") as file:
+        with archives.opened_tar(path) as file:
             for key, members in _samples(file, path):
                 where, read = f"{path} {key}", _reader(file, members)
                 ending = samples.picture_ending(members, read, where)
                 row = samples.columns(members, read, where) if ending else {}
                 yield key, members[ending] if ending else None, row
-            _check_end(path, file.offset)
     except (tarfile.TarError, ValueError) as error:
         raise UserError(f"{path}: damaged tar ({error}); make or fetch it again") from None
     except OSError as error:
@@ -119,9 +118,7 @@ def _samples(file: tarfile.TarFile, path: Path) -> Iterator[tuple[str, Sample]]:
 
 def _members(file: tarfile.TarFile, path: Path) -> Iterator[tuple[str, str, tarfile.TarInfo]]:
     """The key and the ending of each member that is part of a pair, and the member."""
-    end = path.stat().st_size
-    for member in file:
-        file.members = []  # type: ignore[attr-defined]  # tarfile keeps all that it has seen
+    for member in archives.members(file, path):
         folder, _, name = member.name.rpartition("/")
         stem, _, ending = name.partition(".")
         if member.isdir() or kinds.is_hidden(member.name):
@@ -132,22 +129,7 @@ def _members(file: tarfile.TarFile, path: Path) -> Iterator[tuple[str, str, tarf
             raise UserError(
                 f"{path}: {member.name} is a link or sparse; pack the files themselves, with 'tar -h --hard-dereference'"
             )
-        if member.offset_data + member.size > end:
-            raise tarfile.ReadError(f"ends within {member.name}")
         yield f"{folder}/{stem}" if folder else stem, ending.lower(), member
-
-
-def _check_end(path: Path, offset: int) -> None:
-    """A tar ends in blocks of zeros; else it was cut, or a header within it is damaged, where tarfile stops in silence."""
-    with open(path, "rb") as file:
-        file.seek(offset)
-        rest = file.read(_FILLING + 1)
-    if len(rest) < tarfile.BLOCKSIZE or rest[: tarfile.BLOCKSIZE].strip(b"\0"):
-        raise tarfile.ReadError(f"cut short, or no header, at byte {offset}")
-    if len(rest) > _FILLING or rest.strip(b"\0"):
-        raise tarfile.ReadError(
-            f"goes on behind its end at byte {offset}; two tars in one, or a part was not fetched"
-        )
 
 
 def _reader(file: tarfile.TarFile, members: Sample) -> samples.Read:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from synth.base import arrays
 from synth.base.config import fingerprint
+from synth.base.documents import read_mapping
 from synth.base.errors import UserError
-from synth.base.runs import atomic, progress, read_json, write_json
+from synth.base.runs import progress, write_json
 from synth.data.images import Preprocessing
 from synth.data.pictures import Pictures
 from synth.data.records import data_fingerprint, read_table
@@ -57,8 +59,7 @@ def prepare(records: Sequence[Path], size: int, cache: Path, rate: float = RATE)
         threshold, flagged, patients = calibrate(
             np.concatenate(near), patient_ids, rate, ", ".join(map(str, records))
         )
-        with atomic(cache / f"guard-{key}.npy") as temporary, open(temporary, "wb") as file:
-            np.save(file, references)
+        arrays.write(cache / f"guard-{key}.npy", references)
         values = {
             "descriptor": VERSION,
             "index": key,
@@ -72,7 +73,7 @@ def prepare(records: Sequence[Path], size: int, cache: Path, rate: float = RATE)
             "false_alarms_expected": round((flagged + 1) / (patients + 1), 6),
         }
         write_json(path, {"subjects": np.unique(subjects, return_inverse=True)[1].tolist(), "said": values})
-    return CopyFilterSettings.parse(read_json(path)["said"], str(path))
+    return CopyFilterSettings.parse(read_mapping(path, "said")["said"], str(path))
 
 
 def described(records: Sequence[Path], splits: list[str], size: int) -> tuple[np.ndarray, np.ndarray, int]:
@@ -139,8 +140,8 @@ class CopyFilter:
             raise UserError(
                 f"{path}: the copy filter's index is not there; repeat the whole 'synth generate'"
             )
-        subjects = read_json(path.with_suffix(".json"))["subjects"]
-        self._search = Search(np.load(path, mmap_mode="c"), np.array(subjects), device)
+        subjects = read_mapping(path.with_suffix(".json"), "subjects")["subjects"]
+        self._search = Search(arrays.mapped_as_own(path), np.array(subjects), device)
         self._threshold, self._device = settings.closeness, device
 
     def copies(self, pictures: np.ndarray) -> np.ndarray:

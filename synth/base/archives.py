@@ -1,0 +1,97 @@
+"""Archives that are read where they lie: nothing is unpacked to the disk, and one that is cut short is not read at all."""
+
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from synth.base.errors import UserError
+
+_FILLING = 2**20  # bytes of zeros at most that a tar ends in; tar's own records have 10,240
+_BOMB = 200
+"""Times as large as its file that a zip may become; tables of Excel become twenty times as large."""
+_SMALL = 64 * 2**20
+"""Bytes that any zip may become."""
+
+
+@contextmanager
+def opened_tar(path: Path) -> Iterator[tarfile.TarFile]:
+    """An uncompressed tar, to walk through with `members`; it is at its end when that is done.
+
+    Raises:
+        tarfile.TarError: it is damaged, cut short, or goes on behind its end.
+    """
+    with tarfile.open(path, "r:") as file:
+        yield file
+        _check_end(path, file.offset)
+
+
+def members(file: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
+    """Every member, those that are no files too, in order.
+
+    Raises:
+        tarfile.TarError: it ends within one.
+    """
+    end = path.stat().st_size
+    for member in file:
+        file.members = []  # type: ignore[attr-defined]  # tarfile keeps all that it has seen
+        if member.isreg() and member.offset_data + member.size > end:
+            raise tarfile.ReadError(f"ends within {member.name}")
+        yield member
+
+
+def _check_end(path: Path, offset: int) -> None:
+    """A tar ends in blocks of zeros; else it was cut, or a header within it is damaged, where tarfile stops in silence."""
+    with open(path, "rb") as file:
+        file.seek(offset)
+        rest = file.read(_FILLING + 1)
+    if len(rest) < tarfile.BLOCKSIZE or rest[: tarfile.BLOCKSIZE].strip(b"\0"):
+        raise tarfile.ReadError(f"cut short, or no header, at byte {offset}")
+    if len(rest) > _FILLING or rest.strip(b"\0"):
+        raise tarfile.ReadError(
+            f"goes on behind its end at byte {offset}; two tars in one, or a part was not fetched"
+        )
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file is a zip archive."""
+    return zipfile.is_zipfile(path)
+
+
+@contextmanager
+def opened_zip(path: Path, compressed: bool = True) -> Iterator[zipfile.ZipFile]:
+    """A zip archive whose members are as large as they say.
+
+    Args:
+        compressed: whether its members may be.
+
+    Raises:
+        UserError: it would become far larger than its file is.
+        zipfile.BadZipFile: it is damaged, or no zip.
+    """
+    with zipfile.ZipFile(path) as archive:
+        size, packed = sum(each.file_size for each in archive.infolist()), path.stat().st_size
+        most = max(_SMALL, _BOMB * packed) if compressed else packed
+        if size > most:
+            raise UserError(
+                f"{path}: {packed:,} bytes that would become {size:,}; refused, is it the file that was meant?"
+            )
+        yield archive
+
+
+def check_sums(path: Path) -> None:
+    """Compare every member of a zip archive with the checksum that stands in it.
+
+    Raises:
+        UserError: one differs.
+    """
+    try:
+        with opened_zip(path, compressed=False) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError):
+        damaged = "its list of members"
+    if damaged:
+        raise UserError(
+            f"{path}: damaged, the checksum of {damaged} differs; copy it again, or train it again"
+        )
