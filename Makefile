@@ -3,14 +3,32 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all check format bench calibrate wheel clean
+.PHONY: help demo test test-all test-lowest check format bench calibrate wheel bundle locks clean
 
-PYTHON ?= $(firstword $(foreach name,python3.11 python3 python,$(if $(shell $(name) -c 'import sys; print(sys.version_info[:2] == (3, 11))' 2>/dev/null | grep True),$(name))))
+FOUND = $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3 python,$(if $(shell $(name) -c 'import sys; print(sys.version_info >= (3, 11))' 2>/dev/null | grep True),$(name))))
+PYTHON ?= $(FOUND)
+# `make bundle PYTHON=3.12` names the Python of another machine, not one of this.
+ifneq ($(filter 3.%,$(PYTHON)),)
+TARGET := $(PYTHON)
+override PYTHON := $(FOUND)
+endif
 VENV := .venv
-STAMP := $(VENV)/.installed
-INSTALL := -c constraints.txt -e '.[test,docs]'
+CONSTRAINTS := constraints.txt
+# What the three commands need, and what tests, checks and pages need besides.
+USE := $(VENV)/.use
+DEVELOP := $(VENV)/.develop
 RUN := $(VENV)/bin
-CODE := synth clip privacy tests examples benchmarks
+# TORCH=cpu: torch without CUDA, from an index that has such wheels (or a mirror of it, file:///... too).
+TORCH ?= default
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+CODE := synth clip privacy tests examples benchmarks tools
+comma := ,
+# By uv, or by pip where there is none.
+define install
+if test -x $(RUN)/uv && $(RUN)/uv pip install --python $(RUN)/python -c $(CONSTRAINTS) -e '$(1)'; then :; \
+	else $(RUN)/python -m pip install -c $(CONSTRAINTS) -e '$(1)'; fi
+endef
+LOCK := $(RUN)/uv pip compile --python-version 3.11 --no-annotate --no-emit-package visionclip --extra test --extra cluster --extra docs
 
 # uv does not read pip's settings: hand over the index and the certificates that pip would use.
 ifdef PIP_INDEX_URL
@@ -30,46 +48,61 @@ export HF_HUB_OFFLINE ?= 1
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-demo: $(STAMP) ## synthetic pairs -> CLIP -> zero-shot -> audit -> demo/report.html, some five minutes of two cores; repeat to continue
+demo: $(USE) ## TORCH=cpu without CUDA; synthetic pairs -> CLIP -> zero-shot -> audit -> demo/report.html, some five minutes of two cores; repeat to continue
 	PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/python examples/demo/run.py --out demo
 
 # One thread a process: two OpenMP pools on two cores stand in each other's way.
-test: $(STAMP) ## tests, two at a time, without those marked slow; ARGS="-k name" for some
+test: $(DEVELOP) ## tests, two at a time, without those marked slow; ARGS="-k name" for some
 	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n 2 --dist loadfile -m "$(MARK)" $(ARGS)
 
 test-all: MARK := slow or not slow
 test-all: test ## all tests: kills, several processes, whole commands too
 
-check: $(STAMP) ## ruff, ruff format, pyright, the pages
+test-lowest: ## all tests with the oldest versions of locks/lowest.txt, in .venv-lowest
+	$(MAKE) test-all VENV=.venv-lowest CONSTRAINTS=locks/lowest.txt
+
+check: $(DEVELOP) ## ruff, ruff format, pyright, the pages
 	$(RUN)/ruff check $(CODE)
 	$(RUN)/ruff format --check $(CODE)
 	$(RUN)/pyright
 	NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build --strict --quiet --site-dir build/site
 
-format: $(STAMP) ## put the code into shape
+format: $(DEVELOP) ## put the code into shape
 	$(RUN)/ruff check --fix $(CODE)
 	$(RUN)/ruff format $(CODE)
 
 # copies.py wants records of real photographs.
-bench: $(STAMP) ## every benchmark that needs no photographs, short form
+bench: $(DEVELOP) ## every benchmark that needs no photographs, short form
 	for script in $(filter-out benchmarks/copies.py,$(wildcard benchmarks/*.py)); do $(RUN)/python $$script --quick; done
 
-calibrate: $(STAMP) ## false alarms of the audit and the leaks it finds -> docs/results/calibration.md, some five minutes of a core; repeat to continue
+calibrate: $(DEVELOP) ## false alarms of the audit and the leaks it finds -> docs/results/calibration.md, some five minutes of a core; repeat to continue
 	OMP_NUM_THREADS=1 $(RUN)/python benchmarks/calibrate.py --out docs/results/calibration.md
 
-wheel: $(STAMP) ## build dist/visionclip-*.whl
+wheel: $(DEVELOP) ## build dist/visionclip-*.whl
 	rm -rf build
 	$(RUN)/python -m pip wheel --no-deps --wheel-dir dist .
 
+bundle: $(DEVELOP) ## dist/visionclip-*/ to install from on a machine without internet; PYTHON=3.12 PLATFORM=manylinux_2_28_x86_64 TORCH=cpu SLIM=1
+	$(RUN)/python tools/bundle.py --out dist --python $(or $(TARGET),3.11) --platform $(or $(PLATFORM),manylinux_2_28_x86_64) \
+		$(if $(SLIM),--slim) $(if $(filter cpu,$(TORCH)),--torch-index $(TORCH_INDEX))
+
+locks: $(DEVELOP) ## renew locks/lowest.txt, and what constraints.txt lacks (uv)
+	$(LOCK) --universal --no-emit-package lmdb pyproject.toml -o constraints.txt
+	$(LOCK) --resolution lowest-direct pyproject.toml -o locks/lowest.txt
+
 clean: ## remove what make made, the environment too
-	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest build dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
 
-$(STAMP): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 found; install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
-	@$(PYTHON) -c 'import venv, ensurepip' || { echo "make: $(PYTHON) has no venv; on Debian: apt install python3.11-venv python3.11-dev" >&2; exit 2; }
+$(USE): pyproject.toml $(CONSTRAINTS)
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or later found; install it, or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' || { echo "make: $(PYTHON) has no venv; on Debian: apt install python3-venv" >&2; exit 2; }
 	test -x $(RUN)/pip || $(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install -q -c constraints.txt uv || echo "make: no uv to be had; pip does it, in twice the time" >&2
-	if test -x $(RUN)/uv && $(RUN)/uv pip install --python $(RUN)/python $(INSTALL); then :; \
-	else $(RUN)/python -m pip install $(INSTALL); fi
+	$(if $(filter cpu,$(TORCH)),$(RUN)/python -m pip install -q --no-deps --index-url $(TORCH_INDEX) $(shell grep -E '^torch(vision)?==' $(CONSTRAINTS)))
+	$(call install,.)
+	touch $@
+
+$(DEVELOP): $(USE)
+	$(call install,.[test$(comma)docs])
 	touch $@

@@ -40,7 +40,8 @@ from torch.nn.functional import cross_entropy
 
 from clip.augmentation.augment import Augment, augment
 from clip.augmentation.camera import Camera
-from clip.model.encoders import ClipConfig, TextTower, standardise, tokenize
+from clip.model.encoders import ClipConfig, TextTower, standardise
+from clip.model.wordpiece import tokenize
 from clip.training import batches, decoding
 from clip.training.config import TrainConfig
 from clip.training.objective import Learner

@@ -18,7 +18,8 @@ from clip import embed, loading, prompts
 from clip.commands.app import app
 from clip.evaluation import metrics, tasks, zero_shot
 from clip.model import checkpoints, encoders
-from clip.model.encoders import ClipConfig, ImageTower, TextTower, build, tokenize
+from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
+from clip.model.wordpiece import tokenize
 from clip.training.config import TrainConfig
 from clip.training.trainer import train
 from synth.data import captions

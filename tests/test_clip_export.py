@@ -13,7 +13,8 @@ from clip import embed, export, loading
 from clip.commands.app import app
 from clip.export import cn_clip, metadata, onnx
 from clip.model import checkpoints
-from clip.model.encoders import CLIP, ClipConfig, ImageTower, TextTower, build, tokenize
+from clip.model.encoders import CLIP, ClipConfig, ImageTower, TextTower, build
+from clip.model.wordpiece import tokenize
 from synth.base import checkpoint
 from synth.base.errors import UserError
 from synth.data.images import Preprocessing

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clip.model.encoders import CLIP, ClipConfig, ImageTower, TextTower, build, tokenize
+from clip.model.encoders import CLIP, ClipConfig, ImageTower, TextTower, build
+from clip.model.wordpiece import tokenize
 from clip.training import initial
 from clip.training.initial import Initial
 from synth.base.errors import UserError

@@ -238,6 +238,7 @@ def test_every_dependency_is_imported():
     """A library that nothing imports is not asked for; those listed are used by their name on a command line or by another."""
     by_name = {
         "ruff",
+        "visionclip",  # the extras that tests need
         "pytest",
         "pytest-timeout",
         "pytest-xdist",

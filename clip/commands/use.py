@@ -121,8 +121,10 @@ def demo(
     from clip.apps import page
     from clip.apps.predict import Classifier
     from clip.loading import load_model
+    from synth.base import extras
 
     serving.check_host(host)
+    extras.require("clip demo", "gradio")
     page.serve(Classifier(load_model(model)), port, browser, host, say)
 
 

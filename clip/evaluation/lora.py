@@ -8,7 +8,7 @@ from torch import nn
 from clip.evaluation.provenance import ModelProvenance
 from clip.model import checkpoints
 from clip.model.encoders import CLIP
-from synth.base.errors import UserError
+from synth.base import extras
 
 
 def added(model: CLIP, rank: int) -> CLIP:
@@ -16,10 +16,8 @@ def added(model: CLIP, rank: int) -> CLIP:
 
     LoRA adds B A x to W x, A of `rank` rows, B zero at first (Hu et al. 2021, 2106.09685).
     """
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError:
-        raise UserError("LoRA needs peft; install it with: pip install 'visionclip[tune]'") from None
+    extras.require("LoRA", "peft")
+    from peft import LoraConfig, inject_adapter_in_model
 
     copy = deepcopy(model).requires_grad_(False)
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=_layers(copy.visual))

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from synth.base import extras
+
 
 def export(model: Path, out: Path, to: str, config: Path | None = None) -> list[str]:
     """Write `model` in another form; what was written, and by how much it differs from ours, in lines for people.
@@ -11,6 +13,7 @@ def export(model: Path, out: Path, to: str, config: Path | None = None) -> list[
     """
     what = "largest difference of an embedding's component"
     if to == "onnx":
+        extras.require("--to onnx", "onnx", "onnxscript", "onnxruntime")
         from clip.export.onnx import BATCHES, to_onnx
 
         found = to_onnx(model, out)
@@ -24,6 +27,7 @@ def export(model: Path, out: Path, to: str, config: Path | None = None) -> list[
         kind, difference = to_huggingface(model, out)
         return [f"{out}: {kind}; {what}: {difference:.1e}"]
     if to == "open_clip":
+        extras.require("--to open_clip", "open_clip")
         from clip.export.open_clip import to_open_clip
 
         return [f"{out}: open_clip.create_model('local-dir:{out}'); {what}: {to_open_clip(model, out):.1e}"]

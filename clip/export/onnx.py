@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from clip.export import metadata, tokenizer
 from clip.model import checkpoints
-from clip.model.encoders import CLIP, PAD, normalise
+from clip.model.encoders import CLIP, normalise
+from clip.model.wordpiece import PAD
 from synth.base import runs
 from synth.base.errors import UserError
 

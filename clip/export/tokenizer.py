@@ -1,9 +1,9 @@
 """The tokenizer as files that transformers opens without code of ours."""
 
 import os
-from importlib.resources import files
 from pathlib import Path
 
+from clip.model.wordpiece import VOCABULARY
 from synth.base.runs import atomic
 
 
@@ -12,6 +12,6 @@ def write(folder: Path, context: int) -> None:
     from transformers import BertTokenizer
 
     with atomic(folder / "vocab.txt") as temporary:
-        temporary.write_bytes(files("cn_clip.clip").joinpath("vocab.txt").read_bytes())
+        temporary.write_bytes(VOCABULARY.read_bytes())
     made = BertTokenizer(os.fspath(folder / "vocab.txt"), do_lower_case=True, model_max_length=context)
     made.save_pretrained(folder)

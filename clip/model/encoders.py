@@ -1,4 +1,4 @@
-"""The two towers of a CLIP and the tokenizer: timm for pictures, BERT for text, the vocabulary of Chinese-CLIP.
+"""The two towers of a CLIP: timm for pictures, BERT for text, with the vocabulary of Chinese-CLIP.
 
 With the default towers and equal weights it computes what Chinese-CLIP's RN50 + RoBERTa-wwm-ext-base-chinese
 does, to 1e-5; `clip.export.cn_clip` renames the weights.  Chinese and English share the tokenizer: its vocabulary,
@@ -6,7 +6,6 @@ that of bert-base-chinese, holds lower-cased English word pieces.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from math import log
 from typing import Annotated, Any, Self
 
@@ -14,14 +13,11 @@ import torch
 from pydantic import Field, PositiveInt, field_validator, model_validator
 from torch import Tensor, nn
 
+from clip.model.wordpiece import PAD, VOCABULARY_SIZE, tokenize
 from synth.base import arguments, networks, pretrained
 from synth.base.config import Config
 from synth.base.errors import UserError
 from synth.data.images import Preprocessing
-
-VOCABULARY_SIZE = 21_128
-PAD = 0
-"""The token that the attention mask leaves out; `[PAD]` of the vocabulary."""
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -185,24 +181,6 @@ def standardise(images: Tensor) -> Tensor:
         return torch.addcmul(-mean / std, rows, 1 / std).unflatten(2, (-1, 3)).permute(0, 3, 1, 2)
     mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
     return (images - mean).div_(std)
-
-
-@lru_cache(maxsize=1)
-def _tokenizer() -> Any:
-    from cn_clip.clip.bert_tokenizer import FullTokenizer
-
-    return FullTokenizer()
-
-
-def tokenize(texts: Sequence[str], context: int) -> Tensor:
-    """(N, context) int64 token ids: [CLS] text [SEP], cut or padded, as `cn_clip.clip.tokenize` does."""
-    tokenizer = _tokenizer()
-    start, end = tokenizer.vocab["[CLS]"], tokenizer.vocab["[SEP]"]
-    tokens = torch.full((len(texts), context), PAD)
-    for row, text in zip(tokens, texts, strict=True):
-        pieces = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text))[: context - 2]
-        row[: len(pieces) + 2] = torch.tensor([start, *pieces, end])
-    return tokens
 
 
 def _image_tower(config: ClipConfig) -> nn.Module:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clip.model.encoders import ClipConfig, tokenize
+from clip.model.encoders import ClipConfig
+from clip.model.wordpiece import tokenize
 from clip.training import inputs, views
 from clip.training.decoding import Decode, Decoder, squares
 from clip.training.labels import COLUMNS, label_sets

@@ -1,6 +1,5 @@
 """What a training runs on, and what makes it faster or smaller there."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,6 +8,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 
 from clip.model.encoders import CLIP
 from clip.training.config import TrainConfig
+from synth.base import extras
 from synth.base.errors import UserError
 
 
@@ -18,9 +18,7 @@ def accelerator(config: TrainConfig, run: Path) -> Accelerator:
     Raises:
         UserError: the batch cannot be shared by the processes, or what is wanted is not here.
     """
-    for tracker in config.trackers:
-        if find_spec(tracker) is None:
-            raise UserError(f"trackers: '{tracker}' is not installed; pip install 'visionclip[track]'")
+    extras.require("trackers", *config.trackers)
     if config.compile and not torch.cuda.is_available():
         raise UserError("compile=true needs a GPU: on the CPU it takes minutes and gains nothing")
     made = Accelerator(

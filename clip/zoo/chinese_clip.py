@@ -5,10 +5,11 @@ from typing import Any
 
 from torch import Tensor
 
-from clip.model.encoders import tokenize
+from clip.model.wordpiece import tokenize
 from clip.zoo import weights
 from clip.zoo.foreign import Foreign, ForeignConfig, fetch
 from clip.zoo.preprocessing import ForeignPreprocessing
+from synth.base import extras
 from synth.base.errors import UserError
 
 CONTEXT = 52
@@ -49,6 +50,7 @@ def load(source: str) -> Foreign:
     ]
     if lacking:
         raise UserError(f"{path}: not Chinese-CLIP's weights: {', '.join(lacking)} missing")
+    extras.require(f"cn_clip:{path}", "cn_clip.clip.model")
     from cn_clip.clip.model import CLIP as ChineseCLIP
 
     shape = architecture(tensors, text_heads(content, tensors, path))

@@ -9,6 +9,7 @@ from torch import Tensor
 from clip.zoo import weights
 from clip.zoo.foreign import Foreign, ForeignConfig, fetch
 from clip.zoo.preprocessing import ForeignPreprocessing
+from synth.base import extras
 from synth.base.errors import UserError
 
 _TRAINING_ONLY = ("visual.decoder.", "input_resolution", "context_length", "vocab_size")
@@ -22,11 +23,9 @@ def load(source: str) -> Foreign:
     Raises:
         UserError: no such file, or not EyeCLIP's.
     """
-    try:
-        from open_clip import get_tokenizer
-        from open_clip.model import build_model_from_openai_state_dict
-    except ImportError:
-        raise UserError("eyeclip: needs open_clip; run pip install 'visionclip[baselines]'") from None
+    extras.require(f"eyeclip:{source}", "open_clip")
+    from open_clip import get_tokenizer
+    from open_clip.model import build_model_from_openai_state_dict
 
     path = fetch(source, ("eyeclip.pt", "eyeclip_visual.pt"))
     found = _complete(weights.read(path), path)

@@ -7,7 +7,7 @@ from typing import Any
 
 from clip.zoo.foreign import Foreign, ForeignConfig, fetch
 from clip.zoo.preprocessing import ForeignPreprocessing
-from synth.base import arguments, documents, pretrained
+from synth.base import arguments, documents, extras, pretrained
 from synth.base.errors import UserError
 
 TEMPLATE = "A fundus photograph of [CLS]"
@@ -30,10 +30,9 @@ def load(source: str, weights: str = "") -> Foreign:
         UserError: open_clip is not installed, does not know the name, the weights are of another model, or the folder
             asks for more than a network and a tokenizer.
     """
-    try:
-        import open_clip
-    except ImportError:
-        raise UserError("open_clip is not installed; run pip install 'visionclip[baselines]'") from None
+    extras.require(f"open_clip:{source}", "open_clip")
+    import open_clip
+
     folder, options = Path(source), {}
     if source.startswith("hf-hub:"):
         folder, options = _fetched(source.removeprefix("hf-hub:"))

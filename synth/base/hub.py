@@ -55,10 +55,10 @@ def upload(folder: Path, repo: str, kind: str, private: bool, files: list[str], 
     Raises:
         UserError: the hub refuses or cannot be reached, or the repository is public or holds other data.
     """
-    import httpx2
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
+    unreachable = HfHubHTTPError.__mro__[1]  # of httpx or of httpx2, whichever the client is built on
     api = HfApi(library_name="visionclip")
     remedy = "repeat the command to continue"
     try:
@@ -86,7 +86,7 @@ def upload(folder: Path, repo: str, kind: str, private: bool, files: list[str], 
         raise UserError(
             f"repository '{repo}': {api.endpoint} answers {error.response.status_code} ({reason})"
         ) from None
-    except httpx2.HTTPError as error:
+    except unreachable as error:
         raise UserError(f"{api.endpoint}: cannot be reached ({error}); {remedy}") from None
     except RuntimeError as error:  # of a single file, from the uploading threads
         raise UserError(

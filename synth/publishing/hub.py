@@ -7,6 +7,7 @@ import datetime
 from pathlib import Path
 from typing import Any
 
+from synth.base import extras
 from synth.base.documents import read_mapping
 from synth.base.errors import UserError
 from synth.base.hub import check_hub, check_repo, upload
@@ -51,6 +52,8 @@ def push(
     files, trained_on = _generator(folder) if kind == "model" else _records(folder, real)
     stated, terms = _terms(folder, licence, trained_on)
     if kind == "dataset":
+        if read_mapping(folder / "plan.json").get("kind") == "synthetic":
+            extras.require("synth push", "mlcroissant")  # for the card of Croissant
         verify(folder)
     result = {"repo": repo, "type": kind, "licence": terms, "private": private}
     if dry_run:
@@ -69,6 +72,7 @@ def push(
 
 def ready(folder: Path, repo: str, licence: str | None, generator: GeneratorCard) -> None:
     """Refuse, before the first picture is drawn, what `push` would refuse at the end."""
+    extras.require("--push-to-hub", "mlcroissant")
     check_repo(repo)
     _terms(folder, licence, generator.trained_on)
     check_hub()

@@ -4,10 +4,12 @@ Both are written from `plan.json`, `generator.json` (what the generator says of 
 shards, and `publication.yaml` (what a person says): never edit them, repeat the command.
 """
 
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from synth.base import extras
 from synth.base.documents import read_mapping
 from synth.base.runs import write_json
 from synth.base.stats import wilson
@@ -23,6 +25,8 @@ from synth.publishing.croissant import write_croissant
 from synth.sampling.plan import Plan, shards
 
 NAME = "visionclip-synthetic-fundus"
+
+_log = logging.getLogger("synth")
 
 _CARD = """
 {about}{n} synthetic fundus photographs with captions in Chinese and English, drawn by a diffusion model.
@@ -149,9 +153,17 @@ def write_cards(folder: Path, plan: Plan, generator: GeneratorCard | None) -> No
         cite=_cite(title, stated, trained_on, plan),
     )
     counts = {split: table.num_rows for split, table in tables.items()}
-    write_croissant(folder, plan, title, licence, stated, trained_on)
+    tags = ["synthetic"]
+    if extras.is_installed("mlcroissant"):
+        write_croissant(folder, plan, title, licence, stated, trained_on)
+        tags.append("croissant")
+    else:
+        (folder / "croissant.json").unlink(missing_ok=True)  # of an earlier card
+        _log.warning(
+            "%s: no croissant.json is written; for one, %s, and repeat", folder, extras.remedy("mlcroissant")
+        )
     front, suffix = publication.front(licence), SUFFIXES[plan.format][1:]
-    write_card(folder, title, text, counts, front.pop("license"), ["synthetic", "croissant"], suffix, front)
+    write_card(folder, title, text, counts, front.pop("license"), tags, suffix, front)
 
 
 def _size(generator: GeneratorCard | None) -> str:

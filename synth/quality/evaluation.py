@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synth.base import checkpoint, stats
+from synth.base import checkpoint, extras, stats
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import Tell, claim, nothing_if_refused, quiet
@@ -62,6 +62,7 @@ def evaluate(
     Raises:
         UserError: too few photographs or positives, a patient on both sides, or `out` holds something else.
     """
+    extras.require("synth evaluate", "jieba")  # of captions, which come last
     prints = {"synthetic": data_fingerprint(data), "real": data_fingerprint(real)}
     wanted = {"config": config.model_dump(mode="json"), "data": prints}
     free = tuple(f"config.{key}" for key in _FREE)

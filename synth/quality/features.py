@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from synth.base import arrays, checkpoint, networks, weights
+from synth.base import arrays, checkpoint, extras, networks, weights
 from synth.base.errors import UserError
 from synth.base.runs import progress, sha256
 from synth.classifier.classifier import Classifier
@@ -142,6 +142,7 @@ def _inception(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """The network of the published FID, resized to as clean-fid does (Parmar et al. 2022, 2104.11222)."""
     if path.name != "inception-2015-12-05.pt" or not path.is_file():
         raise UserError(f"{path}: give the file inception-2015-12-05.pt; other weights give no FID")
+    extras.require(f"inception:{path}", "cleanfid")
     from cleanfid.inception_torchscript import InceptionV3W
     from cleanfid.resize import build_resizer
 

@@ -1,7 +1,6 @@
 """Train a generator: resumable to the bit on the CPU, on one process or many."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from synth.base import extras
 from synth.base.errors import UserError
 from synth.base.runs import Tell, claim, quiet
 from synth.data import classes
@@ -46,7 +46,8 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path, tell: Tell = qui
         tell: is given the lines that say what the training will take, before it begins.
     """
     if config.dp:
-        from synth.training import dp_trainer  # needs Opacus, an extra
+        extras.require("dp", "opacus")
+        from synth.training import dp_trainer
 
         return dp_trainer.train(config, data, run, tell)
     accelerator = _accelerator(config, run)
@@ -97,9 +98,7 @@ def _provenance(data: Sequence[Path], texts: Captions | None) -> dict[str, Any]:
 
 
 def _accelerator(config: TrainConfig, run: Path) -> Accelerator:
-    for tracker in config.trackers:
-        if find_spec(tracker) is None:
-            raise UserError(f"trackers: '{tracker}' is not installed; pip install 'visionclip[track]'")
+    extras.require("trackers", *config.trackers)
     precision = config.precision
     if precision == "auto":
         precision = "bf16" if torch.cuda.is_available() else "no"

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from clip.training.inputs.listing import SPLIT_NAMES, Listing, caption, from_base64
+from synth.base import extras
 from synth.base.errors import UserError
 
 
@@ -49,6 +50,7 @@ def read(data: Path) -> Listing:
     Raises:
         UserError: damaged, cut short, or holding anything but texts; the pair's number is told.
     """
+    extras.require(str(data), "lmdb")
     import lmdb
 
     try:

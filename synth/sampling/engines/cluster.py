@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from synth.base import extras
 from synth.base.errors import UserError
 from synth.data.shards import is_done
 from synth.sampling.engines import Events, Job
@@ -109,10 +110,9 @@ def cluster(
 
 
 def _connect(address: str | None) -> Any:
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise UserError("--engine ray: ray is not installed; pip install 'visionclip[cluster]'") from None
+    extras.require("--engine ray", "ray")
+    import ray
+
     if ray.is_initialized():
         return ray
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
