@@ -256,3 +256,9 @@ def test_written_records_hold_every_picture_and_its_truth(tmp_path):
 def test_a_wrong_setting_is_refused_in_one_line(text):
     with pytest.raises(UserError, match=text.partition("=")[0]):
         load(PhantomConfig, None, [text])
+
+
+def test_people_of_another_seed_are_other_people():
+    """Two populations in one set would be taken for one otherwise; those of seed 0 keep their names."""
+    first, other = ({made["subject_id"] for made in records(PhantomConfig(seed=seed), 30)} for seed in (0, 1))
+    assert not first & other and "phantom-000000" in first

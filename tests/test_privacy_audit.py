@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from privacy import report
+from privacy.advice import suggest as advice
 from privacy.attacks.attribute_inference import evaluate
 from privacy.attacks.population import Features
 from privacy.commands.app import app
@@ -223,6 +224,10 @@ def test_suggestions_follow_from_verdicts(attackers, checkpoint, tmp_path):
     found = json.loads(said.stdout)
     assert [change["threats"] for change in found["changes"]] == [["T1"]]  # sex is revealed, nothing failed
     assert {each["attack"] for each in found["open"] if each["threat"] == "T1"} == {"age", "race"}
+    plain = CliRunner().invoke(app, ["suggest", "--report", str(tmp_path)]).stdout
+    for word, what in advice._MORE.items():
+        asked = [each["attack"] for each in found["open"] if each["word"] == word]
+        assert plain.count(what) == bool(asked) and all(f" {attack}" in plain for attack in asked)
     path = tmp_path / "report.json"
     report = json.loads(path.read_text())
     report["results"] = [

@@ -80,10 +80,22 @@ def lines(suggestions: Suggestions) -> str:
             f"  because {change.why}; it costs: {change.price}",
             f"  {change.command}",
         ]
-    for each in suggestions.open:
-        needed = f" (about {each.patients_needed:,} patients)" if each.patients_needed else ""
-        said.append(f"{each.threat} {each.attack}: {each.word}; {each.what}{needed}")
+    for word, questions in _by_word(suggestions.open).items():
+        said.append(f"{word}: {questions[0].what}")
+        said += [f"  {_question(each)}" for each in questions]
     return "\n".join(said) or "nothing was found, and nothing is open; audit again when the release changes"
+
+
+def _by_word(questions: list[Open]) -> dict[str, list[Open]]:
+    found: dict[str, list[Open]] = {}
+    for each in questions:
+        found.setdefault(each.word, []).append(each)
+    return found
+
+
+def _question(each: Open) -> str:
+    needed = f" (about {each.patients_needed:,} patients)" if each.patients_needed else ""
+    return f"{each.threat} {each.attack}{needed}"
 
 
 def _read(file: Path) -> AuditReport:

@@ -51,8 +51,8 @@ def record(config: PhantomConfig, index: int) -> tuple[Row, Phantom]:
     seed = int(chance(config.seed, index, "row").integers(2**63))
     made = row(
         **shown,
-        id=f"{_name(subject)}-{nth}",
-        subject_id=_name(subject),
+        id=f"{_name(config, subject)}-{nth}",
+        subject_id=_name(config, subject),
         image={"bytes": encode(phantom.image, config.quality), "path": None},
         caption_zh=captions.write(shown, "zh", seed),
         caption_en=captions.write(shown, "en", seed),
@@ -65,8 +65,9 @@ def record(config: PhantomConfig, index: int) -> tuple[Row, Phantom]:
     return made, phantom
 
 
-def _name(subject: int) -> str:
-    return f"phantom-{subject:06d}"
+def _name(config: PhantomConfig, subject: int) -> str:
+    """What a person is called; those of another seed are other people."""
+    return f"phantom-{config.seed}-{subject:06d}" if config.seed else f"phantom-{subject:06d}"
 
 
 def records(config: PhantomConfig, n: int) -> Iterator[Row]:
@@ -111,7 +112,7 @@ def write_masks(config: PhantomConfig, n: int, out: Path) -> None:
     with progress("masks", n) as bar:
         for index in range(n):
             subject, nth, _ = place(config, index)
-            path = out / "masks" / f"{_name(subject)}-{nth}.png"
+            path = out / "masks" / f"{_name(config, subject)}-{nth}.png"
             if not path.exists():
                 with atomic(path) as temporary:
                     Image.fromarray(mask(record(config, index)[1])).save(temporary, "PNG")
