@@ -59,7 +59,7 @@ def check_header(path: Path, content: Any, format: str, version: int) -> dict[st
     return content
 
 
-def read(path: Path, format: str, version: int, finite: bool = True) -> dict[str, Any]:
+def read(path: Path, format: str, version: int, finite: bool = True) -> Any:
     """What a checkpoint of ours holds, of `format` and not newer than `version`; where `finite`, its numbers are numbers.
 
     Raises:
