@@ -62,7 +62,7 @@ def verbs() -> set[str]:
     return found
 
 
-def lines(given: Path, out: Path) -> Iterator[tuple[str, ...]]:
+def lines(given: Path, out: Path) -> Iterator[tuple[Any, ...]]:
     """A line for each verb, in an order in which each finds what it reads."""
     records, model, generator = given / "records", given / "ckpt.pt", given / "generator"
     yield ("synth phantom", "--n", "12", "--size", "32", "--out", out / "phantom", "--masks")
