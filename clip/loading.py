@@ -13,20 +13,21 @@ HUB = "hub:"
 """What stands before the NAME/REPO of a checkpoint of ours on the Hugging Face Hub."""
 
 
-def load(spec: Path | str) -> tuple[CLIP, Header]:
+def load(spec: Path | str, finite: bool = True) -> tuple[CLIP, Header]:
     """A model in evaluation mode, on the CPU, and what is known of it: a checkpoint of ours, or another's (`clip.zoo`).
 
-    `hub:NAME/REPO` is a checkpoint of ours that `clip push` sent to the Hugging Face Hub.
+    `hub:NAME/REPO` is a checkpoint of ours that `clip push` sent to the Hugging Face Hub.  Of ours, only who examines one
+    takes weights that are not `finite`.
 
     Raises:
         UserError: no such file, or not what its name says.
     """
     if str(spec).startswith(HUB) and not Path(spec).exists():
         path = fetch(str(spec).removeprefix(HUB), [checkpoints.FILE])
-        model, head = checkpoints.load(path)
+        model, head = checkpoints.load(path, finite)
         return model, head.model_copy(update={"sha256": sha256(path)})
     if zoo.split(spec) is None:
-        return checkpoints.load(Path(spec))
+        return checkpoints.load(Path(spec), finite)
     model = zoo.load(spec)
     settings = model.config.model_dump(mode="json")
     return model, Header(format=model.config.kind, model=settings, sha256=model.file and sha256(model.file))

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -81,6 +82,8 @@ def to_onnx(path: Path, out: Path) -> dict[str, float]:
 @torch.inference_mode()
 def difference(file: Path, tower: nn.Module, batch: Tensor, sizes: Sequence[int] = BATCHES) -> float:
     """The largest difference between onnxruntime and torch, over batches of several sizes."""
+    # When it is imported it makes a number for this machine, and a store of what it would send to its maker.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])

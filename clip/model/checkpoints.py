@@ -50,13 +50,13 @@ def header(model: CLIP, **metadata: Any) -> dict[str, object]:
     )
 
 
-def load(path: Path) -> tuple[CLIP, Header]:
-    """The model in evaluation mode, and what the file says about itself.
+def load(path: Path, finite: bool = True) -> tuple[CLIP, Header]:
+    """The model in evaluation mode, and what the file says about itself; only who examines it takes what is not `finite`.
 
     Raises:
         UserError: not a checkpoint of ours, damaged, or holding objects that could run code.
     """
-    content = checkpoint.read(path, FORMAT, VERSION)
+    content = checkpoint.read(path, FORMAT, VERSION, finite)
     found = {name: value for name, value in content.items() if name != "weights"}
     said = config.check(Header, {"model": {}} | found, str(path))
     if said.vocabulary > VOCABULARY:

@@ -113,8 +113,10 @@ def read_key(path: Path) -> Key:
     found = read_json(path)
     if not isinstance(found, dict) or (found.get("format"), found.get("version")) != (FORMAT, VERSION):
         raise UserError(f"{path}: no key of 'privacy canary plant', or of another version of it")
-    kinds = {"planted": dict, "withheld": dict, "records": str, "share": float | int, "seed": int}
-    if wrong := next((name for name, kind in kinds.items() if not isinstance(found.get(name), kind)), None):
+    kinds = {"planted": dict, "withheld": dict, "records": str, "share": float | int, "seed": object}
+    if wrong := next(
+        (name for name, kind in kinds.items() if name not in found or not isinstance(found[name], kind)), None
+    ):
         raise UserError(f"{path}: key '{wrong}' is missing or of another kind; copy the key again")
     kept = {name: found[name] for name in kinds}
     return Key(**kept, commitment=sha256(path))

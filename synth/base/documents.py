@@ -30,7 +30,7 @@ def read_json(path: Path) -> Any:
     return parse_json(_text(path, "JSON", f"damaged JSON; {remedy}"), str(path), remedy)
 
 
-def read_mapping(path: Path, *needed: str) -> dict[str, Any]:
+def read_mapping(path: Path, *needed: str) -> Any:
     """The object in a JSON file, which has the keys that are `needed`.
 
     Raises:

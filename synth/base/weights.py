@@ -57,8 +57,8 @@ def write(path: Path, tensors: Mapping[str, Any]) -> None:
         save_file(kept, temporary, metadata={_SUM: _digest(kept)})
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The tensors of a safetensors file, on the CPU; the checksum is compared where the file has one.
+def read(path: Path) -> Any:
+    """The tensors of a safetensors file by name, on the CPU; the checksum is compared where the file has one.
 
     Raises:
         UserError: absent, damaged, cut short, or other values than were written.

@@ -156,7 +156,7 @@ def check_sums(folder: Path, card: GeneratorCard) -> None:
     for name in sorted({*found, *card.files}):
         if found.get(name) != card.files.get(name):
             raise UserError(
-                f"{folder / name}: not the weights that were written (sha256 differs); copy or train it again"
+                f"{folder}: damaged generator ({name} is not what was written, its sha256 differs); copy or train it again"
             )
 
 
