@@ -88,7 +88,7 @@ def planned(config: GenerateConfig, out: Path) -> Planned:
     model = locate(config.model or SHIPPED)
     card = read_card(model)
     names = ("n", "seed", "labels", "steps", "guidance", "batch", "quality", "format", "precision", "marks")
-    plan = plans.make(model, **{name: getattr(config, name) for name in names})
+    plan = plans.make(model, **{name: getattr(config, name) for name in names}, noise=plans.noise_of(out))
     if config.reject_copies or config.reject_mislabelled or config.label_classifier:
         from synth.sampling import rejection
         from synth.sampling.filters import source_check
