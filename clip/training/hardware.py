@@ -9,6 +9,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from clip.model.encoders import CLIP
 from clip.training.config import TrainConfig
 from synth.base import extras
+from synth.base.device import has_bf16
 from synth.base.errors import UserError
 
 
@@ -66,8 +67,4 @@ def flat(line: dict[str, Any], prefix: str = "") -> dict[str, float]:
 
 
 def _precision(wanted: str) -> str:
-    if wanted == "bf16" or (
-        wanted == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    ):
-        return "bf16"
-    return "no"
+    return "bf16" if wanted == "bf16" or (wanted == "auto" and has_bf16()) else "no"

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from synth.base.device import moved
 from synth.sampling.plan import Noise, generator
 
 Place = tuple[int, int]
@@ -60,7 +61,7 @@ def _philox(seed: int, places: Sequence[Place], count: int, device: torch.device
     """(B, count) float32: four numbers of each block, whose counter is its place, the image in two words, the attempt."""
     blocks = torch.arange(-(-count // 4), device=device)[None]
     words = [[index & _MASK, index >> 32, attempt] for index, attempt in places]
-    rows = torch.tensor(words, device=device).T[:, :, None]
+    rows = moved(torch.tensor(words), torch.device(device)).T[:, :, None]
     bits = philox([blocks.expand(len(places), -1), *(row.expand(-1, blocks.shape[1]) for row in rows)], seed)
     numbers = [*normal(bits[0], bits[1]), *normal(bits[2], bits[3])]
     return torch.stack(numbers, dim=2).float().flatten(1)[:, :count]

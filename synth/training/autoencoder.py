@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
-from synth.base import checkpoint, stats
+from synth.base import checkpoint, device, stats
 from synth.base.config import Config
 from synth.base.errors import UserError
 from synth.base.order import permutation
@@ -116,7 +116,7 @@ def train(
     rank, processes = accelerator.process_index, accelerator.num_processes
     if config.batch % processes:
         raise UserError(f"autoencoder.batch={config.batch} must be a multiple of the {processes} processes")
-    optimizer = torch.optim.AdamW(space.autoencoder.parameters(), lr=config.lr)
+    optimizer = device.adamw(space.autoencoder.parameters(), lr=config.lr)
     first = np.unique(examples.visited(np.arange(min(len(examples), _FITTED_ON))))
     space.begin(torch.cat(list(_batches(examples[first]))))
     n_images, known = _resume(run, space, optimizer)
@@ -208,7 +208,7 @@ def _resume(run: Path, space: LatentSpace, optimizer: Any) -> tuple[int, dict[st
     state = checkpoint.read(path, FORMAT, VERSION)
     with checkpoint.fitting(path):
         space.load_state_dict(state["weights"])
-        optimizer.load_state_dict(state["optimizer"])
+        device.load_optimizer(optimizer, state["optimizer"])
         return int(state["images"]), state["reconstruction"]
 
 

@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from synth import pipeline
-from synth.base import checkpoint
+from synth.base import checkpoint, device
 from synth.base.config import check
 from synth.base.documents import read_mapping
 from synth.base.errors import UserError
@@ -110,7 +110,7 @@ def _provenance(
 
 def _accelerator(config: DistillConfig) -> Accelerator:
     on_gpu = torch.cuda.is_available()
-    precision = config.precision if config.precision != "auto" else "bf16" if on_gpu else "no"
+    precision = config.precision if config.precision != "auto" else "bf16" if device.has_bf16() else "no"
     # Without `cpu`, several processes on a machine without a GPU would each train alone.
     return Accelerator(mixed_precision=precision, cpu=not on_gpu)
 

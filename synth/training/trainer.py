@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from synth.base import extras
+from synth.base import device, extras
 from synth.base.errors import UserError
 from synth.base.runs import Tell, claim, quiet
 from synth.data import classes
@@ -101,7 +101,7 @@ def _accelerator(config: TrainConfig, run: Path) -> Accelerator:
     extras.require("trackers", *config.trackers)
     precision = config.precision
     if precision == "auto":
-        precision = "bf16" if torch.cuda.is_available() else "no"
+        precision = "bf16" if device.has_bf16() else "no"
     if config.compile and not torch.cuda.is_available():
         raise UserError("compile=true needs a GPU: on the CPU it takes minutes and gains nothing")
     return Accelerator(
