@@ -30,7 +30,8 @@ from synth.base import device, runs, stopping
 from synth.base.errors import UserError
 
 _FREE = tuple(
-    f"config.{key}" for key in ("decode", "workers", "gradient_checkpointing", "compile", "trackers")
+    f"config.{key}"
+    for key in ("decode", "workers", "gradient_checkpointing", "compile", "trackers", "deterministic")
 )
 _KEPT_EVERY = 900  # seconds after which a run is kept between two checkpoints, which may lie hours apart
 

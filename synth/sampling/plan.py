@@ -275,11 +275,3 @@ def generator(seed: int, index: int, attempt: int = 0) -> np.random.Generator:
     """What labels, seed and the noise of earlier plans are drawn from, of one attempt at one image."""
     # The third word of the counter: 2**128 numbers away from the first attempt.
     return np.random.Generator(np.random.Philox(key=[seed, index], counter=[0, 0, attempt, 0]))
-
-
-def noise_of(out: Path) -> Noise:
-    """What the images of a set are drawn from: of one that is begun what its plan says, of another "philox"."""
-    path = out / "plan.json"
-    if not path.exists():
-        return "philox"
-    return "philox" if read_json(path).get("noise") == "philox" else "numpy"

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from synth.base.device import settle
 from synth.data.captions import write
 from synth.data.images import encode
 from synth.data.records import SCHEMA, Row, row
@@ -40,6 +41,8 @@ class Sampler:
 
     def __init__(self, plan: Plan, model: Path, device: str = "cpu") -> None:
         torch.set_num_threads(1)  # two on a busy machine are slower than one, and give other bits
+        # The same bytes each time: cuDNN may not choose by a race.
+        settle(deterministic=torch.device(device).type == "cuda")
         self.plan, self.digest = plan, plan.fingerprint
         self.pipeline, _ = load(model)
         self.pipeline.to(device)

@@ -27,6 +27,7 @@ from synth.data.records import read_table
 from synth.data.tensors import as_tensor
 from synth.model.latent import LatentSpace
 from synth.model.wavelet import haar
+from synth.training.ahead import Ahead
 from synth.training.examples import Examples
 
 FORMAT, VERSION = "visionclip-autoencoder-state", 1
@@ -127,17 +128,16 @@ def train(
     space.autoencoder.requires_grad_(True)
     model, optimizer = accelerator.prepare(space.to(memory_format=torch.channels_last), optimizer)  # type: ignore[call-arg]
     losses: list[Tensor] = []
+    steps = Ahead(lambda mine: examples.step(mine, shape, True, 0), config.batch, accelerator.device)
 
     with progress("training the autoencoder", config.images, n_images) as bar:
         while n_images < config.images:
             for group in optimizer.param_groups:
                 group["lr"] = rate(config, n_images)
             mine = np.arange(n_images + rank, n_images + config.batch, processes)
-            step = examples.step(mine, shape, flip=True, label_dropout=0)
-            images = step.images.to(accelerator.device, memory_format=torch.channels_last)
-            error = loss(
-                model(images, config.noise * step.noise.to(accelerator.device)), images, config.sharpness
-            )
+            step = steps(mine)
+            images = step.images.contiguous(memory_format=torch.channels_last)
+            error = loss(model(images, config.noise * step.noise), images, config.sharpness)
             error.backward()  # accelerator.backward would divide by the denoiser's accumulation
             accelerator.clip_grad_norm_(space.autoencoder.parameters(), 1.0)
             optimizer.step()
