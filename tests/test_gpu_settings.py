@@ -1,12 +1,18 @@
 """How images are drawn and steps are fed where nobody says it: by device, and by what is begun."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 import torch
+from diffusers.models.attention_processor import Attention
 
 from synth.base.config import load
+from synth.base.errors import UserError
+from synth.model import denoiser
+from synth.model.denoiser import Denoiser, NetworkConfig
+from synth.model.labels import current
 from synth.sampling.settings import chosen, fitting
 from synth.training.ahead import Ahead
 from synth.training.config import TrainConfig
@@ -55,3 +61,30 @@ def test_what_repeats_bits_on_a_gpu_is_no_other_run(tmp_path):
     """A run that was begun before there was the setting is resumed with it and without."""
     assert "deterministic" not in load(TrainConfig, None, []).model_dump()
     assert load(TrainConfig, None, ["deterministic=true"]).model_dump()["deterministic"] is True
+
+
+def test_flash_attention_computes_what_torch_would_have_chosen():
+    """From the same weights."""
+    noisy, time, codes = (
+        torch.randn(2, 12, 8, 8),
+        torch.tensor([3, 900]),
+        torch.from_numpy(current().unknown).repeat(2, 1),
+    )
+    networks = []
+    for kind in ("auto", "flash"):
+        torch.manual_seed(0)
+        settings = {"channels": (16, 32), "attention_from": 1, "attention": kind}
+        networks.append(Denoiser(NetworkConfig.model_validate(settings), 16).eval())
+    with torch.no_grad():
+        plain, flash = (network(noisy, time, codes) for network in networks)
+    assert torch.allclose(plain, flash, atol=1e-5)
+    chosen = {type(part.processor).__name__ for part in networks[1].modules() if isinstance(part, Attention)}
+    assert chosen == {"FlashProcessor"}
+
+
+def test_xformers_is_asked_for_alone_and_refused_in_one_line_where_it_is_not(monkeypatch):
+    monkeypatch.setattr(denoiser, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="xformers is not installed; pip install xformers") as error:
+        Denoiser(NetworkConfig(channels=(16, 32), attention_from=1, attention="xformers"), 16)
+    assert "\n" not in str(error.value) and "xformers" not in sys.modules
+    assert "attention" not in NetworkConfig().model_dump()  # runs of earlier versions go on

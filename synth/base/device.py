@@ -1,9 +1,9 @@
 """What differs on a GPU: precision, repeatable arithmetic, optimisers and copies for which nobody waits."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -35,10 +35,13 @@ def adamw(parameters: Iterable[Any], **settings: Any) -> torch.optim.AdamW:
     return torch.optim.AdamW(parameters, **settings, fused=torch.cuda.is_available() or None)
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, object]) -> None:
     """Load what `state_dict` gave, perhaps on another kind of machine; how it computes stays that of this one."""
     own = [group.get("fused") for group in optimizer.param_groups]
-    groups = [dict(group, fused=fused) for group, fused in zip(state["param_groups"], own, strict=True)]
+    groups = [
+        dict(group, fused=fused)
+        for group, fused in zip(cast(list[Any], state["param_groups"]), own, strict=True)
+    ]
     optimizer.load_state_dict({**state, "param_groups": groups})
     for parameter, moments in optimizer.state.items():
         if "step" in moments:

@@ -33,7 +33,11 @@ from synth.training.loop import accumulate, optimise
 
 _FITTED_ON = 2048  # pictures from which the deviation of the bands is measured
 _FREE = tuple(
-    f"config.{key}" for key in ("images", "save_every", "gradient_checkpointing", "compile", "deterministic")
+    f"config.{key}"
+    for key in (
+        *("images", "save_every", "gradient_checkpointing", "compile", "deterministic"),
+        "network.attention",
+    )
 )
 FORMAT, VERSION = "visionclip-generator-state", 2
 
