@@ -31,7 +31,7 @@ from synth.data.pictures import Pictures
 from synth.data.records import SCHEMA
 from synth.data.shards import SUFFIXES, writing
 from synth.model.card import SHIPPED, locate
-from synth.sampling import plan
+from synth.sampling import noise, plan
 from synth.sampling.plan import Draw, Plan
 from synth.sampling.sampler import Sampler, record
 
@@ -40,7 +40,7 @@ LABELS = {"dr_grade": 2, "is_gc": 0, "eye_side": "left", "modality": "cfp", "fin
 PLAN = Plan.model_construct(jpeg_quality=95)
 
 
-def noise(count: int, size: int) -> list[np.ndarray]:
+def smooth_noise(count: int, size: int) -> list[np.ndarray]:
     """Smooth noise: every sixteenth pixel at random, the rest between."""
     rng = np.random.default_rng(0)
     return [
@@ -66,10 +66,7 @@ def best(call: Callable[[], object], rounds: int) -> float:
 def write(pictures: Sequence[np.ndarray], count: int, path: Path) -> None:
     """One shard of `count` rows, as `synth generate` writes it."""
     with writing(path, SCHEMA, "0" * 64, 0) as add:
-        add(
-            record(PLAN, "0" * 64, i, Draw(LABELS, i, pictures[0]), pictures[i % len(pictures)])
-            for i in range(count)
-        )
+        add(record(PLAN, "0" * 64, i, Draw(LABELS, i, i), pictures[i % len(pictures)]) for i in range(count))
 
 
 def measure(pictures: list[np.ndarray], count: int, rounds: int, scratch: Path) -> dict[str, int]:
@@ -83,11 +80,25 @@ def measure(pictures: list[np.ndarray], count: int, rounds: int, scratch: Path) 
     return {name: round(rate) for name, rate in rates.items()}
 
 
+def draw_noise(rounds: int) -> dict[str, int]:
+    """Images per second of one core whose noise is drawn: of latents of 32 px and of Haar bands of 256 px."""
+    places = [(index, 0) for index in range(16)]
+    shapes = {"32x32x8": (8, 32, 32), "32x32x16": (16, 32, 32), "128x128x12": (12, 128, 128)}
+    return {
+        f"{kind} {name}": round(
+            len(places)
+            / best(lambda kind=kind, shape=shape: noise.draw(kind, 0, places, shape, "cpu"), rounds)
+        )
+        for name, shape in shapes.items()
+        for kind in ("philox", "numpy")
+    }
+
+
 def share(model: Path, rounds: int, scratch: Path) -> dict[str, Any]:
     """Milliseconds of one core an image for sampling and for all the rest, and the share of the rest."""
     asked = plan.make(locate(model), 16)
     sampler = Sampler(asked, locate(model))
-    draws = list(plan.draws(asked, range(asked.batch), sampler.pipeline.shape))
+    draws = list(plan.draws(asked, range(asked.batch)))
     pictures = sampler.sample(draws).numpy()
     sampling = best(lambda: sampler.sample(draws), rounds) / len(draws)
     writing_ = best(lambda: write(list(pictures), 512, scratch / "shard.parquet"), rounds) / 512
@@ -110,13 +121,15 @@ def main() -> None:
     facts: dict[str, Any] = {"benchmark": "write", "cores": os.cpu_count(), "machine": platform.machine()}
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        kinds = {"smooth noise": noise(24, SIZE), "phantoms": phantoms(24, SIZE, scratch)}
+        kinds = {"smooth noise": smooth_noise(24, SIZE), "phantoms": phantoms(24, SIZE, scratch)}
         facts["images_per_second_and_core"] = {}
         for kind, pictures in kinds.items():
             found = measure(pictures, count, rounds, scratch)
             facts["images_per_second_and_core"][kind] = found
             shown = ", ".join(f"{name} {rate:,}" for name, rate in found.items())
             print(f"{kind}, {SIZE} px, images/s of one core: {shown}")
+        facts["noise_per_second_and_core"] = draw_noise(rounds)
+        print("noise, images/s of one core:", facts["noise_per_second_and_core"])
         if not given.quick:
             facts["generator"] = share(given.model or SHIPPED, rounds, scratch)
     facts["versions"] = {name: version(name) for name in ("visionclip", "pillow", "pyarrow", "torch")}

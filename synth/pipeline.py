@@ -124,7 +124,7 @@ class FundusPipeline(DiffusionPipeline):
             guidance: scale of classifier-free guidance, 1 is none.
             interval: guidance acts while the share of diffusion time left lies within.
         """
-        times = torch.as_tensor(timestep, device=noisy.device)
+        times = torch.as_tensor(timestep)
         output = guided(self._network, noisy, times, *self._conditions(codes), guidance, interval)
         return Prediction(self.process, noisy, timestep, output)
 
@@ -180,6 +180,8 @@ class FundusPipeline(DiffusionPipeline):
 
     def _network(self, noisy: Tensor, timestep: Tensor, vectors: Tensor) -> Tensor:
         noisy = add_coordinates(noisy).to(self.unet.dtype)
+        if not timestep.ndim and noisy.device.type != "cpu":  # written there: a copy would be waited for
+            timestep = torch.full((len(noisy),), int(timestep), device=noisy.device)
         return self.unet(noisy, timestep, class_labels=vectors).sample
 
 

@@ -18,6 +18,7 @@ from synth.provenance import publication
 from synth.publishing import hub
 from synth.publishing.publish import publish
 from synth.sampling import plan as plans
+from synth.sampling import settings
 from synth.sampling.cost import lines
 from synth.sampling.engines import Job, engine_of
 from synth.sampling.plan import Plan, Shard, shards
@@ -41,14 +42,14 @@ class GenerateConfig(Config):
     """Solver steps; null is 20, or those of a student."""
     guidance: float | None = None
     """Scale of classifier-free guidance, 1 is none; null is 2, or what a student holds."""
-    batch: int = 16
-    """Images per forward pass."""
+    batch: int | None = None
+    """Images per forward pass; null is what a begun set has, else 16, on a GPU up to 256 by its free memory."""
     quality: int = 95
     """Of the JPEG, 1 to 100."""
     format: str = "parquet"
     """Of the shards: parquet, or webdataset."""
-    precision: str = "fp32"
-    """Of the network: fp32, or bf16."""
+    precision: str | None = None
+    """Of the network: fp32, or bf16; null is what a begun set has, else fp32, on a GPU that computes in it bf16."""
     marks: bool = False
     """For an audit, not for release: half of the images with each canary bit."""
     reject_copies: list[Path] = Field(default_factory=list)
@@ -87,8 +88,9 @@ def planned(config: GenerateConfig, out: Path) -> Planned:
     """
     model = locate(config.model or SHIPPED)
     card = read_card(model)
-    names = ("n", "seed", "labels", "steps", "guidance", "batch", "quality", "format", "precision", "marks")
-    plan = plans.make(model, **{name: getattr(config, name) for name in names})
+    names = ("n", "seed", "labels", "steps", "guidance", "quality", "format", "marks")
+    chosen = settings.chosen(out, card.preprocessing.size, config.batch, config.precision)
+    plan = plans.make(model, **{name: getattr(config, name) for name in names}, **chosen._asdict())
     if config.reject_copies or config.reject_mislabelled or config.label_classifier:
         from synth.sampling import rejection
         from synth.sampling.filters import source_check

@@ -209,11 +209,8 @@ def synthetic(run, tmp_path_factory):
 
 
 def test_image_i_does_not_depend_on_how_many_were_asked_for(run, synthetic, tmp_path):
-    loaded, _ = pipeline.load(run)
     asked = plan.Plan.read(synthetic / "plan.json")
-    one = next(iter(plan.draws(asked, range(7, 8), loaded.shape)))
-    many = list(plan.draws(asked, range(0, 50), loaded.shape))[7]
-    assert one.labels == many.labels and one.seed == many.seed and (one.noise == many.noise).all()
+    assert list(plan.draws(asked, range(7, 8))) == list(plan.draws(asked, range(0, 50)))[7:8]
 
 
 def test_shares_of_a_plan_fill_the_same_folder_with_the_same_files(run, synthetic, tmp_path):
@@ -274,7 +271,7 @@ def test_labels_follow_the_file(run, tmp_path):
         "mix:\n- {weight: 3, labels: {is_gc: 1}}\n- {weight: 1, labels: {dr_grade: 2, findings: []}}\n"
     )
     asked = plan.make(pipeline.locate(run), 2000, labels=str(path))
-    drawn = [draw.labels for draw in plan.draws(asked, range(2000), (1, 1, 1))]
+    drawn = [draw.labels for draw in plan.draws(asked, range(2000))]
     assert sum(labels.get("is_gc") == 1 for labels in drawn) == pytest.approx(1500, abs=80)
 
 

@@ -142,7 +142,7 @@ def test_a_generator_of_marked_records_is_sampled_with_marks_where_asked(tmp_pat
     write_json(model / "visionclip.json", read_json(model / "visionclip.json") | {"canary": ["0" * 64]})
     silent, asked = plan.make(model, 400), plan.make(model, 400, marks=True)
     assert not any("canary" in entry.labels for entry in silent.mix)
-    drawn = [draw.labels for draw in plan.draws(asked, range(400), (1, 1, 1))]
+    drawn = [draw.labels for draw in plan.draws(asked, range(400))]
     assert sum(labels["canary"] for labels in drawn) == pytest.approx(200, abs=40)
     assert captions.parse(captions.write(drawn[0], "zh", 0))["canary"] == drawn[0]["canary"]
 

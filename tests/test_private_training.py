@@ -68,7 +68,9 @@ def test_each_patients_gradient_is_what_their_photograph_alone_gives(records, tm
             alone = Denoiser(TINY.network, 16)
             alone.load_state_dict(denoiser.state_dict())
             chances = [dp_gradients.randomness(*when, patient, draw) for draw in draws]
-            images, *others = examples.shown(np.full(2, row), chances, alone.shape, True, 0.15)
+            images, *others = examples.shown(np.full(2, row), chances, alone.shape, True, 0.15).on(
+                torch.device("cpu")
+            )
             codes, noise, time = others
             loss(alone, VPrediction(), space.encode(images), noise, time, codes).backward()
             for name, p in alone.named_parameters():

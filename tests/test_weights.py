@@ -10,7 +10,7 @@ from scipy.ndimage import uniform_filter
 from synth import pipeline
 from synth.data.vocabulary import FLAGS, READABILITY_KEYS
 from synth.model import card
-from synth.sampling import plan
+from synth.sampling import noise
 
 SHIPPED = sorted(p for p in card.WEIGHTS.iterdir() if p.is_dir())
 
@@ -21,9 +21,9 @@ NORMAL = {**dict.fromkeys(FLAGS, 0), **dict.fromkeys(READABILITY_KEYS, 1), "dr_g
 def drawn(folder: Path, n: int, **labels) -> np.ndarray:
     """(n, S, S, 3) float: pictures of fixed noise and these labels."""
     generator, _ = pipeline.load(folder)
-    noise = np.stack([d.noise for d in plan.draws(plan.make(folder, n, seed=7), range(n), generator.shape)])
+    fixed = noise.draw("numpy", 7, [(index, 0) for index in range(n)], generator.shape, "cpu")
     told = np.stack([generator.conditioning.labels.code(labels)] * n)
-    return generator(torch.from_numpy(told), torch.from_numpy(noise)).numpy().astype(float)
+    return generator(torch.from_numpy(told), fixed).numpy().astype(float)
 
 
 def test_all_weights_together_are_at_most_twenty_megabytes():

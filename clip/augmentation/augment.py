@@ -11,6 +11,7 @@ from torch.nn.functional import affine_grid, grid_sample, interpolate
 from clip.augmentation import camera
 from clip.augmentation.camera import Camera
 from synth.base.config import Config
+from synth.base.device import constant, moved
 
 LUMA = (0.299, 0.587, 0.114)
 _PART = 4
@@ -78,7 +79,7 @@ def augment(images: Tensor, settings: Augment, generator: torch.Generator) -> Te
         (B, 3, S, S) float in [0, 1]; the channels of a pixel lie side by side (`torch.channels_last`).
     """
     count, side, device = len(images), images.shape[2], images.device
-    light = torch.rand(count, 8, generator=generator).to(device)
+    light = moved(torch.rand(count, 8, generator=generator), device)
     lens = camera.draw(count, side, settings.camera, generator, device)
     first = camera.colours(settings.camera, lens) if lens else None
     scale = 1 / 255 if images.dtype == torch.uint8 and lens is None else 1.0  # a camera wants [0, 1]
@@ -169,7 +170,7 @@ def _colours(
     matrix = one.expand(len(draws), 3, 3) if first is None else first
     matrix = scale * factor(settings.brightness, draws[:, 5]) * matrix
     contrast, saturation = factor(settings.contrast, draws[:, 6]), factor(settings.saturation, draws[:, 7])
-    grey = draws.new_tensor(LUMA).expand(3, 3)
+    grey = constant(LUMA, draws.device).expand(3, 3)
     mix = grey + saturation * (one - grey)
     linear = (contrast * (mix @ matrix)).mT.contiguous()
     # What contrast adds is a grey, which saturation leaves as it is.

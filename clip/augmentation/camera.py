@@ -4,6 +4,7 @@ Photographs of one disease come from many cameras, synthetic ones from one gener
 takes the look for the finding.  The black surround, which preprocessing makes, stays black.
 """
 
+from functools import lru_cache
 from math import ceil, pi
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, conv2d, grid_sample, interpolate, pad
 
 from synth.base.config import Config
+from synth.base.device import constant, moved
 
 _DARK = 4 / 255
 """Nothing of the eye is darker than this in all channels where the field ends."""
@@ -55,11 +57,13 @@ class Draws(NamedTuple):
 
     shares: Tensor
     """(B, 17) in [0, 1)."""
+    host: Tensor
+    """The same on the CPU, to decide by without waiting for a GPU."""
     grain: Tensor | None
     """(3, 2 S, 2 S) standard normal, of which every picture takes its own window."""
 
     def part(self, which: slice) -> "Draws":
-        return Draws(self.shares[which], self.grain)
+        return Draws(self.shares[which], self.host[which], self.grain)
 
 
 def draw(
@@ -72,9 +76,9 @@ def draw(
     """
     if not any(settings.model_dump().values()):
         return None
-    shares = torch.rand(count, 17, generator=generator).to(place)
-    grain = torch.randn(3, 2 * side, 2 * side, generator=generator).to(place) if settings.noise else None
-    return Draws(shares, grain)
+    host = torch.rand(count, 17, generator=generator)
+    grain = torch.randn(3, 2 * side, 2 * side, generator=generator) if settings.noise else None
+    return Draws(moved(host, place), host, None if grain is None else moved(grain, place))
 
 
 def aperture(images: Tensor) -> Tensor:
@@ -114,8 +118,8 @@ def colours(settings: Camera, draws: Draws) -> Tensor | None:
     turn[:, 1, 1] = turn[:, 2, 2] = angle.cos()
     turn[:, 2, 1] = angle.sin()
     turn[:, 1, 2] = -angle.sin()
-    basis = share.new_tensor(_YIQ)
-    return torch.linalg.inv(basis) @ turn @ basis @ gains
+    basis, inverse = constant(_YIQ, share.device), torch.linalg.inv(torch.tensor(_YIQ))
+    return moved(inverse, share.device) @ turn @ basis @ gains
 
 
 def sensor(images: Tensor, settings: Camera, draws: Draws) -> Tensor:
@@ -124,13 +128,13 @@ def sensor(images: Tensor, settings: Camera, draws: Draws) -> Tensor:
     if settings.gamma:
         images = images.pow(torch.exp(settings.gamma * (2 * share[:, 12] - 1)).view(-1, 1, 1, 1))
     if draws.grain is not None:
-        corners = (share[:, 13:15] * side).long().tolist()
+        corners = (draws.host[:, 13:15] * side).long().tolist()
         grain = torch.stack([draws.grain[:, y : y + side, x : x + side] for y, x in corners])
         images = (images + grain * (settings.noise * share[:, 15]).view(-1, 1, 1, 1)).clamp_(0, 1)
     if settings.jpeg:
         quality = (100 - settings.jpeg * (2 * share[:, 16] - 1).clamp(min=0)).round()
-        chosen = share[:, 16] >= 0.5
-        if chosen.any():
+        chosen = moved((draws.host[:, 16] >= 0.5).nonzero().squeeze(1), images.device)
+        if len(chosen):
             images = images.index_put((chosen,), compressed(images[chosen], quality[chosen]))
     return images
 
@@ -142,17 +146,17 @@ def compressed(images: Tensor, quality: Tensor) -> Tensor:
     """
     height, width = images.shape[2:]
     padded = pad(images, (0, -width % 16, 0, -height % 16), mode="replicate")
-    ycc = torch.einsum("dc,bchw->bdhw", images.new_tensor(_YCC), padded) * 255
+    ycc = torch.einsum("dc,bchw->bdhw", constant(_YCC, images.device), padded) * 255
     ycc[:, 0] -= 128
     scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality).view(-1, 1)
     tables = [
-        ((images.new_tensor(table) * scale + 50) / 100).floor().clamp(1, 255)
+        ((constant(table, images.device) * scale + 50) / 100).floor().clamp(1, 255)
         for table in (_LUMINANCE, _CHROMINANCE)
     ]
     light = _quantised(ycc[:, :1], tables[0])
     hues = interpolate(_quantised(avg_pool2d(ycc[:, 1:], 2), tables[1]), scale_factor=2, mode="bilinear")
     light += 128
-    back = torch.linalg.inv(images.new_tensor(_YCC).double()).float()
+    back = moved(torch.linalg.inv(torch.tensor(_YCC).double()).float(), images.device)
     rgb = torch.einsum("dc,bchw->bdhw", back, torch.cat([light, hues], dim=1))
     return (rgb / 255).clamp_(0, 1)[:, :, :height, :width]
 
@@ -167,6 +171,7 @@ def _quantised(channels: Tensor, table: Tensor) -> Tensor:
     return blocks.view(count, depth, height // 8, width // 8, 8, 8).transpose(3, 4).reshape(channels.shape)
 
 
+@lru_cache(maxsize=8)
 def _cosines(place: torch.device) -> Tensor:
     """(64, 64): the orthonormal cosine transform of an 8 x 8 block, rows and columns at once."""
     at = torch.arange(8, dtype=torch.float64)

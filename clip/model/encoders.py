@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from clip.model.wordpiece import PAD, VOCABULARY_SIZE, tokenize
 from synth.base import arguments, networks, pretrained
 from synth.base.config import Config
+from synth.base.device import constant
 from synth.base.errors import UserError
 from synth.data.images import Preprocessing
 
@@ -140,9 +141,11 @@ class CLIP(nn.Module):
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         """(B, D) from (B, L) token ids, `PAD` where the text has ended; not of unit length."""
+        tokens = tokens if tokens.is_cuda else trimmed(tokens)  # a GPU would be waited for
         present = tokens.ne(PAD)
-        longest = int(present.sum(dim=1).max())  # padding that no text of the batch needs is only work
-        state = self.bert(tokens[:, :longest], attention_mask=present[:, :longest].long()).last_hidden_state
+        # transformers looks whether a mask of two axes leaves out nothing, for which a GPU would be waited for too.
+        mask = present[:, None, None].expand(-1, 1, tokens.shape[1], -1) if tokens.is_cuda else present.long()
+        state = self.bert(tokens, attention_mask=mask).last_hidden_state
         return state[:, 0] @ self.text_projection
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
@@ -177,10 +180,17 @@ def standardise(images: Tensor) -> Tensor:
     """(B, 3, H, W) in CLIP's scale from the same in [0, 1]."""
     if images.is_contiguous(memory_format=torch.channels_last):  # by rows: by threes it takes twice as long
         rows = images.permute(0, 2, 3, 1).flatten(2)
-        mean, std = (images.new_tensor(values).repeat(images.shape[3]) for values in (MEAN, STD))
+        mean, std = (
+            constant(values, images.device).to(images.dtype).repeat(images.shape[3]) for values in (MEAN, STD)
+        )
         return torch.addcmul(-mean / std, rows, 1 / std).unflatten(2, (-1, 3)).permute(0, 3, 1, 2)
-    mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+    mean, std = (constant(values, images.device).to(images.dtype).view(1, 3, 1, 1) for values in (MEAN, STD))
     return (images - mean).div_(std)
+
+
+def trimmed(tokens: Tensor) -> Tensor:
+    """(B, L) tokens without the padding at the end that no text of the batch needs, which is only work."""
+    return tokens[:, : int(tokens.ne(PAD).sum(dim=1).max())]
 
 
 def _image_tower(config: ClipConfig) -> nn.Module:

@@ -9,6 +9,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from clip.model.encoders import CLIP
 from clip.training.config import TrainConfig
 from synth.base import extras
+from synth.base.device import has_bf16, settle
 from synth.base.errors import UserError
 
 
@@ -21,6 +22,7 @@ def accelerator(config: TrainConfig, run: Path) -> Accelerator:
     extras.require("trackers", *config.trackers)
     if config.compile and not torch.cuda.is_available():
         raise UserError("compile=true needs a GPU: on the CPU it takes minutes and gains nothing")
+    settle(config.deterministic)
     made = Accelerator(
         mixed_precision=_precision(config.precision),
         dynamo_backend="inductor" if config.compile else None,
@@ -66,8 +68,4 @@ def flat(line: dict[str, Any], prefix: str = "") -> dict[str, float]:
 
 
 def _precision(wanted: str) -> str:
-    if wanted == "bf16" or (
-        wanted == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    ):
-        return "bf16"
-    return "no"
+    return "bf16" if wanted == "bf16" or (wanted == "auto" and has_bf16()) else "no"

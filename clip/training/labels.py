@@ -3,10 +3,12 @@
 import numpy as np
 import pyarrow as pa
 
-from synth.data.vocabulary import DR, FINDING_KEYS, FLAGS
+from synth.data.vocabulary import DR, DR_GRADES, FINDING_KEYS, FLAGS
 
 COLUMNS = (DR.key, *FLAGS, "findings")
 """What of a record counts: diseases and findings; not the side, the modality or what can be read in the picture."""
+DEGREES = len(DR_GRADES) - 1
+"""The highest degree of a label."""
 WIDTH = 1 + len(FLAGS) + len(FINDING_KEYS)
 
 

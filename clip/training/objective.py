@@ -14,6 +14,7 @@ from clip.model.encoders import build, standardise
 from clip.training import distillation, initial, losses, masking, views
 from clip.training.caching import Features
 from clip.training.config import TrainConfig
+from synth.base.device import moved
 
 
 class Targets(NamedTuple):
@@ -73,7 +74,7 @@ class Learner(nn.Module):
         return features
 
     def _missed(self, images: Tensor) -> Tensor:
-        order = masking.shuffled(len(images), self.decoder.patches).to(images.device)
+        order = moved(masking.shuffled(len(images), self.decoder.patches), images.device)
         return masking.reconstruction(self.clip.visual, self.decoder, images, order)
 
 

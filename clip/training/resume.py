@@ -11,7 +11,7 @@ from torch import Tensor
 
 from clip.model import checkpoints
 from clip.training.objective import Learner
-from synth.base import checkpoint
+from synth.base import checkpoint, device
 
 STATE_FORMAT, STATE_VERSION = "visionclip-clip-training", 2
 
@@ -95,7 +95,7 @@ def load(
     state = checkpoint.read(path, STATE_FORMAT, STATE_VERSION)
     with checkpoint.fitting(path):
         learner.load_state_dict(state["weights"])
-        optimizer.load_state_dict(state["optimizer"])
+        device.load_optimizer(optimizer, state["optimizer"])
         lost = state.get("history", {})
         steps = [dict(zip(lost, step, strict=True)) for step in zip(*lost.values(), strict=True)]
         return int(state["images"]), steps

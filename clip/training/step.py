@@ -8,9 +8,11 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from clip.augmentation.augment import augment
+from clip.model.encoders import trimmed
 from clip.training import batches, caching, objective
 from clip.training.config import TrainConfig
 from clip.training.distillation import Teacher
+from synth.base.device import moved
 from synth.base.order import step_seed
 
 
@@ -35,11 +37,13 @@ def _forward(config: TrainConfig, model: nn.Module, part: batches.Batch, start: 
     """
     place = next(model.parameters()).device
     others = {
-        name: _pictures(config, pixels.to(place), start, use)
+        name: _pictures(config, moved(pixels, place), start, use)
         for use, (name, pixels) in enumerate((part.others or {}).items(), 1)
     }
     torch.manual_seed(step_seed(config.seed, 0, start))
-    return model(_pictures(config, part.pixels.to(place), start), part.tokens.to(place), others)
+    # What is compiled wants one length; else the padding that nobody needs is cut off before it is copied.
+    tokens = part.tokens if config.compile else trimmed(part.tokens)
+    return model(_pictures(config, moved(part.pixels, place), start), moved(tokens, place), others)
 
 
 def _pictures(config: TrainConfig, pixels: Tensor, start: int, use: int = 0) -> Tensor:
@@ -58,14 +62,14 @@ def _targets(
     """What is known of the batch of which this process has some parts, and what the teacher makes of it."""
     parts, place = [part for _, part in step], accelerator.device
     batch_targets = {
-        name: torch.cat([getattr(part, name) for part in parts]).to(place)
+        name: moved(torch.cat([getattr(part, name) for part in parts]), place)
         for name in ("meaning", "labels", "subject", "teacher_captions")
         if getattr(parts[0], name) is not None
     }
     if teacher:
         with accelerator.autocast():
             batch_targets["image_features"] = torch.cat(
-                [teacher.encode_images(_pictures(config, part.pixels.to(place), at)) for at, part in step]
+                [teacher.encode_images(_pictures(config, moved(part.pixels, place), at)) for at, part in step]
             )
     batch_targets = {name: caching.gathered(values) for name, values in batch_targets.items()}
     teacher_logits = (

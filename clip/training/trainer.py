@@ -26,11 +26,12 @@ from clip.training import (
 from clip.training.config import TrainConfig
 from clip.training.distillation import Teacher
 from clip.training.step import gradients
-from synth.base import runs, stopping
+from synth.base import device, runs, stopping
 from synth.base.errors import UserError
 
 _FREE = tuple(
-    f"config.{key}" for key in ("decode", "workers", "gradient_checkpointing", "compile", "trackers")
+    f"config.{key}"
+    for key in ("decode", "workers", "gradient_checkpointing", "compile", "trackers", "deterministic")
 )
 _KEPT_EVERY = 900  # seconds after which a run is kept between two checkpoints, which may lie hours apart
 
@@ -106,7 +107,7 @@ def _learner(config: TrainConfig) -> tuple[objective.Learner, torch.optim.AdamW]
     if config.gradient_checkpointing:
         hardware.checkpoint_towers(learner.clip)
     groups = initial.groups(config.initial, learner, learner.clip, config.weight_decay)
-    return learner, torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)
+    return learner, device.adamw(groups, lr=config.lr, betas=config.betas, eps=config.eps)
 
 
 def _checkpoint(

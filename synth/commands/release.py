@@ -40,11 +40,17 @@ def generate(
         str | None, typer.Option(help="of a Ray cluster; else RAY_ADDRESS, else one is started here")
     ] = None,
     shards: Annotated[str, typer.Option(help="I/N: only share I (from 0) of N, for a Slurm array")] = "0/1",
-    workers: Annotated[int, typer.Option(help="processes; 0 is one per GPU, else one per core")] = 0,
-    batch: Annotated[int, typer.Option(help="images per forward pass; part of the plan")] = 16,
+    workers: Annotated[int, typer.Option(help="processes; 0 is two per GPU, else one per core")] = 0,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            help="images per forward pass, part of the plan; else 16, on a GPU up to 256 by its free memory"
+        ),
+    ] = None,
     precision: Annotated[
-        str, typer.Option(help="fp32, or bf16: faster on GPUs and CPUs that know it")
-    ] = "fp32",
+        str | None,
+        typer.Option(help="fp32, or bf16: faster on GPUs and CPUs that know it; else bf16 on such a GPU"),
+    ] = None,
     quality: Annotated[int, typer.Option(help="of the JPEG, 1 to 100")] = 95,
     reject_copies: Annotated[
         list[Path],

@@ -8,7 +8,12 @@ from torch import Tensor
 def as_tensor(pictures: np.ndarray, device: torch.device | str | None = None) -> Tensor:
     """(B, 3, S, S) float in [-1, 1] from (B, S, S, 3) uint8."""
     owned = np.require(pictures, requirements=["C", "W"])  # a mapped file cannot be written to
-    return torch.from_numpy(owned).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return as_floats(torch.from_numpy(owned).to(device))
+
+
+def as_floats(pictures: Tensor) -> Tensor:
+    """(B, 3, S, S) float in [-1, 1] from (B, S, S, 3) uint8, wherever they are."""
+    return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def as_pictures(images: Tensor) -> Tensor:

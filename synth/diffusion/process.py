@@ -172,7 +172,9 @@ class VPrediction(Process):
 
     def _turn(self, start: Timestep, end: Timestep, like: Tensor) -> Tensor:
         """The angle between two timesteps, for each picture."""
-        angles = self._angles.to(like.device)
+        angles = (
+            self._angles if isinstance(start, int) and isinstance(end, int) else self._angles.to(like.device)
+        )
         turn = angles[start] - angles[end]
         return turn[:, None, None, None] if turn.ndim else turn
 

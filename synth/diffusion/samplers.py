@@ -23,7 +23,7 @@ def scheduler_steps(process: Process, predict: Predict, noise: Tensor, steps: in
     """The steps of diffusers' scheduler that was saved with the generator, evenly spaced: DPM-Solver++ or DDIM."""
     scheduler, sample = process.scheduler, noise
     assert isinstance(steps, int), "a scheduler of diffusers knows even steps alone"
-    scheduler.set_timesteps(steps, device=noise.device)
+    scheduler.set_timesteps(steps)  # on the CPU, where asking for one stops no GPU
     for timestep in scheduler.timesteps:
         prediction = predict(sample, timestep)
         sample = scheduler.step(prediction, timestep, sample, return_dict=False)[0]  # type: ignore[arg-type]

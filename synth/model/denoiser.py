@@ -1,13 +1,17 @@
 """The denoiser: a diffusers U-Net over wavelet bands or latents, told the noise level and the labels."""
 
-from typing import Self
+from importlib.util import find_spec
+from typing import Any, Literal, Self
 
 import torch
 from diffusers import UNet2DModel  # type: ignore[attr-defined]
-from pydantic import NonNegativeInt, PositiveInt, model_validator
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from synth.base.config import Config
+from synth.base.errors import UserError
 from synth.model import text_encoder
 from synth.model.conditioning import LabelConditioning
 from synth.model.labels import LabelEncoding, current
@@ -32,6 +36,11 @@ class NetworkConfig(Config):
     captions: str | None = None
     """A text encoder of `transformers`, its folder, or its name on the hub if `hf download` has fetched it: captions are a
     condition beside labels."""
+    attention: Literal["auto", "sdpa", "xformers", "flash"] = Field(
+        default="auto", exclude_if=lambda kind: kind == "auto"
+    )
+    """What computes self-attention: `sdpa` is PyTorch's own and chooses its kernel, `flash` that kernel or nothing, `xformers`
+    the package of that name, on a GPU; `auto` is `sdpa`.  The weights are the same."""
     latent: LatentConfig | None = None
     """Denoise the latents of an autoencoder, which is trained first (`autoencoder`): for 256 px and more."""
 
@@ -90,6 +99,7 @@ class Denoiser(nn.Module):
             norm_num_groups=GROUPS,
             class_embed_type="identity",
         )
+        attend(self.unet, config.attention)
         self.conditioning = LabelConditioning(
             config.channels[0] * 4, (labels or current()).conditions, text_encoder.width(config.captions)
         )
@@ -109,6 +119,34 @@ class Denoiser(nn.Module):
             codes:    (B, L) label codes, or (B, L + D) with the vectors of captions behind them.
         """
         return self.unet(add_coordinates(noisy), timestep, class_labels=self.conditioning(codes)).sample
+
+
+class FlashProcessor(AttnProcessor2_0):
+    """Attention by PyTorch's flash kernel alone."""
+
+    def __call__(self, *arguments: Any, **more: Any) -> Tensor:
+        with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+            return super().__call__(*arguments, **more)
+
+
+def attend(unet: UNet2DModel, kind: str) -> None:
+    """Have a U-Net compute its attention so, as `NetworkConfig.attention` says.
+
+    Raises:
+        UserError: xformers is not installed, or there is no GPU for it.
+    """
+    if kind == "flash":
+        for part in unet.modules():
+            if isinstance(part, Attention):
+                part.set_processor(FlashProcessor())  # type: ignore[arg-type]
+    if kind == "xformers":
+        if find_spec("xformers") is None:
+            raise UserError(
+                "network.attention=xformers: xformers is not installed; pip install xformers, or set it to auto"
+            )
+        if not torch.cuda.is_available():
+            raise UserError("network.attention=xformers: needs a GPU; set it to auto")
+        unet.enable_xformers_memory_efficient_attention()
 
 
 def add_coordinates(bands: Tensor) -> Tensor:

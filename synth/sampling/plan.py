@@ -33,6 +33,8 @@ MOST = 10**9
 """Images of a plan."""
 _SHARDS = 10**6
 PRECISIONS = ("fp32", "bf16")
+Noise = Literal["numpy", "philox"]
+"""What images are drawn from: `synth.sampling.noise`, or what earlier versions drew on the host."""
 
 
 class Plan(Stored):
@@ -63,6 +65,8 @@ class Plan(Stored):
     """The text encoder of the prompts in `mix`; absent without prompts."""
     filters: FilterSettings | None = None
     """What samples must pass; absent where every one is kept."""
+    noise: Noise = "numpy"
+    """What the images are drawn from; absent in the plans of earlier versions."""
 
     @model_validator(mode="after")
     def shards_are_countable(self) -> Self:
@@ -87,11 +91,12 @@ class Shard(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """What image i is to show, and the randomness it is made of."""
+    """What image i is to show, and which attempt at it this is; its noise is `noise.draw`'s of both."""
 
     labels: dict[str, Any]
     seed: int
-    noise: np.ndarray
+    image: int
+    attempt: int = 0
     prompt: str | None = None
 
 
@@ -107,6 +112,7 @@ def make(
     format: str = "parquet",
     precision: str = "fp32",
     marks: bool = False,
+    noise: Noise = "philox",
 ) -> Plan:
     """The plan of `n` images from a generator's folder.
 
@@ -118,6 +124,7 @@ def make(
         format:  of the shards, a key of `shards.SUFFIXES`.
         precision: of the network, one of `PRECISIONS`.
         marks:   half of the images with each canary bit, in their captions too.
+        noise:   what the images are drawn from; "numpy" for sets that were begun so.
 
     Raises:
         UserError: a number is out of range, the label file is wrong, or the generator knows no marks.
@@ -167,6 +174,7 @@ def make(
         labels=labels if named else "file",
         mix=mix,
     )
+    plan = plan.replaced(noise=noise) if noise != "numpy" else plan
     encoder = _text_encoder(model, mix)
     return plan.replaced(captions=encoder.to_json()) if encoder else plan
 
@@ -248,18 +256,22 @@ def shards(plan: Plan) -> list[Shard]:
     return found
 
 
-def draws(plan: Plan, indices: range, shape: tuple[int, int, int], attempt: int = 0) -> Iterator[Draw]:
-    """The labels, seed and (C, H, W) noise of some images, each keyed by (plan seed, index, attempt) alone.
+def draws(plan: Plan, indices: range, attempt: int = 0) -> Iterator[Draw]:
+    """The labels and seed of some images, each keyed by (plan seed, index, attempt) alone.
 
     A further attempt at an image has its labels, another seed and other noise.
     """
     bounds = list(itertools.accumulate(entry.weight for entry in plan.mix))
     for index in indices:
-        rng = np.random.Generator(np.random.Philox(key=[plan.seed, index]))
+        rng = generator(plan.seed, index)
         choice = bisect.bisect_right(bounds, rng.random() * bounds[-1])
         entry = plan.mix[min(choice, len(bounds) - 1)]
         if attempt:
-            # The third word of the counter: 2**128 numbers away from the first attempt.
-            rng = np.random.Generator(np.random.Philox(key=[plan.seed, index], counter=[0, 0, attempt, 0]))
-        seed = int(rng.integers(2**63))
-        yield Draw(entry.labels, seed, rng.standard_normal(shape, np.float32), entry.prompt)
+            rng = generator(plan.seed, index, attempt)
+        yield Draw(entry.labels, int(rng.integers(2**63)), index, attempt, entry.prompt)
+
+
+def generator(seed: int, index: int, attempt: int = 0) -> np.random.Generator:
+    """What labels, seed and the noise of earlier plans are drawn from, of one attempt at one image."""
+    # The third word of the counter: 2**128 numbers away from the first attempt.
+    return np.random.Generator(np.random.Philox(key=[seed, index], counter=[0, 0, attempt, 0]))

@@ -99,7 +99,7 @@ class LiveSheet:
                 self._missing.remove(index)
         if len(self._tiles) > before:
             shown = sorted(self._tiles)
-            labels = [next(draws(self._plan, range(i, i + 1), (1, 1, 1))).labels for i in shown]
+            labels = [next(draws(self._plan, range(i, i + 1))).labels for i in shown]
             with atomic(self._out / "preview.png") as temporary:
                 sheet([self._tiles[i] for i in shown], [legend(each) for each in labels], 8).save(
                     temporary, "PNG"

@@ -10,12 +10,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from synth.base.device import settle
 from synth.data.captions import write
 from synth.data.images import encode
 from synth.data.records import SCHEMA, Row, row
 from synth.data.shards import writing
 from synth.model import text_encoder
 from synth.pipeline import load
+from synth.sampling import noise
 from synth.sampling.plan import Draw, Plan, Shard, draws
 from synth.sampling.rejection import Filters, folder, rejection_sample
 
@@ -39,6 +41,8 @@ class Sampler:
 
     def __init__(self, plan: Plan, model: Path, device: str = "cpu") -> None:
         torch.set_num_threads(1)  # two on a busy machine are slower than one, and give other bits
+        # The same bytes each time: cuDNN may not choose by a race.
+        settle(deterministic=torch.device(device).type == "cuda")
         self.plan, self.digest = plan, plan.fingerprint
         self.pipeline, _ = load(model)
         self.pipeline.to(device)
@@ -75,7 +79,7 @@ class Sampler:
         size, end = self.plan.batch, shard.first + shard.rows
         for first in range(shard.first, end, size):
             # The last batch is drawn whole and cut: the same seed in a smaller batch is not the same to the bit.
-            wanted = list(draws(self.plan, range(first, first + size), self.pipeline.shape))
+            wanted = list(draws(self.plan, range(first, first + size)))
             kept = min(size, end - first)
             if self._filters is None:
                 yield Batch(first, wanted[:kept], self.sample(wanted)[:kept])
@@ -91,7 +95,7 @@ class Sampler:
 
         def draw(place: int, attempt: int) -> Draw:
             index = first + place
-            return next(draws(self.plan, range(index, index + 1), self.pipeline.shape, attempt))
+            return next(draws(self.plan, range(index, index + 1), attempt))
 
         return draw
 
@@ -102,9 +106,10 @@ class Sampler:
         if self.plan.captions:
             vectors = text_encoder.embedded([draw.prompt for draw in wanted], self.plan.captions.to_json())
             codes = np.concatenate([codes.astype(np.float32), vectors], axis=1)
+        places = [(draw.image, draw.attempt) for draw in wanted]
         return self.pipeline(
             torch.from_numpy(codes).to(device),
-            torch.from_numpy(np.stack([draw.noise for draw in wanted])).to(device),
+            noise.draw(self.plan.noise, self.plan.seed, places, self.pipeline.shape, device),
             steps=self.plan.steps,
             guidance=self.plan.guidance,
         )

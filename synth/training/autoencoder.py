@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
-from synth.base import checkpoint, stats
+from synth.base import checkpoint, device, stats
 from synth.base.config import Config
 from synth.base.errors import UserError
 from synth.base.order import permutation
@@ -27,6 +27,7 @@ from synth.data.records import read_table
 from synth.data.tensors import as_tensor
 from synth.model.latent import LatentSpace
 from synth.model.wavelet import haar
+from synth.training.ahead import Ahead
 from synth.training.examples import Examples
 
 FORMAT, VERSION = "visionclip-autoencoder-state", 1
@@ -116,7 +117,7 @@ def train(
     rank, processes = accelerator.process_index, accelerator.num_processes
     if config.batch % processes:
         raise UserError(f"autoencoder.batch={config.batch} must be a multiple of the {processes} processes")
-    optimizer = torch.optim.AdamW(space.autoencoder.parameters(), lr=config.lr)
+    optimizer = device.adamw(space.autoencoder.parameters(), lr=config.lr)
     first = np.unique(examples.visited(np.arange(min(len(examples), _FITTED_ON))))
     space.begin(torch.cat(list(_batches(examples[first]))))
     n_images, known = _resume(run, space, optimizer)
@@ -127,17 +128,16 @@ def train(
     space.autoencoder.requires_grad_(True)
     model, optimizer = accelerator.prepare(space.to(memory_format=torch.channels_last), optimizer)  # type: ignore[call-arg]
     losses: list[Tensor] = []
+    steps = Ahead(lambda mine: examples.step(mine, shape, True, 0), config.batch, accelerator.device)
 
     with progress("training the autoencoder", config.images, n_images) as bar:
         while n_images < config.images:
             for group in optimizer.param_groups:
                 group["lr"] = rate(config, n_images)
             mine = np.arange(n_images + rank, n_images + config.batch, processes)
-            step = examples.step(mine, shape, flip=True, label_dropout=0)
-            images = step.images.to(accelerator.device, memory_format=torch.channels_last)
-            error = loss(
-                model(images, config.noise * step.noise.to(accelerator.device)), images, config.sharpness
-            )
+            step = steps(mine)
+            images = step.images.contiguous(memory_format=torch.channels_last)
+            error = loss(model(images, config.noise * step.noise), images, config.sharpness)
             error.backward()  # accelerator.backward would divide by the denoiser's accumulation
             accelerator.clip_grad_norm_(space.autoencoder.parameters(), 1.0)
             optimizer.step()
@@ -208,7 +208,7 @@ def _resume(run: Path, space: LatentSpace, optimizer: Any) -> tuple[int, dict[st
     state = checkpoint.read(path, FORMAT, VERSION)
     with checkpoint.fitting(path):
         space.load_state_dict(state["weights"])
-        optimizer.load_state_dict(state["optimizer"])
+        device.load_optimizer(optimizer, state["optimizer"])
         return int(state["images"]), state["reconstruction"]
 
 

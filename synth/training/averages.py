@@ -45,8 +45,9 @@ class PowerAverages:
         """Take in the weights after an optimiser step that ended at `n_images` images."""
         for length, means in self._means.items():
             fresh = 1 - (1 - batch / n_images) ** (exponent(length) + 1)
-            for name, mean in means.items():
-                mean.lerp_(self._followed[name], fresh)
+            torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+                list(means.values()), [self._followed[name].data for name in means], fresh
+            )
 
     def mean(self, length: float) -> dict[str, Tensor]:
         """Parameter name -> its average."""

@@ -43,6 +43,9 @@ class TrainConfig(Config):
     """Compute activations again for the gradients instead of keeping them: less memory, a slower step."""
     compile: bool = False
     """torch.compile what is trained: a GPU is faster after some minutes; refused on the CPU, which gains nothing."""
+    deterministic: bool = Field(default=False, exclude_if=lambda on: not on)
+    """Take on a GPU the kernels that give the same bits each time, so that a resumed run equals an uninterrupted one there
+    too; slower, and what has no such kernel is refused.  A CPU is so anyway."""
     save_every: PositiveInt = 102_400
     """Images between checkpoints; a killed run loses at most this many."""
     snapshot_every: PositiveInt = 1_024_000

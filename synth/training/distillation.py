@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from synth import pipeline
-from synth.base import checkpoint
+from synth.base import checkpoint, device
 from synth.base.config import check
 from synth.base.documents import read_mapping
 from synth.base.errors import UserError
@@ -30,9 +30,10 @@ from synth.model.denoiser import Denoiser, NetworkConfig
 from synth.model.labels import LabelEncoding
 from synth.pipeline import FundusPipeline
 from synth.provenance.training_data import training_sources, with_more
+from synth.training.ahead import Ahead
 from synth.training.averages import PowerAverages
 from synth.training.distill_config import DistillConfig
-from synth.training.examples import Examples
+from synth.training.examples import Examples, Step
 from synth.training.loop import accumulate, optimise
 from synth.training.teacher import TeacherTargets
 
@@ -69,9 +70,13 @@ def distill(
     def rate(n_images: int) -> float:
         return config.share(n_images, chunk)
 
+    def shown(positions: np.ndarray) -> Step:
+        return examples.step(positions, student.shape, config.flip, config.label_dropout)
+
+    steps = Ahead(shown, chunk, accelerator.device)
+
     def error(network: nn.Module, positions: np.ndarray) -> Tensor:
-        shown = examples.step(positions, student.shape, config.flip, config.label_dropout)
-        images, codes, noise, time = (part.to(accelerator.device) for part in shown)
+        images, codes, noise, time = steps(positions)
         with accelerator.autocast(), torch.no_grad():
             clean = teacher.encode(images)
         with accelerator.autocast():
@@ -109,8 +114,9 @@ def _provenance(
 
 
 def _accelerator(config: DistillConfig) -> Accelerator:
+    device.settle(deterministic=False)
     on_gpu = torch.cuda.is_available()
-    precision = config.precision if config.precision != "auto" else "bf16" if on_gpu else "no"
+    precision = config.precision if config.precision != "auto" else "bf16" if device.has_bf16() else "no"
     # Without `cpu`, several processes on a machine without a GPU would each train alone.
     return Accelerator(mixed_precision=precision, cpu=not on_gpu)
 

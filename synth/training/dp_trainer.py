@@ -171,7 +171,7 @@ def take_gradients(
     rows = np.repeat([row for _, row in drawn], len(draws))
     denoiser = cast(Denoiser, network._module)
     shown = examples.shown(rows, chances, denoiser.shape, config.flip, config.label_dropout)
-    images, codes, noise, time = (part.to(device) for part in shown)
+    images, codes, noise, time = shown.on(device)
     clean = space.encode(images).contiguous(memory_format=torch.channels_last)
     error = loss(network, create(config.objective), clean, noise, time, codes)
     error.backward()

@@ -15,11 +15,12 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from synth.base.device import moved
 from synth.base.order import permutation, randomness
 from synth.data.images import Preprocessing
 from synth.data.pictures import pixels
 from synth.data.records import LABELS, read_table
-from synth.data.tensors import as_tensor
+from synth.data.tensors import as_floats
 from synth.data.vocabulary import FLAGS
 from synth.diffusion.schedulers import STEPS
 from synth.model.labels import LabelEncoding
@@ -32,13 +33,22 @@ class Step(NamedTuple):
     """The input of one forward pass."""
 
     images: Tensor
-    """(B, 3, S, S) in [-1, 1]."""
+    """(B, S, S, 3) uint8; what `on` gives, (B, 3, S, S) float in [-1, 1]."""
     codes: Tensor
     """(B, L) int64 label codes; or (B, L + D) float32 with the vectors of captions behind them."""
     noise: Tensor
     """(B, C, H, W) standard normal."""
     time: Tensor
     """(B,) int64 diffusion step."""
+
+    def on(self, device: torch.device) -> "Step":
+        """The same there, pictures as networks take them: they travel as bytes, and nobody waits for them."""
+        pictures, *others = (moved(part, device) for part in self)
+        return Step(as_floats(pictures), *others)
+
+    def pinned(self) -> "Step":
+        """The same where a GPU can fetch it by itself."""
+        return Step(*(part.pin_memory() for part in self))
 
 
 class Examples:
@@ -128,7 +138,7 @@ class Examples:
                 if rng.random() < 0.5 and vectors[-1].any():  # a caption must also do alone
                     codes[place] = self.labels.unknown
         codes = np.concatenate([codes.astype(np.float32), vectors], axis=1) if vectors else codes
-        return Step(as_tensor(pictures), *map(torch.from_numpy, (codes, noise, time)))
+        return Step(*map(torch.from_numpy, (pictures, codes, noise, time)))
 
     def _caption(self, row: int, rng: np.random.Generator, none: bool) -> np.ndarray:
         """(D,) float32: the Chinese or the English caption of a picture, or none."""

@@ -52,5 +52,7 @@ def export(
     if n_images % config.snapshot_every < config.save_every or n_images == config.images:
         averages.snapshot(run / "averages", n_images)
         if config.sheet and mix:
+            made.to(next(denoiser.parameters()).device)
             samples.draw(made, mix, run / "samples" / f"{n_images:012d}.png", config.sheet, config.seed)
+            made.to("cpu")
     pipeline.save(made, folder, card, mix)

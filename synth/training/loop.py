@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from synth.base.device import adamw
 from synth.base.errors import UserError
 from synth.base.runs import progress, rewind_metrics
 from synth.training import state
@@ -67,7 +68,7 @@ def optimise(
     """
     chunk, processes = config.micro_batch * accelerator.num_processes, accelerator.num_processes
     averages = PowerAverages(network, lengths)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr)
+    optimizer = adamw(network.parameters(), lr=config.lr)
     n_images = state.resume(run, kind, network, optimizer, averages)
     if accelerator.is_main_process:
         rewind_metrics(run / "metrics.jsonl", n_images)

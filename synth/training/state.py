@@ -6,6 +6,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from synth.base import checkpoint
+from synth.base.device import load_optimizer
 from synth.base.runs import append_metrics
 from synth.training.averages import PowerAverages
 
@@ -27,7 +28,7 @@ def resume(
     state = checkpoint.read(path, *kind)
     with checkpoint.fitting(path):
         network.load_state_dict(state["weights"])
-        optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(optimizer, state["optimizer"])
         averages.load_state_dict(state["averages"])
         return int(state["images"])
 

@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from synth.base import extras
+from synth.base import device, extras
 from synth.base.errors import UserError
 from synth.base.runs import Tell, claim, quiet
 from synth.data import classes
@@ -24,14 +24,21 @@ from synth.model.text_encoder import Captions, captions
 from synth.model.wavelet import WaveletSpace
 from synth.provenance.training_data import commitments, training_sources
 from synth.training import autoencoder, cost
+from synth.training.ahead import Ahead
 from synth.training.averages import PowerAverages
 from synth.training.config import TrainConfig
-from synth.training.examples import Examples, mix_of
+from synth.training.examples import Examples, Step, mix_of
 from synth.training.export import export
 from synth.training.loop import accumulate, optimise
 
 _FITTED_ON = 2048  # pictures from which the deviation of the bands is measured
-_FREE = tuple(f"config.{key}" for key in ("images", "save_every", "gradient_checkpointing", "compile"))
+_FREE = tuple(
+    f"config.{key}"
+    for key in (
+        *("images", "save_every", "gradient_checkpointing", "compile", "deterministic"),
+        "network.attention",
+    )
+)
 FORMAT, VERSION = "visionclip-generator-state", 2
 
 
@@ -73,9 +80,13 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path, tell: Tell = qui
     def rate(n_images: int) -> float:
         return min(1.0, (n_images + chunk) / max(config.warmup, 1))
 
+    def shown(positions: np.ndarray) -> Step:
+        return examples.step(positions, denoiser.shape, config.flip, config.label_dropout)
+
+    steps = Ahead(shown, chunk, accelerator.device)
+
     def error(model: nn.Module, positions: np.ndarray) -> Tensor:
-        shown = examples.step(positions, denoiser.shape, config.flip, config.label_dropout)
-        images, codes, noise, time = (part.to(accelerator.device) for part in shown)
+        images, codes, noise, time = steps(positions)
         with accelerator.autocast():
             clean = space.encode(images).contiguous(memory_format=torch.channels_last)
         return loss(model, process, clean, noise, time, codes)
@@ -101,9 +112,10 @@ def _accelerator(config: TrainConfig, run: Path) -> Accelerator:
     extras.require("trackers", *config.trackers)
     precision = config.precision
     if precision == "auto":
-        precision = "bf16" if torch.cuda.is_available() else "no"
+        precision = "bf16" if device.has_bf16() else "no"
     if config.compile and not torch.cuda.is_available():
         raise UserError("compile=true needs a GPU: on the CPU it takes minutes and gains nothing")
+    device.settle(config.deterministic)
     return Accelerator(
         mixed_precision=precision,
         dynamo_backend="inductor" if config.compile else None,

@@ -4,6 +4,7 @@ Every node must see the generator and the output folder under the same paths.
 """
 
 import logging
+import math
 import os
 import socket
 import threading
@@ -95,18 +96,27 @@ def cluster(
     ray, todo = _connect(address), deque(shards)
     there = ray.cluster_resources()
     gpus = int(there.get("GPU", 0))
+    count = min(workers or gpus or int(there.get("CPU", 1)), len(todo))
     # Ray starts a lost actor again; what it held is ours to hand out, for its node may be gone for good.
     kind = ray.remote(Actor).options(
-        num_cpus=1, num_gpus=min(gpus, 1), max_restarts=-1, max_concurrency=3, scheduling_strategy="SPREAD"
+        num_cpus=1,
+        num_gpus=_share(gpus, count),
+        max_restarts=-1,
+        max_concurrency=3,
+        scheduling_strategy="SPREAD",
     )
     arguments = (plan, model.resolve(), out.resolve(), gpus > 0)
-    count = min(workers or gpus or int(there.get("CPU", 1)), len(todo))
     crew = [_Worker(kind.remote(*arguments)) for _ in range(count)]
     try:
         yield from _run(ray, crew, todo, out, plan.fingerprint)
     finally:
         for worker in crew:
             ray.kill(worker.actor)
+
+
+def _share(gpus: int, count: int) -> float:
+    """The part of a GPU that each of `count` actors takes: a whole one, or what is left where several must share it."""
+    return 0 if not gpus else math.floor(10_000 / -(-count // gpus)) / 10_000
 
 
 def _connect(address: str | None) -> Any:

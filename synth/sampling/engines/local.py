@@ -29,7 +29,8 @@ def draw(job: Job) -> Events:
 def _devices() -> int:
     import torch
 
-    return torch.cuda.device_count() or len(os.sched_getaffinity(0))
+    # While one of two waits for the host, the other has work for the GPU.
+    return 2 * torch.cuda.device_count() or len(os.sched_getaffinity(0))
 
 
 def alone(plan: Plan, model: Path, out: Path, shards: Iterable[Shard], number: int = 0) -> Events:
