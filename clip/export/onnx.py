@@ -21,6 +21,9 @@ from clip.model.wordpiece import PAD
 from synth.base import runs
 from synth.base.errors import UserError
 
+# Whoever imports onnxruntime, it makes a number for this machine, and a store of what it would send to its maker.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 BATCHES = (1, 7)
 """Sizes at which torch and onnxruntime are compared."""
 
@@ -82,8 +85,6 @@ def to_onnx(path: Path, out: Path) -> dict[str, float]:
 @torch.inference_mode()
 def difference(file: Path, tower: nn.Module, batch: Tensor, sizes: Sequence[int] = BATCHES) -> float:
     """The largest difference between onnxruntime and torch, over batches of several sizes."""
-    # When it is imported it makes a number for this machine, and a store of what it would send to its maker.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])

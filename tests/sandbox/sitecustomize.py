@@ -38,7 +38,7 @@ def _refuse(event: str, said: object) -> None:
     raise PermissionError(f"{event} is forbidden here: {said}")
 
 
-def _hook(event: str, arguments: tuple) -> None:
+def _hook(event: str, arguments: tuple[object, ...]) -> None:
     if event in _NETWORK:
         address = arguments[1] if len(arguments) > 1 else arguments[0]
         if (
