@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import pickle
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,14 @@ LIBRARIES = ("visionclip", "torch", "diffusers", "transformers", "timm", "accele
 
 
 def versions() -> dict[str, str]:
-    """The versions of the libraries that shape a result."""
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+    """The versions of the libraries that shape a result, as far as they are installed and say theirs."""
+    found = {}
+    for name in LIBRARIES:
+        with suppress(
+            importlib.metadata.PackageNotFoundError
+        ):  # cn-clip is an extra; a cluster's torch may say none
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def header(format: str, version: int, **metadata: Any) -> dict[str, object]:
