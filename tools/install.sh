@@ -13,6 +13,8 @@ if [ ! -x "$1/bin/python" ]; then
 fi
 "$1/bin/python" -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "@PYTHON@")' ||
     refuse "$1 has another Python than @PYTHON@, for which this folder is; make a bundle for it"
+"$1/bin/python" -m pip --version >/dev/null 2>&1 || "$1/bin/python" -m ensurepip >/dev/null ||
+    refuse "$1 has no pip; make it with python -m venv"
 # Neither settings nor variables of pip: they may name an index.
 PIP_CONFIG_FILE=/dev/null "$1/bin/python" -m pip --isolated --disable-pip-version-check install --quiet --no-index --find-links "$here/wheels" "@WANTED@" ||
     refuse "what pip names above is neither here nor in $1; install it there first, or take the bundle that is not slim"
