@@ -155,3 +155,19 @@ def test_records_without_croissant_say_so_and_do_not_keep_an_old_one(hide, synth
     assert "croissant" not in (folder / "README.md").read_text(encoding="utf-8").partition("\n---")[0]
     with pytest.raises(UserError, match=r"synth push: needs mlcroissant"):
         hub.push(folder, "me/set", licence="cc-by-4.0", dry_run=True)
+
+
+def test_a_library_without_a_version_is_left_out_of_what_made_a_result(monkeypatch):
+    from importlib import metadata
+
+    from synth.base.checkpoint import versions
+
+    every, real = versions(), metadata.version
+
+    def version(name: str) -> str:
+        if name in ("cn-clip", "torch"):
+            raise metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    assert versions() == {name: each for name, each in every.items() if name not in ("cn-clip", "torch")}

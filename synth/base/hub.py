@@ -1,7 +1,7 @@
 """The Hugging Face Hub: whether we may go there, and how a folder gets there."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from synth.base.errors import UserError
 
@@ -58,7 +58,8 @@ def upload(folder: Path, repo: str, kind: str, private: bool, files: list[str], 
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-    unreachable = HfHubHTTPError.__mro__[1]  # of httpx or of httpx2, whichever the client is built on
+    # Of httpx or of httpx2, whichever this version of the client is built on.
+    unreachable = cast(type[Exception], HfHubHTTPError.__mro__[1])
     api = HfApi(library_name="visionclip")
     remedy = "repeat the command to continue"
     try:
