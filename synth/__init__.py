@@ -6,8 +6,12 @@ generate(GenerateConfig(n=100), "synthetic")      a folder of records, as `synth
 pipeline, card = load("runs/odir")                a generator, to draw with in memory
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# Whoever imports onnxruntime, diffusers among them, it makes a number for this machine, and a store of what it would send to its maker.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 if TYPE_CHECKING:
     from synth.model.card import GeneratorCard

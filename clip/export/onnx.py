@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -20,9 +19,6 @@ from clip.model.encoders import CLIP, normalise
 from clip.model.wordpiece import PAD
 from synth.base import runs
 from synth.base.errors import UserError
-
-# Whoever imports onnxruntime, it makes a number for this machine, and a store of what it would send to its maker.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 BATCHES = (1, 7)
 """Sizes at which torch and onnxruntime are compared."""

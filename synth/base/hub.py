@@ -59,7 +59,7 @@ def upload(folder: Path, repo: str, kind: str, private: bool, files: list[str], 
     from huggingface_hub.errors import HfHubHTTPError
 
     # Of httpx or of httpx2, whichever this version of the client is built on.
-    unreachable = cast(type[Exception], HfHubHTTPError.__mro__[1])
+    unreachable: type[Exception] = cast(Any, HfHubHTTPError.__mro__[1])
     api = HfApi(library_name="visionclip")
     remedy = "repeat the command to continue"
     try:

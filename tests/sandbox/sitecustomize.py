@@ -5,6 +5,7 @@ VISIONCLIP_FENCE names where the process may write, separated by `:`, and first 
 
 import os
 import sys
+from typing import Any
 
 _LOG, *_ALLOWED = os.environ.get("VISIONCLIP_FENCE", "").split(":")
 _NETWORK = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "urllib.Request"}
@@ -38,9 +39,9 @@ def _refuse(event: str, said: object) -> None:
     raise PermissionError(f"{event} is forbidden here: {said}")
 
 
-def _hook(event: str, arguments: tuple[object, ...]) -> None:
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if event in _NETWORK:
-        address = arguments[1] if len(arguments) > 1 else arguments[0]
+        address = next(iter(arguments[1:] or arguments))
         if (
             not isinstance(address, str) or event != "socket.connect"
         ):  # a path: processes of ours among each other
