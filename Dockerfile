@@ -5,14 +5,14 @@ ARG BASE=docker.io/library/python:3.12-slim-bookworm@sha256:782412e85d0f0984994c
 FROM ${BASE} AS build
 # An index with torch alone; empty for PyPI, whose wheels for Linux hold CUDA.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-ARG EXTRAS=dicom,page,cluster
+ARG EXTRAS=evaluate,croissant,dicom,page,cluster
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/visionclip
 ENV PATH=/opt/visionclip/bin:$PATH
 WORKDIR /src
 COPY constraints.txt ./
 RUN pip install -c constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX" --extra-index-url https://pypi.org/simple} torch torchvision
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY synth synth
 COPY clip clip
 COPY privacy privacy
