@@ -91,6 +91,8 @@ def online(monkeypatch):
 
 def refused(stranger: Path, allowed: Path, *line: Any) -> str:
     """The one line with which a command refuses; nothing was fetched, written or run."""
+    import gradio  # noqa: F401  # writes a seed beside itself when it is first imported
+
     command, *rest = (str(word) for word in line)
     with watching(stranger, allowed) as fence:
         result = CliRunner().invoke(APPS[command], rest)
