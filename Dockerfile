@@ -11,7 +11,7 @@ RUN python -m venv /opt/visionclip
 ENV PATH=/opt/visionclip/bin:$PATH
 WORKDIR /src
 COPY constraints.txt ./
-RUN pip install -c constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX" --extra-index-url https://pypi.org/simple} torch torchvision
+RUN test -z "$TORCH_INDEX" || pip install --no-deps --index-url "$TORCH_INDEX" $(grep -E '^torch(vision)?==' constraints.txt)
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY synth synth
 COPY clip clip
