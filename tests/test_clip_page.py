@@ -371,14 +371,29 @@ def test_nothing_is_left_when_the_page_is_ended(model, tmp_path):
     assert left == [] and told.read_text().startswith(f"{address}/ is served until Ctrl-C\n")
 
 
+@pytest.fixture
+def heard():
+    """Hang-ups are heard as at a terminal, whatever the tests were started with (`nohup`)."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_ctrl_c_kill_and_a_closed_terminal_end_the_page(number):
+def test_ctrl_c_kill_and_a_closed_terminal_end_the_page(number, heard):
     before = signal.getsignal(number)
     with serving.until_stopped() as stop:
         assert not stop.is_set()
         signal.raise_signal(number)
         assert stop.wait(10)
     assert signal.getsignal(number) == before
+
+
+def test_a_page_under_nohup_outlives_its_terminal(heard):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with serving.until_stopped() as stop:
+        signal.raise_signal(signal.SIGHUP)
+        assert not stop.wait(0.5)
 
 
 def test_a_port_that_is_taken_leaves_nothing(model, tmp_path, monkeypatch):
