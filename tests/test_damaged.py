@@ -322,7 +322,7 @@ def test_a_tar_of_records_that_is_not_whole_is_refused(kind, tmp_path):
 @pytest.mark.parametrize(
     "change, words",
     [({"n": 10**12}, "n=1000000000000"), ({"n": 10**9, "rows_per_shard": 1}, "more than 1,000,000 shards"), ({"rows_per_shard": 0}, "rows_per_shard=0"),
-     ({"n": "x"}, "n='x'"), ({"mix": 5}, "mix=5"), ({"n": None}, "n=None")],
+     ({"n": "x"}, "n='x'"), ({"mix": 5}, "mix=5"), ({"n": None}, "n=None"), ({"seed": 2**64}, "seed=18446744073709551616")],
 )  # fmt: skip
 def test_a_plan_that_nobody_made_is_refused_at_once(change, words, tmp_path):
     whole = json.loads((Path(__file__).parent / "golden/plan-1.json").read_text())

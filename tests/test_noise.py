@@ -131,6 +131,16 @@ def test_a_set_that_was_begun_with_the_noise_of_then_is_finished_with_it(tmp_pat
     assert sha256(tmp_path / "begun/data" / first.name) != sha256(tmp_path / "new/data" / first.name)
 
 
+def test_a_seed_that_no_generator_takes_is_refused(tmp_path):
+    result = CliRunner().invoke(
+        app, ["generate", "--n", "4", "--seed", str(2**63), "--out", str(tmp_path / "out")]
+    )
+    assert result.exit_code == 2 and f"--seed {2**63}: must be less than 2^63" in result.stderr
+    (tmp_path / "plan.json").write_text("[]")
+    result = CliRunner().invoke(app, ["generate", "--n", "4", "--out", str(tmp_path)])
+    assert result.exit_code == 2 and "plan.json: holds a list" in result.stderr
+
+
 def test_a_plan_with_a_noise_of_a_later_version_is_refused(tmp_path):
     asked = plan.make(GOLDEN / "generator", 8).to_json() | {"noise": "threefry"}
     with pytest.raises(Exception, match="noise") as error:

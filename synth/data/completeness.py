@@ -26,7 +26,7 @@ def expected(folder: Path) -> list[Path]:
     found = [path for path in (folder / "data").glob("[!.]*") if path.suffix in SUFFIXES.values()]
     suffix = found[0].suffix if found else SUFFIXES["parquet"]
     names = {path.name for path in found} | {f"{stem}{suffix}" for stem in sidecars}
-    wanted = {name for name in names if name in {path.name for path in found}}
+    wanted = {path.name for path in found}
     for match in filter(None, map(_NAME.fullmatch, names)):
         split, count, ending = match["split"], int(match["count"]), match["suffix"]
         wanted |= {f"{split}-{number:05d}-of-{count:05d}{ending}" for number in range(count)}

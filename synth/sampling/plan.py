@@ -31,7 +31,7 @@ from synth.sampling.filters.settings import FilterSettings
 
 MOST = 10**9
 """Images of a plan."""
-_SHARDS = 10**6
+_SHARDS, _SEEDS = 10**6, 2**63
 PRECISIONS = ("fp32", "bf16")
 Noise = Literal["numpy", "philox"]
 """What images are drawn from: `synth.sampling.noise`, or what earlier versions drew on the host."""
@@ -43,7 +43,7 @@ class Plan(Stored):
     kind: Literal["synthetic"] = "synthetic"
     version: int = 1
     n: int = Field(gt=0, le=MOST)
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**64)
     model: str  # the fingerprint of the generator's weights
     steps: int
     solver: str
@@ -140,6 +140,8 @@ def make(
     ):
         if not value >= lowest:  # nan neither
             raise UserError(f"--{name} {value}: must be at least {lowest}")
+    if seed >= _SEEDS:
+        raise UserError(f"--seed {seed}: must be less than 2^63")
     if n > MOST:
         raise UserError(f"--n {n}: at most {MOST:,} are made; make several sets, with another --seed each")
     if not 1 <= quality <= 100:

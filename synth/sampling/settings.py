@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from synth.base.runs import read_json
+from synth.base.documents import read_mapping
 from synth.sampling.plan import Noise
 
 _BATCH, _LARGEST = 16, 256
@@ -28,7 +28,7 @@ def chosen(out: Path, size: int, batch: int | None, precision: str | None) -> Ch
         size: pixels a side of the pictures.
     """
     if (path := out / "plan.json").exists():
-        begun = read_json(path)
+        begun = read_mapping(path)
         noise: Noise = "philox" if begun.get("noise") == "philox" else "numpy"
         own = begun.get("batch", _BATCH), begun.get("precision", "fp32")
     else:
