@@ -22,10 +22,10 @@ from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
 
 from synth.base import documents, pretrained
-from synth.base.disk_errors import disk_error
+from synth.base.disk_errors import disk_error, writing
 from synth.base.errors import UserError
 from synth.base.runs import read_json, write_json
-from synth.base.weights import check_finite
+from synth.base.weights import check_finite, share
 from synth.data.tensors import as_pictures
 from synth.diffusion.process import Prediction, Process, Timestep, opened
 from synth.diffusion.samplers import SAMPLERS, Sampler, guided
@@ -200,10 +200,12 @@ def save(pipeline: FundusPipeline, folder: Path, card: GeneratorCard, mix: list[
     fresh = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
-        pipeline.save_pretrained(fresh, safe_serialization=True)
+        with writing(folder):
+            pipeline.save_pretrained(fresh, safe_serialization=True)
         for config in fresh.glob("*/config.json"):  # diffusers notes where each part was read from
             write_json(config, {k: v for k, v in read_json(config).items() if k != "_name_or_path"})
         write_json(fresh / "mix.json", mix)
+        share(fresh, fresh / "mix.json")
         write_json(fresh / "visionclip.json", card.replaced(files=sums(fresh)).to_json())
         if (folder / publication.FILE).exists():
             shutil.copy(folder / publication.FILE, fresh)

@@ -15,7 +15,7 @@ from test_clip_evaluation import MODEL, invoke, refusal
 from clip import benchmarks, embed, loading, prompts
 from clip.benchmarks import layouts
 from clip.benchmarks.opening import counts, differences, opened
-from clip.evaluation import zero_shot
+from clip.evaluation import core, zero_shot
 from clip.evaluation.summary import baselines
 from clip.model import checkpoints
 from clip.model.encoders import build
@@ -411,3 +411,35 @@ def test_matching_the_prior_undoes_a_bias_of_the_words():
     before, after = (balanced_accuracy_score(truth, p.argmax(axis=1)) for p in (probability, matched))
     assert before == 0.5 and after > 0.7
     assert roc_auc_score(truth, matched[:, 1]) == pytest.approx(roc_auc_score(truth, probability[:, 1]))
+
+
+IMPORTED = [name for name, each in benchmarks.every().items() if each.importer and each.prompts]
+
+
+@pytest.mark.parametrize("within", [(), ("test",)])
+@pytest.mark.parametrize("name", IMPORTED)
+def test_a_set_that_an_import_knows_is_read_from_folders_of_classes_too(name, within, tmp_path):
+    """As RETFound's authors hand them out: beside the set's own layout, [SPLIT/]CLASS/picture."""
+    task = next(iter(prompts.tasks(benchmarks.named(name).prompts[0]).values()))
+    for place, each in enumerate(task.classes):
+        picture(tmp_path.joinpath(*within, each, f"{place}.png"), place)
+    report = Report(name)
+    found = [*layouts.pictures(name, benchmarks.named(name), tmp_path, task, report)]
+    assert sorted(each.photo.path.parent.name for each in found) == sorted(task.classes)
+    assert {each.split for each in found} == {within[0] if within else None}
+    assert not report.dropped
+
+
+def test_no_message_names_a_folder_that_is_gone(tmp_path):
+    """Neither of a set that holds nothing, nor of one on which a task cannot be judged."""
+    picture(tmp_path / "refuge" / "unnamed" / "1.png", 0)
+    with (
+        pytest.raises(UserError, match=r"refuge: no picture of 'refuge' could be read"),
+        opened("refuge", tmp_path / "refuge", partial=True),
+    ):
+        pass
+    for place, each in enumerate(("glaucoma", "normal")):
+        picture(tmp_path / "refuge" / "test" / each / "1.png", place)
+    with pytest.raises(UserError) as raised, opened("refuge", tmp_path / "refuge", partial=True) as found:
+        core.labels(found.records, ["validation"])
+    assert str(raised.value).startswith(f"{tmp_path / 'refuge'}: no records in validation")

@@ -59,8 +59,7 @@ def pictures(
     elif root.is_file():
         raise UserError(f"{root}: no list of pictures; it needs the columns impath and class")
     elif benchmark.importer:
-        for photo in source_of(benchmark.importer)(root, report):
-            yield SplitPhoto(photo, benchmark.split_of(str(photo.labels["id"])))
+        yield from _imported(name, benchmark, root, task, report)
     elif benchmark.questions:
         raise UserError(
             f"{root}: no CSV file of questions ({', '.join(_QUESTIONS)}); {where(name, benchmark)}"
@@ -159,6 +158,39 @@ class _Listed:
         return Folder(self._root, elsewhere=True)
 
 
+def _imported(
+    name: str, benchmark: Benchmark, root: Path, task: Task | None, report: Report
+) -> Iterator[SplitPhoto]:
+    """Every picture in the set's own layout; where that is not there, of folders of classes, as RETFound's authors hand it out."""
+    splits = _class_folders(root, benchmark, task)
+    if task and any(splits):
+        yield from _from_folders(name, benchmark, root, task, report)
+        return
+    try:
+        photos = list(source_of(str(benchmark.importer))(root, report))
+    except UserError:
+        if not splits:
+            raise
+        photos = []
+    if task and splits and not photos:
+        report.dropped.clear()
+        yield from _from_folders(name, benchmark, root, task, report)
+        return
+    for photo in photos:
+        yield SplitPhoto(photo, benchmark.split_of(str(photo.labels["id"])))
+
+
+def _class_folders(root: Path, benchmark: Benchmark, task: Task | None) -> set[str | None]:
+    """The splits, or None, in which folders called as a class of the task hold pictures."""
+    classes = _classes(benchmark, task) if task else {}
+    inside = (path.relative_to(root) for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return {_split_of_folders(short) for short in inside if short.parent.name.casefold() in classes}
+
+
+def _split_of_folders(short: Path) -> str | None:
+    return next((_SPLITS[part.lower()] for part in short.parts[:-2] if part.lower() in _SPLITS), None)
+
+
 def _from_folders(
     name: str, benchmark: Benchmark, root: Path, task: Task, report: Report
 ) -> Iterator[SplitPhoto]:
@@ -176,12 +208,11 @@ def _from_folders(
         if short.parent.name.casefold() not in classes:
             report.drop("picture in a folder of no class", str(short))
             continue
-        split = next((_SPLITS[part.lower()] for part in short.parts[:-2] if part.lower() in _SPLITS), None)
         labels = _labels(name, benchmark, task, classes[short.parent.name.casefold()], path)
         photo = _photo(path, short.as_posix(), labels)
         if taken[photo.labels["id"]] > 1:
             photo.labels["id"] = identity(short.as_posix())
-        yield SplitPhoto(photo, split)
+        yield SplitPhoto(photo, _split_of_folders(short))
 
 
 def _classes(benchmark: Benchmark, task: Task) -> dict[str, str]:

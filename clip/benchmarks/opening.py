@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from clip import benchmarks, prompts
@@ -12,6 +11,7 @@ from clip.benchmarks import Benchmark, BenchmarkSummary, layouts
 from clip.benchmarks.layouts import SplitPhoto
 from clip.prompts import Task
 from synth.base.errors import UserError
+from synth.base.scratch import scratch
 from synth.data import records
 from synth.data.records import SPLITS
 from synth.data.shards import shard_name
@@ -53,8 +53,8 @@ def opened(name: str, root: Path, task_name: str | None = None, partial: bool = 
     benchmark = benchmarks.named(name)
     wanted = task_name or (benchmark.prompts[0] if benchmark.prompts else None)
     task = next(iter(prompts.tasks(wanted).values())) if wanted else None
-    with TemporaryDirectory() as folder:
-        out, report = Path(folder) / name, Report(name)
+    with scratch(root) as out:
+        report = Report(name)
         _write(name, benchmark, root, task, out, report)
         table = layouts.listed(root, True) if benchmark.questions else None
         missing = differences(benchmark, counts(out, benchmark, task), report)
@@ -107,6 +107,8 @@ def _write(name: str, benchmark: Benchmark, root: Path, task: Task | None, out: 
     """Records of all pictures, in the set's own splits where it has any; what is of no split is for training."""
     source = benchmark.importer if benchmark.importer and layouts.listed(root) is None else name
     placed = list(layouts.pictures(name, benchmark, root, task, report))
+    if not placed:
+        raise _nothing(root, name)
     people = same_people(distinct(each.photo for each in placed), report)
     plan = {"kind": "benchmark", "source": name, "root": str(root.resolve())}
     known = {each.split for each in placed}
@@ -135,5 +137,9 @@ def _side(placed: SplitPhoto, known: set[str | None]) -> str:
 def _some(rows: Iterator[Any], root: Path, name: str) -> Iterator[Any]:
     first = next(rows, None)
     if first is None:
-        raise UserError(f"{root}: no picture of '{name}' could be read; is the set unpacked there?")
+        raise _nothing(root, name)
     return chain([first], rows)
+
+
+def _nothing(root: Path, name: str) -> UserError:
+    return UserError(f"{root}: no picture of '{name}' could be read; is the set unpacked there?")

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from copy import deepcopy
 from math import isfinite
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -24,6 +23,7 @@ from clip.zoo.foreign import Foreign
 from synth.base import runs
 from synth.base.errors import UserError
 from synth.base.order import permutation, step_seed
+from synth.base.scratch import scratch
 from synth.data import pictures
 
 Mode = Literal["full", "lora"]
@@ -103,7 +103,7 @@ def evaluate(
             f"--task finetune trains a tower for each task; choose one with --prompts: {', '.join(chosen)}"
         )
     [(key, (task, parts))] = chosen.items()
-    with TemporaryDirectory() as cache:
+    with scratch(data) as cache:
         squares = [
             pictures.pixels(data, part, network.config.preprocessing, Path(cache))
             for part in (["train"], ["validation"], list(splits))

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +24,7 @@ from clip.evaluation.coding import Coding, Shape
 from clip.zoo.preprocessing import ForeignPreprocessing
 from synth.base.errors import UserError
 from synth.base.runs import progress
+from synth.base.scratch import scratch
 from synth.data.images import Preprocessing, decode, field_of_view, window
 from synth.data.pictures import Pictures
 from synth.data.records import read_table, write_records
@@ -89,7 +89,7 @@ def opened(
         photos.append(folder.photo(path, **({"subject_id": person[1]} if person else {})))
     people = same_people(distinct(iter(photos)), report)
     rows = importing.rows("images", iter(photos), report, None, people)
-    with TemporaryDirectory() as folder:
+    with scratch(data) as folder:
         first = next(rows, None)
         if first is None:
             raise UserError(f"{data / 'images'}: no photograph in it can be read; replace them")

@@ -3,14 +3,20 @@
 from pathlib import Path
 
 from synth.base import extras
+from synth.base.disk_errors import writing
 
 
 def export(model: Path, out: Path, to: str, config: Path | None = None) -> list[str]:
     """Write `model` in another form; what was written, and by how much it differs from ours, in lines for people.
 
     Raises:
-        UserError: the other library has no such tower, or computes something else.
+        UserError: the other library has no such tower, or computes something else; the disk is full.
     """
+    with writing(out):
+        return _written(model, out, to, config)
+
+
+def _written(model: Path, out: Path, to: str, config: Path | None) -> list[str]:
     what = "largest difference of an embedding's component"
     if to == "onnx":
         extras.require("--to onnx", "onnx", "onnxscript", "onnxruntime")

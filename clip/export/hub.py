@@ -6,7 +6,6 @@
 import re
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -17,6 +16,7 @@ from clip.model.encoders import CLIP
 from synth.base.errors import UserError
 from synth.base.hub import check_hub, check_repo, upload
 from synth.base.runs import write_text
+from synth.base.scratch import scratch
 
 _CARD = """
 # visionclip encoder
@@ -79,8 +79,7 @@ def push(path: Path, repo: str, licence: str, private: bool = False, dry_run: bo
     model, head = checkpoints.load(path)
     if not dry_run:
         check_hub()
-    with TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+    with scratch(repo) as folder:
         kind, difference = to_huggingface(path, folder)
         shutil.copyfile(path, folder / checkpoints.FILE)
         write_text(folder / "README.md", card(model, head, repo, licence.strip(), kind))

@@ -57,6 +57,7 @@ def to_huggingface(path: Path, out: Path) -> tuple[str, float]:
     else:
         kind, image_features, text_features = "ChineseCLIPModel", *_whole(model, shape, weights, out)
     _preprocessor(model).save_pretrained(out)
+    safetensors.share(out, out / "visionclip.json")
     return kind, metadata.check(model, image_features, text_features, out)
 
 

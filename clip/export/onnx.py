@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from clip.model.encoders import CLIP, normalise
 from clip.model.wordpiece import PAD
 from synth.base import runs
 from synth.base.errors import UserError
+from synth.base.scratch import scratch
 
 BATCHES = (1, 7)
 """Sizes at which torch and onnxruntime are compared."""
@@ -62,7 +62,7 @@ def to_onnx(path: Path, out: Path) -> dict[str, float]:
         "text.onnx": (Reading(model), model.tokenize(metadata.TEXTS), "tokens"),
     }
     found = {}
-    with TemporaryDirectory() as folder:
+    with scratch(out) as folder:
         for name, (tower, batch, given) in towers.items():
             _write(Path(folder) / name, tower.eval(), batch, given, said)
             found[name] = difference(Path(folder) / name, tower, batch)

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from clip.training.inputs import Input
 from clip.training.inputs.listing import Encoded, Slices
-from synth.base import arrays
+from synth.base import arrays, disk_errors
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.data.images import Preprocessing
@@ -69,9 +69,13 @@ def squares(
         return Decoder(_located(found, pictures, store / f"places-{name}.npy"), preprocessing)
     count = len(pictures)
     portions = [range(at, min(at + _PORTION, count)) for at in range(0, count, _PORTION)]
+    cache = store / f"pixels-{name}.npy"
+    if not cache.exists():
+        size = 3 * count * preprocessing.size**2
+        disk_errors.check_room(cache, size, "free some space, choose another --out, or set decode=always")
     made = in_turn(partial(_decoded, Decoder(pictures, preprocessing)), portions, workers)
     placed = ((np.array(portion), squares) for portion, squares in zip(portions, made, strict=True))
-    return mapped(store / f"pixels-{name}.npy", count, preprocessing.size, placed)
+    return mapped(cache, count, preprocessing.size, placed)
 
 
 def in_turn(make: Callable[[range], T], spans: Iterable[range], workers: int) -> Iterator[T]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from math import cos, isfinite, pi
+from math import cos, pi
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from clip.training.config import TrainConfig
 from clip.training.distillation import Teacher
 from clip.training.step import gradients
 from synth.base import device, runs, stopping
-from synth.base.errors import UserError
+from synth.base.divergence import LossWatch
 
 _FREE = tuple(
     f"config.{key}"
@@ -70,14 +70,15 @@ def train(config: TrainConfig, data: Path, run: Path, tell: runs.Tell = runs.qui
     share = config.batch // accelerator.num_processes
     mine = range(progress.images + accelerator.process_index * share, total, config.batch)
     steps = data_order.steps(config, pairs, mine, share)
-    since = time.monotonic()
+    since, watch = time.monotonic(), LossWatch(run, "ckpt.pt", progress.images)
     bar = runs.progress("clip train", total, progress.images)
 
-    with _stoppable(config, accelerator, progress, run):
+    with _stoppable(config, accelerator, progress, watch, run):
         while progress.images < total:
             for group in optimizer.param_groups:
                 group["lr"] = group["scale"] * rate(config, progress.images + config.batch)
             losses = gradients(config, accelerator, model, teacher, next(steps))
+            watch.step(losses["loss"], progress.images + config.batch, optimizer.param_groups[0]["lr"])
             with stopping.put_off():
                 optimizer.step()
                 optimizer.zero_grad()
@@ -87,12 +88,14 @@ def train(config: TrainConfig, data: Path, run: Path, tell: runs.Tell = runs.qui
             bar.update(config.batch)
             images = progress.images
             if images % config.save_every < config.batch or images == total:
+                watch.settle()
                 loss = _checkpoint(config, accelerator, learner, held_out, progress, run, since)
                 bar.set_postfix(loss=f"{loss:.3f}")
-                since = time.monotonic()
+                since, watch.kept = time.monotonic(), images
             elif accelerator.is_main_process and time.monotonic() - progress.kept > _KEPT_EVERY:
-                _means(config, progress.history, run, images)
+                watch.settle()
                 progress.save()
+                watch.kept = images
 
     bar.close()
     accelerator.end_training()
@@ -121,7 +124,7 @@ def _checkpoint(
 ) -> float:
     """Validate, write a line of metrics and the checkpoint; returns the mean loss since the last."""
     images = progress.images
-    line = {"images": images, **_means(config, progress.history, run, images), "lr": rate(config, images)}
+    line = {"images": images, **_means(progress.history), "lr": rate(config, images)}
     if accelerator.is_main_process:
         line |= {"scale": learner.clip.logit_scale.exp().item()}
         line |= validation.validate(config, learner, held_out, images)
@@ -148,15 +151,14 @@ def _provenance(config: TrainConfig, data: Path, teacher: Teacher | None) -> dic
 
 @contextmanager
 def _stoppable(
-    config: TrainConfig, accelerator: Accelerator, progress: resume.Progress, run: Path
+    config: TrainConfig, accelerator: Accelerator, progress: resume.Progress, watch: LossWatch, run: Path
 ) -> Iterator[None]:
     """Keep every finished step when Ctrl-C or SIGTERM comes, in `run/ckpt.pt` and in what resumes it."""
     try:
         yield
     except KeyboardInterrupt as stop:
         with stopping.put_off():
-            if progress.history:
-                _means(config, progress.history, run, progress.images)
+            watch.settle()
             if accelerator.is_main_process:
                 progress.save()
         holds = (
@@ -171,23 +173,12 @@ def _stoppable(
         ) from None
 
 
-def _means(
-    config: TrainConfig, history: Sequence[dict[str, Tensor]], run: Path, images: int
-) -> dict[str, float]:
-    """The mean of each loss since the last checkpoint.
-
-    Raises:
-        UserError: it is no number.
-    """
+def _means(history: Sequence[dict[str, Tensor]]) -> dict[str, float]:
+    """The mean of each loss since the last checkpoint."""
     place = history[-1]["loss"].device  # what an earlier process noted is on the CPU
-    means = {
+    return {
         name: torch.stack([step[name].to(place) for step in history]).mean().item() for name in history[0]
     }
-    if not isfinite(means["loss"]):
-        raise UserError(
-            f"{run}: the loss is {means['loss']} at {images} images; train anew with less than lr={config.lr}"
-        )
-    return means
 
 
 def rate(config: TrainConfig, images: int) -> float:

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
-from synth.base import checksums
+from synth.base import checksums, disk_errors
 from synth.base.errors import UserError
 from synth.base.runs import atomic
 
@@ -26,12 +27,18 @@ def write(path: Path, values: np.ndarray) -> None:
 def write_mapped(
     path: Path, shape: tuple[int, ...], kind: type[np.generic], fill: Callable[[np.ndarray], None]
 ) -> None:
-    """The same of an array that need not fit into memory: `fill` is given it, mapped, to write into."""
+    """The same of an array that need not fit into memory: `fill` is given it, mapped, to write into.
+
+    Raises:
+        UserError: the disk has no room for it; nothing has been filled then.
+    """
     checksums.forget(path)
+    disk_errors.check_room(path, prod(shape) * np.dtype(kind).itemsize)
     with atomic(path) as temporary:
         os.close(_private(str(temporary), os.O_WRONLY | os.O_CREAT))
         # open_memmap appends no suffix, unlike np.save
         values = np.lib.format.open_memmap(temporary, "w+", kind, shape)
+        _reserve(temporary)
         fill(values)
         values.flush()
         del values
@@ -81,6 +88,13 @@ def _read(path: Path, shape: tuple[int | None, ...] | None, remedy: str, mode: s
 
 def _fits(found: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
     return len(found) == len(shape) and all(w in (None, f) for f, w in zip(found, shape, strict=True))
+
+
+def _reserve(path: Path) -> None:
+    """Take the room of a file that is full of holes: a full disk is an error then, and no signal while it is filled."""
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _private(name: str, flags: int) -> int:

@@ -2,6 +2,10 @@
 
 import errno
 import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from synth.base.errors import UserError
@@ -18,6 +22,48 @@ _BROKEN = frozenset(
     )
 )
 
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
+def full(error: BaseException) -> OSError | None:
+    """What the system said where a library, in whatever words, tells that a file could not be written to its end."""
+    if isinstance(error, UserError):
+        return None
+    if isinstance(error, OSError):
+        return error if error.errno in _FULL else None
+    if isinstance(error.__context__, OSError) and error.__context__.errno in _FULL:  # torch's
+        return error.__context__
+    told = re.search(r"os error (\d+)", str(error))  # safetensors'
+    number = int(told[1]) if told else 0
+    return OSError(number, os.strerror(number)) if number in _FULL else None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """While a library writes `path`, a folder of files: a full disk is one line.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        if found := full(error):
+            raise disk_error(path, found) from error
+        raise
+
+
+def check_room(path: Path, size: int, remedy: str = "free some space, or choose another --out") -> None:
+    """Refuse to begin what would not fit: a file at `path` of `size` bytes.
+
+    Raises:
+        UserError: less is free.
+    """
+    folder = next(each for each in path.absolute().parents if each.is_dir())
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise UserError(f"{path}: needs {size / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free; {remedy}")
+
 
 def is_input(error: OSError, path: Path) -> bool:
     """Whether an error is about another file than `path`, its folder and those around it: one that is read."""
@@ -32,6 +78,10 @@ def disk_error(path: Path, error: OSError) -> Exception:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
             f"{path}: disk full; free some space and repeat the command, finished files are kept"
+        )
+    if error.errno == errno.EFBIG:
+        return UserError(
+            f"{path}: larger than a file may be there; raise the limit (ulimit -f), or choose another --out"
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return UserError(f"{path}: cannot be written ({error.strerror}); choose another --out")

@@ -17,7 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from synth.base.disk_errors import disk_error, is_input
+from synth.base.disk_errors import disk_error, full, is_input
 from synth.base.documents import read_json as read_json
 from synth.base.errors import UserError
 
@@ -58,8 +58,10 @@ def atomic(path: Path) -> Iterator[Path]:
         if error.errno == errno.ENOENT and str(error.filename) in (str(temporary), str(path.parent)):
             raise UserError(f"{path}: no file can be made there; choose another --out") from error  # in /proc
         raise disk_error(path, error) from error
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if found := full(error):
+            raise disk_error(path, found) from error
         raise
 
 
@@ -159,7 +161,7 @@ def append_metrics(path: Path, **values: Any) -> None:
         UserError: its loss is no number; nothing was added.
     """
     for name, value in values.items():
-        if name == "loss" and not isfinite(value):
+        if name == "loss" and value is not None and not isfinite(value):
             raise UserError(
                 f"{path.parent}: the loss is {value} at {values.get('images')} images, the training has diverged; train anew "
                 "with a lower lr"

@@ -54,7 +54,16 @@ def write(path: Path, tensors: Mapping[str, Any]) -> None:
     check_finite(tensors, str(path))
     kept = {name: each.detach().contiguous().cpu() for name, each in tensors.items()}
     with atomic(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         save_file(kept, temporary, metadata={_SUM: _digest(kept)})
+        temporary.chmod(mode)  # safetensors makes files for their owner alone
+
+
+def share(folder: Path, like: Path) -> None:
+    """Let whoever may read the file `like` read the safetensors files of a folder too, which libraries wrote for their owner."""
+    for path in folder.rglob("*.safetensors"):
+        path.chmod(like.stat().st_mode)
 
 
 def read(path: Path) -> Any:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from synth.base import checkpoint, device, stats
 from synth.base.config import Config
+from synth.base.divergence import LossWatch
 from synth.base.errors import UserError
 from synth.base.order import permutation
 from synth.base.runs import append_metrics, progress, rewind_metrics
@@ -128,6 +129,7 @@ def train(
     space.autoencoder.requires_grad_(True)
     model, optimizer = accelerator.prepare(space.to(memory_format=torch.channels_last), optimizer)  # type: ignore[call-arg]
     losses: list[Tensor] = []
+    watch = LossWatch(run, "autoencoder.pt", n_images)
     steps = Ahead(lambda mine: examples.step(mine, shape, True, 0), config.batch, accelerator.device)
 
     with progress("training the autoencoder", config.images, n_images) as bar:
@@ -144,8 +146,11 @@ def train(
             optimizer.zero_grad()
             losses.append(error.detach())
             n_images += config.batch
+            watch.step(losses[-1], n_images, optimizer.param_groups[0]["lr"])
             bar.update(config.batch)
             if n_images % config.save_every == 0 or n_images == config.images:
+                watch.settle()
+                watch.kept = n_images
                 mean = float(accelerator.reduce(torch.stack(losses).mean(), "mean"))  # type: ignore[arg-type]
                 losses.clear()
                 if accelerator.is_main_process:

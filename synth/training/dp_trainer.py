@@ -22,6 +22,7 @@ from torch import Tensor
 
 from synth import phantom
 from synth.base import checkpoint
+from synth.base.divergence import LossWatch
 from synth.base.errors import UserError
 from synth.base.runs import Tell, append_metrics, claim, progress, quiet, read_json, rewind_metrics
 from synth.data import classes
@@ -92,6 +93,7 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path, tell: Tell = q
     n_images, secret = _resume(run, config, parts)
     rewind_metrics(run / "metrics.jsonl", n_images)
     network, losses = per_sample(denoiser), list[float]()
+    watch = LossWatch(run, "state.pt", n_images)
     space.to(device)  # type: ignore[call-arg]
 
     with progress("training privately", config.images, n_images) as bar:
@@ -103,7 +105,10 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path, tell: Tell = q
             optimizer.chance = randomness(secret, step, draw=1)
             for first in range(0, max(len(drawn), 1), config.micro_batch):
                 part = drawn[first : first + config.micro_batch]
-                losses += take_gradients(network, space, examples, part, config, (secret, step))
+                errors = take_gradients(network, space, examples, part, config, (secret, step))
+                for error in errors:
+                    watch.step(error, n_images + config.batch, optimizer.param_groups[0]["lr"])
+                losses += errors
                 optimizer.signal_skip_step(first + config.micro_batch < len(drawn))
                 optimizer.step()
                 optimizer.zero_grad()
@@ -116,6 +121,7 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path, tell: Tell = q
                 _save(run, n_images, secret, parts, losses, guaranteed)
                 export(run, n_images, config, process, denoiser, averages, space, guaranteed, MIX)
                 losses.clear()
+                watch.kept = n_images
 
     guaranteed = _guaranteed(accountant, mechanism, provenance)
     export(run, n_images, config, process, denoiser, averages, space, guaranteed, MIX)

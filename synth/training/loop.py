@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from synth.base.device import adamw
+from synth.base.divergence import LossWatch
 from synth.base.errors import UserError
 from synth.base.runs import progress, rewind_metrics
 from synth.training import state
@@ -75,6 +76,7 @@ def optimise(
     model, optimizer = accelerator.prepare(network.to(memory_format=torch.channels_last), optimizer)  # type: ignore[call-overload]
     averages.to(accelerator.device)
     losses: list[Tensor] = []
+    watch = LossWatch(run, "state.pt", n_images)
     with progress(what, config.images, n_images) as bar:
         while n_images < config.images:
             for group in optimizer.param_groups:
@@ -82,16 +84,19 @@ def optimise(
             positions = np.arange(n_images + accelerator.process_index, n_images + chunk, processes)
             losses.append(_step(accelerator, model, optimizer, lambda at=positions: error(model, at)))
             n_images += chunk
+            watch.step(losses[-1], n_images, optimizer.param_groups[0]["lr"])
             bar.update(chunk)
             if accelerator.sync_gradients:
                 averages.step(n_images, config.batch)
             if n_images % config.save_every == 0 or n_images == config.images:
+                watch.settle()
                 mean = float(accelerator.reduce(torch.stack(losses).mean(), "mean"))  # type: ignore[arg-type]
                 losses.clear()
                 accelerator.log({"loss": mean}, step=n_images)
                 if accelerator.is_main_process:
                     state.save(run, kind, n_images, mean, network, optimizer, averages)
                     keep(n_images, averages)
+                watch.kept = n_images
                 accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         keep(n_images, averages)
