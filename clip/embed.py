@@ -1,5 +1,6 @@
 """Embeddings of photographs and of texts, by a model that `clip.loading` opened."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,11 +8,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from clip.inputs import photographs
+from clip.inputs.sets import Data
 from clip.model.checkpoints import weights_fingerprint
 from clip.model.encoders import CLIP, normalise
+from synth.base.errors import UserError
 from synth.base.runs import atomic
-from synth.data.pictures import Pictures
-from synth.data.records import SPLITS, read_table
+from synth.data.records import SPLITS
 
 MODEL = "visionclip.model"
 """Key of a file's metadata under which it tells what embedded its photographs."""
@@ -30,13 +33,13 @@ def pixels(model: CLIP, batch: np.ndarray) -> np.ndarray:
     return nn.functional.normalize(model.encode_image(images).float(), dim=-1).cpu().numpy()
 
 
-def images(model: CLIP, folder: Path, splits: Sequence[str] = SPLITS, batch: int = 64) -> np.ndarray:
-    """(N, D) float32 of unit length: the pictures of some splits, in the row order of `read_table`.
+def images(model: CLIP, folder: Data, splits: Sequence[str] = SPLITS, batch: int = 64) -> np.ndarray:
+    """(N, D) float32 of unit length: the pictures of some splits, in the row order of `photographs.table`.
 
     Raises:
         UserError: no records, or a damaged picture.
     """
-    pictures, size = Pictures(folder, splits), model.config.preprocessing.size
+    pictures, size = photographs.pictures(folder, splits), model.config.preprocessing.size
     model = model.to(device()).eval()
     parts = [np.zeros((0, model.config.embedding), np.float32)]
     for start in range(0, len(pictures), batch):
@@ -49,10 +52,10 @@ def images(model: CLIP, folder: Path, splits: Sequence[str] = SPLITS, batch: int
 
 
 def embed(
-    model: CLIP, folder: Path, splits: Sequence[str] = SPLITS
+    model: CLIP, folder: Data, splits: Sequence[str] = SPLITS
 ) -> tuple[list[str], list[str], np.ndarray]:
-    """The ids, the subjects and the (N, D) embeddings of some splits of a folder of records."""
-    table = read_table(folder, splits, ["id", "subject_id"])
+    """The ids, the subjects and the (N, D) embeddings of some splits of what `inputs.opened` takes."""
+    table = photographs.table(folder, splits, ["id", "subject_id"])
     return table["id"].to_pylist(), table["subject_id"].to_pylist(), images(model, folder, splits)
 
 
@@ -64,7 +67,7 @@ def texts(model: CLIP, captions: Sequence[str]) -> np.ndarray:
     return nn.functional.normalize(torch.cat(read).float(), dim=-1).cpu().numpy()
 
 
-def write(path: Path, model: CLIP, folder: Path, splits: Sequence[str] = SPLITS) -> int:
+def write(path: Path, model: CLIP, folder: Data, splits: Sequence[str] = SPLITS) -> int:
     """Write id, subject_id and embedding of some splits to a parquet file; returns the number of rows.
 
     The file's metadata tell the fingerprint of the model's weights.
@@ -73,6 +76,11 @@ def write(path: Path, model: CLIP, folder: Path, splits: Sequence[str] = SPLITS)
     import pyarrow.parquet as pq
 
     ids, subjects, embeddings = embed(model, folder, splits)
+    if len(set(ids)) < len(ids):
+        twice = next(each for each, count in Counter(ids).items() if count > 1)
+        raise UserError(
+            f"{folder}: id '{twice}' is in it more than once, so nobody could tell them apart; embed the sets one by one"
+        )
     columns = {"id": ids, "subject_id": subjects, "embedding": list(embeddings)}
     table = pa.table(columns).replace_schema_metadata({MODEL: weights_fingerprint(model)})
     with atomic(path) as temporary:

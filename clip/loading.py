@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from clip import zoo
+from clip.export import huggingface, metadata
 from clip.model import checkpoints
 from clip.model.checkpoints import Header
 from clip.model.encoders import CLIP
@@ -16,7 +17,7 @@ HUB = "hub:"
 def load(spec: Path | str, finite: bool = True) -> tuple[CLIP, Header]:
     """A model in evaluation mode, on the CPU, and what is known of it: a checkpoint of ours, or another's (`clip.zoo`).
 
-    `hub:NAME/REPO` is a checkpoint of ours that `clip push` sent to the Hugging Face Hub.  Of ours, only who examines one
+    `hf:FOLDER` is a ChineseCLIPModel, or what `clip export --to hf` wrote.  `hub:NAME/REPO` is a checkpoint of ours that `clip push` sent to the Hugging Face Hub.  Of ours, only who examines one
     takes weights that are not `finite`.
 
     Raises:
@@ -28,6 +29,9 @@ def load(spec: Path | str, finite: bool = True) -> tuple[CLIP, Header]:
         return model, head.model_copy(update={"sha256": sha256(path)})
     if zoo.split(spec) is None:
         return checkpoints.load(Path(spec), finite)
+    kind, source, _ = zoo.split(spec) or ("", "", "")
+    if kind == "hf" and (Path(source) / metadata.FILE).is_file():
+        return huggingface.load(Path(source)), metadata.read(Path(source))
     model = zoo.load(spec)
     settings = model.config.model_dump(mode="json")
     return model, Header(format=model.config.kind, model=settings, sha256=model.file and sha256(model.file))

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from clip import embed, export, loading
 from clip.commands.app import app
-from clip.export import cn_clip, metadata, onnx
+from clip.export import cn_clip, huggingface, metadata, onnx
 from clip.model import checkpoints
 from clip.model.encoders import CLIP, ClipConfig, ImageTower, TextTower, build
 from clip.model.wordpiece import tokenize
@@ -302,3 +302,71 @@ def test_a_bias_that_no_norm_can_take_makes_a_vit_a_folder_of_parts(tmp_path):
     assert "folder of parts" in line
     with pytest.raises(UserError, match="projection to 64 numbers from 48 has no place there"):
         export.export(tmp_path / "ckpt.pt", tmp_path / "open", "open_clip")
+
+
+# ViTs, both ways
+
+CN_VIT = VIT.model_copy(
+    update={"image": ImageTower(
+        name="vit_base_patch32_clip_quickgelu_224",
+        kwargs={"embed_dim": 64, "depth": 2, "num_heads": 2, "patch_size": 8, "img_size": 32})}
+)  # fmt: skip
+
+
+def test_a_vit_goes_to_chinese_clip_and_back(tmp_path):
+    """By cn_clip's own class: its heads are 32 wide, which no shape tells."""
+    model = saved(CN_VIT, tmp_path / "ckpt.pt")
+    cn_clip.to_cn_clip(tmp_path / "ckpt.pt", tmp_path / "cn.pt")
+    again = loading.load_model(f"cn_clip:{tmp_path / 'cn.pt'}")
+    for one, other in zip(features(model), features(again), strict=True):
+        assert near(one, other)
+    cn_clip.from_cn_clip(tmp_path / "cn.pt", CN_VIT, tmp_path / "back.pt")
+    for one, other in zip(features(model), features(loading.load_model(tmp_path / "back.pt")), strict=True):
+        assert near(one, other)
+
+
+def test_a_vit_that_chinese_clip_cannot_say_is_refused_with_the_true_reason(tmp_path):
+    gelu = CN_VIT.model_copy(
+        update={"image": CN_VIT.image.model_copy(update={"name": "vit_base_patch16_clip_224"})}
+    )
+    saved(gelu, tmp_path / "ckpt.pt")
+    with pytest.raises(UserError, match="this is none: its activation is GELU, not QuickGELU"):
+        cn_clip.to_cn_clip(tmp_path / "ckpt.pt", tmp_path / "cn.pt")
+    saved(CN_VIT, tmp_path / "ckpt.pt")
+    cn_clip.to_cn_clip(tmp_path / "ckpt.pt", tmp_path / "cn.pt")
+    content = torch.load(tmp_path / "cn.pt", weights_only=True)
+    del content["vision_head_width"]
+    torch.save(content, tmp_path / "untold.pt")
+    with pytest.raises(UserError, match="nothing tells how many heads it has"):
+        loading.load(f"cn_clip:{tmp_path / 'untold.pt'}")
+    other = {"image": CN_VIT.image.model_copy(update={"kwargs": CN_VIT.image.kwargs | {"num_heads": 4}})}
+    with pytest.raises(UserError, match="an image tower with other heads"):
+        cn_clip.from_cn_clip(tmp_path / "cn.pt", CN_VIT.model_copy(update=other), tmp_path / "back.pt")
+
+
+@pytest.mark.parametrize(
+    "config", [CN_VIT, CN_VIT.model_copy(update={"bias": True}), RESNET], ids=["vit", "bias", "resnet"]
+)
+def test_a_folder_of_transformers_is_read_again(config, tmp_path):
+    model = saved(config, tmp_path / "ckpt.pt")
+    huggingface.to_huggingface(tmp_path / "ckpt.pt", tmp_path / "hf")
+    again, head = loading.load(f"hf:{tmp_path / 'hf'}")
+    assert again.config == model.config and head.images == 7
+    for one, other in zip(features(model), features(again), strict=True):
+        assert near(one, other)
+
+
+def test_a_chinese_clip_model_of_others_is_read_as_it_stands(tmp_path):
+    """Without our file beside it: as OFA-Sys has them on the hub, prepared by its own processor, in torch's format too."""
+    model = saved(CN_VIT, tmp_path / "ckpt.pt")
+    huggingface.to_huggingface(tmp_path / "ckpt.pt", tmp_path / "hf")
+    (tmp_path / "hf" / "visionclip.json").unlink()
+    again, _ = loading.load(f"hf:{tmp_path / 'hf'}")
+    for one, other in zip(features(model), features(again), strict=True):
+        assert near(one, other)
+    assert again.config.preprocessing.name == "squash" and again.config.context == CN_VIT.context
+    (tmp_path / "hf" / "config.json").write_text('{"model_type": "clip"}')
+    with pytest.raises(UserError, match="a 'clip', where a ChineseCLIPModel is needed"):
+        loading.load(f"hf:{tmp_path / 'hf'}")
+    with pytest.raises(UserError, match="no such folder; fetch it"):
+        loading.load(f"hf:{tmp_path / 'absent'}")

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from clip.training import inputs
+from clip import inputs
 from synth.base.errors import UserError
 from synth.data.records import SPLITS
 

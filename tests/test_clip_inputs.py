@@ -18,13 +18,14 @@ from pictures import drawn, rows
 from PIL import Image
 from webdataset.writer import TarWriter
 
+from clip import inputs
 from clip.augmentation import camera
 from clip.augmentation.augment import Augment, augment
 from clip.augmentation.camera import Camera
+from clip.inputs.listing import Slices
 from clip.model.encoders import ClipConfig, ImageTower, TextTower
-from clip.training import decoding, inputs, resume
+from clip.training import decoding, resume
 from clip.training.config import TrainConfig
-from clip.training.inputs.listing import Slices
 from clip.training.trainer import train
 from synth.base.errors import UserError
 from synth.data.images import Preprocessing, encode
@@ -211,7 +212,7 @@ def test_damaged_and_foreign_files_are_refused_in_one_line(made, tmp_path):
     (cut / "00000.tar").write_bytes(whole[:1200])
     (compressed / "00000.tar.gz").write_bytes(b"")
     for place, message in ((cut, r"00000\.tar: damaged tar"), (compressed, "unpack it with 'gunzip'"),
-                           (nothing, "nothing to train on; known: records"), (tmp_path / "x", "no such file")):  # fmt: skip
+                           (nothing, "no records in it, no pairs and no pictures; known: records"), (tmp_path / "x", "no such file")):  # fmt: skip
         with pytest.raises(UserError, match=message):
             inputs.opened(place)
 

@@ -161,7 +161,8 @@ def test_a_caption_that_many_photographs_have_is_found_by_any_of_them(untrained)
     """Against a double loop over photographs and captions."""
     model, records = loading.load_model(untrained / "ckpt.pt"), untrained / "records"
     seen = Photographs(embed.images(model, records), read_table(records))
-    captioned = retrieval.captioned(QUICK.model_copy(update={"lang": "en"}), model, seen)
+    each = {"en": [[text] for text in seen.table["caption_en"].to_pylist()]}
+    captioned = retrieval.captioned(QUICK.model_copy(update={"lang": "en"}), model, seen, each)
     to_text, to_image = (each.model_dump() for each in captioned)
     said = seen.table["caption_en"].to_pylist()
     distinct = sorted(set(said))

@@ -52,7 +52,7 @@ def test_a_newer_vocabulary_would_be_seen():
 def test_importing_clip_loads_neither_cn_clip_nor_flash_attn():
     """cn_clip asks for flash_attn's first version as soon as any is there, and dies of the second."""
     code = (
-        "import sys, clip, clip.training.batches, clip.training.inputs, clip.loading; "
+        "import sys, clip, clip.training.batches, clip.inputs, clip.loading; "
         "from clip.model.wordpiece import tokenize; tokenize(['眼'], 8); "
         "sys.exit(bool({'cn_clip', 'flash_attn', 'lmdb'} & set(sys.modules)))"
     )

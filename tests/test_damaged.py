@@ -19,9 +19,9 @@ from pictures import folder
 from PIL import Image
 from test_untrusted import MODEL, Code, refused
 
+from clip.inputs import opened
 from clip.model import checkpoints
 from clip.model.encoders import build
-from clip.training.inputs import opened
 from clip.zoo.preprocessing import ForeignPreprocessing
 from privacy.canaries import planting
 from privacy.decisions import at_risk

@@ -11,10 +11,10 @@ import torch
 from pictures import folder
 
 from clip.export import export
+from clip.inputs import opened
 from clip.model import checkpoints
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
 from clip.training.decoding import squares
-from clip.training.inputs import opened
 from synth.base import arrays, checkpoint, disk_errors, weights
 from synth.base.errors import UserError
 from synth.data.images import Preprocessing

@@ -14,7 +14,7 @@ GATES: dict[str, set[str]] = {
     r"safetensors\.(.+\.)?(load|load_file|load_model|safe_open|save_file)": {"synth.base.weights"},
     r"yaml\..*load.*": {"synth.base.documents"},
     r"json\.load": set(),
-    r"(pickle|_pickle|cloudpickle|dill|joblib|marshal|shelve)\..+": {"clip.training.inputs.lmdbs"},
+    r"(pickle|_pickle|cloudpickle|dill|joblib|marshal|shelve)\..+": {"clip.inputs.lmdbs"},
     r"tarfile\.(open|TarFile)": {"synth.base.archives", "synth.data.shards"},  # which writes them
     r"(zipfile\.(ZipFile|Path|is_zipfile)|shutil\.unpack_archive|(gzip|bz2|lzma)\.open)": {"synth.base.archives"},
     r".+\.(extractall|extract)": set(),
@@ -31,7 +31,7 @@ GATES: dict[str, set[str]] = {
     r"(pandas\.read_.+|cv2\.imread)": set(),
     r"openpyxl\.load_workbook": {"synth.sources.workbooks"},
     r"pydicom\.(dcmread|read_file)": {"synth.data.dicom"},
-    r"lmdb\.open": {"clip.training.inputs.lmdbs"},
+    r"lmdb\.open": {"clip.inputs.lmdbs"},
     r"(urllib\.request|requests|httpx2?|http\.client|ftplib)\..+": set(),
     r"(subprocess\..+|os\.(system|popen|exec.+|spawn.+|posix_spawn))": set(),
     r"(eval|exec|compile|__import__|runpy\..+|code\..+)": set(),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clip.training import inputs
+from clip import inputs
 from synth.base.errors import UserError
 from synth.data.images import encode
 from synth.sources.tables import read_csv

@@ -109,13 +109,16 @@ class Classifier:
             for lang, each in vectors.items()
         }
 
-    def see(self, path: Path | str, side: int = 640) -> Photograph:
+    def see(self, path: Path | image_io.Inside | str, side: int = 640) -> Photograph:
         """A photograph from a file.
 
         Raises:
             UserError: the picture is absent, damaged or too large.
         """
-        data, preprocessing = image_io.read(Path(path)), self.model.config.preprocessing
+        data, preprocessing = (
+            image_io.read(Path(path) if isinstance(path, str) else path),
+            self.model.config.preprocessing,
+        )
         sizes = {key: getattr(preprocessing, key, None) for key in ("size", "resize")}  # ours has no resize
         factor = max(1.0, side / preprocessing.size)
         larger = preprocessing.model_copy(
@@ -157,7 +160,11 @@ class Classifier:
 
 
 def predict(
-    classifier: Classifier, path: Path, lang: Lang, map: Path | None = None, finding: str | None = None
+    classifier: Classifier,
+    path: Path | image_io.Inside,
+    lang: Lang,
+    map: Path | None = None,
+    finding: str | None = None,
 ) -> Prediction:
     """The findings of one photograph; with a `map`, a PNG of what speaks for `finding`, or for the most probable one.
 
@@ -219,7 +226,9 @@ def predict_all(
         raise UserError(f"{refused} of {len(paths)} photographs were refused; the others are done")
 
 
-def maps(out: Path | None, paths: Sequence[Path], places: Sequence[Path]) -> list[Path | None]:
+def maps(
+    out: Path | None, paths: Sequence[Path | image_io.Inside], places: Sequence[Path]
+) -> list[Path | None]:
     """Where the saliency of each photograph goes: to the file `out`, or into the folder `out` under its own name.
 
     Raises:

@@ -10,14 +10,14 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from clip import embed
+from clip.inputs import photographs
+from clip.inputs.sets import Data
 from clip.model.checkpoints import weights_fingerprint
 from clip.model.encoders import CLIP
 from synth.base import ties
 from synth.base.errors import UserError
 from synth.base.runs import atomic, write_text
 from synth.data.images import decode
-from synth.data.pictures import Pictures
-from synth.data.records import SPLITS, read_table
 
 SIDE = 192
 """Pixels a side of a picture on a contact sheet."""
@@ -105,7 +105,7 @@ def search(model: CLIP, embedded: Embedded, text: str, k: int, where: str = "") 
     ]
 
 
-def sheet(path: Path, text: str, hits: list[Hit], data: Path) -> None:
+def sheet(path: Path, text: str, hits: list[Hit], data: Data) -> None:
     """Write what was found as pictures, `.png` or `.html`; `data` are the records that were embedded.
 
     Raises:
@@ -113,10 +113,10 @@ def sheet(path: Path, text: str, hits: list[Hit], data: Path) -> None:
     """
     if path.suffix.lower() not in (".png", ".html"):
         raise UserError(f"--sheet {path}: write .png or .html")
-    rows = {each: row for row, each in enumerate(read_table(data, SPLITS, ["id"])["id"].to_pylist())}
+    rows = {each: row for row, each in enumerate(photographs.table(data, columns=["id"])["id"].to_pylist())}
     if absent := [hit.id for hit in hits if hit.id not in rows]:
         raise UserError(f"{data}: no record '{absent[0]}'; give the records that were embedded")
-    pictures = Pictures(data, SPLITS)
+    pictures = photographs.pictures(data)
     images = []
     for hit in hits:
         image = Image.fromarray(decode(pictures[rows[hit.id]], pictures.where(rows[hit.id])))

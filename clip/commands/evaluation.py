@@ -2,13 +2,15 @@
 
 import shlex
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from clip.commands.training import CaptionColumn, ImageColumn
 from clip.evaluation import tasks
-from synth.base.command import Json, show
+from synth.base.command import Json, say, show
 from synth.base.errors import UserError
 
 Lang = Literal["zh", "en", "both"]
@@ -22,7 +24,12 @@ Model = Annotated[
 
 
 Out = Annotated[Path, typer.Option(help="folder for report.html and report.json")]
-Data = Annotated[Path | None, typer.Option(help="records to judge on")]
+Data = Annotated[
+    list[str],
+    typer.Option(
+        help="may repeat, judged one by one; what to judge on: records, or any other form that 'clip train' takes, with its own captions"
+    ),
+]
 Benchmark = Annotated[
     list[str], typer.Option(help="a public set instead; 'clip benchmarks' lists them; may repeat")
 ]
@@ -38,7 +45,14 @@ PromptLang = Annotated[
     Lang | None, typer.Option(help="of prompts; 'both' (default) reports zh, en and their mean")
 ]
 Prompts = Annotated[
-    str | None, typer.Option(help="one task, or FILE.yaml with yours; default: all that the records answer")
+    list[str],
+    typer.Option(help="one task, or FILE.yaml with yours; may repeat; default: all that the records answer"),
+]
+Classes = Annotated[
+    Path | None,
+    typer.Option(
+        help="YAML with the classes of your folders of pictures, [SPLIT/]CLASS/1.jpg, and their texts in both languages"
+    ),
 ]
 Split = Annotated[str | None, typer.Option(help="of --data: train, validation, test (default) or all")]
 Aggregation = Annotated[
@@ -50,16 +64,19 @@ Settings = Annotated[list[str], typer.Option(help="KEY=VALUE over the settings o
 def evaluate(
     model: Model,
     out: Out,
-    data: Data = None,
+    data: Data = [],
     benchmark: Benchmark = [],
     root: Root = [],
     partial: Partial = False,
     task: TaskName = "zero-shot",
     lang: PromptLang = None,
-    prompts: Prompts = None,
+    prompts: Prompts = [],
+    classes: Classes = None,
     split: Split = None,
     aggregation: Aggregation = None,
     set: Settings = [],
+    image_column: ImageColumn = None,
+    caption_column: CaptionColumn = None,
     json: Json = False,
 ) -> None:
     """Measure a CLIP on photographs that it has not learnt from.
@@ -74,26 +91,37 @@ def evaluate(
       clip eval --model ckpt.pt --data records/idrid --split all --prompts dr5 --lang zh --out report --json
       clip eval --model ckpt.pt --data records/odir --task few-shot --prompts is_gc --set draws=10 --out report
       clip eval --model ckpt.pt --data records/odir --task finetune --prompts dr5 --set epochs=10 --out report
+      clip eval --model ckpt.pt --data pairs.csv --task retrieval --out report
+      clip eval --model ckpt.pt --data photographs/ --split all --classes classes.yaml --out report
       clip eval --model ckpt.pt --data phantoms-masks --task segmentation --set epochs=20 --out report
     """
-    if benchmark and (len(root) != len(benchmark) or data is not None or split is not None):
+    if benchmark and (len(root) != len(benchmark) or data or split is not None):
         raise UserError(
             f"--benchmark {' '.join(benchmark)}: give --root DIR for each, and neither --data nor --split"
         )
     if root and not benchmark:
         raise UserError(f"--root {root[0]}: goes with --benchmark NAME; records are --data")
-    if not benchmark and data is None:
+    if not benchmark and not data:
         raise UserError("give --data RECORDS, or --benchmark NAME with --root DIR")
+    if classes and (prompts or not data):
+        raise UserError(f"--classes {classes}: goes with --data FOLDER, and takes the place of --prompts")
     from clip.evaluation.run import run
+    from clip.inputs.sets import Columns, unweighted
     from synth.data.records import parse_splits
 
     settings = tasks.settings(task, {"lang": lang, "aggregation": aggregation}, set)
     line = shlex.join(["clip", *sys.argv[1:]])
-    if data is not None:
-        splits = parse_splits(split or "test")
-        reports = tasks.on_records(task, settings, model, data, splits, prompts, line)
+    name = str(classes) if classes else tasks.joined(task, prompts, bool(benchmark))
+    if data:
+        chosen, splits = (
+            unweighted(data, Columns(image_column, caption_column)),
+            parse_splits(split or "test"),
+        )
+        if classes:
+            say(chain(*(tasks.unnamed(each, splits, classes) for each in chosen)))
+        reports = tasks.on_records(task, settings, model, chosen, splits, name, line)
     else:
         sets = [*zip(benchmark, root, strict=True)]
-        reports = tasks.on_benchmarks(task, settings, model, sets, partial, prompts, line)
-    written = run(reports, out, line, several=len(model) > 1 or len(benchmark) > 1)
+        reports = tasks.on_benchmarks(task, settings, model, sets, partial, name, line)
+    written = run(reports, out, line, several=len(model) > 1 or len(benchmark) > 1 or len(data) > 1)
     show(written.content, json, written.text)

@@ -8,17 +8,37 @@ import typer
 from synth.base.command import DryRun, Json, Set, config_option, say, show_dry
 from synth.base.runs import is_first_process
 
+ImageColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="of a CSV or JSON list: the column of the pictures' paths")
+]
+CaptionColumn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="of a CSV or JSON list: the column of the captions, in either language"
+    ),
+]
+
 
 def train(
     data: Annotated[
-        Path,
+        list[str],
         typer.Option(
-            help="records, or webdataset, parquet, a CSV list, an LMDB: splits train and validation"
+            metavar="PATH[=WEIGHT]",
+            help="records, or webdataset, parquet, a CSV list, an LMDB: splits train and validation; may repeat: sets mixed, "
+            "the pairs of one with weight 2 are seen twice as often",
         ),
     ],
     out: Annotated[Path, typer.Option(help="run folder; repeat the command to resume")] = Path("runs/clip"),
     config: Annotated[Path | None, config_option("clip")] = None,
     set: Set = [],
+    image_column: ImageColumn = None,
+    caption_column: CaptionColumn = None,
+    skip_damaged: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE", help="leave damaged pictures out, at most this share of a set; 0: refuse them"
+        ),
+    ] = 0.0,
     dry_run: DryRun = False,
 ) -> None:
     """Train a CLIP on captioned photographs; writes OUT/ckpt.pt.
@@ -29,18 +49,22 @@ def train(
     Examples:
       clip train --data synthetic/ --config tiny
       clip train --data synthetic/ --out runs/zh --config tiny --set caption=zh --set images=50000
+      clip train --data synthetic/ --data own.csv=2 --out runs/mixed --config tiny
+      clip train --data list.csv --image-column path --caption-column report --config tiny --skip-damaged 0.01
       clip train --data synthetic/ --out runs/clip --config visionclip --dry-run
     """
+    from clip.inputs.sets import Columns, given
     from clip.training import cost
     from clip.training.config import TrainConfig
     from clip.training.trainer import train as run
     from synth.base.config import load
 
     settings = load(TrainConfig, config, set)
+    sets = given(data, Columns(image_column, caption_column), skip_damaged)
     if dry_run:
-        show_dry(settings.model_dump(mode="json"), cost.dry_lines(settings, data))
+        show_dry(settings.model_dump(mode="json"), cost.dry_lines(settings, sets))
         return
-    checkpoint = run(settings, data, out, tell=say)
+    checkpoint = run(settings, sets, out, tell=say)
     if is_first_process():
         typer.echo(checkpoint)
 
@@ -50,7 +74,10 @@ def doctor(
         str, typer.Argument(help="a ckpt.pt of 'clip train', or what 'clip eval --model' takes")
     ],
     data: Annotated[
-        Path | None, typer.Option(help="records whose pictures to look at; default: phantoms")
+        Path | None,
+        typer.Option(
+            help="what holds pictures to look at, in any form that 'clip train' takes; default: phantoms"
+        ),
     ] = None,
     split: Annotated[str, typer.Option(help="train, validation, test, several with commas, or all")] = "all",
     json: Json = False,

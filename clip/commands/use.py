@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from clip.commands.training import CaptionColumn, ImageColumn
 from synth.base.command import Json, say, show, show_pushed
 from synth.base.errors import UserError
 
@@ -16,7 +17,10 @@ Model = Annotated[
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="fundus photographs, or folders of them")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(help="fundus photographs, folders of them, or any other form that 'clip train' takes"),
+    ],
     model: Model,
     lang: Annotated[Lang, typer.Option(help="prompts of the probability that is shown first")] = "both",
     saliency: Annotated[
@@ -47,9 +51,16 @@ def predict(
 
 def embed(
     model: Model,
-    data: Annotated[Path, typer.Option(help="records to embed")],
+    data: Annotated[
+        list[str],
+        typer.Option(
+            help="may repeat; what to embed: records, or any other form that 'clip train' takes, or a folder of pictures"
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="parquet file: id, subject_id, embedding")],
     split: Annotated[str, typer.Option(help="train, validation, test or all")] = "all",
+    image_column: ImageColumn = None,
+    caption_column: CaptionColumn = None,
 ) -> None:
     """Write the embeddings of photographs, each of length 1.
 
@@ -59,10 +70,12 @@ def embed(
       clip embed --model runs/clip/ckpt.pt --data records/odir --split test --out test.parquet
     """
     from clip.embed import write
+    from clip.inputs.sets import Columns, joined
     from clip.loading import load_model
     from synth.data.records import parse_splits
 
-    typer.echo(f"{write(out, load_model(model), data, parse_splits(split))} embeddings: {out}")
+    sets = joined(data, Columns(image_column, caption_column))
+    typer.echo(f"{write(out, load_model(model), sets, parse_splits(split))} embeddings: {out}")
 
 
 def search(
@@ -71,7 +84,7 @@ def search(
     embeddings: Annotated[Path, typer.Option(help="a file of 'clip embed', by the same model")],
     k: Annotated[int, typer.Option(min=1, help="how many photographs")] = 10,
     sheet: Annotated[Path | None, typer.Option(help="contact sheet: .png or .html; needs --data")] = None,
-    data: Annotated[Path | None, typer.Option(help="the records that were embedded")] = None,
+    data: Annotated[Path | None, typer.Option(help="what was embedded")] = None,
     json: Json = False,
 ) -> None:
     """Find the photographs of a data set that lie nearest to a text.

@@ -1,24 +1,24 @@
 """What an evaluation looks at: photographs with embeddings, the answers that their labels give, and intervals."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from clip import embed
+from clip import embed, inputs
 from clip.benchmarks import Baselines
 from clip.evaluation import metrics
 from clip.evaluation.provenance import DataProvenance
 from clip.evaluation.results import ClassificationResult, Metric
+from clip.inputs import photographs
+from clip.inputs.sets import Data
 from clip.model.encoders import CLIP
 from clip.prompts import Task
 from synth.base import stats
 from synth.base.config import Config
 from synth.base.errors import UserError
-from synth.data.records import data_fingerprint, read_table
 
 
 class EvaluationSettings(Config):
@@ -58,7 +58,7 @@ class Answers(NamedTuple):
     """The classes not judged -> photographs."""
 
 
-def load(model: CLIP, data: Path, splits: Sequence[str]) -> Photographs:
+def load(model: CLIP, data: Data, splits: Sequence[str]) -> Photographs:
     """The photographs of some splits, embedded.
 
     Raises:
@@ -68,13 +68,13 @@ def load(model: CLIP, data: Path, splits: Sequence[str]) -> Photographs:
     return Photographs(embed.images(model, data, splits), table)
 
 
-def labels(data: Path, splits: Sequence[str]) -> pa.Table:
+def labels(data: Data, splits: Sequence[str]) -> pa.Table:
     """What records say of the photographs of some splits.
 
     Raises:
         UserError: there are none.
     """
-    table = read_table(data, splits)
+    table = photographs.table(data, splits)
     if not len(table):
         raise UserError(
             f"{data}: no records in {', '.join(splits)}; choose another --split, for example 'all'"
@@ -82,9 +82,11 @@ def labels(data: Path, splits: Sequence[str]) -> pa.Table:
     return table
 
 
-def provenance(data: Path, splits: Sequence[str], rows: int) -> DataProvenance:
+def provenance(data: Data, splits: Sequence[str], rows: int) -> DataProvenance:
     """What names the records of a report."""
-    return DataProvenance(data=str(data), fingerprint=data_fingerprint(data), splits=list(splits), rows=rows)
+    return DataProvenance(
+        data=str(data), fingerprint=inputs.opened(data).fingerprint, splits=list(splits), rows=rows
+    )
 
 
 def answers(task: Task, table: pa.Table, min_count: int, wanted: Sequence[str] | None = None) -> Answers:

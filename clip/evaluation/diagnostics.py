@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from clip.inputs.sets import Data
 from clip.model.encoders import LOG_SCALE_LIMITS
 from synth.base.errors import UserError
 
@@ -50,7 +51,7 @@ def examine(texts: np.ndarray, pictures: np.ndarray, scale: float) -> list[Verdi
 
 
 def checkup(
-    spec: Path | str, data: Path | None = None, splits: Sequence[str] = ("validation",)
+    spec: Path | str, data: Data | None = None, splits: Sequence[str] = ("validation",)
 ) -> list[Verdict]:
     """The verdicts on a checkpoint: on its weights, on texts of all diseases and findings, on pictures.
 
@@ -96,7 +97,7 @@ def cosines(vectors: np.ndarray) -> np.ndarray:
     return (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
 
 
-def _photographs(data: Path | None, splits: Sequence[str]) -> Iterator[tuple[bytes, str]]:
+def _photographs(data: Data | None, splits: Sequence[str]) -> Iterator[tuple[bytes, str]]:
     if data is None:
         from synth import phantom
 
@@ -104,9 +105,9 @@ def _photographs(data: Path | None, splits: Sequence[str]) -> Iterator[tuple[byt
         for index in range(PICTURES // 2):  # they take longer to draw than to look at
             yield phantom.record(config, index)[0]["image"]["bytes"], f"phantom {index}"
         return
-    from synth.data.pictures import Pictures
+    from clip.inputs import photographs
 
-    pictures = Pictures(data, splits)
+    pictures = photographs.pictures(data, splits)
     if len(pictures) < 2:
         raise UserError(
             f"{data}: fewer than 2 pictures in {', '.join(splits)}; choose another --split, for example 'all'"

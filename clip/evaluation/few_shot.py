@@ -14,6 +14,7 @@ from clip.evaluation.adapters import Text
 from clip.evaluation.core import Answers, EvaluationSettings
 from clip.evaluation.learning import Parts
 from clip.evaluation.results import ClassificationResult, Curve, EvaluationReport
+from clip.inputs.sets import Data
 from clip.model.encoders import CLIP
 from clip.prompts import Task
 from clip.zoo import wording
@@ -65,7 +66,7 @@ class Shots(NamedTuple):
 
 
 def evaluate(
-    config: FewShotConfig, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str
+    config: FewShotConfig, model: Path, data: Data, splits: Sequence[str], name: str | None, command: str
 ) -> EvaluationReport:
     """The report of few-shot classifiers whose shots come from `train`, judged on `splits`.
 

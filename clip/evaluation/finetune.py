@@ -17,6 +17,8 @@ from clip.evaluation import core, learning, lora, metrics, report
 from clip.evaluation.core import EvaluationSettings
 from clip.evaluation.learning import Parts
 from clip.evaluation.results import ClassificationResult, EvaluationReport
+from clip.inputs import photographs
+from clip.inputs.sets import Data
 from clip.model.encoders import CLIP, normalise, standardise
 from clip.prompts import Task
 from clip.zoo.foreign import Foreign
@@ -24,7 +26,6 @@ from synth.base import runs
 from synth.base.errors import UserError
 from synth.base.order import permutation, step_seed
 from synth.base.scratch import scratch
-from synth.data import pictures
 
 Mode = Literal["full", "lora"]
 
@@ -88,7 +89,7 @@ class Tuned(nn.Module):
 
 
 def evaluate(
-    config: FinetuneConfig, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str
+    config: FinetuneConfig, model: Path, data: Data, splits: Sequence[str], name: str | None, command: str
 ) -> EvaluationReport:
     """The report of towers, with the best to be kept beside it, fine-tuned on `train`, stopped by `validation`, judged on `splits`.
 
@@ -105,7 +106,7 @@ def evaluate(
     [(key, (task, parts))] = chosen.items()
     with scratch(data) as cache:
         squares = [
-            pictures.pixels(data, part, network.config.preprocessing, Path(cache))
+            photographs.pixels(data, part, network.config.preprocessing, cache)
             for part in (["train"], ["validation"], list(splits))
         ]
         result, best = evaluate_task(config, network, key, task, parts, squares)

@@ -1,7 +1,6 @@
 """What evaluations that learn share: patients to learn from, patients to choose by, and other patients to judge."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,10 +10,11 @@ from clip import prompts
 from clip.evaluation import core
 from clip.evaluation.core import Answers
 from clip.evaluation.results import ClassificationResult, Part
+from clip.inputs import photographs
+from clip.inputs.sets import Data
 from clip.prompts import Task
 from synth.base import stats, ties
 from synth.base.errors import UserError
-from synth.data.records import read_table
 
 
 class Tables(NamedTuple):
@@ -33,7 +33,7 @@ class Parts(NamedTuple):
     test: Answers
 
 
-def tables(data: Path, splits: Sequence[str]) -> Tables:
+def tables(data: Data, splits: Sequence[str]) -> Tables:
     """The train and validation records, and those of `splits`, which are judged.
 
     Raises:
@@ -44,7 +44,7 @@ def tables(data: Path, splits: Sequence[str]) -> Tables:
             f"--split {','.join(splits)}: this task learns from train and chooses by validation; give --split test"
         )
     parts = {"train": ["train"], "validation": ["validation"], ", ".join(splits): list(splits)}
-    found = {name: read_table(data, wanted) for name, wanted in parts.items()}
+    found = {name: photographs.table(data, wanted) for name, wanted in parts.items()}
     if empty := [name for name, table in found.items() if not len(table)]:
         raise UserError(
             f"{data}: no records in {empty[0]}; this task learns from train, chooses by validation and judges test, "
@@ -62,7 +62,7 @@ def tables(data: Path, splits: Sequence[str]) -> Tables:
     return Tables(*found.values())
 
 
-def tasks(name: str | None, tables: Tables, min_count: int, data: Path) -> dict[str, tuple[Task, Parts]]:
+def tasks(name: str | None, tables: Tables, min_count: int, data: Data) -> dict[str, tuple[Task, Parts]]:
     """The tasks of a name that can be learnt and judged; without a name, all such.
 
     A class needs `min_count` photographs to learn from and as many to judge, and validation two of the classes.

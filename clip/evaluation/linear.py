@@ -13,6 +13,7 @@ from clip.evaluation import core, learning, metrics, report
 from clip.evaluation.core import EvaluationSettings
 from clip.evaluation.learning import Parts
 from clip.evaluation.results import ClassificationResult, EvaluationReport
+from clip.inputs.sets import Data
 from clip.prompts import Task
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class LinearConfig(EvaluationSettings):
 
 
 def evaluate(
-    config: LinearConfig, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str
+    config: LinearConfig, model: Path, data: Data, splits: Sequence[str], name: str | None, command: str
 ) -> EvaluationReport:
     """The report of linear probes trained on `train`, chosen by `validation`, judged on `splits`.
 

@@ -18,6 +18,7 @@ from clip import loading, prompts
 from clip.evaluation import core, report, zero_shot
 from clip.evaluation.core import EvaluationSettings
 from clip.evaluation.results import EvaluationReport, LongTailResult, Metric
+from clip.inputs.sets import Data
 from clip.model.encoders import CLIP
 from clip.prompts import NORMAL, Class, Task
 from clip.zoo import wording
@@ -62,7 +63,7 @@ class Label(NamedTuple):
 
 
 def evaluate(
-    config: LongTailConfig, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str
+    config: LongTailConfig, model: Path, data: Data, splits: Sequence[str], name: str | None, command: str
 ) -> EvaluationReport:
     """The long-tail report of a checkpoint on records, over the classes of a task or over all labels.
 

@@ -8,7 +8,7 @@ A query whose k nearest candidates hold one that belongs to it counts for R@k.  
 random order, in expectation, so a collapsed encoder scores what chance does.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import permutations
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 from pydantic import PositiveInt
+from scipy.sparse import csr_array
 from scipy.special import gammaln
 
 from clip import embed, loading
@@ -23,6 +24,8 @@ from clip.evaluation import core, report
 from clip.evaluation.core import EvaluationSettings, Photographs
 from clip.evaluation.exchange import exchanged
 from clip.evaluation.results import EvaluationReport, Metric, RetrievalResult
+from clip.inputs.photographs import captions
+from clip.inputs.sets import Data
 from clip.model.encoders import CLIP
 from clip.zoo import wording
 from synth.base import stats, ties
@@ -53,7 +56,7 @@ class RankingResult(NamedTuple):
 
 
 def evaluate(
-    config: RetrievalConfig, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str
+    config: RetrievalConfig, model: Path, data: Data, splits: Sequence[str], name: str | None, command: str
 ) -> EvaluationReport:
     """The retrieval report of a checkpoint on records: every direction that they allow, or the one called `name`.
 
@@ -65,7 +68,8 @@ def evaluate(
     results = [*paired(config, photographs)]
     if wording.reads(network):
         config = config.model_copy(update={"lang": wording.narrowed(network, config.lang)})
-        results = [*captioned(config, network, photographs), *results]
+        said = {lang: captions(data, splits, f"caption_{lang}") for lang in ("zh", "en")}
+        results = [*captioned(config, network, photographs, said), *results]
     results = [each for each in results if name in (None, each.name)]
     if not results:
         raise UserError(
@@ -76,27 +80,33 @@ def evaluate(
     return report.compose(config, model, head, provenance, results, command)
 
 
-def captioned(config: RetrievalConfig, model: CLIP, photographs: Photographs) -> Iterator[RetrievalResult]:
-    """Both directions between photographs and captions, a row for each language."""
+def captioned(
+    config: RetrievalConfig,
+    model: CLIP,
+    photographs: Photographs,
+    captions: Mapping[str, Sequence[Sequence[str]]],
+) -> Iterator[RetrievalResult]:
+    """Both directions between photographs and captions, a row for each language.
+
+    Of a photograph with several captions each is right; each asks for it.
+
+    Args:
+        captions: by language, those of each photograph.
+    """
     languages = ("zh", "en") if config.lang == "both" else (config.lang,)
     found: dict[str, dict[str, tuple[RankingResult, np.ndarray]]] = {"image-to-text": {}, "text-to-image": {}}
     for lang in languages:
-        said = photographs.table[f"caption_{lang}"].to_pylist()
-        rows = np.array([i for i, text in enumerate(said) if text], dtype=int)
+        said = captions[lang]
+        rows = np.array([i for i, each in enumerate(said) if each], dtype=int)
         if len(rows) < config.min_count:
             continue
-        texts, which = np.unique([said[i] for i in rows], return_inverse=True)
-        words, pictures, each = (
-            embed.texts(model, texts.tolist()),
-            photographs.embeddings[rows],
-            np.arange(len(texts)),
-        )
-        found["image-to-text"][lang] = (
-            search(pictures, words, lambda q, w=which, t=each: w[q, None] == t),
-            rows,
-        )
-        reverse = search(words, pictures, lambda q, w=which, t=each: t[q, None] == w)
-        found["text-to-image"][lang] = (RankingResult(*(values[which] for values in reverse)), rows)
+        places = np.array([k for k, i in enumerate(rows) for _ in said[i]])  # among `rows`, of each caption
+        texts, which = np.unique([text for i in rows for text in said[i]], return_inverse=True)
+        right = csr_array((np.ones(len(which), bool), (places, which)), (len(rows), len(texts)))
+        words, pictures = embed.texts(model, texts.tolist()), photographs.embeddings[rows]
+        found["image-to-text"][lang] = search(pictures, words, lambda q, r=right: r[q].toarray()), rows
+        reverse = search(words, pictures, lambda q, r=right.T.tocsr(): r[q].toarray())
+        found["text-to-image"][lang] = RankingResult(*(values[which] for values in reverse)), rows[places]
     titles = {
         "image-to-text": "the caption of a photograph, among the distinct captions",
         "text-to-image": "a photograph of a caption, among the photographs; each photograph's caption is one query",

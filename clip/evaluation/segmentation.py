@@ -19,6 +19,7 @@ from clip.evaluation.masks import Masked
 from clip.evaluation.pyramid import Segmenter, fit
 from clip.evaluation.results import EvaluationReport, Metric, Part, SegmentationResult
 from clip.evaluation.segmenting import UNTRAINED, Mode, SegmentationConfig, learn, probabilities
+from clip.inputs.sets import Data
 from clip.model.encoders import CLIP
 from clip.zoo.foreign import Foreign
 from synth.base import runs, stats
@@ -42,7 +43,7 @@ class Parts(NamedTuple):
 
 
 def evaluate(
-    config: SegmentationConfig, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str
+    config: SegmentationConfig, model: Path, data: Data, splits: Sequence[str], name: str | None, command: str
 ) -> EvaluationReport:
     """The report of towers that learn to segment on `train`, stopped by `validation`, judged on `splits`.
 
@@ -52,6 +53,10 @@ def evaluate(
     if name is not None:
         raise UserError(
             f"--prompts {name}: --task segmentation reads its classes from the masks; leave it out"
+        )
+    if not isinstance(data, Path):
+        raise UserError(
+            f"{data}: --task segmentation reads records, or folders images/ and masks/, and no lists"
         )
     network, head = loading.load(model)
     preprocessing = network.config.preprocessing

@@ -1,5 +1,6 @@
 """The tasks by which `clip eval` judges models: on records, or on public sets."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -10,13 +11,14 @@ from synth.base.errors import UserError
 if TYPE_CHECKING:  # `clip --help` names the tasks, and must not pay for torch
     from clip.evaluation.core import EvaluationSettings
     from clip.evaluation.results import EvaluationReport
+    from clip.inputs.sets import Data
 
 
 class Evaluate(Protocol):
     """The report of a model on some splits of records; `name` is of a task of `clip.prompts`, or of one of the results."""
 
     def __call__(
-        self, settings, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str, /
+        self, settings, model: Path, data: "Data", splits: Sequence[str], name: str | None, command: str, /
     ) -> "EvaluationReport": ...
 
 
@@ -126,16 +128,46 @@ def on_records(
     task: str,
     settings: "EvaluationSettings",
     models: list[str],
-    data: Path,
+    data: Sequence["Data"],
     splits: Sequence[str],
     prompts: str | None,
     command: str,
 ) -> Iterator[Evaluated]:
-    """Judge each model on `splits` of records."""
+    """Judge each model on `splits` of each set."""
     evaluate = TASKS[task].open().evaluate
-    for k, model in enumerate(models, 1):
-        report = evaluate(settings, Path(model), data, splits, prompts, command)
-        yield Evaluated(f"model-{k}", model, report)
+    for number, each in enumerate(data, 1):
+        place = f"data-{number}/" if len(data) > 1 else ""
+        for k, model in enumerate(models, 1):
+            report = evaluate(settings, Path(model), each, splits, prompts, command)
+            yield Evaluated(f"{place}model-{k}", model, report)
+
+
+def joined(task: str, prompts: Sequence[str], is_benchmark: bool) -> str | None:
+    """The names of several tasks as `clip.prompts.tasks` takes them; None for none.
+
+    Raises:
+        UserError: several, where one is taken.
+    """
+    if len(prompts) > 1 and (is_benchmark or TASKS[task].named):
+        what = "a --benchmark" if is_benchmark else f"--task {task}"
+        raise UserError(f"--prompts {' and '.join(prompts)}: {what} takes one; give it once")
+    return ",".join(dict.fromkeys(prompts)) or None
+
+
+def unnamed(data: "Data", splits: Sequence[str], classes: Path) -> Iterator[str]:
+    """Which folders of pictures a file of classes does not name, in lines for people."""
+    from clip import prompts
+    from clip.inputs import photographs
+
+    [task] = prompts.tasks(str(classes)).values()
+    known = {
+        name for each in task.classes.values() for condition in each.where for name in condition["source"]
+    }
+    counts = Counter(photographs.table(data, splits, ["source"])["source"].to_pylist())
+    for folder, count in sorted(counts.items(), key=str):
+        if folder not in known:
+            place = "in no folder" if folder is None else f"in '{folder}'"
+            yield f"{data}: {count} photographs {place}, which {classes} does not name, are left out"
 
 
 def on_benchmarks(

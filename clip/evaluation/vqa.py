@@ -20,17 +20,18 @@ from clip.evaluation.answering import VqaConfig, answers
 from clip.evaluation.core import Photographs
 from clip.evaluation.questions import Question
 from clip.evaluation.results import EvaluationReport, Metric, VqaResult
+from clip.inputs.photographs import table
+from clip.inputs.sets import Data
 from clip.model.encoders import CLIP
 from clip.zoo import wording
 from synth.base import stats
 from synth.base.errors import UserError
 from synth.base.stats import Statistic
 from synth.data.phrases import Lang
-from synth.data.records import read_table
 
 
 def evaluate(
-    config: VqaConfig, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str
+    config: VqaConfig, model: Path, data: Data, splits: Sequence[str], name: str | None, command: str
 ) -> EvaluationReport:
     """The report of a checkpoint's answers on records; with a `name`, of that type of question only.
 
@@ -83,12 +84,12 @@ def _varied(every: list[Question], min_count: int) -> list[Question]:
 
 
 def _others(
-    config: VqaConfig, model: CLIP, data: Path, splits: Sequence[str], asked: dict[Lang, list[Question]]
+    config: VqaConfig, model: CLIP, data: Data, splits: Sequence[str], asked: dict[Lang, list[Question]]
 ) -> dict[Lang, tuple[Photographs, list[Question]]]:
     """Photographs and questions of the train split, for the head; none where that split is judged, or empty."""
     if not config.head or config.questions is not None or "train" in splits:
         return {}
-    if not len(read_table(data, ["train"], ["id"])):
+    if not len(table(data, ["train"], ["id"])):
         return {}
     train = core.load(model, data, ["train"])
     found = {}

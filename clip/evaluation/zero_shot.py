@@ -11,6 +11,7 @@ from clip import embed, loading, prompts
 from clip.evaluation import core, metrics, report
 from clip.evaluation.core import Answers, EvaluationSettings, Photographs
 from clip.evaluation.results import ClassificationResult, EvaluationReport
+from clip.inputs.sets import Data
 from clip.model.encoders import CLIP
 from clip.prompts import Class, Task
 from clip.zoo import wording
@@ -34,7 +35,7 @@ class EvalConfig(EvaluationSettings):
 
 
 def evaluate(
-    config: EvalConfig, model: Path, data: Path, splits: Sequence[str], name: str | None, command: str
+    config: EvalConfig, model: Path, data: Data, splits: Sequence[str], name: str | None, command: str
 ) -> EvaluationReport:
     """The zero-shot report of a checkpoint on records; without a `name`, of every task that they answer.
 

@@ -1,6 +1,7 @@
 """Weights of ours under Chinese-CLIP's names, and back.
 
-Chinese-CLIP's `ModifiedResNet` is timm's `resnet50_clip` by other names; BERT, projection and scale share theirs.
+Chinese-CLIP's `ModifiedResNet` is timm's `resnet50_clip` by other names, its ViT is `cn_clip_vit`'s; BERT, projection and scale
+share theirs.
 """
 
 import re
@@ -9,9 +10,11 @@ from typing import Any
 
 from torch import Tensor
 
+from clip.export import cn_clip_vit
 from clip.model import checkpoints
 from clip.model.encoders import CLIP, ClipConfig, build
-from clip.zoo.chinese_clip import HEADS
+from clip.zoo import chinese_clip
+from clip.zoo.chinese_clip import HEAD_WIDTH, HEADS
 from synth.base import checkpoint
 from synth.base.errors import UserError
 
@@ -43,11 +46,14 @@ def cn_clip_weights(model: CLIP) -> dict[str, Tensor]:
     It has no place for a bias; that changes no embedding and no order.
 
     Raises:
-        UserError: the image tower is not CLIP's ResNet.
+        UserError: the image tower is neither CLIP's ResNet nor its ViT.
     """
-    _check_tower(model.config)
     weights = model.state_dict()
     weights.pop("logit_bias", None)
+    if not _is_resnet(model.config):
+        rest = {name: tensor for name, tensor in weights.items() if not name.startswith("visual.")}
+        return cn_clip_vit.weights(model)[0] | rest
+    _check_size(model.config)
     return {cn_clip_name(name): tensor for name, tensor in weights.items()}
 
 
@@ -57,10 +63,19 @@ def ours(config: ClipConfig, weights: dict[str, Tensor], where: str) -> CLIP:
     Raises:
         UserError: the weights are of another architecture than `config`.
     """
-    _check_tower(config)
+    if _is_resnet(config):
+        _check_size(config)
     model = build(config.model_copy(update={"bias": False}))
     plain = {name.removeprefix("module."): tensor.float() for name, tensor in weights.items()}
-    wanted = {cn_clip_name(name): name for name in model.state_dict()}
+    if not _is_resnet(config):
+        if "visual.class_embedding" not in plain:
+            raise UserError(f"{where}: holds no ViT, which --config names; does it name its architecture?")
+        rest = {name: tensor for name, tensor in plain.items() if not name.startswith("visual.")}
+        plain = cn_clip_vit.ours(model, plain, where) | rest
+    names = model.state_dict()
+    wanted = (
+        {cn_clip_name(name): name for name in names} if _is_resnet(config) else {name: name for name in names}
+    )
     missing = sorted(set(wanted) - set(plain))
     if missing:
         raise UserError(f"{where}: '{missing[0]}' is missing; does --config name its architecture?")
@@ -90,6 +105,7 @@ def to_cn_clip(path: Path, out: Path) -> None:
             "step": head.images if "images" in head.model_fields_set else 0,
             "name": "visionclip",
             HEADS: model.config.text.heads,
+            **({} if _is_resnet(model.config) else {HEAD_WIDTH: cn_clip_vit.weights(model)[1]}),
             "state_dict": weights,
         },
     )
@@ -112,14 +128,20 @@ def from_cn_clip(path: Path, config: ClipConfig, out: Path) -> None:
             "that it was trained with"
         )
     model = ours(config, weights, str(path))
+    width, own = content.get(HEAD_WIDTH), None if _is_resnet(config) else cn_clip_vit.weights(model)[1]
+    if own is not None and own != (width or chinese_clip.head_width(weights, str(path))):
+        raise UserError(
+            f"{path}: an image tower with other heads than --config's, which are {own} wide; give the config that it was "
+            "trained with"
+        )
     checkpoint.save(out, checkpoints.header(model, images=None, data=None) | {"weights": model.state_dict()})
 
 
-def _check_tower(config: ClipConfig) -> None:
-    if not config.image.name.endswith("_clip"):
-        raise UserError(
-            f"model.image.name='{config.image.name}': Chinese-CLIP knows only CLIP's ResNet; use 'resnet50_clip'"
-        )
+def _is_resnet(config: ClipConfig) -> bool:
+    return config.image.name.endswith("_clip")
+
+
+def _check_size(config: ClipConfig) -> None:
     if config.preprocessing.size % 32:
         raise UserError(
             f"model.preprocessing.size={config.preprocessing.size}: Chinese-CLIP needs a multiple of 32"

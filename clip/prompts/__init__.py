@@ -113,6 +113,48 @@ class File(Config):
     """By name."""
 
 
+class OwnClass(Config):
+    """A class of one's own folders of pictures."""
+
+    folders: tuple[str, ...] = ()
+    """The folders that hold it; without any, the one called as the class."""
+    zh: tuple[str, ...] = Field(min_length=1)
+    """Chinese texts that describe it."""
+    en: tuple[str, ...] = Field(min_length=1)
+    """English texts that describe it."""
+
+    @field_validator("folders", "zh", "en", mode="before")
+    @classmethod
+    def one_or_more(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
+class OwnClasses(Config):
+    """A file of classes of one's own, for folders of pictures: `clip eval --classes FILE.yaml`."""
+
+    title: str = "own classes"
+    """For people."""
+    ordinal: bool = False
+    """The classes are grades, from none to most."""
+    classes: dict[str, OwnClass] = Field(min_length=2)
+    """By name, in order."""
+
+    @model_validator(mode="after")
+    def a_folder_has_one_class(self) -> Self:
+        names = [folder for name, each in self.classes.items() for folder in each.folders or (name,)]
+        if twice := [name for k, name in enumerate(names) if name in names[:k]]:
+            raise ValueError(f"folder '{twice[0]}' is of two classes; give it to one")
+        return self
+
+    def task(self, file: str) -> Task:
+        """The same as a task; the folder of a picture is its `source`."""
+        made = {
+            name: Class(where=({"source": [*each.folders] or [name]},), zh=each.zh, en=each.en)
+            for name, each in self.classes.items()
+        }
+        return Task(title=self.title, source=file, ordinal=self.ordinal, classes=made)
+
+
 def _fits(value: Any, wanted: Any) -> bool:
     if isinstance(value, list) or wanted == []:  # findings
         known = value if isinstance(value, list) else None
@@ -128,14 +170,20 @@ def files() -> dict[str, File]:
 
 
 def tasks(name: str | None = None) -> dict[str, Task]:
-    """The tasks of a name: one task, all of a file, or all of a YAML file of one's own (a path); without a name, all
+    """The tasks of a name: one task, all of a file, or all of a YAML file of one's own (a path), which holds
+    tasks or `OwnClasses`; without a name, all
     that need not be asked for.
 
     Raises:
         UserError: no such task.
     """
+    if name is not None and "," in name and not Path(name).exists():
+        return {key: task for each in name.split(",") for key, task in tasks(each.strip()).items()}
     if name is not None and Path(name).suffix in (".yaml", ".yml"):
-        return dict(check(File, read_yaml(Path(name)), name).tasks)
+        content = read_yaml(Path(name))
+        if "classes" in content:
+            return {Path(name).stem: check(OwnClasses, content, name).task(name)}
+        return dict(check(File, content, name).tasks)
     if name is None:
         return {
             key: task for file in files().values() if not file.on_request for key, task in file.tasks.items()

@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clip import inputs
+from clip.inputs.sets import Data
 from clip.model.encoders import ClipConfig
 from clip.model.wordpiece import tokenize
-from clip.training import inputs, views
+from clip.training import views
 from clip.training.decoding import Decode, Decoder, squares
 from clip.training.labels import COLUMNS, label_sets
 from synth.base.errors import UserError
@@ -66,7 +68,7 @@ class CaptionTable(NamedTuple):
     """What is said of the pictures of one split; N of them, T distinct captions."""
 
     rows: np.ndarray
-    """(N,) the rows that have a caption, rising."""
+    """(N,) the rows that have a caption, rising; of sets with weights some stand there more than once."""
     caption: np.ndarray
     """(N, languages) the number of each caption in each language."""
     texts: list[str]
@@ -74,7 +76,7 @@ class CaptionTable(NamedTuple):
 
 
 def load(
-    data: Path,
+    data: Data,
     split: str,
     model: ClipConfig,
     language: Language,
@@ -98,7 +100,7 @@ def load(
     )
 
 
-def caption_table(data: Path, split: str, language: Language) -> CaptionTable:
+def caption_table(data: Data, split: str, language: Language) -> CaptionTable:
     """The captions of one split of what `inputs.opened` takes.
 
     Raises:
@@ -106,7 +108,9 @@ def caption_table(data: Path, split: str, language: Language) -> CaptionTable:
     """
     columns = [f"caption_{lang}" for lang in (("zh", "en") if language == "both" else (language,))]
     table = inputs.opened(data).table(split, columns)
-    texts = [table[column].to_pylist() for column in columns]
+    texts: list[list[str]] = [
+        [text if text and text.strip() else "" for text in table[column].to_pylist()] for column in columns
+    ]
     if language == "both":  # where one language is missing, the other stands in
         texts = [[own or other for own, other in zip(a, b, strict=True)] for a, b in (texts, texts[::-1])]
     rows = np.flatnonzero([bool(text) for text in texts[0]])
@@ -115,6 +119,8 @@ def caption_table(data: Path, split: str, language: Language) -> CaptionTable:
             f"{data}: no {' or '.join(columns)} in split {split}; "
             "caption the records, or choose another 'caption' in the config"
         )
+    times = inputs.times(data, split) if split == "train" else None
+    rows = rows if times is None else np.repeat(rows, times[rows])
     distinct = sorted({column[row] for column in texts for row in rows})
     number = {text: i for i, text in enumerate(distinct)}
     return CaptionTable(rows, np.array([[number[column[row]] for column in texts] for row in rows]), distinct)

@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 import torch
 
+from clip import inputs
+from clip.inputs.sets import Data
 from clip.model.encoders import CLIP
-from clip.training import batches, inputs, resume
+from clip.training import batches, resume, summary
 from clip.training.config import TrainConfig
 from synth.base import speed
 from synth.base.config import load
@@ -53,7 +55,7 @@ def cost(config: TrainConfig, images: int, rows: int) -> speed.Cost:
     )
 
 
-def lines(config: TrainConfig, data: Path, run: Path) -> Iterator[str]:
+def lines(config: TrainConfig, data: Data, run: Path) -> Iterator[str]:
     """What is said before a training begins, or goes on: where it writes, what it will take, and what takes less.
 
     Raises:
@@ -62,18 +64,19 @@ def lines(config: TrainConfig, data: Path, run: Path) -> Iterator[str]:
     batches.caption_table(data, "train", config.caption)
     yield f"{run}: ckpt.pt is written there; Ctrl-C keeps what is done, and the same command goes on from there"
     yield from inputs.opened(data).notes
+    yield from summary.lines(config, data)
     yield from _cost(config, photographs(data), resume.trained_images(run))
     opened = inputs.opened(data)
     tables = {split: opened.table(split, classes.COLUMNS) for split in ("train", "validation")}
     yield from filter(None, [classes.warning(tables, str(data))])
 
 
-def dry_lines(config: TrainConfig, data: Path) -> Iterator[str]:
+def dry_lines(config: TrainConfig, data: Data) -> Iterator[str]:
     """What a training would take; from no photographs where `data` is not there yet."""
     yield from _cost(config, photographs(data) if data.exists() else 0)
 
 
-def photographs(data: Path) -> int:
+def photographs(data: Data) -> int:
     """How many of them a training decodes."""
     return sum(len(inputs.opened(data).table(split, ["id"])) for split in ("train", "validation"))
 

@@ -5,12 +5,13 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from clip.inputs.sets import Data
 from clip.training import batches, decoding, views
 from clip.training.config import TrainConfig
 from synth.base.errors import UserError
 
 
-def pairs(config: TrainConfig, data: Path, run: Path) -> batches.Pairs:
+def pairs(config: TrainConfig, data: Data, run: Path) -> batches.Pairs:
     """The pairs of split train, with what the losses of `config` need of them.
 
     Raises:

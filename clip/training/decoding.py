@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from clip.training.inputs import Input
-from clip.training.inputs.listing import Encoded, Slices
+from clip.inputs import Input
+from clip.inputs.listing import Encoded, Slices
 from synth.base import arrays, disk_errors
 from synth.base.config import fingerprint
 from synth.base.errors import UserError

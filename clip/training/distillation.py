@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, interpolate, normalize
 
 from clip import embed, loading, zoo
+from clip.inputs.sets import Data
 from clip.model.checkpoints import Header, weights_fingerprint
 from clip.model.encoders import CLIP, standardise
 from clip.training import batches
@@ -50,7 +51,7 @@ class Teacher:
         self._scale = self._model.logit_scale.exp()
         self._text_features = torch.zeros(0, model.config.embedding, device=place)
 
-    def encode_captions(self, data: Path, caption: batches.Language, pairs: batches.Pairs) -> batches.Pairs:
+    def encode_captions(self, data: Data, caption: batches.Language, pairs: batches.Pairs) -> batches.Pairs:
         """Read, once and for all, the captions of split train; returns its pairs with the numbers of what was read.
 
         It reads the student's captions if it knows their language, else what the same photographs have in its own.

@@ -11,6 +11,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from clip import inputs
+from clip.inputs.sets import Data
 from clip.model import checkpoints
 from clip.model.encoders import LOG_SCALE_LIMITS
 from clip.training import (
@@ -18,7 +20,6 @@ from clip.training import (
     data_order,
     hardware,
     initial,
-    inputs,
     objective,
     resume,
     validation,
@@ -28,6 +29,7 @@ from clip.training.distillation import Teacher
 from clip.training.step import gradients
 from synth.base import device, runs, stopping
 from synth.base.divergence import LossWatch
+from synth.base.lock import sole_writer
 
 _FREE = tuple(
     f"config.{key}"
@@ -36,7 +38,7 @@ _FREE = tuple(
 _KEPT_EVERY = 900  # seconds after which a run is kept between two checkpoints, which may lie hours apart
 
 
-def train(config: TrainConfig, data: Path, run: Path, tell: runs.Tell = runs.quiet) -> Path:
+def train(config: TrainConfig, data: Data, run: Path, tell: runs.Tell = runs.quiet) -> Path:
     """Train until `config.images` are seen; the same call again resumes, or does nothing if that is done.
 
     Writes `run/ckpt.pt`, `run/metrics.jsonl` (one line per checkpoint) and `run/config.json`; `run/state.pt`
@@ -46,6 +48,12 @@ def train(config: TrainConfig, data: Path, run: Path, tell: runs.Tell = runs.qui
     Args:
         tell: is given the lines that say what the training will take, before it begins.
     """
+    with sole_writer(run):
+        return _train(config, data, run, tell)
+
+
+def _train(config: TrainConfig, data: Data, run: Path, tell: runs.Tell) -> Path:
+    """The same, once nobody else writes to `run`."""
     accelerator = hardware.accelerator(config, run)
     teacher = Teacher(config.teacher, accelerator.device) if config.teacher else None
     path, wanted = run / "ckpt.pt", _provenance(config, data, teacher)
@@ -139,7 +147,7 @@ def _checkpoint(
     return line["loss"]
 
 
-def _provenance(config: TrainConfig, data: Path, teacher: Teacher | None) -> dict[str, Any]:
+def _provenance(config: TrainConfig, data: Data, teacher: Teacher | None) -> dict[str, Any]:
     """All that decides what the weights become."""
     return {
         "config": config.model_dump(mode="json"),

@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from clip import prompts
+from clip import inputs, prompts
 from clip.evaluation import core, diagnostics, zero_shot
-from clip.training import batches, inputs, objective
+from clip.inputs.listing import COLUMNS
+from clip.inputs.sets import Data
+from clip.training import batches, objective
 from clip.training.config import TrainConfig
-from clip.training.inputs.listing import COLUMNS
 from synth.base import ties
 from synth.base.errors import UserError
 
@@ -43,7 +44,7 @@ class HeldOutFeatures(NamedTuple):
     """Mean over batches."""
 
 
-def held_out(config: TrainConfig, data: Path, run: Path) -> HeldOut | None:
+def held_out(config: TrainConfig, data: Data, run: Path) -> HeldOut | None:
     """The validation split, if there is any.
 
     Raises:

@@ -5,7 +5,6 @@ no dates: two pictures of one eye in one modality count as two visits, though th
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -14,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from clip.training import inputs
+from clip import inputs
+from clip.inputs.sets import Data
 from clip.training.decoding import Decoder
 from synth.base.errors import UserError
 from synth.base.order import randomness, visited
@@ -43,7 +43,7 @@ class People(NamedTuple):
     """Which pairs count."""
 
 
-def load(data: Path, split: str, relations: Sequence[Relation]) -> People:
+def load(data: Data, split: str, relations: Sequence[Relation]) -> People:
     """Who is on the pictures of a split of what `inputs.opened` takes, in its row order.
 
     Raises:

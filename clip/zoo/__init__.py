@@ -5,7 +5,7 @@ from pathlib import Path
 from clip.zoo.foreign import Foreign
 from synth.base.errors import UserError
 
-KINDS = ("open_clip", "hf-hub", "flair", "cn_clip", "eyeclip", "retfound")
+KINDS = ("open_clip", "hf-hub", "flair", "cn_clip", "eyeclip", "retfound", "hf")
 
 
 def split(spec: str | Path) -> tuple[str, str, str] | None:
@@ -35,13 +35,14 @@ def load(spec: str | Path) -> Foreign:
         cn_clip:FILE                          any tower of Chinese-CLIP; the weights tell which
         eyeclip:FILE                          EyeCLIP
         retfound:FILE                         RETFound (MAE or DINOv2), image only
+        hf:FOLDER                             transformers' ChineseCLIPModel, as OFA-Sys has it on the hub
 
     In place of FILE, ORG/NAME of a hub repository.
 
     Raises:
         UserError: no such file, or not what its prefix says.
     """
-    from clip.zoo import chinese_clip, eyeclip, flair, openclip, retfound
+    from clip.zoo import chinese_clip, eyeclip, flair, hf, openclip, retfound
 
     parts = split(spec)
     if parts is None or not parts[1]:
@@ -53,5 +54,10 @@ def load(spec: str | Path) -> Foreign:
         return flair.load(source, more).eval()
     if more:
         raise UserError(f"{spec}: {kind} takes no '={more}'; write {kind}:{source}")
-    loaders = {"cn_clip": chinese_clip.load, "eyeclip": eyeclip.load, "retfound": retfound.load}
+    loaders = {
+        "cn_clip": chinese_clip.load,
+        "eyeclip": eyeclip.load,
+        "retfound": retfound.load,
+        "hf": hf.load,
+    }
     return loaders[kind](source).eval()

@@ -15,8 +15,10 @@ from synth.base.errors import UserError
 CONTEXT = 52
 HEADS = "text_num_attention_heads"
 """Key of a file that tells what no shape does; Chinese-CLIP's loader takes no notice of it."""
-_HEAD_WIDTH = {1280: 80}
-"""Of image towers by width where it is not 64: ViT-H."""
+HEAD_WIDTH = "vision_head_width"
+"""The same of a ViT."""
+_HEAD_WIDTH = {768: 64, 1024: 64, 1280: 80}
+"""Of the published image towers by width: ViT-B, L and H."""
 _TEXT_HEADS = {768: 12, 1024: 16}
 """Of the published text towers by width: RBT3 and RoBERTa-wwm-ext base, large."""
 _FILES = {
@@ -54,6 +56,14 @@ def load(source: str) -> Foreign:
     from cn_clip.clip.model import CLIP as ChineseCLIP
 
     shape = architecture(tensors, text_heads(content, tensors, path))
+    if "vision_head_width" in shape:
+        told = content.get(HEAD_WIDTH) if isinstance(content, dict) else None
+        width = shape["vision_width"]
+        if told is not None and (not isinstance(told, int) or told < 1 or width % told):
+            raise UserError(
+                f"{path}: {HEAD_WIDTH}={told!r} does not divide its width of {width}; export it again"
+            )
+        shape["vision_head_width"] = told or head_width(tensors, str(path))
     model: Any = ChineseCLIP(**shape)
     weights.fit(model, tensors, str(path), may_lack=("bert.pooler.",))
     patch = shape["vision_patch_size"]
@@ -93,6 +103,22 @@ def text_heads(content: Any, tensors: dict[str, Tensor], path: Path) -> int:
             "ckpt.pt that it was exported from, or make one of it with 'clip export --to visionclip --config'"
         )
     return _TEXT_HEADS[width]
+
+
+def head_width(tensors: dict[str, Tensor], where: str) -> int:
+    """The width of a head of the ViT of a file that does not tell it.
+
+    Raises:
+        UserError: it is none that was published.
+    """
+    named = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    width = named["visual.conv1.weight"].shape[0]
+    if width not in _HEAD_WIDTH:
+        raise UserError(
+            f"{where}: a ViT {width} wide, and nothing tells how many heads it has; give the ckpt.pt that it was exported "
+            f"from, or write {HEAD_WIDTH} into the file"
+        )
+    return _HEAD_WIDTH[width]
 
 
 def architecture(tensors: dict[str, Tensor], text_heads: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from clip.zoo.preprocessing import ForeignPreprocessing
 from synth.base.config import Config
 from synth.base.errors import UserError
 
-Kind = Literal["open_clip", "flair", "cn_clip", "eyeclip", "retfound"]
+Kind = Literal["open_clip", "flair", "cn_clip", "eyeclip", "retfound", "hf"]
 Tokenizer = Callable[[list[str]], Tensor]
 
 

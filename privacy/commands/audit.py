@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from synth.base.command import Json, Set, config_option, say, show
+from synth.base.lock import sole_writer
 
 
 def audit(
@@ -61,22 +62,23 @@ def audit(
     from synth.base.config import load
     from synth.data.records import parse_splits
 
-    made = auditing.audit(
-        out,
-        model=model,
-        generator=generator,
-        synthetic=synthetic,
-        members=members,
-        members_split=parse_splits(members_split),
-        nonmembers=nonmembers,
-        nonmembers_split=parse_splits(nonmembers_split),
-        independent=independent,
-        attackers=attackers,
-        split=parse_splits(split),
-        attributes=[name.strip() for name in attributes.split(",") if name.strip()],
-        config=load(audit_config(), config, [*set, *([f"seed={seed}"] if seed is not None else [])]),
-        command=shlex.join(["privacy", *sys.argv[1:]]),
-        tell=say,
-    )
+    with sole_writer(out):
+        made = auditing.audit(
+            out,
+            model=model,
+            generator=generator,
+            synthetic=synthetic,
+            members=members,
+            members_split=parse_splits(members_split),
+            nonmembers=nonmembers,
+            nonmembers_split=parse_splits(nonmembers_split),
+            independent=independent,
+            attackers=attackers,
+            split=parse_splits(split),
+            attributes=[name.strip() for name in attributes.split(",") if name.strip()],
+            config=load(audit_config(), config, [*set, *([f"seed={seed}"] if seed is not None else [])]),
+            command=shlex.join(["privacy", *sys.argv[1:]]),
+            tell=say,
+        )
     show(made.as_json(), json, f"{report.summary(made)}\nreport: {out / 'report.html'}")
     raise typer.Exit(made.exit_status)

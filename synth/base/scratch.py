@@ -9,7 +9,7 @@ from synth.base.errors import UserError
 
 
 @contextmanager
-def scratch(known_as: Path | str) -> Iterator[Path]:
+def scratch(known_as: object) -> Iterator[Path]:
     """A folder that is removed afterwards; errors that name it name `known_as`, which the user knows, instead."""
     with TemporaryDirectory() as folder:
         try:

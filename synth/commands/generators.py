@@ -7,6 +7,7 @@ import typer
 
 from synth.base.command import DryRun, Json, Set, config_option, say, show, show_dry
 from synth.base.errors import UserError
+from synth.base.lock import sole_writer
 from synth.base.runs import is_first_process
 
 
@@ -47,7 +48,8 @@ def train(
 
         show_dry(settings.model_dump(mode="json"), cost.dry_lines(settings))  # stdout can be used as a config
         return
-    model = trainer.train(settings, data, out, tell=say)
+    with sole_writer(out):
+        model = trainer.train(settings, data, out, tell=say)
     if is_first_process():
         typer.echo(model)
 
@@ -105,6 +107,7 @@ def distill(
     if dry_run:
         show_dry(settings.model_dump(mode="json"), [])
         return
-    student = distill.distill(settings, model, data, out, start, tell=say)
+    with sole_writer(out):
+        student = distill.distill(settings, model, data, out, start, tell=say)
     if is_first_process():
         typer.echo(student)

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from clip.training.inputs.listing import SPLIT_NAMES, Listing, caption, from_base64
+from clip.inputs.listing import SPLIT_NAMES, Listing, caption, from_base64
 from synth.base import extras
 from synth.base.errors import UserError
 

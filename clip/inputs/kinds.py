@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from clip.training.inputs.listing import unreadable
+from clip.inputs.listing import unreadable
 from synth.base.errors import UserError
 
 Kind = Literal["empty", "parquet", "arrow", "tar", "compressed", "workbook", "zip", "page", "pointer", "lmdb", "picture", "text"]  # fmt: skip

@@ -1,8 +1,9 @@
-"""What `clip train --data` takes, in the one form that training knows: a table in the words of records, and pictures.
+"""What `--data` of `clip` takes, in the one form that its verbs know: a table in the words of records, and pictures.
 
 Taken are folders of records (parquet, or webdataset as `synth generate --format webdataset` writes it) and what other trainers
 read: shards of webdataset, parquet of Hugging Face data sets, img2dataset's three forms, a CSV or JSON list of pictures,
-open_clip's too, and Chinese-CLIP's LMDB or the files that it is built from.  What a file is, its content says, not its name.
+open_clip's too, Chinese-CLIP's LMDB or the files that it is built from, and folders of pictures, called as
+classes or not.  What a file is, its content says, not its name.
 A row is a picture with its captions.  Where an input tells no split, people are split as records are: 8 : 1 : 1, by a fixed
 function of `subject_id`.
 """
@@ -18,8 +19,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clip.training.inputs import folders, kinds, lmdbs, parquets, tables, tars, tsvs
-from clip.training.inputs.listing import COLUMNS, Encoded, Listing, unreadable, utf8
+from clip.inputs import classes, folders, kinds, lmdbs, parquets, tables, tars, tsvs
+from clip.inputs.listing import COLUMNS, Encoded, Listing, unreadable, utf8
+from clip.inputs.mixture import Mixture, Part, Sound
+from clip.inputs.sets import USUAL, Columns, Data, Sets
 from synth.base.errors import UserError
 from synth.data import records
 from synth.data.pictures import Pictures
@@ -47,20 +50,43 @@ class Input(Protocol):
         ...
 
 
-def opened(data: Path) -> Input:
-    """What `data` holds.
+def opened(data: Data) -> Input:
+    """What `data` holds; of several sets, all of them.
 
     Raises:
         UserError: nothing that we know, or damaged; one line with file and row.
     """
+    if isinstance(data, Sets):
+        return _several(data)
+    return _opened(data, USUAL)
+
+
+@lru_cache(maxsize=4)
+def _several(sets: Sets) -> Input:
+    sources = [_opened(path, sets.columns) for path in sets.paths]
+    if sets.skip_damaged:
+        pairs = zip(sets.paths, sources, strict=True)
+        sources = [Sound(path, source, sets.skip_damaged) for path, source in pairs]
+    return Mixture(sets, sources) if len(sources) > 1 else sources[0]
+
+
+def times(data: Data, split: str) -> np.ndarray | None:
+    """(N,) how often an epoch of training holds each row of a split, where not every row once."""
+    source = opened(data)
+    return source.times(split) if isinstance(source, Mixture) else None
+
+
+def _opened(data: Path, columns: Columns) -> Input:
     if not data.exists():
         raise UserError(f"{data}: no such file or folder")
     try:
+        if columns != USUAL and not tables.holds(data):
+            raise UserError(f"{data}: no list of pictures; --image-column and --caption-column are for lists")
         if _is_ours(data):
             return Records(data)
-        for reader in (lmdbs, tsvs, tars, parquets, tables, folders):
+        for reader in (lmdbs, tsvs, tars, parquets, tables, folders, classes):
             if reader.holds(data):
-                return _foreign(data, reader.read)
+                return _foreign(data, reader.read, columns)
         raise _nothing(data)
     except OSError as error:
         raise unreadable(error.filename or data, error) from None
@@ -91,7 +117,7 @@ def _nothing(data: Path) -> UserError:
         return kinds.refusal(data, kinds.kind(data))
     known = (
         "records (data/*.parquet), webdataset (*.tar), parquet with pictures, one CSV file with a column 'image', pictures with "
-        "texts of their names (1.jpg, 1.txt), Chinese-CLIP's LMDB (imgs/ and pairs/) or *_imgs.tsv and *_texts.jsonl"
+        "texts of their names (1.jpg, 1.txt), folders of pictures ([SPLIT/]CLASS/1.jpg), Chinese-CLIP's LMDB (imgs/ and pairs/) or *_imgs.tsv and *_texts.jsonl"
     )
     for path in sorted(kinds.visible(data)):
         if path.suffix == ".parquet":
@@ -100,7 +126,7 @@ def _nothing(data: Path) -> UserError:
             )
         if path.suffix == ".arrow" or path.name == "data.mdb":
             return kinds.refusal(path, kinds.kind(path))
-    return UserError(f"{data}: nothing to train on; known: {known}")
+    return UserError(f"{data}: no records in it, no pairs and no pictures; known: {known}")
 
 
 class Records:
@@ -109,17 +135,17 @@ class Records:
     notes: Sequence[str] = ()
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self.fingerprint = records.data_fingerprint(folder)
 
     def table(self, split: str, columns: Sequence[str]) -> pa.Table:
-        return records.read_table(self._folder, [split], columns)
+        return records.read_table(self.folder, [split], columns)
 
     def pictures(self, split: str) -> Encoded:
-        return Pictures(self._folder, [split])
+        return Pictures(self.folder, [split])
 
     def shards(self, split: str) -> Sequence[Path]:
-        return records.shards(self._folder, split)
+        return records.shards(self.folder, split)
 
 
 class Foreign:
@@ -148,22 +174,6 @@ class Foreign:
         return ()
 
 
-class Part:
-    """Some of an input's pictures."""
-
-    def __init__(self, pictures: Encoded, chosen: np.ndarray) -> None:
-        self._pictures, self._chosen = pictures, chosen
-
-    def __len__(self) -> int:
-        return len(self._chosen)
-
-    def __getitem__(self, index: int) -> bytes:
-        return self._pictures[int(self._chosen[index])]
-
-    def where(self, index: int) -> str:
-        return self._pictures.where(int(self._chosen[index]))
-
-
 def _fingerprint(listing: Listing) -> str:
     digest = hashlib.sha256(listing.sizes.astype("<i8").tobytes())
     for row, where in zip(listing.rows, listing.where, strict=True):
@@ -189,7 +199,7 @@ def _check_people(listing: Listing) -> None:
 
 
 @lru_cache(
-    maxsize=2
+    maxsize=8
 )  # a run asks for fingerprint and splits in turn; reading the index of a million takes a minute
-def _foreign(data: Path, read: Callable[[Path], Listing]) -> Foreign:
-    return Foreign(data, read(data))
+def _foreign(data: Path, read: Callable[..., Listing], columns: Columns) -> Foreign:
+    return Foreign(data, read(data) if columns == USUAL else tables.read(data, columns))

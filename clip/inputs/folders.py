@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from clip.training.inputs import kinds, samples
-from clip.training.inputs.listing import Files, Listing, split_of_path, unreadable, utf8
+from clip.inputs import kinds, samples
+from clip.inputs.listing import Files, Listing, split_of_path, unreadable, utf8
 from synth.base.errors import UserError
 
 _NOTES = re.compile(r"(readme|licen[cs]e|.*_stats$)", re.IGNORECASE)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from clip.training.inputs.listing import COLUMNS, split_name
+from clip.inputs.listing import COLUMNS, split_name
 from synth.base.errors import UserError
 from synth.data.records import LABELS, SCHEMA, check_labels
 from synth.sources.cells import OutsideVocabulary, convert

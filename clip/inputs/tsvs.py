@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clip.training.inputs.listing import SPLIT_NAMES, Listing, Slices, caption, from_base64, unreadable
+from clip.inputs.listing import SPLIT_NAMES, Listing, Slices, caption, from_base64, unreadable
 from synth.base.errors import UserError
 
 _PICTURES, _TEXTS = "_imgs.tsv", "_texts.jsonl"

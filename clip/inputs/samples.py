@@ -9,8 +9,8 @@ import json
 from collections.abc import Callable, Collection
 from typing import Any
 
-from clip.training.inputs import metadata
-from clip.training.inputs.listing import caption
+from clip.inputs import metadata
+from clip.inputs.listing import caption
 from synth.base.errors import UserError
 from synth.sources.paths import SUFFIXES
 

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from clip.training.inputs import kinds, metadata
-from clip.training.inputs.listing import COLUMNS, Listing, caption, split_of_path, unreadable
+from clip.inputs import kinds, metadata
+from clip.inputs.listing import COLUMNS, Listing, caption, split_of_path, unreadable
 from synth.base.errors import UserError
 
 _SUFFIXES = (".parquet", ".parq", ".pq")

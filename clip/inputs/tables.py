@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clip.training.inputs import kinds, metadata
-from clip.training.inputs.listing import COLUMNS, Files, Listing, caption, unreadable
+from clip.inputs import kinds, metadata
+from clip.inputs.listing import COLUMNS, Files, Listing, caption, unreadable
+from clip.inputs.sets import USUAL, Columns
 from synth.base.errors import UserError
 from synth.sources.separated import header
 from synth.sources.tables import read_csv
@@ -46,8 +47,8 @@ def holds(data: Path) -> bool:
     return kinds.kind(data) in ("text", "empty") if data.is_file() else bool(_tables(data))
 
 
-def read(data: Path) -> Listing:
-    """Every entry of the list.
+def read(data: Path, columns: Columns = USUAL) -> Listing:
+    """Every entry of the list; where `columns` names its own, what else it has and we do not know is left out and noted.
 
     Raises:
         UserError: a picture is absent, a column is missing or unknown, or a label is outside the vocabulary.
@@ -58,15 +59,19 @@ def read(data: Path) -> Listing:
     table = tables[0]
     if (what := kinds.kind(table)) != "text":
         raise kinds.refusal(table, what)
-    entries = _entries(table)
+    entries = _entries(table, columns)
     names = list(dict.fromkeys(name for entry in entries for name in entry.content))
-    image = _check_names(table, names)
+    image, left_out = _check_names(table, names, columns)
     where = [entry.where for entry in entries]
-    rows = [_row(entry, image) for entry in entries]
+    captions = (columns.caption,) if columns.caption else _CAPTIONS
+    rows = [_row(entry, image, captions, left_out) for entry in entries]
     paths = [_path(table, str(entry.content[image]), image, entry.where) for entry in entries]
     _check_ids(table, entries, rows, paths)
     sizes = [_size(path, place) for path, place in zip(paths, where, strict=True)]
-    return Listing(rows, Files(paths, where), np.array(sizes), where)
+    notes = (f"{table}: columns left out: {', '.join(left_out)}",) if left_out else ()
+    if not {"split", *_PEOPLE} & set(names):
+        notes += (f"{table}: tells not who it is; every picture is taken for a person of its own",)
+    return Listing(rows, Files(paths, where), np.array(sizes), where, notes)
 
 
 def _tables(folder: Path) -> list[Path]:
@@ -78,7 +83,7 @@ def _tables(folder: Path) -> list[Path]:
     return of(_SUFFIXES) or of(_JSON)
 
 
-def _entries(table: Path) -> list[Entry]:
+def _entries(table: Path, columns: Columns) -> list[Entry]:
     begin = _begin(table)
     if begin in (b"[", b"{"):
         return _from_json(table, whole=begin == b"[")
@@ -89,7 +94,7 @@ def _entries(table: Path) -> list[Entry]:
         )
     return [
         Entry(line.where, dict(line))
-        for line in read_csv(table, [_column(table, names, _PICTURES) or "image"])
+        for line in read_csv(table, [columns.image or _column(table, names, _PICTURES) or "image"])
     ]
 
 
@@ -118,24 +123,29 @@ def _from_json(table: Path, whole: bool) -> list[Entry]:
     return [Entry(f"{table} {'entry' if whole else 'line'} {number}", content) for number, content in found]
 
 
-def _check_names(table: Path, names: list[str]) -> str:
-    """What the column of the pictures is called, once all names are known ones."""
-    image = _column(table, names, _PICTURES)
+def _check_names(table: Path, names: list[str], columns: Columns) -> tuple[str, list[str]]:
+    """What the column of the pictures is called, once all names are known ones, and what is left out."""
+    for option, name in zip(("--image-column", "--caption-column"), columns, strict=True):
+        if name is not None and name not in names:
+            raise UserError(f"{table}: has no column '{name}' ({option}); it has {', '.join(names)}")
+    image = columns.image or _column(table, names, _PICTURES)
     if image is None:
         raise UserError(f"{table}: column 'image' is missing; it has {', '.join(names)}")
-    _column(table, names, _CAPTIONS)
-    unknown = sorted(set(names) - {image, "split", *COLUMNS, *_CAPTIONS, *_PEOPLE, *_COUNTERS})
-    if unknown:
+    if columns.caption is None:
+        _column(table, names, _CAPTIONS)
+    known = {image, columns.caption, "split", *COLUMNS, *_CAPTIONS, *_PEOPLE, *_COUNTERS}
+    unknown = sorted(set(names) - known)
+    if unknown and columns == USUAL:
         raise UserError(
             f"{table}: column '{unknown[0]}' is unknown; known: image, split, {', '.join(COLUMNS)}; or bring the set in "
             "with 'synth import folder --mapping'"
         )
-    if image != "filepath" and not {"split", *_PEOPLE} & set(names):
+    if image not in ("filepath", columns.image) and not {"split", *_PEOPLE} & set(names):
         raise UserError(
             f"{table}: column 'subject_id' is missing; without it one patient's photographs could be on both sides of "
             "the split; add it, or a column 'split'"
         )
-    return image
+    return image, unknown
 
 
 def _column(table: Path, names: Sequence[str], wanted: tuple[str, ...]) -> str | None:
@@ -148,13 +158,13 @@ def _column(table: Path, names: Sequence[str], wanted: tuple[str, ...]) -> str |
     return found[0] if found else None
 
 
-def _row(entry: Entry, image: str) -> dict[str, Any]:
-    where, content = entry
+def _row(entry: Entry, image: str, captions: Sequence[str], left_out: Sequence[str]) -> dict[str, Any]:
+    where, content = entry.where, {key: value for key, value in entry.content.items() if key not in left_out}
     picture = content.get(image)
     if not isinstance(picture, str) or not picture:
         raise UserError(f"{where}: {image} is empty; name the picture or take the line out")
     texts: dict[str, Any] = {}
-    for name in _CAPTIONS:
+    for name in captions:
         if text := content.get(name):
             texts = caption(metadata.typed("caption_en", text, where).strip())
     row = texts | metadata.columns(content, where)

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from clip.training.inputs import kinds, samples
-from clip.training.inputs.listing import Listing, Slices, split_of_path, unreadable, utf8
+from clip.inputs import kinds, samples
+from clip.inputs.listing import Listing, Slices, split_of_path, unreadable, utf8
 from synth.base import archives
 from synth.base.errors import UserError
 

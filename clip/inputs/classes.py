@@ -1,0 +1,38 @@
+"""Folders of pictures alone: `[SPLIT/]CLASS/picture`, or pictures without classes.
+
+The folder of a picture is its `source`, by which files of classes (`clip eval --classes`) tell it.  Folders named after a
+split are that split.  Every picture is a person of its own.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from clip.inputs import kinds
+from clip.inputs.listing import SPLIT_NAMES, Files, Listing, split_of_path, utf8
+from synth.sources.paths import SUFFIXES
+
+
+def holds(data: Path) -> bool:
+    """Whether pictures lie here."""
+    return data.is_dir() and next(_pictures(data), None) is not None
+
+
+def read(data: Path) -> Listing:
+    """Every picture, in the order of their paths."""
+    paths = sorted(_pictures(data))
+    rows = []
+    for path in paths:
+        short = utf8(path.relative_to(data).as_posix())
+        folder = utf8(path.parent.name)
+        told = path.parent != data and folder.lower() not in SPLIT_NAMES
+        row = {"id": short, "subject_id": short} | split_of_path(data, path.parent)
+        rows.append(row | ({"source": folder} if told else {}))
+    where = [str(path.parent) for path in paths]
+    sizes = np.array([path.stat().st_size for path in paths])
+    return Listing(rows, Files(paths, where), sizes, [str(path) for path in paths])
+
+
+def _pictures(data: Path) -> Iterator[Path]:
+    return (path for path in kinds.visible(data) if path.suffix.lower() in SUFFIXES and path.is_file())

@@ -1,0 +1,88 @@
+"""The photographs of some splits of what `inputs.opened` takes, each once, whatever form it has and however many captions."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from clip import inputs
+from clip.inputs.listing import COLUMNS, Encoded
+from clip.inputs.mixture import Part, Several
+from clip.inputs.sets import Data
+from clip.zoo.preprocessing import ForeignPreprocessing
+from synth.base.config import fingerprint
+from synth.base.errors import UserError
+from synth.data import records
+from synth.data.images import Preprocessing
+from synth.data.pictures import Pictures, mapped
+
+
+def table(
+    data: Data, splits: Sequence[str] = records.SPLITS, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """A row for each photograph; without `columns`, every column of records but `image`, null where nothing is told."""
+    source = inputs.opened(data)
+    if isinstance(source, inputs.Records):
+        return records.read_table(source.folder, splits, columns)
+    wanted = list(columns or (name for name in records.COLUMNS if name != "image"))
+    told = [name for name in wanted if name in COLUMNS]
+    schema = pa.schema([records.SCHEMA.field(name) for name in wanted])
+    parts = []
+    for split in splits:
+        found = source.table(split, told).take(pa.array(_first(source, split)))
+        absent = {name: pa.nulls(len(found), schema.field(name).type) for name in wanted if name not in told}
+        whole = {name: absent[name] if name in absent else found[name] for name in wanted}
+        parts.append(pa.table(whole, schema=schema))
+    return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def pictures(data: Data, splits: Sequence[str] = records.SPLITS) -> Encoded:
+    """The photographs, encoded, in the row order of `table`."""
+    source = inputs.opened(data)
+    if isinstance(source, inputs.Records):
+        return Pictures(source.folder, splits)
+    return Several([Part(source.pictures(split), _first(source, split)) for split in splits])
+
+
+def pixels(
+    data: Data,
+    splits: Sequence[str],
+    preprocessing: Preprocessing | ForeignPreprocessing,
+    cache: Path,
+) -> np.ndarray:
+    """(N, S, S, 3) uint8, read-only, in the row order of `table`; decoded once and kept in `cache`, mapped into memory.
+
+    Raises:
+        UserError: no photographs in these splits, or a damaged one.
+    """
+    found = pictures(data, splits)
+    if not len(found):
+        raise UserError(f"{data}: no photographs in {' or '.join(splits)}")
+    key = fingerprint([inputs.opened(data).fingerprint, list(splits), preprocessing.model_dump()])[:16]
+    each = ((np.array([i]), preprocessing(found[i], found.where(i))[None]) for i in range(len(found)))
+    return mapped(cache / f"pixels-{key}.npy", len(found), preprocessing.size, each)
+
+
+def captions(data: Data, splits: Sequence[str], column: str) -> list[list[str]]:
+    """The different captions of each photograph in one column, in the row order of `table`."""
+    source, found = inputs.opened(data), []
+    for split in splits:
+        said = source.table(split, ["id", column])
+        texts = said[column].to_pylist()
+        if isinstance(source, inputs.Records):
+            found += [[text] if text else [] for text in texts]
+            continue
+        each: dict[str, dict[str, None]] = {}
+        for key, text in zip(said["id"].to_pylist(), texts, strict=True):
+            each.setdefault(key, {}).update({text: None} if text else {})
+        found += [list(known) for known in each.values()]
+    return found
+
+
+def _first(source: inputs.Input, split: str) -> np.ndarray:
+    """The first row of each photograph of a split; later ones are more captions of it."""
+    rows: dict[str, int] = {}
+    for row, key in enumerate(source.table(split, ["id"])["id"].to_pylist()):
+        rows.setdefault(key, row)
+    return np.array(list(rows.values()), np.int64)
