@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from clip import zoo
-from clip.export import huggingface, metadata
-from clip.model import checkpoints
+from clip.model import checkpoints, folders
 from clip.model.checkpoints import Header
 from clip.model.encoders import CLIP
 from clip.zoo.foreign import fetch
@@ -30,8 +29,8 @@ def load(spec: Path | str, finite: bool = True) -> tuple[CLIP, Header]:
     if zoo.split(spec) is None:
         return checkpoints.load(Path(spec), finite)
     kind, source, _ = zoo.split(spec) or ("", "", "")
-    if kind == "hf" and (Path(source) / metadata.FILE).is_file():
-        return huggingface.load(Path(source)), metadata.read(Path(source))
+    if kind == "hf" and (Path(source) / folders.FILE).is_file():
+        return folders.load(Path(source)), folders.read(Path(source))
     model = zoo.load(spec)
     settings = model.config.model_dump(mode="json")
     return model, Header(format=model.config.kind, model=settings, sha256=model.file and sha256(model.file))

@@ -69,7 +69,9 @@ def ours(config: ClipConfig, weights: dict[str, Tensor], where: str) -> CLIP:
     plain = {name.removeprefix("module."): tensor.float() for name, tensor in weights.items()}
     if not _is_resnet(config):
         if "visual.class_embedding" not in plain:
-            raise UserError(f"{where}: holds no ViT, which --config names; does it name its architecture?")
+            raise UserError(
+                f"{where}: holds CLIP's ResNet, where --config names '{config.image.name}'; use 'resnet50_clip'"
+            )
         rest = {name: tensor for name, tensor in plain.items() if not name.startswith("visual.")}
         plain = cn_clip_vit.ours(model, plain, where) | rest
     names = model.state_dict()

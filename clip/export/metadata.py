@@ -10,9 +10,8 @@ from torch import Tensor
 from clip import embed
 from clip.model.checkpoints import Header
 from clip.model.encoders import CLIP, MEAN, STD, normalise
+from clip.model.folders import FILE
 from synth.base import checkpoint, runs
-from synth.base import config as configs
-from synth.base.documents import read_mapping
 from synth.base.errors import UserError
 
 TOLERANCE = 1e-4
@@ -54,26 +53,6 @@ def check(model: CLIP, image_features: Tensor, text_features: Tensor, out: Path)
     if not largest <= TOLERANCE:
         raise UserError(f"{out}: embeddings differ from ours by {largest:.1e}; do not use what is there")
     return largest
-
-
-FILE = "visionclip.json"
-"""In the folder of an export: what the checkpoint said, and how photographs become squares."""
-
-
-def read(folder: Path) -> Header:
-    """What an export says of the checkpoint that it was made of.
-
-    Raises:
-        UserError: no such file, or not ours.
-    """
-    said = read_mapping(folder / FILE)
-    known = {
-        "format": said.get("format", ""),
-        "model": said.get("model", {}),
-        "sha256": said.get("checkpoint"),
-    }
-    known |= {"images": said.get("images_seen_in_training"), "data": said.get("training_data")}
-    return configs.check(Header, known, str(folder / FILE))
 
 
 def of(model: CLIP, path: Path, head: Header) -> dict[str, Any]:

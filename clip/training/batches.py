@@ -100,6 +100,13 @@ def load(
     )
 
 
+def is_captioned(data: Data, split: str, language: Language) -> bool:
+    """Whether any picture of a split has a caption in that language, or in either."""
+    columns = [f"caption_{lang}" for lang in (("zh", "en") if language == "both" else (language,))]
+    table = inputs.opened(data).table(split, columns)
+    return any(text and text.strip() for column in columns for text in table[column].to_pylist())
+
+
 def caption_table(data: Data, split: str, language: Language) -> CaptionTable:
     """The captions of one split of what `inputs.opened` takes.
 

@@ -1,6 +1,6 @@
 """What there is to choose when a CLIP is trained."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
@@ -41,6 +41,17 @@ class Weights(Config):
         if not any(self.model_dump().values()):
             raise ValueError(f"all of {', '.join(self.model_dump())} are 0; let one count")
         return self
+
+
+class Watch(Config):
+    """A labelled set that a training is judged on at each checkpoint: real photographs, while synthetic pairs are learnt."""
+
+    data: str
+    """Records, or any other form that `--data` takes; captions are not needed."""
+    split: str = "validation"
+    """Which of its photographs: train, validation, test, several with commas, or all."""
+    tasks: tuple[str, ...] = ()
+    """Tasks of `clip/prompts/`, or FILE.yaml with yours; one that cannot be judged is refused.  Empty is all that can."""
 
 
 class TrainConfig(Config):
@@ -104,6 +115,11 @@ class TrainConfig(Config):
     """At most this many pictures of the validation split are judged."""
     zero_shot: tuple[str, ...] = ()
     """Tasks of `clip/prompts/` that each validation judges too, with intervals: for example dr5, or diseases for all."""
+    watch: Watch | None = None
+    """Another set that each validation judges, by its labels.  The checkpoint with the best mean macro AUC of its tasks, or
+    else of `zero_shot`, is kept as ckpt-best.pt beside the last."""
+    patience: PositiveInt | None = None
+    """Stop after this many checkpoints that are no better than the best, as `watch` says; null never."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` is bf16 on a GPU that has it, fp32 elsewhere."""
     gradient_checkpointing: bool = False
@@ -117,6 +133,21 @@ class TrainConfig(Config):
     """Where else the metrics go; `pip install 'visionclip[track]'`."""
     seed: int = Field(default=0, ge=0)
     """Of the first weights, the order and everything drawn."""
+
+    @field_validator("watch", mode="before")
+    @classmethod
+    def a_folder_is_watched_as_it_is(cls, watch: Any) -> Any:
+        return {"data": watch} if isinstance(watch, str) else watch
+
+    @model_validator(mode="after")
+    def patience_needs_a_judge(self) -> Self:
+        if self.patience and not (self.watch or self.zero_shot):
+            raise ValueError(
+                f"patience={self.patience} needs what tells better from worse; set watch=RECORDS or zero_shot"
+            )
+        if self.watch and not self.validation:
+            raise ValueError("watch needs photographs to judge; set validation to how many at most")
+        return self
 
     @field_validator("teacher")
     @classmethod

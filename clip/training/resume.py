@@ -11,6 +11,7 @@ from torch import Tensor
 
 from clip.model import checkpoints
 from clip.training.objective import Learner
+from clip.training.watching import BEST
 from synth.base import checkpoint, device
 
 STATE_FORMAT, STATE_VERSION = "visionclip-clip-training", 2
@@ -40,6 +41,10 @@ class Progress:
         self._learner.load_state_dict(self._norms, strict=False)
         save(self._run, self._learner, self._optimizer, self._metadata, self.images, self.history)
         self.kept = time.monotonic()
+
+    def save_best(self, why: dict[str, Any]) -> None:
+        """Write the CLIP of the last finished step as the best so far."""
+        save_best(self._run, self._learner, self._metadata, self.images, why)
 
     def _copied(self) -> dict[str, Tensor]:
         """All that a forward pass changes: the running means of batch norms."""
@@ -74,6 +79,15 @@ def save(
         run / "ckpt.pt", checkpoints.header(learner.clip, **metadata, images=images) | {"weights": weights}
     )
     checkpoint.save(run / "state.pt", state)
+
+
+def save_best(
+    run: Path, learner: Learner, metadata: dict[str, Any], images: int, why: dict[str, Any]
+) -> None:
+    """Write the CLIP as the best so far, beside the last, with what it is best by."""
+    weights = {name: tensor.cpu().contiguous() for name, tensor in learner.clip.state_dict().items()}
+    head = checkpoints.header(learner.clip, **metadata, images=images, best=why)
+    checkpoint.save(run / BEST, head | {"weights": weights})
 
 
 def trained_images(run: Path) -> int:

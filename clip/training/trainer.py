@@ -23,6 +23,7 @@ from clip.training import (
     objective,
     resume,
     validation,
+    watching,
 )
 from clip.training.config import TrainConfig
 from clip.training.distillation import Teacher
@@ -41,7 +42,7 @@ _KEPT_EVERY = 900  # seconds after which a run is kept between two checkpoints, 
 def train(config: TrainConfig, data: Data, run: Path, tell: runs.Tell = runs.quiet) -> Path:
     """Train until `config.images` are seen; the same call again resumes, or does nothing if that is done.
 
-    Writes `run/ckpt.pt`, `run/metrics.jsonl` (one line per checkpoint) and `run/config.json`; `run/state.pt`
+    Writes `run/ckpt.pt`, `run/ckpt-best.pt` where something tells which is, `run/metrics.jsonl` (one line per checkpoint) and `run/config.json`; `run/state.pt`
     and `run/cache/` stand only while training is under way.  Stopped by Ctrl-C or SIGTERM, it keeps all finished steps
     in the same files.  Returns the path of the checkpoint.
 
@@ -63,6 +64,9 @@ def _train(config: TrainConfig, data: Data, run: Path, tell: runs.Tell) -> Path:
         if accelerator.is_main_process:
             resume.clear(run)
         tell([f"{run}: finished, its {config.images:,} images are seen; nothing to do"])
+        return path
+    if over := [*watching.finished(config, run)]:
+        tell(over)
         return path
     tell(cost.lines(config, data, run))
     with accelerator.main_process_first():
@@ -100,6 +104,9 @@ def _train(config: TrainConfig, data: Data, run: Path, tell: runs.Tell) -> Path:
                 loss = _checkpoint(config, accelerator, learner, held_out, progress, run, since)
                 bar.set_postfix(loss=f"{loss:.3f}")
                 since, watch.kept = time.monotonic(), images
+                if watching.is_over(config, runs.read_metrics(run / "metrics.jsonl")):
+                    tell(watching.finished(config, run))
+                    break
             elif accelerator.is_main_process and time.monotonic() - progress.kept > _KEPT_EVERY:
                 watch.settle()
                 progress.save()
@@ -125,7 +132,7 @@ def _checkpoint(
     config: TrainConfig,
     accelerator: Accelerator,
     learner: objective.Learner,
-    held_out: validation.HeldOut | None,
+    held_out: validation.HeldOut,
     progress: resume.Progress,
     run: Path,
     since: float,
@@ -136,9 +143,13 @@ def _checkpoint(
     if accelerator.is_main_process:
         line |= {"scale": learner.clip.logit_scale.exp().item()}
         line |= validation.validate(config, learner, held_out, images)
+        why = watching.best(config, line, runs.read_metrics(run / "metrics.jsonl"))
+        line |= {"best": why} if why else {}
     with stopping.put_off():
         progress.history.clear()
         if accelerator.is_main_process:
+            if "best" in line:
+                progress.save_best(line["best"])
             seconds = round(time.monotonic() - since, 2)
             runs.append_metrics(run / "metrics.jsonl", **line, seconds=seconds)
             progress.save()
@@ -154,7 +165,7 @@ def _provenance(config: TrainConfig, data: Data, teacher: Teacher | None) -> dic
         "data": inputs.opened(data).fingerprint,
         "initial": initial.provenance(config.initial),
         "teacher": teacher and teacher.fingerprint,
-    }
+    } | watching.provenance(config)
 
 
 @contextmanager

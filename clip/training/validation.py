@@ -10,23 +10,26 @@ import pyarrow as pa
 import torch
 
 from clip import inputs, prompts
-from clip.evaluation import core, diagnostics, zero_shot
+from clip.evaluation import core, diagnostics
 from clip.inputs.listing import COLUMNS
 from clip.inputs.sets import Data
-from clip.training import batches, objective
+from clip.training import batches, objective, watching
 from clip.training.config import TrainConfig
 from synth.base import ties
 from synth.base.errors import UserError
 
-_N_BOOTSTRAP = 200  # bootstrap samples behind an interval; a report draws more
-
 
 class HeldOut(NamedTuple):
-    """The validation split."""
+    """What each validation looks at."""
 
-    pairs: batches.Pairs
+    pairs: batches.Pairs | None
+    """The captioned pictures of the validation split; None where it has none."""
     table: pa.Table
     """Labels and patients, in the row order of its pictures."""
+    labelled: watching.Watched | None = None
+    """The photographs of the validation split, where they are judged by labels and have no captions."""
+    watched: watching.Watched | None = None
+    """Those of `config.watch`."""
 
 
 class HeldOutFeatures(NamedTuple):
@@ -44,37 +47,55 @@ class HeldOutFeatures(NamedTuple):
     """Mean over batches."""
 
 
-def held_out(config: TrainConfig, data: Data, run: Path) -> HeldOut | None:
-    """The validation split, if there is any.
+def held_out(config: TrainConfig, data: Data, run: Path) -> HeldOut:
+    """The validation split, if there is any, and what `config.watch` names.
 
     Raises:
-        UserError: a task of `config.zero_shot` is unknown, or there is nothing to judge it on.
+        UserError: a task is unknown, or there is nothing to judge it on.
     """
     for name in config.zero_shot:
         prompts.tasks(name)
-    source = inputs.opened(data)
+    source, watched = inputs.opened(data), watching.load(config)
+    table = source.table("validation", COLUMNS)
     if not config.validation or not len(source.pictures("validation")):
         if config.zero_shot:
             raise UserError(
                 f"zero_shot={list(config.zero_shot)}: {data} has no validation split; give it one, or set zero_shot=[]"
             )
-        return None
+        return HeldOut(None, table, watched=watched)
+    if config.zero_shot and not batches.is_captioned(data, "validation", config.caption):
+        names = config.zero_shot
+        return HeldOut(None, table, watching.of(config, data, ["validation"], names, "zero_shot"), watched)
     loading = (run / "cache", config.decode, config.workers)
     pairs = batches.load(data, "validation", config.model, config.caption, *loading)
-    return HeldOut(pairs, source.table("validation", COLUMNS))
+    if config.zero_shot:
+        shown = table.take(pa.array(pairs.rows[_chosen(config, pairs)]))
+        watching.answered(config.zero_shot, shown, f"zero_shot={list(config.zero_shot)}: {data}, validation,")
+    return HeldOut(pairs, table, watched=watched)
 
 
-def validate(
-    config: TrainConfig, learner: objective.Learner, split: HeldOut | None, images: int
-) -> dict[str, Any]:
-    """Loss, how often a picture's own caption is nearest among all, spread of the embeddings, and zero-shot.
+def validate(config: TrainConfig, learner: objective.Learner, split: HeldOut, images: int) -> dict[str, Any]:
+    """Loss, how often a picture's own caption is nearest among all, spread of the embeddings, zero-shot, what is watched.
 
     A collapsed encoder is warned of once warm-up is over: towers start out collapsed.
     """
-    if split is None:
-        return {"validation_loss": None, "validation_accuracy": None}
     learner.eval()
-    held = _look(config, learner, split.pairs)
+    found: dict[str, Any] = {"validation_loss": None, "validation_accuracy": None}
+    if split.pairs is not None:
+        found |= _validated(config, learner, split.pairs, split.table, images)
+    if split.labelled is not None:
+        found["zero_shot"] = watching.judge(config, learner.clip, split.labelled)
+    if split.watched is not None:
+        found["watch"] = watching.judge(config, learner.clip, split.watched)
+    learner.train()
+    return found
+
+
+def _validated(
+    config: TrainConfig, learner: objective.Learner, pairs: batches.Pairs, table: pa.Table, images: int
+) -> dict[str, Any]:
+    """What the captioned pictures of the validation split tell."""
+    held = _look(config, learner, pairs)
     nearest = ties.first_largest(held.image_features.astype(float) @ held.text_features.T)
     found: dict[str, Any] = {
         "validation_loss": held.loss,
@@ -82,15 +103,21 @@ def validate(
         **_health(learner, held, warn=images > config.warmup),
     }
     if config.zero_shot:
-        found["zero_shot"] = _zero_shot(config, learner, split, held)
-    learner.train()
+        shown = core.Photographs(held.image_features, table.take(pa.array(pairs.rows[held.chosen])))
+        tasks = {key: task for name in config.zero_shot for key, task in prompts.tasks(name).items()}
+        found["zero_shot"] = watching.judged(config, learner.clip, tasks, shown)
     return found
+
+
+def _chosen(config: TrainConfig, pairs: batches.Pairs) -> np.ndarray:
+    """(n,) the numbers of the pairs that are judged."""
+    return np.random.default_rng(config.seed).permutation(len(pairs.rows))[: config.validation]
 
 
 @torch.inference_mode()
 def _look(config: TrainConfig, learner: objective.Learner, pairs: batches.Pairs) -> HeldOutFeatures:
     place = next(learner.parameters()).device
-    chosen = np.random.default_rng(config.seed).permutation(len(pairs.rows))[: config.validation]
+    chosen = _chosen(config, pairs)
     language = np.arange(len(chosen)) % pairs.caption.shape[1]
     image_features, text_features, meanings, lost = [], [], [], 0.0
     for part in _parts(len(chosen), config.micro_batch or config.batch):
@@ -121,28 +148,6 @@ def _health(learner: objective.Learner, held: HeldOutFeatures, warn: bool) -> di
         for verdict in verdicts
         if "mean" in verdict.measured
     }
-
-
-def _zero_shot(
-    config: TrainConfig, learner: objective.Learner, split: HeldOut, held: HeldOutFeatures
-) -> dict[str, Any]:
-    """Metrics with intervals, n and patients of each task that the split answers."""
-    settings = zero_shot.EvalConfig(lang=config.caption, n_bootstrap=_N_BOOTSTRAP, seed=config.seed)
-    table = split.table.take(pa.array(split.pairs.rows[held.chosen]))
-    shown = core.Photographs(held.image_features, table)
-    found = {}
-    for key, task in {
-        key: task for name in config.zero_shot for key, task in prompts.tasks(name).items()
-    }.items():
-        answers = core.answers(task, table, settings.min_count)
-        if len(answers.classes) >= 2:
-            result = zero_shot.evaluate_task(settings, learner.clip, key, task, answers, shown)
-            found[key] = {
-                "n": result.n,
-                "patients": result.patients,
-                **{name: each.model_dump() for name, each in result.metrics[config.caption].items()},
-            }
-    return found
 
 
 def _parts(length: int, size: int) -> Iterator[slice]:

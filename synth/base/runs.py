@@ -170,7 +170,7 @@ def append_metrics(path: Path, **values: Any) -> None:
         print(json.dumps(values), file=file)
 
 
-def read_metrics(path: Path, until: int | None = None) -> list[dict[str, Any]]:
+def read_metrics(path: Path, until: int | None = None) -> list[Mapping[str, Any]]:
     """A run's metrics; lines cut by a kill, and those later than `until` images, are left out.
 
     Raises:
