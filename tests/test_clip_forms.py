@@ -229,6 +229,21 @@ def test_several_sets_are_judged_one_by_one_and_embedded_together(forms, model, 
     assert taken.exit_code == 2 and "--task retrieval takes one; give it once" in taken.stderr
 
 
+def test_two_photographs_of_one_id_in_two_sets_are_both_there_or_refused(made, model, tmp_path):
+    """Lists count their files: 1.jpg of the one hospital is not that of the other."""
+    for number in range(2):
+        (tmp_path / f"{number}" / "a").mkdir(parents=True)
+        (tmp_path / f"{number}" / "a" / "1.jpg").write_bytes(made[number]["image"]["bytes"])
+    words = [str(tmp_path / "0"), str(tmp_path / "1")]
+    both = photographs.pictures(given(words))
+    assert {both[0], both[1]} == {made[number]["image"]["bytes"] for number in range(2)}
+    assert len(photographs.table(given(words))) == len(both) == 2
+    taken = invoke(
+        "embed", "--model", model, "--data", words[0], "--data", words[1], "--out", tmp_path / "e.parquet"
+    )
+    assert taken.exit_code == 2 and "id 'a/1.jpg' is in it more than once" in taken.stderr
+
+
 # What a list calls its columns, and what is damaged
 
 

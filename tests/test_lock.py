@@ -32,7 +32,7 @@ def test_a_second_writer_is_refused_and_a_killed_one_is_forgotten(tmp_path):
         pass
     assert (tmp_path / "run" / lock.FILE).exists()
     first.kill()
-    first.wait()
+    first.communicate()
     with lock.sole_writer(tmp_path / "run"):
         assert json.loads((tmp_path / "run" / lock.FILE).read_text())["process"] == os.getpid()
     assert not (tmp_path / "run").exists() or not list((tmp_path / "run").iterdir())

@@ -31,7 +31,10 @@ def _written(model: Path, out: Path, to: str, config: Path | None) -> list[str]:
         from clip.export.huggingface import to_huggingface
 
         kind, difference = to_huggingface(model, out)
-        return [f"{out}: {kind}; {what}: {difference:.1e}"]
+        opened = f"hf:{out} opens it here"
+        if kind == "folder of parts" and not (out / "image" / "config.json").exists():
+            opened += "; timm cannot build an image tower of such depth by itself, --to open_clip can be opened elsewhere"
+        return [f"{out}: {kind}; {what}: {difference:.1e}; {opened}"]
     if to == "open_clip":
         extras.require("--to open_clip", "open_clip")
         from clip.export.open_clip import to_open_clip

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from clip.inputs import classes, folders, kinds, lmdbs, parquets, tables, tars, tsvs
 from clip.inputs.listing import COLUMNS, Encoded, Listing, unreadable, utf8
 from clip.inputs.mixture import Mixture, Part, Sound
+from clip.inputs.mixture import Source as Source
 from clip.inputs.sets import USUAL, Columns, Data, Sets
 from synth.base.errors import UserError
 from synth.data import records

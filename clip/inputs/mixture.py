@@ -73,7 +73,7 @@ class Mixture:
     """The rows of several inputs, one input after the other; one `subject_id` is one person in all of them."""
 
     def __init__(self, sets: Sets, sources: Sequence[Source]) -> None:
-        self._sources, self._times = sources, sets.times()
+        self.sources, self._times = sources, sets.times()
         self.fingerprint = fingerprint(
             [[each.fingerprint, n] for each, n in zip(sources, self._times, strict=True)]
         )
@@ -81,18 +81,18 @@ class Mixture:
         self.notes = [*self.notes, *_shared(sets, sources)]
 
     def table(self, split: str, columns: Sequence[str]) -> pa.Table:
-        return pa.concat_tables([each.table(split, columns).combine_chunks() for each in self._sources])
+        return pa.concat_tables([each.table(split, columns).combine_chunks() for each in self.sources])
 
     def pictures(self, split: str) -> Encoded:
-        return Several([each.pictures(split) for each in self._sources])
+        return Several([each.pictures(split) for each in self.sources])
 
     def shards(self, split: str) -> Sequence[Path]:
-        found = [each.shards(split) for each in self._sources if len(each.pictures(split))]
+        found = [each.shards(split) for each in self.sources if len(each.pictures(split))]
         return [path for paths in found for path in paths] if all(found) else ()
 
     def times(self, split: str) -> np.ndarray:
         """(N,) how often an epoch of training holds each row."""
-        sizes = [len(each.pictures(split)) for each in self._sources]
+        sizes = [len(each.pictures(split)) for each in self.sources]
         return np.repeat(self._times, sizes)
 
 

@@ -22,27 +22,44 @@ def table(
     data: Data, splits: Sequence[str] = records.SPLITS, columns: Sequence[str] | None = None
 ) -> pa.Table:
     """A row for each photograph; without `columns`, every column of records but `image`, null where nothing is told."""
-    source = inputs.opened(data)
-    if isinstance(source, inputs.Records):
-        return records.read_table(source.folder, splits, columns)
     wanted = list(columns or (name for name in records.COLUMNS if name != "image"))
-    told = [name for name in wanted if name in COLUMNS]
     schema = pa.schema([records.SCHEMA.field(name) for name in wanted])
-    parts = []
-    for split in splits:
-        found = source.table(split, told).take(pa.array(_first(source, split)))
-        absent = {name: pa.nulls(len(found), schema.field(name).type) for name in wanted if name not in told}
-        whole = {name: absent[name] if name in absent else found[name] for name in wanted}
-        parts.append(pa.table(whole, schema=schema))
+    parts = [_rows(source, split, schema) for split in splits for source in _sources(data)]
     return pa.concat_tables(parts) if parts else schema.empty_table()
 
 
 def pictures(data: Data, splits: Sequence[str] = records.SPLITS) -> Encoded:
     """The photographs, encoded, in the row order of `table`."""
+    sources = _sources(data)
+    if len(sources) == 1 and isinstance(sources[0], inputs.Records):
+        return Pictures(sources[0].folder, splits)
+    parts = [
+        source.pictures(split)
+        if isinstance(source, inputs.Records)
+        else Part(source.pictures(split), _first(source, split))
+        for split in splits
+        for source in sources
+    ]
+    return Several(parts)
+
+
+def _sources(data: Data) -> Sequence[inputs.Source]:
+    """The sets one by one: an id names a photograph within its own."""
     source = inputs.opened(data)
+    return source.sources if isinstance(source, inputs.Mixture) else [source]
+
+
+def _rows(source: inputs.Source, split: str, schema: pa.Schema) -> pa.Table:
     if isinstance(source, inputs.Records):
-        return Pictures(source.folder, splits)
-    return Several([Part(source.pictures(split), _first(source, split)) for split in splits])
+        return records.read_table(source.folder, [split], schema.names)
+    told = [name for name in schema.names if name in COLUMNS]
+    found = source.table(split, told).take(pa.array(_first(source, split)))
+    absent = {
+        name: pa.nulls(len(found), schema.field(name).type) for name in schema.names if name not in told
+    }
+    return pa.table(
+        {name: absent[name] if name in absent else found[name] for name in schema.names}, schema=schema
+    )
 
 
 def pixels(
@@ -65,22 +82,23 @@ def pixels(
 
 
 def captions(data: Data, splits: Sequence[str], column: str) -> list[list[str]]:
-    """The different captions of each photograph in one column, in the row order of `table`."""
-    source, found = inputs.opened(data), []
+    """The different captions of each photograph in one column, in the row order of `table`; white space alone is none."""
+    found: list[list[str]] = []
     for split in splits:
-        said = source.table(split, ["id", column])
-        texts = said[column].to_pylist()
-        if isinstance(source, inputs.Records):
-            found += [[text] if text else [] for text in texts]
-            continue
-        each: dict[str, dict[str, None]] = {}
-        for key, text in zip(said["id"].to_pylist(), texts, strict=True):
-            each.setdefault(key, {}).update({text: None} if text else {})
-        found += [list(known) for known in each.values()]
+        for source in _sources(data):
+            said = source.table(split, ["id", column])
+            texts = [text if text and text.strip() else None for text in said[column].to_pylist()]
+            if isinstance(source, inputs.Records):
+                found += [[text] if text else [] for text in texts]
+                continue
+            each: dict[str, dict[str, None]] = {}
+            for key, text in zip(said["id"].to_pylist(), texts, strict=True):
+                each.setdefault(key, {}).update({text: None} if text else {})
+            found += [list(known) for known in each.values()]
     return found
 
 
-def _first(source: inputs.Input, split: str) -> np.ndarray:
+def _first(source: inputs.Source, split: str) -> np.ndarray:
     """The first row of each photograph of a split; later ones are more captions of it."""
     rows: dict[str, int] = {}
     for row, key in enumerate(source.table(split, ["id"])["id"].to_pylist()):
