@@ -15,6 +15,8 @@ from test_clip_evaluation import MODEL, invoke
 from test_clip_inputs import as_lmdb, as_table, as_tars
 
 from clip import inputs
+from clip.evaluation import calls
+from clip.evaluation.calls import Calls
 from clip.inputs import photographs
 from clip.inputs.sets import Columns, given
 from clip.model import checkpoints
@@ -101,8 +103,8 @@ def test_every_form_works_in_every_verb_or_is_refused_in_one_line(form, forms, m
     lacking = {"zero-shot"} - ({"zero-shot"} if form in LABELLED else set())
     lacking |= {"retrieval"} if form == "classes" else set()
     for verb in VERBS:
-        if verb in ("predict", "search") and form not in ("table", "tars", "classes"):
-            continue  # by the same readers, and each takes seconds
+        if verb in ("predict", "search", "zero-shot") and form not in ("table", "lmdb", "classes"):
+            continue  # by the same readers, and each takes a second
         result = run(verb, forms[form], model, tmp_path)
         if verb in lacking:
             assert result.exit_code == 2 and result.stderr.count("\n") == 1, (verb, result.stderr)
@@ -153,6 +155,32 @@ def test_ones_own_classes_are_judged_by_ones_own_words(forms, model, tmp_path):
     classes.write_text("classes:\n  wide: {zh: 大, en: big}\n  none: {zh: 小, en: small}\n")
     left = invoke(*base, "--data", forms["classes"], "--out", tmp_path / "out2")
     assert left.exit_code == 2 and "10 photographs in 'narrow', which" in left.stderr
+
+
+def test_each_photographs_probabilities_are_a_table_and_who_is_taken_for_whom_a_picture(
+    forms, model, tmp_path
+):
+    asked = ("--split", "all", "--prompts", "is_gc", "--set", "n_bootstrap=20", "--set", "probabilities=true")
+    done = invoke("eval", "--model", model, "--data", forms["records"], *asked, "--out", tmp_path)
+    assert done.exit_code == 0, done.stderr
+    [result] = json.loads((tmp_path / "report.json").read_text())["results"]
+    lines = list(csv.DictReader((tmp_path / "is_gc.csv").open(encoding="utf-8")))
+    names = list(result["classes"])
+    assert len(lines) == 20 and all(
+        abs(sum(float(line[f"zh {name}"]) for name in names) - 1) < 1e-5 for line in lines
+    )
+    called = [max(names, key=lambda name, line=line: float(line[f"zh {name}"])) for line in lines]
+    right = np.mean([one == line["class"] for one, line in zip(called, lines, strict=True)])
+    assert right == pytest.approx(result["metrics"]["zh"]["accuracy"]["value"], abs=1e-6)
+    assert (tmp_path / "is_gc.csv").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "is_gc-confusion.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_id_that_a_spreadsheet_would_run_is_text(tmp_path):
+    made = Calls(["=1+1"], ["p"], ["a", "b"], np.array([1]), {"zh": np.array([[0.25, 0.75]])})
+    calls.write(tmp_path / "x.csv", made)
+    assert (tmp_path / "x.csv").read_text().splitlines()[1] == "'=1+1,p,b,0.25,0.75"
+    assert calls.confusion(made, "zh").tolist() == [[0, 0], [0, 1]]
 
 
 # Several sets

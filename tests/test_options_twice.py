@@ -50,20 +50,21 @@ def test_an_option_is_refused_twice_unless_it_is_a_list(command, path, option):
 
 def test_lists_are_still_lists():
     multiple = {param.id for param in options() if param.values[2].multiple}
-    assert {"synth train --data", "clip eval --model", "clip train --set"} <= multiple
+    lists = {"clip train --data", "clip eval --data", "clip embed --data", "clip eval --prompts"}
+    assert {"synth train --data", "clip eval --model", "clip train --set"} | lists <= multiple
 
 
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["train", "--data", "A", "--data", "B"], "--data is given twice ('A' and 'B')"),
-        (["train", "--data=A", "--out", "x", "--data", "A"], "--data is given twice ('A' and 'A')"),
-        (["embed", *["--data", "A"] * 3], "--data is given 3 times ('A' and 'A' and 'A')"),
+        (["train", "--out", "A", "--out", "B"], "--out is given twice ('A' and 'B')"),
+        (["train", "--out=A", "--data", "x", "--out", "A"], "--out is given twice ('A' and 'A')"),
+        (["embed", *["--split", "A"] * 3], "--split is given 3 times ('A' and 'A' and 'A')"),
         (["demo", "--model", "m", "--browser", "--no-browser"], "--browser/--no-browser is given twice"),
         (["train", "--dry-run", "--data", "A", "--dry-run"], "--dry-run is given twice"),
         (
-            ["eval", "--prompts", "is_pm", "--prompts", "is_gc"],
-            "--prompts is given twice ('is_pm' and 'is_gc')",
+            ["eval", "--task", "linear", "--task", "vqa"],
+            "--task is given twice ('linear' and 'vqa')",
         ),
     ],
 )

@@ -7,8 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from clip.evaluation import calls
 from clip.evaluation.provenance import DataProvenance, ModelProvenance
 from clip.evaluation.results import (
+    ClassificationResult,
     EvaluationReport,
     Metric,
     Result,
@@ -127,6 +129,9 @@ def write(out: Path, report: EvaluationReport) -> None:
             result.sheet = f"{result.name}.png"
             with runs.atomic(out / result.sheet) as temporary:
                 result.picture.save(temporary, "PNG")
+        if isinstance(result, ClassificationResult) and result.calls is not None:
+            calls.write(out / f"{result.name}.csv", result.calls)
+            calls.draw(out / f"{result.name}-confusion.png", result.calls)
     runs.write_json(out / "report.json", report.as_json())
     runs.write_text(out / "report.html", html(report))
     for name, content in report.checkpoints.items():

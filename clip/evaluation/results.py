@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from clip.benchmarks import Baselines
+from clip.evaluation.calls import Calls
 from clip.evaluation.provenance import DataProvenance, ModelProvenance, Ordered
 from synth.base.stats import Estimate
 
@@ -130,6 +131,17 @@ class ClassificationResult(Result):
     chosen: dict[str, dict[str, Any]] | None = None
     """Row -> settings that validation chose."""
     curve: Curve | None = None
+    _calls: Calls | None = PrivateAttr(None)
+
+    def with_calls(self, calls: Calls) -> Self:
+        """The same, with what is called of each photograph."""
+        self._calls = calls
+        return self
+
+    @property
+    def calls(self) -> Calls | None:
+        """What is called of each photograph, where that was asked for; in files of its own."""
+        return self._calls
 
 
 class RetrievalResult(Result):

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 from scipy.special import softmax
 
 from clip import embed, loading, prompts
 from clip.evaluation import core, metrics, report
+from clip.evaluation.calls import Calls
 from clip.evaluation.core import Answers, EvaluationSettings, Photographs
 from clip.evaluation.results import ClassificationResult, EvaluationReport
 from clip.inputs.sets import Data
@@ -27,6 +29,9 @@ class EvalConfig(EvaluationSettings):
     """Of the prompts; `both` reports Chinese, English and the mean of their prototypes."""
     aggregation: Aggregation = "clip"
     """`clip`: the mean of a class's prompts is scaled to length 1; `flair`: it is not, so that varied prompts count less."""
+    probabilities: bool = False
+    """Write each photograph's probabilities to NAME.csv beside the report, for its owner alone, and who is taken for whom to
+    NAME-confusion.png."""
     prior: Literal["none", "uniform", "set"] = "none"
     """`uniform`, `set`: shift the logits until the classes are called equally often, or as often as the set's labels have them.
 
@@ -122,7 +127,7 @@ def evaluate_task(
         if config.prior != "none":
             probability = matched(probability, sizes if config.prior == "set" else np.ones(len(sizes)))
         made[lang] = probability
-    return core.result(
+    found = core.result(
         "zero-shot",
         name,
         task,
@@ -131,3 +136,7 @@ def evaluate_task(
         metrics={row: core.measure(config, answers, each, task.ordinal) for row, each in made.items()},
         reliability={row: metrics.reliability(answers.truth, each) for row, each in made.items()},
     )
+    if not config.probabilities:
+        return found
+    told = photographs.table.select(["id", "subject_id"]).take(pa.array(answers.rows)).to_pydict()
+    return found.with_calls(Calls(told["id"], told["subject_id"], list(classes), answers.truth, made))

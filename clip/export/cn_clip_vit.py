@@ -67,7 +67,7 @@ def _check(shape: vit.Shape) -> None:
         raise ValueError(f"its norms add {shape.epsilon:g}, not {_EPSILON:g}")
 
 
-def ours(model: CLIP, found: dict[str, Tensor], where: str) -> dict[str, Tensor]:
+def ours(model: CLIP, tensors: dict[str, Tensor], where: str) -> dict[str, Tensor]:
     """The image tower of Chinese-CLIP, `visual.*`, under our names in `model`.
 
     Raises:
@@ -76,14 +76,14 @@ def ours(model: CLIP, found: dict[str, Tensor], where: str) -> dict[str, Tensor]
     from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 
     visual: Any = model.visual
-    positions = found["visual.positional_embedding"]
+    positions = tensors["visual.positional_embedding"]
     if not isinstance(visual, VisionTransformer) or tuple(visual.pos_embed.shape[1:]) != tuple(
         positions.shape
     ):
         raise UserError(
             f"{where}: a ViT of {positions.shape[0] - 1} patches; does --config name its architecture and size?"
         )
-    named = checkpoint_filter_fn({k: v for k, v in found.items() if k.startswith("visual.")}, visual)
+    named = checkpoint_filter_fn({k: v for k, v in tensors.items() if k.startswith("visual.")}, visual)
     if "patch_embed.proj.bias" in visual.state_dict():
         named.setdefault("patch_embed.proj.bias", visual.patch_embed.proj.bias.detach() * 0)
     return {f"visual.{name}": tensor for name, tensor in named.items()}

@@ -140,7 +140,7 @@ class TrainConfig(Config):
         return {"data": watch} if isinstance(watch, str) else watch
 
     @model_validator(mode="after")
-    def patience_needs_a_judge(self) -> Self:
+    def patience_needs_a_metric(self) -> Self:
         if self.patience and not (self.watch or self.zero_shot):
             raise ValueError(
                 f"patience={self.patience} needs what tells better from worse; set watch=RECORDS or zero_shot"

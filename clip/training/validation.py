@@ -84,9 +84,9 @@ def validate(config: TrainConfig, learner: objective.Learner, split: HeldOut, im
     if split.pairs is not None:
         found |= _validated(config, learner, split.pairs, split.table, images)
     if split.labelled is not None:
-        found["zero_shot"] = watching.judge(config, learner.clip, split.labelled)
+        found["zero_shot"] = watching.evaluate(config, learner.clip, split.labelled)
     if split.watched is not None:
-        found["watch"] = watching.judge(config, learner.clip, split.watched)
+        found["watch"] = watching.evaluate(config, learner.clip, split.watched)
     learner.train()
     return found
 
@@ -105,7 +105,7 @@ def _validated(
     if config.zero_shot:
         shown = core.Photographs(held.image_features, table.take(pa.array(pairs.rows[held.chosen])))
         tasks = {key: task for name in config.zero_shot for key, task in prompts.tasks(name).items()}
-        found["zero_shot"] = watching.judged(config, learner.clip, tasks, shown)
+        found["zero_shot"] = watching.evaluate_embedded(config, learner.clip, tasks, shown)
     return found
 
 

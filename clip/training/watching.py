@@ -91,7 +91,7 @@ def answered(names: Sequence[str], table: pa.Table, where: str) -> dict[str, Tas
 
 
 @torch.inference_mode()
-def judge(config: TrainConfig, clip: CLIP, watched: Watched) -> dict[str, Any]:
+def evaluate(config: TrainConfig, clip: CLIP, watched: Watched) -> dict[str, Any]:
     """Metrics with intervals, n and patients of each task, by a CLIP in evaluation mode."""
     place, features = next(clip.parameters()).device, []
     for start in range(0, len(watched.pixels), config.micro_batch or config.batch):
@@ -99,10 +99,10 @@ def judge(config: TrainConfig, clip: CLIP, watched: Watched) -> dict[str, Any]:
         seen = clip.encode_image(standardise(part.to(place).permute(0, 3, 1, 2).float() / 255))
         features.append(torch.nn.functional.normalize(seen.float(), dim=-1).cpu())
     shown = core.Photographs(torch.cat(features).numpy(), watched.table)
-    return judged(config, clip, watched.tasks, shown)
+    return evaluate_embedded(config, clip, watched.tasks, shown)
 
 
-def judged(
+def evaluate_embedded(
     config: TrainConfig, clip: CLIP, tasks: Mapping[str, Task], shown: core.Photographs
 ) -> dict[str, Any]:
     """The same of photographs that are embedded."""

@@ -9,10 +9,10 @@ from synth.base.errors import UserError
 
 
 @contextmanager
-def scratch(known_as: object) -> Iterator[Path]:
-    """A folder that is removed afterwards; errors that name it name `known_as`, which the user knows, instead."""
+def scratch(label: object) -> Iterator[Path]:
+    """A folder that is removed afterwards; errors that name it name `label`, which the user knows, instead."""
     with TemporaryDirectory() as folder:
         try:
             yield Path(folder)
         except UserError as error:
-            raise UserError(str(error).replace(folder, str(known_as))) from None
+            raise UserError(str(error).replace(folder, str(label))) from None
