@@ -164,7 +164,7 @@ def test_each_photographs_probabilities_are_a_table_and_who_is_taken_for_whom_a_
     done = invoke("eval", "--model", model, "--data", forms["records"], *asked, "--out", tmp_path)
     assert done.exit_code == 0, done.stderr
     [result] = json.loads((tmp_path / "report.json").read_text())["results"]
-    lines = list(csv.DictReader((tmp_path / "is_gc.csv").open(encoding="utf-8")))
+    lines = list(csv.DictReader((tmp_path / "is_gc.csv").read_text(encoding="utf-8").splitlines()))
     names = list(result["classes"])
     assert len(lines) == 20 and all(
         abs(sum(float(line[f"zh {name}"]) for name in names) - 1) < 1e-5 for line in lines
