@@ -149,6 +149,7 @@ def _denoised(group: People, config: AuditConfig) -> int:
 
     return round(
         photographs(config.membership_patients) * grid
+        + photographs(config.membership_references) * grid
         + photographs(config.membership_controls) * (grid + _QUERIES)
         + photographs(config.likelihood_patients) * labels
     )

@@ -18,7 +18,7 @@ from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
 from privacy.decisions.decision import decide
 from privacy.decisions.results import Result
-from privacy.scores import validity
+from privacy.scores import references, validity
 from privacy.scores.score_calibration import Scores
 from privacy.statistics import inference, strata
 from privacy.targets import open_target, queries
@@ -129,7 +129,7 @@ def test_a_generator_that_knows_its_patients_by_heart_fails_and_an_untrained_one
     assert words([found[0]]) != [verdict.FAIL]
     assert auc(found[0]) + 0.05 < auc(found[80]) < auc(found[300])
     compared = dict(found[300].compared)
-    assert compared[membership.UNTRAINED].low < 0.5 < compared[membership.UNTRAINED].high
+    assert compared[references.UNTRAINED].low < 0.5 < compared[references.UNTRAINED].high
     assert not any(check.fired for check in found[300].checks)
     assert {"denoising error", "SimA", "CLiD", "PIA", "SecMI"} <= dict(found[300].also).keys()
 

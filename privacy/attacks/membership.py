@@ -13,8 +13,9 @@ import numpy as np
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import at_risk, power_simulation, verdict
 from privacy.decisions.results import AUC, Result, Scale
-from privacy.scores import agreement, nearness, validity
+from privacy.scores import agreement, nearness, references, validity
 from privacy.scores.membership_scores import ASIDE, HEADLINE, MembershipConfig, scores_of, units
+from privacy.scores.references import UNTRAINED, separability
 from privacy.scores.score_calibration import FEWEST, Scores, calibrated
 from privacy.scores.validity import NULL_SPLIT, ValidityChecks
 from privacy.statistics.inference import Tested, at_false_alarms, separation
@@ -35,7 +36,6 @@ RELEASED = Result("T3", "membership by nearness to the released pictures", "memb
 ENCODER = Result("T3", "membership by how well photograph and caption agree", "members", AUC)
 QUESTIONS = [GENERATOR, EXPOSED, RELEASED, ENCODER]
 
-UNTRAINED = "an untrained network"
 _PRIOR = 0.1
 
 
@@ -138,6 +138,10 @@ def _generator(
 ) -> list[Result]:
     groups, features = _some(inputs, pixels, config.membership_patients, config)
     scored = scores_of(inputs, generator, HEADLINE, groups, config)
+    others = _references(inputs, generator, pixels, config)
+    checked = ValidityChecks(
+        (*checked.checks, *(separability(name, tested) for name, tested in others)), checked.compared
+    )
     if inputs.independent:  # what a generator that was trained on others finds difficult
         other = scores_of(inputs, inputs.independent, HEADLINE, groups, config)
         features = [
@@ -146,9 +150,6 @@ def _generator(
         ]
     headline = Scores(*scored.headline(), features[0], features[1])
     fewer, plain = _some(inputs, pixels, config.membership_controls, config)
-    random_network = generator.untrained(config.seed)
-    untrained = Scores(*scores_of(inputs, random_network, HEADLINE, fewer, config).headline(), *plain)
-    control = (UNTRAINED, untrained.tested(config.seed).estimate)
     aside = scores_of(inputs, generator, ASIDE, fewer, config)
     singles = {
         name: (found, features)
@@ -161,8 +162,24 @@ def _generator(
     ]
     also.append(("not calibrated", separation(*scored.headline()).estimate))
     subjects = groups[0].subjects
-    result = _finished(GENERATOR, headline, subjects, checked, config, (control,))._replace(also=tuple(also))
+    controls = [(name, tested.estimate) for name, tested in others]
+    result = _finished(GENERATOR, headline, subjects, checked, config, controls)._replace(also=tuple(also))
     return [result, evaluate_exposed(headline, config, checked)]
+
+
+def _references(
+    inputs: Inputs, generator: Generator, pixels: Sequence[np.ndarray], config: MembershipConfig
+) -> list[tuple[str, Tested]]:
+    """What models that saw neither group make of the same question."""
+    asked = [(UNTRAINED, generator.untrained(config.seed), config.membership_controls)]
+    if config.membership_references and (other := references.generator(inputs, generator)):
+        patients = config.membership_patients if inputs.independent else config.membership_references
+        asked.append((*other, patients))
+    found = []
+    for name, model, patients in asked:
+        groups, features = _some(inputs, pixels, patients, config)
+        found.append((name, references.scores(inputs, model, groups, features, config).tested(config.seed)))
+    return found
 
 
 def _some(
@@ -232,5 +249,7 @@ def _encoder(
         found = agreement.agreement(inputs, inputs.encoder, seed)
         features = [np.column_stack([group, each.typical]) for group, each in zip(pixels, found, strict=True)]
         scores.append(Scores(found[0].score, found[1].score, *features))
-    control = (UNTRAINED, scores[1].tested(config.seed).estimate)
+    untrained = scores[1].tested(config.seed)
+    whole = ValidityChecks((*whole.checks, separability(UNTRAINED, untrained)), whole.compared)
+    control = (UNTRAINED, untrained.estimate)
     return _finished(ENCODER, scores[0], validity.both(inputs)[0].subjects, whole, config, (control,))

@@ -37,7 +37,9 @@ class People:
         )
         self.table: pa.Table = table.take(self.cohort.order)
         """Every column but `image`, in the order of the cohort."""
-        self.fingerprint = fingerprint([records.data_fingerprint(folder), list(splits)])
+        self.records = records.data_fingerprint(folder)
+        """The fingerprint of the whole folder, as generators and checkpoints carry it."""
+        self.fingerprint = fingerprint([self.records, list(splits)])
 
     @property
     def ids(self) -> np.ndarray:

@@ -25,6 +25,8 @@ class MembershipConfig(AttackConfig):
     """Of each group, by whose photographs a generator is asked who was trained on."""
     membership_controls: int = Field(default=300, ge=20)
     """Of these, the patients by whom an untrained generator is asked too, and what stands beside the headline is."""
+    membership_references: int = Field(default=300, ge=0)
+    """Of these, the patients by whom a generator that saw neither group is asked too, unless `--independent` is asked about all; 0 asks none."""
     membership_steps: tuple[int, ...] = (50, 100, 200, 300, 500)
     """Diffusion steps of the denoising error by which members are told, one pass over their photographs each."""
     membership_draws: int = Field(default=1, ge=1)

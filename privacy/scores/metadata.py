@@ -1,6 +1,7 @@
 """What records and files say of a photograph without a look at its pixels: numbers for attackers who need no model."""
 
 import hashlib
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -16,25 +17,32 @@ from synth.data.vocabulary import FLAGS
 
 DIAGNOSES = ("dr_grade", *FLAGS, "findings")
 """Columns that state a disease or its signs."""
+_SAVED = ("channels", "luminance table", "chrominance table")
+_SIZES = ("bytes", "width", "height", "format", *_SAVED)
+_FORMAT = 1 + _SIZES.index("format")
 PROVENANCE = ("source",)
 """Columns that are neither a label, nor an attribute, nor a name: where a photograph comes from."""
 
 
 def files(inputs: Inputs, people: People) -> np.ndarray:
-    """(N, 4) uint64 of each encoded picture: the head of its sha256, bytes, width, height."""
+    """(N, 8) uint64 of each encoded picture: the head of its sha256, bytes, width, height, and how it was saved.
+
+    The last are the format (as a hash), channels, and the sums of JPEG's tables of luminance and of chrominance; 0 where there
+    are none.
+    """
 
     def make() -> np.ndarray:
         encoded = Pictures(people.folder, people.splits)
-        found = np.zeros((len(encoded), 4), np.uint64)
+        found = np.zeros((len(encoded), 8), np.uint64)
         with progress("reading files", len(encoded)) as bar:
             for place, row in enumerate(people.cohort.order):
                 data = encoded[int(row)]
                 head = int.from_bytes(hashlib.sha256(data).digest()[:8], "big")
-                found[place] = head, len(data), *_size(data, encoded.where(int(row)))
+                found[place] = head, len(data), *_header(data, encoded.where(int(row)))
                 bar.update()
         return found
 
-    return inputs.once([people.fingerprint, "files"], make)
+    return inputs.once([people.fingerprint, "files and how they were saved"], make)
 
 
 def duplicates(people: People, read: np.ndarray) -> float:
@@ -49,10 +57,14 @@ def duplicates(people: People, read: np.ndarray) -> float:
 
 
 def of_files(people: People, read: np.ndarray) -> dict[str, np.ndarray]:
-    """Name -> (N,): photographs of the same patient, and the logarithms of bytes, width and height; of `files`."""
+    """Name -> (N,): photographs of the same patient, the logarithms of bytes, width and height, and how files were saved."""
     found = {"photographs": np.bincount(people.patient)[people.patient].astype(float)}
-    sizes = {name: read[:, place].astype(float) for place, name in enumerate(("bytes", "width", "height"), 1)}
-    return found | {name: np.log(values) for name, values in sizes.items()}
+    sizes = {name: read[:, place].astype(float) for place, name in enumerate(_SIZES, 1) if place != _FORMAT}
+    for kind in np.unique(read[:, _FORMAT]).tolist():
+        found[f"format {kind}"] = (read[:, _FORMAT] == kind).astype(float)
+    return found | {
+        name: np.log1p(values) if name in _SAVED else np.log(values) for name, values in sizes.items()
+    }
 
 
 def of_records(people: People, columns: Sequence[str]) -> dict[str, np.ndarray]:
@@ -75,9 +87,12 @@ def features(stated: Mapping[str, np.ndarray], people: People) -> np.ndarray | N
     return components.reduce(values, people.patient) if np.ptp(values, axis=0).any() else None
 
 
-def _size(data: bytes, where: str) -> tuple[int, int]:
+def _header(data: bytes, where: str) -> tuple[int, ...]:
+    """What follows the bytes in a row of `files`."""
     try:
         with formats.opened(data) as image:  # reads no more than the head
-            return image.size
+            tables = getattr(image, "quantization", None) or {}
+            sums = [sum(tables.get(place, ())) for place in (0, 1)]
+            return *image.size, zlib.crc32((image.format or "").encode()), len(image.getbands()), *sums
     except formats.ERRORS:
         raise UserError(f"{where}: not a picture; replace or remove it") from None

@@ -13,7 +13,7 @@ from privacy.attack_config import AttackConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions.results import AUC, ValidityCheck
 from privacy.decisions.verdict import ALPHA
-from privacy.scores import metadata, pixels
+from privacy.scores import camera, metadata, pixels
 from privacy.statistics import measures, probes
 from privacy.statistics.inference import Tested, separation
 from synth.base import ties
@@ -24,11 +24,13 @@ from synth.data.records import LABELS
 
 PIXELS_ALONE, NULL_SPLIT = "pixels alone, without a model", "null split of one group"
 RECORDS = "labels and files alone, without a model"
+CAMERA = "noise, sharpness and compression alone, without a model"
 _SHARED = 0.01  # of the non-members: more of them with a member's picture hide a leak
 _SURE = 1e-3  # a validity check that fires by chance would hide a leak too
 _SEPARABLE, _DEALS = 0.005, 499  # pixels, records and captions are asked, and chance must not hide a leak
 _PREPROCESSING = Preprocessing(size=64)
 _PENALTY = 10.0  # per feature, as in the permutation test of probes
+_FINE = 0.1  # the same of traces of a camera, a few of which tell much
 _SPLITS = 100
 
 SplitTest = Callable[[np.ndarray, np.ndarray], Tested]
@@ -64,8 +66,10 @@ def groups(inputs: Inputs, config: AttackConfig) -> ValidityChecks:
     )
     found = [duplicates(files[0], files[1], nonmembers)]
     compared = []
-    for name, (first, second) in ((PIXELS_ALONE, drawn), (RECORDS, tables)):
-        check, estimate = baseline_separability(name, first, second, config)
+    asked = [(PIXELS_ALONE, drawn, _PENALTY), (RECORDS, tables, _PENALTY)]
+    asked += [(_at(fit), traces(inputs, fit), _FINE) for fit in _seen(inputs)]
+    for name, (first, second), penalty in asked:
+        check, estimate = baseline_separability(name, first, second, config, penalty)
         found.append(check)
         compared.append((name, estimate))
     return ValidityChecks(tuple(found), tuple(compared))
@@ -93,7 +97,7 @@ def duplicates(members: np.ndarray, nonmembers: np.ndarray, people: People) -> V
 
 
 def baseline_separability(
-    name: str, members: np.ndarray, nonmembers: np.ndarray, config: AttackConfig
+    name: str, members: np.ndarray, nonmembers: np.ndarray, config: AttackConfig, penalty: float = _PENALTY
 ) -> tuple[ValidityCheck, Estimate]:
     """Fires where a ridge probe tells members from non-members by features that no model had a part in.
 
@@ -101,6 +105,7 @@ def baseline_separability(
 
     Args:
         members: (P, k) features of patients; nonmembers: (Q, k).
+        penalty: of the ridge, per feature.
     """
     features = np.concatenate([members, nonmembers])
     is_member = np.arange(len(features)) < len(members)
@@ -110,7 +115,7 @@ def baseline_separability(
     scores = np.zeros_like(dealt)
     for number in range(config.folds):  # one factorisation serves all deals
         test = fold == number
-        probe = probes.ridge(features[~test], dealt[~test], np.ones(int((~test).sum())), _PENALTY)
+        probe = probes.ridge(features[~test], dealt[~test], np.ones(int((~test).sum())), penalty)
         scores[test] = probe.rank(features[test])
     areas = measures.aucs(scores, dealt > 0.5, probes.SIZE)
     p = (1 + int(ties.at_or_above(areas[1:], areas[0], 1.0).sum())) / (1 + _DEALS)
@@ -165,9 +170,34 @@ def pixel_features(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
     return found[: members.cohort.patients], found[members.cohort.patients :]
 
 
+def traces(inputs: Inputs, fit: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
+    """(P, k) and (Q, k) traces of cameras in photographs prepared like this, standardised over both groups."""
+    groups = both(inputs)
+    found = [
+        inputs.once(
+            [people.fingerprint, "traces", fit.model_dump()],
+            lambda people=people: people.per_patient(camera.features(people.photographs(fit))),
+        )
+        for people in groups
+    ]
+    values = ties.standardised(np.concatenate(found))
+    return values[: len(found[0])], values[len(found[0]) :]
+
+
+def _seen(inputs: Inputs) -> list[Preprocessing]:
+    """How the models of an audit, and the search for copies, see photographs; each once, the smallest first."""
+    models = [model.preprocessing for model in (inputs.encoder, inputs.generator) if model]
+    fits = {fit.model_dump_json(): fit for fit in (_PREPROCESSING, *models)}
+    return sorted(fits.values(), key=lambda fit: fit.size)
+
+
+def _at(fit: Preprocessing) -> str:
+    return f"{CAMERA}, at {fit.size} pixels"
+
+
 def _stated(people: People, files: np.ndarray) -> dict[str, np.ndarray]:
     """Name -> (P,) number: what records and files say of each patient, mean over photographs."""
-    told = metadata.of_records(people, (*LABELS, "age", "sex", "race", "source"))
+    told = metadata.of_records(people, (*LABELS, "age", "sex", "race", "source", "camera"))
     found = metadata.of_files(people, files) | told
     return {name: people.per_patient(values) for name, values in found.items()}
 
