@@ -17,12 +17,12 @@ from privacy.decisions import at_risk
 from privacy.decisions.decision import decide
 from privacy.decisions.results import Result
 from privacy.report.schema import AuditReport
-from privacy.targets import open_target
+from privacy.targets import open_target, training_records
 from privacy.targets.generator import Generator
 from privacy.threats import Threat
 from synth.base import runs
 from synth.base.errors import UserError
-from synth.data.records import SPLITS
+from synth.data.records import SPLITS, shards
 
 
 def audit(
@@ -93,13 +93,41 @@ def run(inputs: Inputs, config: AuditConfig, command: str) -> AuditReport:
     Raises:
         UserError: a file is wrong, or the attackers' records state none of the attributes asked for.
     """
-    results = [result for threat in threats.CATALOGUE for result in results_of(threat, inputs, config)]
+    doubt = members_doubt(inputs)
+    results = [
+        result._replace(doubt=doubt)
+        for threat in threats.CATALOGUE
+        for result in results_of(threat, inputs, config)
+    ]
     made = report.build(inputs, decide(results), config, command)
     if config.at_risk:
         at_risk.write(inputs.kept.parent, results)
     report.write(inputs.kept.parent, made)
     shutil.rmtree(inputs.kept, ignore_errors=True)
     return made
+
+
+def members_doubt(inputs: Inputs) -> str:
+    """Why members may not have been trained on, by the account of what is audited; empty where nothing speaks against it.
+
+    Raises:
+        UserError: a model was trained on the non-members, or on another split than the members'.
+    """
+    released = inputs.synthetic.folder if inputs.synthetic else None
+    learnt = training_records.fingerprints(inputs.generator, released, inputs.encoder)
+    groups = {"--members": inputs.members, "--nonmembers": inputs.nonmembers}
+    given = {name: people for name, people in groups.items() if people}
+    training_records.check_splits(
+        learnt,
+        {name: people.records for name, people in given.items()},
+        {
+            name: [split for split in people.splits if shards(people.folder, split)]
+            for name, people in given.items()
+        },
+    )
+    if inputs.members is None:
+        return ""
+    return training_records.doubt(learnt, inputs.members.records, inputs.members.folder, inputs.generator)
 
 
 def results_of(threat: Threat, inputs: Inputs, config: AuditConfig) -> list[Result]:

@@ -29,7 +29,7 @@ class Decision(NamedTuple):
 def decide(results: Sequence[Result]) -> list[Decision]:
     """Put all results into words; p-values are adjusted for their number, those of T1 for theirs.
 
-    No nearness PASSES beside a verified copy.
+    No nearness PASSES beside a verified copy, and nothing about members who may be none.
     """
     adjusted: dict[int, float] = {}
     for of_anyone in (True, False):
@@ -50,6 +50,8 @@ def _decided(result: Result, p: float | None, copied: str) -> Decision:
     if copied and result.by_nearness and answer.word == verdict.PASS:
         why = f"{answer.why}, yet {copied}: this attack overlooks them"
         answer = Answer(verdict.INCONCLUSIVE, "", why)
+    if result.doubt and answer.word == verdict.PASS:
+        answer = Answer(verdict.INCONCLUSIVE, "", f"{answer.why}, yet {result.doubt}")
     return Decision(result, p, answer)
 
 

@@ -80,6 +80,8 @@ class Result(NamedTuple):
     """Patients with whom it could be tested, where there are too few."""
     by_nearness: bool = False
     """Whether patients are looked for by how near released pictures come to them, which overlooks single copies."""
+    doubt: str = ""
+    """Why members may be none, where a model's own account says otherwise; then no silence is a PASS."""
     attribute: Attribute | None = None
     """Of T1 alone."""
     named: tuple[str, ...] = ()

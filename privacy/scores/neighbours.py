@@ -11,16 +11,15 @@ from pydantic import Field
 
 from privacy.attack_config import AttackConfig
 from privacy.data.inputs import Inputs, People
-from privacy.scores import identity, pixels
+from privacy.scores import duplicates, identity, pixels
+from privacy.scores.duplicates import LOOK
 from privacy.scores.matched_groups import SAME, MatchedGroups, separate
 from privacy.targets import registered
 from synth.base import ties
-from synth.data.images import Preprocessing
 
 SPACES = ("registered photographs", "identity")
 PLAIN = "colours and thumbnails"
 """The trivial space."""
-_LOOK = Preprocessing(size=64)
 _NONMEMBER = 0.001  # of non-members may come nearer to a member than the threshold of copies
 _TIED = 1e-4  # distance of identities, of length 1, that is rounding: photographs that are there twice
 
@@ -86,7 +85,7 @@ def origins(inputs: Inputs, config: CopiesConfig) -> tuple[Origins, Origins]:
     for place, (people, known) in enumerate(zip(_sides(inputs), embedded, strict=True)):
 
         def search(people: People = people) -> np.ndarray:
-            return np.stack(registered.nearest(pictures, people.photographs(_LOOK), people.patient))
+            return np.stack(registered.nearest(pictures, people.photographs(LOOK), people.patient))
 
         closeness, rows = inputs.once(_key(inputs, config, f"origins {people.fingerprint}"), search)
         index = rows.astype(int)
@@ -103,7 +102,7 @@ def origins(inputs: Inputs, config: CopiesConfig) -> tuple[Origins, Origins]:
 def draw(inputs: Inputs, config: CopiesConfig) -> tuple[MatchedGroups, np.ndarray]:
     """The groups of `inputs`, and how close each non-member's photograph comes to a member's."""
     assert inputs.members and inputs.nonmembers
-    rows, closeness, index = _between(inputs, config)
+    rows, closeness, index = duplicates.between(inputs, config.seed, config.copies_patients)
     patients = inputs.members.patient, inputs.nonmembers.patient[rows]
     groups = separate(*patients, (index, closeness), config.seed, config.copies_patients)
     return groups._replace(nonmembers=rows[groups.nonmembers]), closeness[groups.nonmembers]
@@ -119,7 +118,7 @@ def nearest_photographs(
     """
     assert inputs.members and inputs.nonmembers
     drawn = (inputs.members, groups.members), (inputs.nonmembers, groups.nonmembers)
-    photographs = np.concatenate([people.photographs(_LOOK)[rows] for people, rows in drawn])
+    photographs = np.concatenate([people.photographs(LOOK)[rows] for people, rows in drawn])
     members, pictures = len(groups.members), released(inputs, config)
 
     def search() -> np.ndarray:
@@ -143,13 +142,13 @@ def released(inputs: Inputs, config: CopiesConfig) -> np.ndarray:
     assert inputs.synthetic
     rng = np.random.default_rng([config.seed, 44])
     drawn = rng.permutation(len(inputs.synthetic.ids))[: config.copies_searched]
-    return inputs.synthetic.photographs(_LOOK)[np.sort(drawn)]
+    return inputs.synthetic.photographs(LOOK)[np.sort(drawn)]
 
 
 def pairs(inputs: Inputs, nearest: Nearest, config: CopiesConfig) -> list[tuple[np.ndarray, np.ndarray]]:
     """The `copies_shown` released pictures nearest to a photograph of a member, with that photograph, nearest first."""
     assert inputs.members
-    photographs, pictures = inputs.members.photographs(_LOOK), released(inputs, config)
+    photographs, pictures = inputs.members.photographs(LOOK), released(inputs, config)
     order = np.argsort(ties.levelled(nearest.closeness), kind="stable")[: config.copies_shown]
     return [(pictures[i], photographs[nearest.row[i]]) for i in order]
 
@@ -163,7 +162,7 @@ def _identities(inputs: Inputs, config: CopiesConfig) -> list[np.ndarray]:
     groups, pictures = _sides(inputs), released(inputs, config)
 
     def learn() -> np.ndarray:
-        photographs = np.concatenate([people.photographs(_LOOK) for people in groups])
+        photographs = np.concatenate([people.photographs(LOOK) for people in groups])
         return np.concatenate(identity.embed(photographs, pictures, config.copies_steps, config.seed))
 
     found = inputs.once([*_key(inputs, config, "identity"), config.copies_steps], learn)
@@ -177,26 +176,11 @@ def _named(made: np.ndarray, known: np.ndarray, index: np.ndarray, patient: np.n
     return apart <= least + _TIED
 
 
-def _between(inputs: Inputs, config: CopiesConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows of the non-members that are drawn, (n,) closeness to the nearest photograph of all members, and its (n,) row."""
-    assert inputs.members and inputs.nonmembers
-    members, nonmembers = inputs.members, inputs.nonmembers
-    drawn = np.random.default_rng([config.seed, 43, 1]).permutation(nonmembers.cohort.patients)
-    rows = np.flatnonzero(np.isin(nonmembers.patient, drawn[: config.copies_patients]))
-
-    def search() -> np.ndarray:
-        shown = nonmembers.photographs(_LOOK)[rows]
-        return np.stack(registered.nearest(shown, members.photographs(_LOOK), members.patient))
-
-    closeness, index = inputs.once(_key(inputs, config, "nonmembers"), search)
-    return rows, closeness, index.astype(int)
-
-
 def _apart(inputs: Inputs, config: CopiesConfig) -> np.ndarray:
     """Closeness to members of the photographs of non-members none of whose is a member's too."""
     if inputs.nonmembers is None:
         return np.zeros(0)
-    rows, closeness, _ = _between(inputs, config)
+    rows, closeness, _ = duplicates.between(inputs, config.seed, config.copies_patients)
     patient = inputs.nonmembers.patient[rows]
     return closeness[~np.isin(patient, patient[closeness < SAME])]
 

@@ -13,7 +13,7 @@ from privacy.attack_config import AttackConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions.results import AUC, ValidityCheck
 from privacy.decisions.verdict import ALPHA
-from privacy.scores import camera, metadata, pixels
+from privacy.scores import camera, duplicates, metadata, pixels
 from privacy.statistics import measures, probes
 from privacy.statistics.inference import Tested, separation
 from synth.base import ties
@@ -25,10 +25,8 @@ from synth.data.records import LABELS
 PIXELS_ALONE, NULL_SPLIT = "pixels alone, without a model", "null split of one group"
 RECORDS = "labels and files alone, without a model"
 CAMERA = "noise, sharpness and compression alone, without a model"
-_SHARED = 0.01  # of the non-members: more of them with a member's picture hide a leak
 _SURE = 1e-3  # a validity check that fires by chance would hide a leak too
 _SEPARABLE, _DEALS = 0.005, 499  # pixels, records and captions are asked, and chance must not hide a leak
-_PREPROCESSING = Preprocessing(size=64)
 _PENALTY = 10.0  # per feature, as in the permutation test of probes
 _FINE = 0.1  # the same of traces of a camera, a few of which tell much
 _SPLITS = 100
@@ -64,7 +62,10 @@ def groups(inputs: Inputs, config: AttackConfig) -> ValidityChecks:
     tables = _standardised(
         [_stated(people, each) for people, each in zip((members, nonmembers), files, strict=True)]
     )
-    found = [duplicates(files[0], files[1], nonmembers)]
+    found = [
+        duplicates.by_bytes(files[0], files[1], nonmembers),
+        duplicates.by_pixels(inputs, config.seed),
+    ]
     compared = []
     asked = [(PIXELS_ALONE, drawn, _PENALTY), (RECORDS, tables, _PENALTY)]
     asked += [(_at(fit), traces(inputs, fit), _FINE) for fit in _seen(inputs)]
@@ -79,21 +80,6 @@ def both(inputs: Inputs) -> tuple[People, People]:
     """Members and non-members, which an attack that asks for them is sure to have."""
     assert inputs.members and inputs.nonmembers
     return inputs.members, inputs.nonmembers
-
-
-def duplicates(members: np.ndarray, nonmembers: np.ndarray, people: People) -> ValidityCheck:
-    """Fires where too many non-members have a picture, byte for byte, that a member has.
-
-    Args:
-        members, nonmembers: (N, 4) of the photographs of each group, hash first; `people` are the non-members.
-    """
-    same = np.isin(nonmembers[:, 0], members[:, 0])
-    share = float(people.per_patient(same).astype(bool).mean())
-    return ValidityCheck(
-        "duplicates",
-        share > _SHARED,
-        f"{share:.1%} of the non-members have a picture that a member has; remove duplicates",
-    )
 
 
 def baseline_separability(
@@ -162,7 +148,9 @@ def pixel_features(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
     members, nonmembers = both(inputs)
 
     def make() -> np.ndarray:
-        photographs = np.concatenate([people.photographs(_PREPROCESSING) for people in (members, nonmembers)])
+        photographs = np.concatenate(
+            [people.photographs(duplicates.LOOK) for people in (members, nonmembers)]
+        )
         patient = np.concatenate([members.patient, nonmembers.patient + members.cohort.patients])
         return probes.mean_by(patient, pixels.features(photographs, patient))
 
@@ -187,7 +175,7 @@ def traces(inputs: Inputs, fit: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
 def _seen(inputs: Inputs) -> list[Preprocessing]:
     """How the models of an audit, and the search for copies, see photographs; each once, the smallest first."""
     models = [model.preprocessing for model in (inputs.encoder, inputs.generator) if model]
-    fits = {fit.model_dump_json(): fit for fit in (_PREPROCESSING, *models)}
+    fits = {fit.model_dump_json(): fit for fit in (duplicates.LOOK, *models)}
     return sorted(fits.values(), key=lambda fit: fit.size)
 
 
