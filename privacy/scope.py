@@ -22,6 +22,8 @@ _FILE, _LAST = "audit.json", "label.svg"
 _GUESSES, _QUERIES = 2, 8  # candidates of a label; passes of SimA, PIA and SecMI together
 _RESAMPLED = 0.8e6
 """Operations of probes for an attribute, a patient, and a permutation or resample: measured with 515 patients."""
+_COMPARISON = 2 * (54 * 256 + 4 * 512 + 64)
+"""Operations for a picture and a photograph: 54 views, four halves, the embedding of identity."""
 
 
 class Work(NamedTuple):
@@ -33,6 +35,8 @@ class Work(NamedTuple):
     """Passes of encoders, untrained ones too."""
     denoised: int
     """Passes of generators."""
+    compared: int
+    """Released pictures times photographs, of the search for copies."""
     kept: int
     """Bytes of decoded photographs and embeddings, until the report is written."""
 
@@ -100,7 +104,7 @@ def lines(inputs: Inputs, config: AuditConfig) -> Iterator[str]:
             f"attackers {phantoms.PICTURES:,} photographs of about {phantoms.PATIENTS:,} patients, phantoms that are drawn first",
         )
     work, told = counted(inputs, config), cost(inputs, config)
-    yield f"{'; '.join(said)}: {work.embedded:,} passes of encoders, {work.denoised:,} of generators"
+    yield f"{'; '.join(said)}: {work.embedded:,} passes of encoders, {work.denoised:,} of generators, {work.compared:,} comparisons of released pictures with photographs"
     yield f"{told.words()} ({told.basis})"
     small = cost(inputs, load(AuditConfig, Path("quick")))
     if small.hours < told.hours:
@@ -135,7 +139,12 @@ def counted(inputs: Inputs, config: AuditConfig) -> Work:
         generator.preprocessing.size**2 if generator else 0
     )
     wide = encoder.metadata["dimensions"] if encoder else 0
-    return Work(draws, embedded, denoised, 3 * pictures * (learnt + both + released) + 4 * wide * embedded)
+    everybody = [group for group in (inputs.members, inputs.nonmembers) if group]
+    searched = min(len(inputs.synthetic.ids), config.copies_searched) if inputs.synthetic else 0
+    compared = searched * sum(len(group.ids) for group in everybody) if inputs.members else 0
+    return Work(
+        draws, embedded, denoised, compared, 3 * pictures * (learnt + both + released) + 4 * wide * embedded
+    )
 
 
 def _denoised(group: People, config: AuditConfig) -> int:
@@ -160,6 +169,7 @@ def cost(inputs: Inputs, config: AuditConfig) -> speed.Cost:
     machine, work = speed.measured(), counted(inputs, config)
     operations = work.embedded * (inputs.encoder.operations if inputs.encoder else 0)
     operations += work.denoised * (inputs.generator.operations if inputs.generator else 0)
+    operations += _COMPARISON * work.compared
     if inputs.encoder:
         patients = (
             phantoms.PATIENTS if work.drawn else inputs.attackers.cohort.patients if inputs.attackers else 0

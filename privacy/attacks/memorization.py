@@ -97,7 +97,7 @@ def evaluate(
     plain = _estimate(*counts[PLAIN], config.bootstrap, config.seed)
     taken, proven = _counts(origins)
     copies = evaluate_copies(
-        per_patient(first.copies(), first.row, groups),
+        per_patient(first.copies(), first.origin(), groups),
         proven,
         len(first.row),
         groups.duplicates,
@@ -115,7 +115,7 @@ def evaluate(
         )
         for name in SPACES
     ]
-    nonmembers = per_patient(first.copies(), first.row, groups)[1] > 0
+    nonmembers = per_patient(first.copies(), first.origin(), groups)[1] > 0
     return [
         *nearness,
         power_simulation.state(

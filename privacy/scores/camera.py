@@ -85,7 +85,7 @@ def _frequencies(channel: np.ndarray, inside: np.ndarray) -> np.ndarray:
     blocks = channel[cut].reshape(rows, _BLOCK, columns, _BLOCK).swapaxes(1, 2).reshape(-1, _BLOCK, _BLOCK)
     whole = inside[cut].reshape(rows, _BLOCK, columns, _BLOCK).all(axis=(1, 3)).ravel()
     chosen = blocks[whole] if whole.any() else blocks
-    return np.abs(dctn(chosen, axes=(1, 2), norm="ortho")).mean(axis=0) + _FLOOR
+    return np.abs(np.asarray(dctn(chosen, axes=(1, 2), norm="ortho"))).mean(axis=0) + _FLOOR
 
 
 def _grid(channel: np.ndarray, inside: np.ndarray) -> list[float]:

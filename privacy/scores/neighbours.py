@@ -11,8 +11,9 @@ from pydantic import Field
 
 from privacy.attack_config import AttackConfig
 from privacy.data.inputs import Inputs, People
-from privacy.scores import duplicates, identity, pixels
+from privacy.scores import duplicates, halves, identity, pixels
 from privacy.scores.duplicates import LOOK
+from privacy.scores.evidence import Evidence, Nearest
 from privacy.scores.matched_groups import SAME, MatchedGroups, separate
 from privacy.targets import registered
 from synth.base import ties
@@ -20,7 +21,6 @@ from synth.base import ties
 SPACES = ("registered photographs", "identity")
 PLAIN = "colours and thumbnails"
 """The trivial space."""
-_NONMEMBER = 0.001  # of non-members may come nearer to a member than the threshold of copies
 _TIED = 1e-4  # distance of identities, of length 1, that is rounding: photographs that are there twice
 
 
@@ -39,24 +39,6 @@ class CopiesConfig(AttackConfig):
     """Pairs in `private-nearest.png`, which shows patients and is readable by its owner alone; 0 writes none."""
 
 
-class Nearest(NamedTuple):
-    """The nearest photographs of one space."""
-
-    closeness: np.ndarray
-    """(G,) of each released picture, 0 for a photograph itself (`privacy.targets.registered`)."""
-    row: np.ndarray
-    """(G,) row of the nearest photograph among both groups."""
-    nonmembers: np.ndarray
-    """Closeness of the non-members' photographs to those of members."""
-
-    def copies(self) -> np.ndarray:
-        """(G,) bool: nearer than all but a thousandth of non-members come to members; than `SAME` where there are none."""
-        if not len(self.nonmembers):
-            return self.closeness < SAME
-        below = int(_NONMEMBER * (len(self.nonmembers) + 1))
-        return ties.above(np.sort(self.nonmembers)[max(below - 1, 0)], self.closeness, 1.0)
-
-
 class Origins(NamedTuple):
     """What released pictures copy of one group, all of whose photographs were searched; there may be none."""
 
@@ -67,11 +49,13 @@ class Origins(NamedTuple):
     taken: np.ndarray
     """(G,) bool: taken for copies, `nearest.copies()` without verified ones of the other group."""
     verified: np.ndarray
-    """(G,) bool: registered photographs are one, and the embedding of identity names the same photograph."""
+    """(G,) bool: `nearest.verified()`, but of the other group's first."""
 
     def per_patient(self, chosen: np.ndarray) -> np.ndarray:
         """(P,) how many of the (G,) chosen pictures have their nearest photograph from each patient."""
-        return np.bincount(self.patient[self.nearest.row[chosen]], minlength=len(np.unique(self.patient)))
+        return np.bincount(
+            self.patient[self.nearest.origin()[chosen]], minlength=len(np.unique(self.patient))
+        )
 
 
 def origins(inputs: Inputs, config: CopiesConfig) -> tuple[Origins, Origins]:
@@ -81,17 +65,18 @@ def origins(inputs: Inputs, config: CopiesConfig) -> tuple[Origins, Origins]:
     """
     pictures, (*embedded, made) = released(inputs, config), _identities(inputs, config)
     others, nobody = _apart(inputs, config), np.zeros(len(pictures), int)
-    found = [Origins(Nearest(np.ones(len(pictures)), nobody, others), nobody[:0], nobody > 0, nobody > 0)] * 2
+    found = [
+        Origins(Nearest(np.ones(len(pictures)), nobody, others[0]), nobody[:0], nobody > 0, nobody > 0)
+    ] * 2
     for place, (people, known) in enumerate(zip(_sides(inputs), embedded, strict=True)):
-
-        def search(people: People = people) -> np.ndarray:
-            return np.stack(registered.nearest(pictures, people.photographs(LOOK), people.patient))
-
-        closeness, rows = inputs.once(_key(inputs, config, f"origins {people.fingerprint}"), search)
-        index = rows.astype(int)
-        verified = (closeness < SAME) & _named(made, known, index, people.patient) & ~found[0].verified
-        nearest = Nearest(closeness, index, others)
-        found[place] = Origins(nearest, people.patient, nearest.copies(), verified)
+        key = _key(inputs, config, f"origins {people.fingerprint}")
+        closeness, index, half, half_row = _searched(
+            inputs, key, pictures, people.photographs(LOOK), people.patient
+        )
+        evidence = Evidence(_named(made, known, index, people.patient), half, half_row)
+        nearest = Nearest(closeness, index, others[0], evidence, others[1])
+        verified = nearest.verified() & ~found[0].verified
+        found[place] = Origins(nearest, people.patient, nearest.copies() | verified, verified)
     members, nonmembers = found
     return (
         members._replace(taken=members.taken & ~nonmembers.verified),
@@ -100,12 +85,12 @@ def origins(inputs: Inputs, config: CopiesConfig) -> tuple[Origins, Origins]:
 
 
 def draw(inputs: Inputs, config: CopiesConfig) -> tuple[MatchedGroups, np.ndarray]:
-    """The groups of `inputs`, and how close each non-member's photograph comes to a member's."""
+    """The groups of `inputs`, and which of the non-members' photographs that were compared with members are theirs."""
     assert inputs.members and inputs.nonmembers
     rows, closeness, index = duplicates.between(inputs, config.seed, config.copies_patients)
     patients = inputs.members.patient, inputs.nonmembers.patient[rows]
     groups = separate(*patients, (index, closeness), config.seed, config.copies_patients)
-    return groups._replace(nonmembers=rows[groups.nonmembers]), closeness[groups.nonmembers]
+    return groups._replace(nonmembers=rows[groups.nonmembers]), groups.nonmembers
 
 
 def nearest_photographs(
@@ -114,23 +99,24 @@ def nearest_photographs(
     """What the released pictures are nearest to among the groups, in `SPACES` and in the trivial one.
 
     Args:
-        nonmembers: what `draw` said of closeness.
+        nonmembers: what `draw` said of them.
     """
     assert inputs.members and inputs.nonmembers
     drawn = (inputs.members, groups.members), (inputs.nonmembers, groups.nonmembers)
     photographs = np.concatenate([people.photographs(LOOK)[rows] for people, rows in drawn])
     members, pictures = len(groups.members), released(inputs, config)
 
-    def search() -> np.ndarray:
-        return np.stack(registered.nearest(pictures, photographs, groups.patient_ids))
-
-    closeness, index = inputs.once(_key(inputs, config, "registered"), search)
+    key = _key(inputs, config, "registered")
+    closeness, index, half, half_row = _searched(inputs, key, pictures, photographs, groups.patient_ids)
     *embedded, made = _identities(inputs, config)
     known = np.concatenate([each[rows] for each, (_, rows) in zip(embedded, drawn, strict=True)])
+    evidence = Evidence(_named(made, known, index, groups.patient_ids), half, half_row)
+    apart, beside = _compared(inputs, config)
+    beside = Evidence(*(each[nonmembers] for each in beside))
     everyone = np.concatenate([groups.patient_ids, 2 * groups.patients + np.arange(len(pictures))])
     plain = pixels.features(np.concatenate([photographs, pictures]), everyone)
     spaces = {SPACES[1]: (known, made), PLAIN: (plain[: len(photographs)], plain[len(photographs) :])}
-    found = {SPACES[0]: Nearest(closeness, index.astype(int), nonmembers)}
+    found = {SPACES[0]: Nearest(closeness, index, apart[nonmembers], evidence, beside)}
     for name, (real, drawn_from) in spaces.items():
         apart = identity.nearest(real[members:], real[:members], groups.patient_ids[:members])[0]
         found[name] = Nearest(*identity.nearest(drawn_from, real, groups.patient_ids), apart)
@@ -176,13 +162,43 @@ def _named(made: np.ndarray, known: np.ndarray, index: np.ndarray, patient: np.n
     return apart <= least + _TIED
 
 
-def _apart(inputs: Inputs, config: CopiesConfig) -> np.ndarray:
-    """Closeness to members of the photographs of non-members none of whose is a member's too."""
+def _searched(
+    inputs: Inputs, key: list[object], pictures: np.ndarray, photographs: np.ndarray, patient: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(G,) closeness and row of the nearest photograph, as a whole and by half; kept once it was computed."""
+
+    def search() -> np.ndarray:
+        whole = registered.nearest(pictures, photographs, patient)
+        return np.stack([*whole, *halves.nearest(pictures, photographs, patient)])
+
+    closeness, row, half, half_row = inputs.once([*key, "whole and half"], search)
+    return closeness, row.astype(int), half, half_row.astype(int)
+
+
+def _compared(inputs: Inputs, config: CopiesConfig) -> tuple[np.ndarray, Evidence]:
+    """(n,) closeness to members of the photographs of non-members, and what else would speak for copies."""
+    assert inputs.members and inputs.nonmembers
+    members, nonmembers = inputs.members, inputs.nonmembers
+    rows, closeness, nearest = duplicates.between(inputs, config.seed, config.copies_patients)
+
+    def search() -> np.ndarray:
+        shown = nonmembers.photographs(LOOK)[rows]
+        return np.stack(halves.nearest(shown, members.photographs(LOOK), members.patient))
+
+    half, half_row = inputs.once(_key(inputs, config, "halves of non-members"), search)
+    known, theirs, _ = _identities(inputs, config)
+    agreed = _named(theirs[rows], known, nearest, members.patient)
+    return closeness, Evidence(agreed, half, half_row.astype(int))
+
+
+def _apart(inputs: Inputs, config: CopiesConfig) -> tuple[np.ndarray, Evidence | None]:
+    """The same of non-members none of whose photographs is a member's too; nothing where there are none."""
     if inputs.nonmembers is None:
-        return np.zeros(0)
-    rows, closeness, _ = duplicates.between(inputs, config.seed, config.copies_patients)
-    patient = inputs.nonmembers.patient[rows]
-    return closeness[~np.isin(patient, patient[closeness < SAME])]
+        return np.zeros(0), None
+    closeness, evidence = _compared(inputs, config)
+    patient = inputs.nonmembers.patient[duplicates.between(inputs, config.seed, config.copies_patients).rows]
+    kept = ~np.isin(patient, patient[closeness < SAME])
+    return closeness[kept], Evidence(*(each[kept] for each in evidence))
 
 
 def _key(inputs: Inputs, config: CopiesConfig, what: str) -> list[object]:
