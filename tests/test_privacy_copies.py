@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import releases
 from PIL import Image
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.stats import binomtest
 
 from privacy.attacks import memorization
@@ -17,7 +17,7 @@ from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
 from privacy.decisions.decision import decide
 from privacy.decisions.results import Result
-from privacy.scores import identity, matched_groups
+from privacy.scores import identity, matched_groups, neighbours
 from privacy.scores.neighbours import PLAIN, SPACES, Nearest
 from privacy.targets import registered
 from synth.data import images, records
@@ -174,6 +174,57 @@ def test_a_patient_of_both_arms_makes_the_comparison_of_copies_invalid(eyes, tmp
     shared = eyes | {"nonmembers": np.concatenate([altered(eyes["members"][:2], 6), eyes["nonmembers"][2:]])}
     answer = decide(audited(tmp_path, shared, photographs(20, 7)))[-1].answer
     assert answer.word == verdict.INVALID and "remove duplicates" in answer.why
+
+
+def moved(picture: np.ndarray, turn: float, shift: int, zoom: float) -> np.ndarray:
+    """Turned by so many degrees, shifted by so many pixels and enlarged."""
+    side = round(SIDE / zoom)
+    low = (SIDE - side) // 2
+    drawn = Image.fromarray(picture).rotate(turn, Image.Resampling.BICUBIC, translate=(shift, 0))
+    part = drawn.crop((low, low, low + side, low + side))
+    return np.asarray(part.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+
+
+def warped(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """By 1.5 pixels on average, elastically, and of other colours."""
+    place = np.mgrid[:SIDE, :SIDE].astype(float)
+    bend = gaussian_filter(rng.normal(size=place.shape), (0, 6, 6))
+    place += 1.5 * bend / bend.std(axis=(1, 2), keepdims=True)
+    found = [
+        map_coordinates(channel, place, order=1) for channel in np.moveaxis(picture.astype(float), -1, 0)
+    ]
+    light = (np.stack(found, axis=-1) / 255) ** rng.uniform(0.8, 1.25) * rng.uniform(0.8, 1.2, 3)
+    return (light.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def test_altered_copies_and_mosaics_are_counted_and_pictures_of_nobody_are_not(tmp_path):
+    """Parameters are drawn at random; per patient the count tells members from non-members."""
+    rng, members, each = np.random.default_rng(3), photographs(200, 1), 20
+    source = members[: 5 * each].reshape(5, each, SIDE, SIDE, 3)
+    middle = SIDE // 2
+    kinds = {
+        "turned": [moved(x, rng.choice([-1, 1]) * rng.uniform(7, 10), 0, 1) for x in source[0]],
+        "shifted": [moved(x, 0, int(rng.choice([-1, 1]) * rng.integers(5, 9)), 1) for x in source[1]],
+        "zoomed": [moved(x, rng.uniform(-5, 5), 0, rng.uniform(1.05, 1.15)) for x in source[2]],
+        "warped": [warped(x, rng) for x in source[3]],
+        "mosaic": [
+            np.hstack([x[:, :middle], y[:, middle:]]) for x, y in zip(source[4], members[100:], strict=False)
+        ],
+    }
+    nobody = photographs(200, 7)
+    released = np.concatenate([*map(np.stack, kinds.values()), nobody])
+    inputs = Inputs(
+        tmp_path / "out" / "kept",
+        synthetic=write(tmp_path / "released", released, 1),
+        members=write(tmp_path / "members", members, 1),
+        nonmembers=write(tmp_path / "nonmembers", photographs(200, 2), 1),
+    )
+    found, others = neighbours.origins(inputs, CONFIG.model_copy(update={"copies_steps": 100}))
+    right = found.taken & np.isin(found.nearest.origin(), np.arange(120))
+    shares = dict(zip(kinds, right[: 5 * each].reshape(5, each).mean(axis=1), strict=True))
+    assert min(shares.values()) >= 0.85 and np.mean(list(shares.values())) >= 0.9, shares
+    assert found.taken[5 * each :].mean() <= 0.015 and not found.verified[5 * each :].any()
+    assert (others.taken[: 5 * each].mean() < 0.05) and not others.verified.any()
 
 
 def test_membership_dealt_the_other_way_is_the_other_answer(searched):

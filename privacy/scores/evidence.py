@@ -12,10 +12,10 @@ import numpy as np
 from privacy.scores.matched_groups import SAME
 from synth.base import ties
 
-RATE = 0.0075
-"""Of pictures of nobody, who may be taken for copies by both spaces or by half: below the 1 % that is tolerated."""
+BOTH, HALF = 0.0065, 0.0025
+"""Of pictures of nobody that may be taken for copies by both spaces, and by half: with `_NONMEMBER`, 1 % together."""
 _NONMEMBER = 0.001  # of non-members may come nearer to a member than the threshold of copies in one space
-_MARGIN = 0.9  # of the nearest non-member's closeness, where there are too few for `RATE`
+_MARGIN = 0.9  # of the nearest non-member's closeness, where there are too few for a rate
 _MANY, _FAR = (
     100,
     0.75,
@@ -73,13 +73,13 @@ class Nearest(NamedTuple):
         alone = ties.above(np.sort(self.nonmembers)[max(below - 1, 0)], self.closeness, 1.0)
         if self.evidence is None or self.nonmembers_evidence is None:
             return alone
-        both = _nearer(self.closeness, _where(self.nonmembers_evidence.agreed, self.nonmembers))
+        both = _nearer(self.closeness, _where(self.nonmembers_evidence.agreed, self.nonmembers), BOTH)
         return alone | (self.evidence.agreed & both)
 
     def _by_half(self) -> np.ndarray:
         if self.evidence is None or self.nonmembers_evidence is None or not len(self.nonmembers):
             return np.zeros(len(self.row), bool)
-        return _nearer(self.evidence.half, self.nonmembers_evidence.half)
+        return _nearer(self.evidence.half, self.nonmembers_evidence.half, HALF)
 
 
 def _where(agreed: np.ndarray, closeness: np.ndarray) -> np.ndarray:
@@ -87,8 +87,8 @@ def _where(agreed: np.ndarray, closeness: np.ndarray) -> np.ndarray:
     return np.where(agreed, closeness, 1.0)
 
 
-def _nearer(closeness: np.ndarray, nonmembers: np.ndarray) -> np.ndarray:
-    """(G,) bool: nearer than all but `RATE` of non-members come to a member; farther than any by a margin where they are few."""
-    below = int(RATE * (len(nonmembers) + 1))
+def _nearer(closeness: np.ndarray, nonmembers: np.ndarray, rate: float) -> np.ndarray:
+    """(G,) bool: nearer than all but a share of non-members come to a member; farther than any by a margin where they are few."""
+    below = int(rate * (len(nonmembers) + 1))
     bar = np.sort(nonmembers)[max(below - 1, 0)] * (1.0 if below else _MARGIN)
     return ties.above(bar, closeness, 1.0)

@@ -28,7 +28,7 @@ CAMERA = "noise, sharpness and compression alone, without a model"
 _SURE = 1e-3  # a validity check that fires by chance would hide a leak too
 _SEPARABLE, _DEALS = 0.005, 499  # pixels, records and captions are asked, and chance must not hide a leak
 _PENALTY = 10.0  # per feature, as in the permutation test of probes
-_FINE = 0.1  # the same of traces of a camera, a few of which tell much
+FINE = 0.1  # the same of traces of a camera, a few of which tell much
 _SPLITS = 100
 
 SplitTest = Callable[[np.ndarray, np.ndarray], Tested]
@@ -68,7 +68,7 @@ def groups(inputs: Inputs, config: AttackConfig) -> ValidityChecks:
     ]
     compared = []
     asked = [(PIXELS_ALONE, drawn, _PENALTY), (RECORDS, tables, _PENALTY)]
-    asked += [(_at(fit), traces(inputs, fit), _FINE) for fit in _seen(inputs)]
+    asked += [(_at(fit), traces(inputs, fit), FINE) for fit in _seen(inputs)]
     for name, (first, second), penalty in asked:
         check, estimate = baseline_separability(name, first, second, config, penalty)
         found.append(check)
