@@ -3,6 +3,7 @@
 import numpy as np
 
 from privacy.scores import identity
+from privacy.targets import registered
 
 _SIDE = 32  # of a descriptor
 _SEAM = 1  # pixels beside the middle that are left out
@@ -21,9 +22,7 @@ def nearest(
         (G,) distance over that to the tenth-nearest of other patients, at most 1, of the left, right, upper or lower half that
         comes nearest; (G,) int rows of `among`.
     """
-    from synth.sampling.filters import copies
-
-    mine, theirs = copies.descriptor(pictures), copies.descriptor(among)
+    mine, theirs = registered.descriptors(pictures), registered.descriptors(among)
     found = [identity.nearest(_unit(mine, half), _unit(theirs, half), patient_ids) for half in _halves()]
     closeness, rows = (np.stack(each) for each in zip(*found, strict=True))
     best = closeness.argmin(axis=0), np.arange(len(pictures))

@@ -31,3 +31,10 @@ def nearest(
             index.append(rows)
             bar.update(len(near))
     return np.concatenate(closeness), np.concatenate(index)
+
+
+def descriptors(pictures: np.ndarray) -> np.ndarray:
+    """(N, 1024) float32 of (N, S, S, 3) uint8, of length 1: what is compared, 32 pixels a side."""
+    from synth.sampling.filters import copies
+
+    return copies.descriptor(pictures)
