@@ -254,6 +254,7 @@ def test_every_dependency_is_imported():
     names = {
         "ray": "ray",
         "open-clip-torch": "open_clip",
+        "python-stdnum": "stdnum",
         "pyyaml": "yaml",
         "scikit-learn": "sklearn",
         "pillow": "PIL",

@@ -3,12 +3,13 @@
 from collections import Counter
 from pathlib import Path
 
+import caption_corpus
 import numpy as np
 import pytest
 from scipy import stats as distributions
 
+from privacy.attacks import caption_list, property_inference
 from privacy.attacks import captions as attack
-from privacy.attacks import property_inference
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions.decision import decide
@@ -36,7 +37,20 @@ CONFIG = AuditConfig(permutations=99, bootstrap=200, detection_rounds=50)
         ("北京同仁医院", {"place"}),
         ("Mayo Clinic", {"place"}),
         ("病历号：12", {"number"}),
-        ("13812345678", {"number"}),
+        ("13812345678", {"phone"}),
+        ("电话：138-1234-5678", {"phone"}),
+        ("1950年生", {"year of birth"}),
+        ("72F, OD", {"age", "sex"}),
+        ("七旬老太", {"age", "sex"}),
+        ("93岁", {"age", "age over 89"}),
+        ("同仁眼科，白内障", {"place"}),
+        ("Moorfields Eye Unit", {"place"}),
+        ("Tibetan patient", {"race"}),
+        ("Severe DR. Macular edema is present.", set()),
+        ("MS related optic neuritis", set()),
+        ("患者：黄斑水肿", set()),
+        ("bleeding at 2-5-11 o'clock", set()),
+        ("[OD] drusen", set()),
         ("患者：王小明", {"name"}),
         ("reported by Dr. Smith", {"name"}),
         ("[NAME] has glaucoma", {"mark of removal"}),
@@ -58,20 +72,86 @@ def test_no_caption_of_ours_is_taken_for_a_person():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.01, 0.1])
-def test_each_planted_identifier_is_counted(share):
+@pytest.mark.parametrize(
+    "words, kinds, word", [("65岁男，", {"age", "sex"}, "INCONCLUSIVE"), ("a.b@c.org, ", {"e-mail"}, "FAIL")]
+)
+def test_each_planted_identifier_is_counted(share, words, kinds, word):
     rows = [("疑似青光眼。", "Suspected glaucoma.")] * 1000
     planted = int(1000 * share)
     for place in range(planted):
-        rows[place] = ("65岁男，疑似青光眼。", None)  # type: ignore[assignment]
-    hits, kinds = identifiers.count(rows)
-    result = attack.evaluate_identifiers(1000, hits, kinds)
-    assert hits == planted and kinds == ({"age": planted, "sex": planted} if planted else {})
-    assert decide([result])[0].answer.word == ("FAIL" if planted else "PASS within margin")
-    assert "65岁" not in str(result) and "青光眼" not in str(result)
+        rows[place] = (f"{words}疑似青光眼。", None)  # type: ignore[assignment]
+    found = identifiers.count(rows)
+    result = attack.evaluate_identifiers(found)
+    assert found.stating == planted and found.by_kind == (dict.fromkeys(kinds, planted) if planted else {})
+    answer = decide([result])[0].answer
+    assert answer.word == (word if planted else "PASS within margin")
+    assert (
+        f"{planted:,} of 1,000" in answer.why
+        if planted
+        else "no identifier of these kinds found in 1,000 captions" in answer.why
+    )
+    assert words not in str(result) and "青光眼" not in str(result)
 
 
 def test_few_records_without_an_identifier_prove_little():
-    assert decide([attack.evaluate_identifiers(50, 0, Counter())])[0].answer.word == "INCONCLUSIVE"
+    found = identifiers.count([("疑似青光眼。", None)] * 50)
+    assert decide([attack.evaluate_identifiers(found)])[0].answer.word == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize(
+    "caption, certain",
+    [
+        ("MRN 0048213, glaucoma", True),
+        ("身份证 11010519491231002X，青光眼", True),  # the example of GB 11643
+        ("身份证 110105194912310021，青光眼", False),
+        ("call +44 20 7946 0958", True),
+        ("13812345678", False),  # may be the name of a file
+        ("王小明，左眼青光眼", False),
+    ],
+)
+def test_certain_is_what_can_be_nothing_else(caption, certain):
+    found = identifiers.hits(caption)
+    assert found and any(hit.certain for hit in found) == certain
+
+
+def test_the_search_finds_what_its_documentation_says():
+    """`docs/audit.md` states these figures of `caption_corpus`; they may rise."""
+    told: dict[tuple[str, bool], list[bool]] = {}
+    for caption in caption_corpus.captions():
+        told.setdefault((caption.language, bool(caption.kind)), []).append(
+            bool(identifiers.kinds(caption.text))
+        )
+    assert sum(map(len, told.values())) == 221
+    assert {key: sum(found) for key, found in told.items() if key[1]} == {("zh", True): 68, ("en", True): 71}
+    assert not [any(found) for key, found in told.items() if not key[1] and any(found)]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_other_names_in_other_sentences_are_found_as_often(seed):
+    found = [
+        bool(identifiers.kinds(caption.text)) for caption in caption_corpus.captions(seed) if caption.kind
+    ]
+    assert sum(found) / len(found) > 0.9
+
+
+def test_the_owner_is_shown_what_was_found_and_nobody_else(tmp_path):
+    rows = [
+        records.row(id=f"r{i}", subject_id=f"r{i}", image={"bytes": images.encode(np.zeros((8, 8, 3), np.uint8)), "path": None},
+                    caption_en="=Patient Zhang Wei, glaucoma" if i == 3 else "mail a@b.org" if i == 4 else "Suspected glaucoma.")
+        for i in range(6)
+    ]  # fmt: skip
+    records.write_records(tmp_path / "set", rows, {"kind": "test"})
+    listed = caption_list.write(tmp_path, People(tmp_path / "set"))
+    assert listed and listed.stat().st_mode & 0o777 == 0o600
+    lines = listed.read_text().splitlines()
+    assert lines[1].startswith("r4,en,e-mail,yes,") and lines[2].startswith(
+        "r3,en,name,no,\"'=Patient Zhang Wei"
+    )
+    records.write_records(
+        tmp_path / "plain", [{**row, "caption_en": "Suspected glaucoma."} for row in rows], {"kind": "test"}
+    )
+    (tmp_path / "other").mkdir()
+    assert caption_list.write(tmp_path / "other", People(tmp_path / "plain")) is None
 
 
 # ---- words beyond labels ----
@@ -270,7 +350,7 @@ def test_a_release_that_copies_fails_and_says_nothing_of_anybody(groups, tmp_pat
     inputs = Inputs(tmp_path, synthetic=copied, members=members, nonmembers=nonmembers)
     results = [*attack.attack(inputs, CONFIG), *property_inference.attack(inputs, CONFIG)]
     words = {each.result.attack: each.answer.word for each in decide(results)}
-    assert words["direct identifiers in captions"] == "FAIL"
+    assert words["direct identifiers in captions"] == "INCONCLUSIVE"  # somebody's age and sex, not who it is
     assert words["rare label combinations"] == "FAIL"
     assert words["age from captions"] != "FAIL" and words["sex from captions"] != "FAIL"
     assert words["property inference: composition of the cohort"] in ("FAIL", "REVEALS")

@@ -10,6 +10,7 @@ from collections import Counter
 import numpy as np
 
 from privacy.attack_config import AttackConfig
+from privacy.attacks import caption_list
 from privacy.data import attributes
 from privacy.data.attributes import Task
 from privacy.data.inputs import Inputs, People
@@ -17,6 +18,7 @@ from privacy.decisions import power_simulation
 from privacy.decisions.results import DIFFERENCE, Result, Scale
 from privacy.scores import combinations, guesses, identifiers, ngrams, validity
 from privacy.scores.combinations import RARE
+from privacy.scores.identifiers import Count
 from privacy.statistics import inference
 from privacy.statistics.inference import Tested
 from synth.base import ties
@@ -42,7 +44,13 @@ def attack(inputs: Inputs, config: AttackConfig) -> list[Result]:
     if lacking := inputs.missing(["synthetic"]):
         found.append(direct._replace(missing=f"needs {lacking}"))
     else:
-        found.append(evaluate_identifiers(*_stated(inputs.synthetic), _stated(inputs.members)))  # type: ignore[misc]
+        assert inputs.synthetic
+        caption_list.write(inputs.kept.parent, inputs.synthetic)
+        found.append(
+            evaluate_identifiers(
+                identifiers.count(caption_list.captions(inputs.synthetic)), _stated(inputs.members)
+            )
+        )
     if inputs.members is None:
         found.append(words._replace(missing=f"needs {inputs.missing(['members'])}"))
     else:
@@ -60,48 +68,53 @@ def attack(inputs: Inputs, config: AttackConfig) -> list[Result]:
 # ---- who somebody is ----
 
 
-def _stated(people: People | None) -> tuple[int, int, Counter[str]] | None:
-    """Records, those that state an identifier, and by kind."""
-    if people is None:
-        return None
-    told = [people.table[f"caption_{lang}"].to_pylist() for lang in LANGUAGES]
-    hits, kinds = identifiers.count(zip(*told, strict=True))
-    return people.table.num_rows, hits, kinds
+def _stated(people: People | None) -> Count | None:
+    return identifiers.count(caption_list.captions(people)) if people else None
 
 
-def evaluate_identifiers(
-    records: int, hits: int, kinds: Counter[str], learnt_from: tuple[int, int, Counter[str]] | None = None
-) -> Result:
-    """A release in which `hits` of `records` state an identifier; one is enough to fail it.
+def evaluate_identifiers(released: Count, of_members: Count | None = None) -> Result:
+    """A release of which so many records state an identifier.
+
+    One that is certain fails it; one that is not is for its owner to look at.  Silence is of the kinds that are looked for.
 
     Args:
-        learnt_from: the same three numbers of the members' captions, which models may repeat.
+        of_members: the same of the members' captions, which models may repeat.
     """
-    certain = ""
-    if hits:
-        each = ", ".join(f"{kind} in {rows:,}" for kind, rows in kinds.most_common())
-        certain = f"{hits:,} of {records:,} released records state what may identify somebody: {each}"
-    least = 1 - (1 - power_simulation.POWER) ** (
-        1 / records
-    )  # with this share, 80 % of such releases show one
+    records, certain, suspected = released.records, "", ""
+    if released.certainly:
+        certain = f"{released.certainly:,} of {records:,} released records state who somebody is: {_each(released.certain)}"
+    elif released.stating:
+        suspected = (
+            f"{released.stating:,} of {records:,} released records may state who somebody is: {_each(released.by_kind)}; "
+            f"look at these {released.stating:,} captions in {caption_list.NAME}"
+        )
+    # with this share, 80 % of such releases show one
+    least = 1 - (1 - power_simulation.POWER) ** (1 / records)
     also: tuple[tuple[str, Estimate], ...] = ()
-    if learnt_from:
-        also = (("the members' own captions", inference.share(learnt_from[1], learnt_from[0])),)
+    if of_members:
+        also = (("the members' own captions", inference.share(of_members.stating, of_members.records)),)
     return QUESTIONS[0]._replace(
-        tested=Tested(inference.share(hits, records), 0.0 if hits else 1.0),
+        tested=Tested(inference.share(released.stating, records), 0.0 if released.stating else 1.0),
         certain=certain,
+        suspected=suspected,
+        silent=f"no identifier of these kinds found in {records:,} captions",
         also=also,
         details={
             "records": records,
-            "stating": hits,
-            "by_kind": dict(kinds),
+            "stating": released.stating,
+            "by_kind": dict(released.by_kind),
+            "certain": dict(released.certain),
             "detection": {"least": least, "power": power_simulation.POWER},
         },
         notes=(
-            "found by patterns for Chinese and English; no list holds every name",
-            f"one is enough: identifiers in {least:.2g} of all captions or more are found with 80 % power",
+            "kinds: names, ages, sex, race, dates, years of birth, places, numbers, telephones, e-mail; no list holds every name",
+            f"identifiers in {least:.2g} of all captions or more are found with 80 % power",
         ),
     )
+
+
+def _each(kinds: Counter[str]) -> str:
+    return ", ".join(f"{kind} in {rows:,}" for kind, rows in kinds.most_common())
 
 
 # ---- what words tell beyond labels ----

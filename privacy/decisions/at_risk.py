@@ -4,17 +4,15 @@ A list of this kind is itself personal data.  Every attack of membership names o
 who is on it once may be there by accident.
 """
 
-import csv
-import os
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from privacy.data import private_table
 from privacy.decisions.results import Result
 from synth.base import ties
-from synth.base.runs import atomic
 
 NAME = "private-at-risk.csv"
 _FALSE_ALARMS = 0.01
@@ -31,11 +29,6 @@ def beyond(members: np.ndarray, nonmembers: np.ndarray) -> np.ndarray:
     return members > np.quantile(nonmembers, 1 - _FALSE_ALARMS, method="higher")
 
 
-def _text(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula: what begins as one gets an apostrophe before it."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
-
-
 def write(folder: Path, results: Sequence[Result]) -> Path:
     """Write who is named by which attacks, those named most often first; only the owner may read the file."""
     found: dict[str, list[str]] = defaultdict(list)
@@ -43,10 +36,5 @@ def write(folder: Path, results: Sequence[Result]) -> Path:
         for subject in result.named:
             found[subject].append(f"{result.threat} {result.attack}")
     rows = sorted(found.items(), key=lambda each: (-len(each[1]), each[0]))
-    with atomic(folder / NAME) as temporary:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # before anything is in it
-        with open(handle, "w", encoding="utf-8", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(["subject_id", "attacks", "named_by"])
-            table.writerows([_text(subject), len(named), "; ".join(named)] for subject, named in rows)
-    return folder / NAME
+    listed = ((subject, len(named), "; ".join(named)) for subject, named in rows)
+    return private_table.write(folder / NAME, ["subject_id", "attacks", "named_by"], listed)

@@ -73,6 +73,8 @@ def _answer(result: Result, p: float | None) -> Answer:
     for check in result.checks:
         if check.fired:
             return Answer(verdict.INVALID, "", f"{check.name}: {check.why}")
+    if result.suspected:
+        return Answer(verdict.INCONCLUSIVE, "", result.suspected)
     if result.missing or result.tested is None or p is None:
         if result.needed is not None:
             return Answer(verdict.INCONCLUSIVE, "", result.missing, result.needed)
@@ -81,6 +83,8 @@ def _answer(result: Result, p: float | None) -> Answer:
     answer = verdict.leak_verdict(
         result.tested.estimate, p, scale.chance, scale.bar, scale.margin, scale.name, scale.two_sided
     )
+    if result.silent and answer.word == verdict.PASS:
+        return answer._replace(why=f"{result.silent}; {answer.why}")
     if result.panel == "anyone" and answer.word == verdict.FAIL:  # of no patient in particular
         return answer._replace(word=verdict.REVEALS)
     return answer

@@ -76,6 +76,10 @@ class Result(NamedTuple):
     """Plain values for plots and tables; nothing that tells of a single patient."""
     certain: str = ""
     """Evidence that no interval is needed for, such as a verified copy; it fails the release by itself."""
+    suspected: str = ""
+    """What a person has to look at before anything can be said: INCONCLUSIVE by itself."""
+    silent: str = ""
+    """What a PASS says first, where an interval alone would say too much."""
     needed: int | None = None
     """Patients with whom it could be tested, where there are too few."""
     by_nearness: bool = False
