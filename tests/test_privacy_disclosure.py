@@ -111,7 +111,7 @@ def test_calling_members_strangers_flips_the_sign(tmp_path, people):
 def test_a_result_says_what_it_could_have_found_and_what_it_is_compared_with(tmp_path, people):
     result, _ = audited(tmp_path, people)["sex"]
     assert 0.05 < result.details["detection"]["least"] < 0.3
-    assert "is found with 80 % power" in result.notes[-1]
+    assert "this attacker finds a leak of" in result.notes[-1]
     assert {disclosure.PIXELS, disclosure.NULL_SPLIT, validity.PIXELS_ALONE} <= set(dict(result.compared))
     assert {each["name"] for each in result.details["subgroups"]} == {"F", "M"}
 

@@ -1,6 +1,7 @@
 """The report as a page in a browser: it asks for nothing, runs nothing, fits a screen and prints to two pages."""
 
 import base64
+import html
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -67,7 +68,10 @@ def asked(question: Result, place: int) -> Result:
         return question._replace(missing=f"needs {Inputs.WHAT['independent']}; {Inputs.WHAT['attackers']}")
     control = ("non-members against non-members", tested.estimate)
     return question._replace(
-        tested=tested, checks=(check,), compared=(control,), notes=("with these patients, a leak is found",)
+        tested=tested,
+        checks=(check,),
+        compared=(control,),
+        notes=("what labels tell of an attribute is medicine; what words add to it is a slip of the pen",),
     )
 
 
@@ -101,6 +105,42 @@ def made(tmp_path_factory) -> AuditReport:
     left = [each for each in questions if (each.threat, each.attack) not in done]
     results += [asked(question, place) for place, question in enumerate(left)]
     return report.build(inputs, decide([*judged, *results]), CONFIG, f"privacy audit --members {EVIL}")
+
+
+FIELD = set("AUC MAE CLIP SimA PIA SecMI CLiD EDPB HIPAA PIPL WP DeLong Anonymeter asian schema test phantom".split())  # fmt: skip
+
+
+def leftovers(chinese: str) -> set[str]:
+    """English words of a page: not those of commands, files, settings and the abbreviations of the field."""
+    settings = "设置|版本|模型 [^<]*|预处理|攻击者的记录"
+    shown = re.sub(
+        rf"(?s)<(style|code|title)>.*?</\\1>|<tr><th>(?:{settings})</th>.*?</tr>|<a href.*?</a>".replace(
+            "\\\\", "\\"
+        ),
+        " ",
+        chinese,
+    )
+    shown = html.unescape(re.sub(r"<[^>]*>", " ", shown)).replace(EVIL, " ")
+    shown = re.sub(
+        r"--\w+( [A-Z]+\b)?|\b[\w-]+\.(?:csv|pt|parquet)\b|visionclip-privacy\S*|synth train", " ", shown
+    )
+    return {word for word in re.findall(r"[A-Za-z]{2,}", shown)} - FIELD
+
+
+def test_the_chinese_page_holds_no_english_sentence(made):
+    assert leftovers(report.html(made, "zh")) == set()
+    assert {"released", "pictures"} <= leftovers(report.html(made, "en"))
+
+
+def test_every_panel_of_both_pages_says_why(made):
+    for language in page.LANGUAGES:
+        panels = re.findall(r'(?s)<section class="panel.*?</section>', report.html(made, language))
+        assert len(panels) == 3 and all(re.search(r'<p class="muted">[^<]{4,}</p>', each) for each in panels)
+
+
+def test_the_first_page_counts_patients(made):
+    assert re.search(r"Of 60 patients, up to \d+ (more than by chance|can be known)", report.html(made))
+    assert re.search(r"在 60 名患者中，[^。]*至多 \d+ 名", report.html(made, "zh"))
 
 
 @pytest.fixture(scope="module")

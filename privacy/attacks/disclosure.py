@@ -3,6 +3,9 @@
 The attacker learns to read embeddings from patients of his own and never sees a label of the others.  What he guesses
 of non-members he could guess of anyone; only what he guesses of members beyond that is a disclosure (Giomi et al. 2022,
 2211.10459, without the division by what is left to guess).  Both groups are weighted to the same ages, sexes or races.
+
+Two more attackers see what members alone show: one who knows some of them (`known_members`), and one who knows nobody and
+asks the text tower (`zero_shot`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from privacy.attack_config import AttackConfig
+from privacy.attacks import known_members, zero_shot
 from privacy.data.attributes import ATTRIBUTES, Task
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import power_simulation
@@ -21,7 +25,7 @@ from privacy.statistics import components, probes
 from privacy.statistics.inference import Tested, share
 from synth.base.stats import Estimate
 
-NEEDS = ("encoder", "attackers", "members", "nonmembers")
+NEEDS = ("encoder", "members", "nonmembers")
 CONFIG = AttackConfig
 ENCODER = "the encoder"
 UNTRAINED, PIXELS = "the same attack on an untrained encoder", "the same attack on pixels"
@@ -33,21 +37,34 @@ def question(name: str) -> Result:
     return Result("T2", f"{name} read from embeddings", "members", DIFFERENCE)
 
 
-QUESTIONS = [question(name) for name in ATTRIBUTES]
+_BY_ATTACKERS = [question(name) for name in ATTRIBUTES]
+QUESTIONS = [*_BY_ATTACKERS, *known_members.QUESTIONS, *zero_shot.QUESTIONS]
 
 
 def attack(inputs: Inputs, config: AttackConfig) -> list[Result]:
-    """One result for each attribute.
+    """One result for each attribute and attacker.
 
     Raises:
         UserError: a patient of the attackers is also in another group, or of the members among the non-members.
     """
+    both, checked = validity.both(inputs), validity.groups(inputs, config)
+    features = _features(inputs, both, config)
+    return [
+        *_by_attackers(inputs, checked, config),
+        *known_members.attack(both, features, checked, config),
+        *zero_shot.attack(inputs, checked, config),
+    ]
+
+
+def _by_attackers(inputs: Inputs, checked: ValidityChecks, config: AttackConfig) -> list[Result]:
+    """By a probe of the attackers' own patients."""
+    if missing := inputs.missing(["attackers"]):
+        return [each._replace(missing=f"needs {missing}") for each in _BY_ATTACKERS]
     assert inputs.attackers
     people = [inputs.attackers, *validity.both(inputs)]
     if guesses.drawn(people[0]) and not guesses.drawn(people[1]):
         why = "needs --attackers RECORDS of real patients; drawn phantoms teach nobody to read real eyes"
-        return [each._replace(missing=why) for each in QUESTIONS]
-    checked = validity.groups(inputs, config)
+        return [each._replace(missing=why) for each in _BY_ATTACKERS]
     guesses.nobody_twice(people[0], people[1], people[2])
     features = _features(inputs, people, config)
     return [_answer(name, people, features, checked, config) for name in ATTRIBUTES]

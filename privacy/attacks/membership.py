@@ -10,15 +10,16 @@ from functools import partial
 
 import numpy as np
 
+from privacy.attacks import exposed
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import at_risk, power_simulation, verdict
-from privacy.decisions.results import AUC, Result, Scale
+from privacy.decisions.results import AUC, Result
 from privacy.scores import agreement, nearness, references, validity
 from privacy.scores.membership_scores import ASIDE, HEADLINE, MembershipConfig, scores_of, units
 from privacy.scores.references import UNTRAINED, separability
 from privacy.scores.score_calibration import FEWEST, Scores, calibrated
 from privacy.scores.validity import NULL_SPLIT, ValidityChecks
-from privacy.statistics.inference import Tested, at_false_alarms, separation
+from privacy.statistics.inference import Tested, separation
 from privacy.targets.generator import Generator
 from synth.base import ties
 from synth.base.errors import UserError
@@ -26,17 +27,12 @@ from synth.base.stats import Estimate
 
 NEEDS = ("members", "nonmembers")
 CONFIG = MembershipConfig
-FALSE_ALARMS = 0.01
-EXPOSED_SCALE = Scale("hits less false alarms", 0.0, 0.01, 0.05)
 GENERATOR = Result("T3", "membership by what the generator makes of a photograph", "members", AUC)
-EXPOSED = Result(
-    "T3", "the most exposed patients, at 1 % false alarms, by the generator", "members", EXPOSED_SCALE
-)
 RELEASED = Result("T3", "membership by nearness to the released pictures", "members", AUC, by_nearness=True)
 ENCODER = Result("T3", "membership by how well photograph and caption agree", "members", AUC)
-QUESTIONS = [GENERATOR, EXPOSED, RELEASED, ENCODER]
 
-_PRIOR = 0.1
+
+QUESTIONS = [each for asked in (GENERATOR, RELEASED, ENCODER) for each in (asked, exposed.question(asked))]
 
 
 def attack(inputs: Inputs, config: MembershipConfig) -> list[Result]:
@@ -50,8 +46,8 @@ def attack(inputs: Inputs, config: MembershipConfig) -> list[Result]:
         found = _generator(inputs, inputs.generator, pixels, checked, config)
     else:
         missing = f"needs {inputs.missing(['generator'])}"
-        found = [each._replace(missing=missing) for each in (GENERATOR, EXPOSED)]
-    return [*found, _released(inputs, pixels, checked, config), _encoder(inputs, pixels, checked, config)]
+        found = [each._replace(missing=missing) for each in (GENERATOR, exposed.question(GENERATOR))]
+    return [*found, *_released(inputs, pixels, checked, config), *_encoder(inputs, pixels, checked, config)]
 
 
 def by_generator(inputs: Inputs, generator: Generator, config: MembershipConfig) -> Tested:
@@ -83,41 +79,6 @@ def evaluate(
     return question._replace(
         tested=scores.tested(config.seed), checks=checked.checks, compared=checked.compared
     )
-
-
-def evaluate_exposed(
-    scores: Scores, config: MembershipConfig, checked: ValidityChecks = ValidityChecks((), ())
-) -> Result:
-    """How many members stand out above a threshold that 1 % of half of the non-members exceed; tested on the others.
-
-    An AUC says little of a few patients who are known by heart (Carlini et al. 2022, 2112.03570).
-    """
-    members, nonmembers = calibrated(scores, config.seed)
-    rng = np.random.default_rng([config.seed, 7])
-    found = at_false_alarms(members, nonmembers, FALSE_ALARMS, rng)
-    if found is None:
-        needed = 4 * round(1 / FALSE_ALARMS)
-        why = (
-            f"{len(nonmembers)} non-members; half of them find the threshold, so {needed // 2} are the fewest"
-        )
-        return EXPOSED._replace(missing=why, needed=needed)
-    tested, hits, alarms = found
-    named = _PRIOR * hits.value + (1 - _PRIOR) * max(alarms.value, FALSE_ALARMS)
-    trial = power_simulation.standing_out(nonmembers, len(members), _standing_out, EXPOSED_SCALE)
-    note = f"where one in ten was trained on, {_PRIOR * hits.value / named:.0%} of those whom this attack names were"
-    result = EXPOSED._replace(
-        tested=tested,
-        checks=checked.checks,
-        also=(("members named", hits), ("non-members named", alarms)),
-        notes=(note,),
-    )
-    return power_simulation.state(result, trial, config.detection_rounds, config.seed)
-
-
-def _standing_out(members: np.ndarray, nonmembers: np.ndarray) -> Tested:
-    found = at_false_alarms(members, nonmembers, FALSE_ALARMS, np.random.default_rng(0))
-    assert found  # as many non-members as were compared
-    return found[0]
 
 
 def roc(scores: Scores, seed: int) -> list[tuple[float, float]]:
@@ -163,8 +124,9 @@ def _generator(
     also.append(("not calibrated", separation(*scored.headline()).estimate))
     subjects = groups[0].subjects
     controls = [(name, tested.estimate) for name, tested in others]
-    result = _finished(GENERATOR, headline, subjects, checked, config, controls)._replace(also=tuple(also))
-    return [result, evaluate_exposed(headline, config, checked)]
+    result = _finished(GENERATOR, headline, subjects, checked, config, controls)
+    result = result._replace(also=(*result.also, *also))
+    return [result, exposed.evaluate(GENERATOR, headline, config, checked)]
 
 
 def _references(
@@ -213,7 +175,8 @@ def _finished(
     result = evaluate(question, scores, config, whole)
     members, nonmembers = calibrated(scores, config.seed)
     named = tuple(subjects[at_risk.beyond(members, nonmembers)])
-    result = result._replace(details={"roc": roc(scores, config.seed)}, named=named)
+    rates = exposed.rates(members, nonmembers, config.seed)
+    result = result._replace(details={"roc": roc(scores, config.seed)}, named=named, also=tuple(rates))
     trial = power_simulation.scores(nonmembers, len(scores.members), separation, question.scale)
     return power_simulation.state(result, trial, config.detection_rounds, config.seed)
 
@@ -224,22 +187,25 @@ def _halved(scores: Scores, of_members: bool, seed: int, first: np.ndarray, seco
 
 def _released(
     inputs: Inputs, pixels: Sequence[np.ndarray], checked: ValidityChecks, config: MembershipConfig
-) -> Result:
+) -> list[Result]:
     if inputs.synthetic is None:
-        return RELEASED._replace(missing=f"needs {inputs.missing(['synthetic'])}")
+        return _missing(RELEASED, f"needs {inputs.missing(['synthetic'])}")
     near = nearness.nearness(inputs, inputs.synthetic, config)
     features = [np.column_stack([group, each.typical]) for group, each in zip(pixels, near, strict=True)]
     scores, subjects = Scores(near[0].score, near[1].score, *features), validity.both(inputs)[0].subjects
-    return _finished(RELEASED, scores, subjects, checked, config)
+    return [
+        _finished(RELEASED, scores, subjects, checked, config),
+        exposed.evaluate(RELEASED, scores, config, checked),
+    ]
 
 
 def _encoder(
     inputs: Inputs, pixels: Sequence[np.ndarray], checked: ValidityChecks, config: MembershipConfig
-) -> Result:
+) -> list[Result]:
     if inputs.encoder is None:
-        return ENCODER._replace(missing=f"needs {inputs.missing(['encoder'])}")
+        return _missing(ENCODER, f"needs {inputs.missing(['encoder'])}")
     if missing := agreement.missing(inputs, inputs.encoder):
-        return ENCODER._replace(missing=missing)
+        return _missing(ENCODER, missing)
     check, estimate = agreement.baseline_separability(inputs, config)
     whole = ValidityChecks(
         (*checked.checks, check), (*checked.compared, (agreement.CAPTIONS_ALONE, estimate))
@@ -252,4 +218,9 @@ def _encoder(
     untrained = scores[1].tested(config.seed)
     whole = ValidityChecks((*whole.checks, separability(UNTRAINED, untrained)), whole.compared)
     control = (UNTRAINED, untrained.estimate)
-    return _finished(ENCODER, scores[0], validity.both(inputs)[0].subjects, whole, config, (control,))
+    result = _finished(ENCODER, scores[0], validity.both(inputs)[0].subjects, whole, config, (control,))
+    return [result, exposed.evaluate(ENCODER, scores[0], config, whole)]
+
+
+def _missing(question: Result, why: str) -> list[Result]:
+    return [each._replace(missing=why) for each in (question, exposed.question(question))]

@@ -17,7 +17,7 @@ from privacy.statistics.inference import CONFIDENCE, Tested
 from synth.base import ties
 
 POWER = 0.8
-ASKED = 24
+ASKED = 32
 """Questions about a release for which p is adjusted at most; what an audit could have found is said for so many."""
 _HALVINGS = 7
 _MOST_OF_ALL = 0.95  # of counts, to members: nineteen times as many as to non-members
@@ -196,10 +196,10 @@ def state_by_width(result: Result, attacks: int = ASKED) -> Result:
 
 def _said(result: Result, found: Mapping[str, Any], max_leak: float | None, attacks: int) -> Result:
     if found["least"] is None:
-        said = f"no leak up to {result.scale.name} {max_leak:.3f} is found with 80 % power by so few patients"
+        said = f"this attacker finds no leak up to {result.scale.name} {max_leak:.3f} with 80 % power in so few patients"
     else:
         size = f"{result.scale.name} {found['least']:.3g}"
-        said = f"with these patients, a leak of {size} or more is found with 80 % power"
+        said = f"with these patients, this attacker finds a leak of {size} or more with 80 % power; another may find less"
     adjusted = f"p adjusted for {attacks} questions at most"
     details = {**result.details, "detection": {**found, "attacks": attacks}}
     return result._replace(details=details, notes=(*result.notes, f"{said}; {adjusted}"))

@@ -8,8 +8,9 @@ from jinja2 import Environment
 
 from privacy.decisions.verdict import NOT_TESTABLE, WORST
 from privacy.report.charts import METRICS, chart, curve, forest, number
+from privacy.report.chinese import translated
 from privacy.report.schema import AttributeEntry, AuditReport, ResultEntry
-from privacy.report.words import WORDS, naming, reading, regulations
+from privacy.report.words import WORDS, counted, naming, reading, regulations
 from synth.base.templates import environment
 
 LANGUAGES = {"en": "report.html", "zh": "report.zh.html"}
@@ -60,6 +61,8 @@ def _shown(report: AuditReport, language: str) -> dict[str, Any]:
         "language": language,
         "t": WORDS[language],
         "regulations": regulations(report, language),
+        "counted": counted(report, language),
+        "say": (lambda text: text) if language == "en" else translated,
         "naming": lambda result: naming(result, language),
         "reading": lambda result: reading(result, language),
         "asked": lambda panel: WORDS[language]["asked"].format(asked=panel.answered, of=panel.of),

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from privacy import threats
 from privacy.decisions.verdict import NOT_TESTABLE, Combined, combined
+from privacy.report.chinese import translated
 from privacy.report.schema import AuditReport, ResultEntry
 
 WORDS: dict[str, dict[str, str]] = {
@@ -43,6 +44,20 @@ WORDS: dict[str, dict[str, str]] = {
         "per photograph": "per photograph",
         "inference": "Attribute inference",
         "effect": "Training effect",
+        "better": "Better than {over} by {value} ({low} to {high}) {unit}.",
+        "years": "years of MAE",
+        "permutation": "Permutation test: {statistic} {observed} of a ridge probe with a fixed penalty, p = {p} ({permutations} permutations over patients).",
+        "interval": "per person, 95 % interval",
+        "learning curve": "learning curve by patients that the probe learnt from",
+        "how to read": "How to read it",
+        "how to repeat": "How to repeat it",
+        "protocol": "protocol",
+        "settings": "settings",
+        "model": "model",
+        "preprocessing": "preprocessing",
+        "attackers' records": "attackers' records",
+        "versions": "versions",
+        "in counts": "In numbers of patients",
         "other": "中文",
         "REVEALS": "REVEALS",
         "FAIL": "FAIL",
@@ -87,6 +102,20 @@ WORDS: dict[str, dict[str, str]] = {
         "per photograph": "按照片",
         "inference": "属性推断",
         "effect": "训练效应",
+        "better": "比{over}好 {value}（{low} 至 {high}）{unit}。",
+        "years": "岁（平均绝对误差）",
+        "permutation": "置换检验：固定惩罚的岭探针 {statistic} {observed}，p = {p}（按患者置换 {permutations} 次）。",
+        "interval": "按患者，95 % 区间",
+        "learning curve": "学习曲线（按探针所学患者数）",
+        "how to read": "如何阅读",
+        "how to repeat": "如何重复",
+        "protocol": "协议",
+        "settings": "设置",
+        "model": "模型",
+        "preprocessing": "预处理",
+        "attackers' records": "攻击者的记录",
+        "versions": "版本",
+        "in counts": "以患者人数表示",
         "other": "English",
         "REVEALS": "可推断",
         "FAIL": "泄露（不通过）",
@@ -110,16 +139,19 @@ class Regulation(NamedTuple):
 
 def naming(result: ResultEntry, language: str) -> str:
     """An attack with the number of its threat; in Chinese with the threat's name before it."""
-    name = "" if language == "en" else f"{threats.threat(result.threat).name_zh}："
-    return f"{result.threat} {name}{result.attack}"
+    if language == "en":
+        return f"{result.threat} {result.attack}"
+    return f"{result.threat} {threats.threat(result.threat).name_zh}：{translated(result.attack)}"
 
 
 def reading(result: ResultEntry, language: str) -> str:
     """Why a result has its verdict; in Chinese told anew from the numbers."""
     answer, estimate = result.verdict, result.estimate
-    if language == "en" or not estimate or answer.word in ("INVALID", "NOT TESTABLE"):
+    if language == "en":
         return answer.why
-    numbers = f"{result.statistic.name} {_three(estimate.value)}（{_three(estimate.low)} 至 {_three(estimate.high)}）"
+    if not estimate or answer.word in ("INVALID", "NOT TESTABLE") or "stating" in result.details:
+        return translated(answer.why)
+    numbers = f"{translated(result.statistic.name)} {_three(estimate.value)}（{_three(estimate.low)} 至 {_three(estimate.high)}）"
     p = "" if result.p_adjusted is None else f"，校正后 p = {result.p_adjusted:.3g}"
     needed = f"；约需 {answer.patients_needed:,} 名患者" if answer.patients_needed else ""
     return f"{numbers}{p}{needed}{_besides(result, estimate.high)}"
@@ -171,3 +203,50 @@ def _counted(key: str, found: Combined) -> str:
 
 def _three(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def counted(report: AuditReport, language: str) -> list[str]:
+    """What was found of members, as numbers of patients: one sentence for each question that a rate or a count answers."""
+    found = []
+    for each in report.results:
+        estimate, members = each.estimate, report.members
+        if (
+            each.panel != "members"
+            or not estimate
+            or not members
+            or estimate.high is None
+            or estimate.low is None
+        ):
+            continue
+        if each.verdict.word in ("INVALID", "NOT TESTABLE") or each.threat not in ("T2", "T3"):
+            continue
+        name = each.statistic.name
+        if name not in ("difference of rates", "members who stand out"):
+            continue
+        scale = members.patients if name == "difference of rates" else 1
+        low, high = (
+            max(0, min(members.patients, round(scale * end))) for end in (estimate.low, estimate.high)
+        )
+        sentence = SENTENCES[language][name]
+        found.append(
+            (
+                high,
+                sentence.format(members=members.patients, low=low, high=high, attack=naming(each, language)),
+            )
+        )
+    return [sentence for _, sentence in sorted(found, key=lambda each: -each[0])[:COUNTED]]
+
+
+SENTENCES = {
+    "en": {
+        "difference of rates": "Of {members:,} patients, up to {high:,} more than by chance are guessed right because they were trained on (at least {low:,}): {attack}.",
+        "members who stand out": "Of {members:,} patients, up to {high:,} can be known with certainty (at least {low:,}): {attack}.",
+    },
+    "zh": {
+        "difference of rates": "在 {members:,} 名患者中，因参与训练而被多猜对的至多 {high:,} 名（至少 {low:,} 名）：{attack}。",
+        "members who stand out": "在 {members:,} 名患者中，能被确知的至多 {high:,} 名（至少 {low:,} 名）：{attack}。",
+    },
+}
+"""Of a statistic, as a count of patients."""
+COUNTED = 3
+"""Sentences that the first page has room for, of the most patients."""

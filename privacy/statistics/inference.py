@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats as distributions
-from scipy.special import ndtr, ndtri
+from scipy.special import expit, logit, ndtr, ndtri
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
@@ -53,7 +53,11 @@ def by_patient(scores: Mapping[str, float], patient_ids: Mapping[str, str]) -> d
 
 
 def separation(members: np.ndarray, nonmembers: np.ndarray, *, size: float = 0.0) -> Tested:
-    """AUC of (m,) scores of members above (n,) of non-members: DeLong's interval (1988), Mann and Whitney's p.
+    """AUC of (m,) scores of members above (n,) of non-members, with its interval and p.
+
+    The interval is DeLong's (1988) on the scale of log-odds (Pepe 2003), which holds 95 % near 1 too.  p is the larger of
+    Mann and Whitney's, exact where membership makes no difference at all, and Brunner and Munzel's (2000), which holds
+    where the groups are alike on the whole but not as spread: the first alone rejects in 11 % with 20 of 400.
 
     Where one group is wholly above the other, DeLong's variance is 0; then an end of the interval is what an exact
     binomial of the smaller group would give.  `size` of what scores are sums of, as in `ties.tolerance`.
@@ -64,13 +68,28 @@ def separation(members: np.ndarray, nonmembers: np.ndarray, *, size: float = 0.0
         raise UserError(f"{m} members and {n} non-members: at least two of each are needed")
     above, below = _won(members, np.sort(nonmembers)), 1 - _won(nonmembers, np.sort(members))
     area = float(above.mean())
-    error = np.sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n)
-    reach = _REACH * error
-    low, high = max(0.0, area - reach), min(1.0, area + reach)
-    if error == 0 and area in (0.0, 1.0):
-        end = ((1 - CONFIDENCE) / 2) ** (1 / min(m, n))
-        low, high = (end, 1.0) if area else (0.0, 1 - end)
-    return Tested(Estimate(area, float(low), float(high), m + n), _mann_whitney(members, nonmembers, area))
+    variances = above.var(ddof=1) / m, below.var(ddof=1) / n
+    low, high = _delong(area, float(np.sqrt(sum(variances))), min(m, n))
+    p = max(_mann_whitney(members, nonmembers, area), _brunner_munzel(area, variances, (m, n)))
+    return Tested(Estimate(area, low, high, m + n), p)
+
+
+def _delong(area: float, error: float, smaller: int) -> tuple[float, float]:
+    """The interval of an AUC with so large a standard error; `smaller` is the smaller group."""
+    if area in (0.0, 1.0):
+        end = ((1 - CONFIDENCE) / 2) ** (1 / smaller)
+        return (end, 1.0) if area else (0.0, 1 - end)
+    reach = _REACH * error / (area * (1 - area))
+    return float(expit(logit(area) - reach)), float(expit(logit(area) + reach))
+
+
+def _brunner_munzel(area: float, variances: tuple[float, float], sizes: tuple[int, int]) -> float:
+    """One-sided p of an AUC by the variances of both groups' shares, of t with Welch and Satterthwaite's degrees; 0 without variance."""
+    whole = sum(variances)
+    if not whole:
+        return 0.0
+    freedom = whole**2 / sum(each**2 / (size - 1) for each, size in zip(variances, sizes, strict=True))
+    return float(distributions.t.sf((area - 0.5) / whole**0.5, freedom))
 
 
 def rate_difference(members: np.ndarray, nonmembers: np.ndarray) -> Tested:
@@ -119,15 +138,31 @@ def deals(members: int, nonmembers: int, n_permutations: int, rng: np.random.Gen
 def dealt_difference(members: np.ndarray, nonmembers: np.ndarray, dealt: np.ndarray) -> Tested:
     """Mean of (m,) members minus mean of (n,) non-members, with interval and p of `deals`.
 
-    Where scores crowd at one end and one group is small, Welch's p is far too low: the few far from the crowd are in the
-    other group, and with them all the spread.
+    What is dealt anew is the difference in units of its own standard error (Janssen 1997): exact where membership makes no
+    difference, and right where only the spread differs.  Where scores crowd at one end and one group is small, Welch's p is
+    far too low: the few far from the crowd are in the other group, and with them all the spread.
     """
     scores = np.concatenate(ties.together(members, nonmembers))
-    gap = float(scores[: len(members)].mean() - scores[len(members) :].mean())
-    others = dealt @ scores
-    p = (1 + int(ties.at_or_above(others, gap, float(scores.max())).sum())) / (1 + len(dealt))
-    low, high = np.quantile(others, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Tested(Estimate(gap, gap - float(high), gap - float(low), len(scores)), p)
+    chosen = np.arange(len(scores)) < len(members)
+    gap, error = (float(each[0]) for each in _differences(scores, chosen[None]))
+    gaps, errors = _differences(scores, dealt > 0)
+    units = gaps / errors
+    p = (1 + int(ties.at_or_above(units, gap / error, abs(gap / error)).sum())) / (1 + len(dealt))
+    low, high = np.quantile(units, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Tested(Estimate(gap, gap - float(high) * error, gap - float(low) * error, len(scores)), p)
+
+
+def _differences(scores: np.ndarray, is_member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(D,) differences of means and their standard errors, never 0, where (D, P) bool are the members of (P,) scores."""
+    least = max(float(np.abs(scores).max()), 1e-300) * 1e-9
+    sums, variance = [], np.zeros(len(is_member))
+    for group in (is_member, ~is_member):
+        size = group.sum(axis=1)
+        mean = group @ scores / size
+        spread = np.maximum(group @ scores**2 / size - mean**2, 0) * size / np.maximum(size - 1, 1)
+        sums.append(mean)
+        variance += spread / size
+    return sums[0] - sums[1], np.maximum(np.sqrt(variance), least)
 
 
 def permuted(
