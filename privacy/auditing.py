@@ -35,7 +35,7 @@ def audit(
     members_split: Sequence[str] = ("train",),
     nonmembers: Path | None = None,
     nonmembers_split: Sequence[str] = ("test",),
-    independent: Path | None = None,
+    independent: Path | Sequence[Path] | None = None,
     attackers: Path | None = None,
     split: Sequence[str] = SPLITS,
     attributes: Sequence[str] = tuple(ATTRIBUTES),
@@ -48,7 +48,8 @@ def audit(
     Args:
         out:         folder for `report.json`, the pages and the label.
         model:       a ckpt.pt of `clip train`, or embeddings (.npy, .parquet).
-        generator:   a generator of `synth train`; `independent` was trained on other patients.
+        generator:   a generator of `synth train`; `independent` was trained on other patients; with several,
+                     membership is what exceeds their mean.
         synthetic:   released records.
         members:     records of patients that were trained on, of some splits; `nonmembers` of others of the same source.
         attackers:   records of patients whose attributes the attacker knows; without, phantoms are drawn.
@@ -68,6 +69,8 @@ def audit(
         return People(folder, splits, kept) if folder else None
 
     encoder = open_target(model) if model else None
+    paths = [independent] if isinstance(independent, Path) else list(independent or ())
+    references = [Generator(path) for path in paths]
     inputs = Inputs(
         kept,
         encoder=encoder,
@@ -76,8 +79,9 @@ def audit(
         members=people(members, members_split),
         nonmembers=people(nonmembers, nonmembers_split),
         attackers=people(attackers, split),
-        independent=Generator(independent) if independent else None,
+        independent=references[0] if references else None,
         attributes=names,
+        references=references[1:],
     )
     with scope.claimed(inputs, settings, tell) as finished:
         if finished is not None:

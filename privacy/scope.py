@@ -71,11 +71,15 @@ def request(inputs: Inputs, config: AuditConfig) -> dict[str, JsonValue]:
     """All that decides what a report says."""
     encoder, generator, independent = inputs.encoder, inputs.generator, inputs.independent
     groups: dict[str, JsonValue] = {name: people and people.fingerprint for name, people in _groups(inputs)}
+    more: dict[str, JsonValue] = (
+        {"references": [each.fingerprint for each in inputs.references]} if len(inputs.references) > 1 else {}
+    )
     return {
         "model": encoder.metadata["sha256"] if encoder else None,
         "generator": generator.fingerprint if generator else None,
         "independent": independent.fingerprint if independent else None,
         **groups,
+        **more,
         "attributes": list(inputs.attributes),
         "config": config.model_dump(mode="json"),
     }
@@ -129,8 +133,10 @@ def counted(inputs: Inputs, config: AuditConfig) -> Work:
     embedded = 0
     if encoder:
         untrained = encoder.has_untrained
-        embedded = learnt * (1 + untrained * config.untrained_seeds) + both * (1 + untrained) + released
+        embedded = learnt * (1 + untrained * config.untrained_seeds) + 2 * both * (1 + untrained) + released
     denoised = sum(_denoised(group, config) for group in groups) if generator else 0
+    if generator:
+        denoised += len(inputs.references) * sum(_referred(group, config) for group in groups)
     if generator and inputs.independent:
         grid = config.completion_draws * config.completion_steps * config.completion_repeats
         chosen = sum(min(group.cohort.patients, config.completion_patients) for group in groups)
@@ -145,6 +151,12 @@ def counted(inputs: Inputs, config: AuditConfig) -> Work:
     return Work(
         draws, embedded, denoised, compared, 3 * pictures * (learnt + both + released) + 4 * wide * embedded
     )
+
+
+def _referred(group: People, config: AuditConfig) -> int:
+    """Passes of a reference model over one group: the denoising error and SimA."""
+    share = min(1.0, config.membership_patients / group.cohort.patients)
+    return round(share * len(group.ids) * (len(config.membership_steps) * config.membership_draws + 1))
 
 
 def _denoised(group: People, config: AuditConfig) -> int:

@@ -134,8 +134,8 @@ def test_too_few_patients_are_said_to_find_nothing():
     trial = power_simulation.rates(np.arange(8) % 8 > 0, 8, rates, DIFFERENCE)
     result = power_simulation.state(Result("T2", "sex", "members", DIFFERENCE), trial, 50, seed=0)
     assert result.details["detection"]["least"] is None
-    assert result.notes[-1].startswith("no leak up to difference of rates 0.125 is found")
-    assert result.notes[-1].endswith("p adjusted for 24 questions at most")
+    assert result.notes[-1].startswith("this attacker finds no leak up to difference of rates 0.125")
+    assert result.notes[-1].endswith("p adjusted for 32 questions at most")
 
 
 def test_what_is_found_is_said_for_no_fewer_questions_than_an_audit_asks():

@@ -11,7 +11,7 @@ import torch
 
 from clip.model import checkpoints
 from clip.model.encoders import build, normalise
-from privacy.attacks import disclosure, known_members, zero_shot
+from privacy.attacks import disclosure, embedded, known_members, zero_shot
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions.decision import decide
@@ -32,7 +32,7 @@ def words(results: list[Result]) -> dict[str, str]:
 # ---- who knows some members ----
 
 
-def embedded(axis: str, seed: int, patients: int = 150) -> Result:
+def by_axis(axis: str, seed: int, patients: int = 150) -> Result:
     """Sex along an axis that nobody, members alone, or everybody shows."""
     rng = np.random.default_rng(seed)
     features, truth = [], []
@@ -47,7 +47,7 @@ def embedded(axis: str, seed: int, patients: int = 150) -> Result:
 
 
 def test_an_axis_that_members_alone_use_fails():
-    result = embedded("members", 0)
+    result = by_axis("members", 0)
     assert result.tested and result.tested.estimate.low > 0.2
     assert decide([result])[0].answer.word == "FAIL"
 
@@ -55,7 +55,7 @@ def test_an_axis_that_members_alone_use_fails():
 @pytest.mark.parametrize("axis", ["nobody", "everybody"])
 def test_what_anybodys_pictures_show_is_no_leak_of_members(axis):
     """Exact by membership dealt anew, so p is below 5 % in one of twenty, and in two of four hardly ever."""
-    found = [embedded(axis, seed, 40) for seed in range(4)]
+    found = [by_axis(axis, seed, 40) for seed in range(4)]
     assert sum(each.tested.p < 0.05 for each in found if each.tested) <= 1
     assert sum(decide([each])[0].answer.word == "FAIL" for each in found) <= 1
 
@@ -150,3 +150,23 @@ def test_guesses_that_are_equally_right_of_both_groups_are_no_finding():
         made = [Guesses(each, rng.choice(["F", "M"], 120).astype(object), np.zeros(120)) for each in right]
         failed += decide([zero_shot.evaluate("sex", GroupGuesses(*made))])[0].answer.word == "FAIL"
     assert failed <= 0.05 * 60 + 3 * (0.05 * 0.95 * 60) ** 0.5
+
+
+# ---- length and spread of embeddings ----
+
+
+@pytest.mark.parametrize("told", ["length", "spread", "nothing"])
+def test_embeddings_that_are_longer_or_closer_together_for_members_fail(told, tmp_path):
+    rng, shapes = np.random.default_rng(2), []
+    for seed, name in enumerate(("members", "others")):
+        people = releases.people(tmp_path / name, 80, seed)
+        unit = rng.normal(size=(80, 16))[people.patient] + 0.5 * rng.normal(size=(160, 16))
+        unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+        leaks = name == "members"
+        length = (1.4 if leaks and told == "length" else 1.0) * np.exp(0.1 * rng.normal(size=160))
+        if told == "spread":
+            length = np.exp((0.02 if leaks else 0.3) * rng.normal(size=160))
+        shapes.append(embedded.shape(unit * length[:, None], None, people))
+    tested = embedded.told_apart(shapes[0], shapes[1], CONFIG)
+    word = decide([embedded.QUESTION._replace(tested=tested)])[0].answer.word
+    assert (word == "FAIL") == (told != "nothing")

@@ -19,6 +19,7 @@ from privacy.decisions import verdict
 from privacy.decisions.decision import decide
 from privacy.decisions.results import Result
 from privacy.scores import references, validity
+from privacy.scores.membership_scores import HEADLINE, MembershipScores
 from privacy.scores.score_calibration import Scores
 from privacy.statistics import inference, strata
 from privacy.targets import open_target, queries
@@ -205,7 +206,7 @@ def test_a_clip_that_knows_its_captions_by_heart_fails_and_an_untrained_one_does
 
 def test_what_is_not_given_is_named(root):
     found = decide(membership.attack(groups(root), QUICK))
-    assert [each.answer.word for each in found] == [verdict.NOT_TESTABLE] * 6
+    assert [each.answer.word for each in found] == [verdict.NOT_TESTABLE] * 7
     assert [
         "--generator" in found[0].answer.why,
         "--synthetic" in found[2].answer.why,
@@ -341,3 +342,22 @@ def test_some_patients_of_an_arm_are_an_arm(tmp_path):
     assert np.array_equal(part.photographs(SMALL), group.photographs(SMALL)[kept])
     values = np.arange(len(group.ids))
     assert np.array_equal(part.per_patient(values[kept]), group.per_patient(values)[chosen])
+
+
+def test_several_reference_models_tell_what_one_models_errors_hide():
+    """Photographs are hard for every generator alike; what exceeds the mean of six others is membership."""
+    rng = np.random.default_rng(0)
+    hard = rng.normal(size=(2, 150))
+
+    def scored(of_members: float) -> MembershipScores:
+        groups = [
+            {name: 3 * level + gain + rng.normal(size=150) for name in HEADLINE}
+            for level, gain in zip(hard, (of_members, 0.0), strict=True)
+        ]
+        return MembershipScores(*groups)
+
+    audited, others = scored(0.6), [scored(0.0) for _ in range(6)]
+    plain, beyond = (inference.separation(*each.headline()) for each in (audited, audited.less(others)))
+    assert beyond.estimate.low > 0.55 > plain.estimate.low and beyond.p < 1e-4 < plain.p
+    nobody = inference.separation(*scored(0.0).less(others).headline())
+    assert nobody.p > 0.05

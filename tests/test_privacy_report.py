@@ -62,7 +62,7 @@ def asked(question: Result, place: int) -> Result:
         (0.55, 0.75) if place % 4 == 0 else (-0.02, 0.09) if question.scale.chance == 0 else (0.44, 0.58)
     )
     tested = Tested(Estimate((low + high) / 2, low, high, 400), 1e-6 if place % 4 == 0 else 0.2)
-    check = ValidityCheck("blind", place % 4 == 2, f"{validity.RECORDS}, the groups differ (AUC 0.612, 0.551 to 0.673); "
+    check = ValidityCheck("baseline separability", place % 4 == 2, f"{validity.RECORDS}, the groups differ (AUC 0.612, 0.551 to 0.673); "
                 "draw both from the same source at random")  # fmt: skip
     if place % 4 == 3:
         return question._replace(missing=f"needs {Inputs.WHAT['independent']}; {Inputs.WHAT['attackers']}")
@@ -107,19 +107,19 @@ def made(tmp_path_factory) -> AuditReport:
     return report.build(inputs, decide([*judged, *results]), CONFIG, f"privacy audit --members {EVIL}")
 
 
-FIELD = set("AUC MAE CLIP SimA PIA SecMI CLiD EDPB HIPAA PIPL WP DeLong Anonymeter asian schema test phantom".split())  # fmt: skip
+FIELD = set(
+    re.findall(
+        r"\w+",
+        "AUC MAE CLIP SimA PIA SecMI CLiD EDPB HIPAA PIPL WP DeLong Anonymeter asian schema test phantom",
+    )
+)
 
 
 def leftovers(chinese: str) -> set[str]:
     """English words of a page: not those of commands, files, settings and the abbreviations of the field."""
     settings = "设置|版本|模型 [^<]*|预处理|攻击者的记录"
-    shown = re.sub(
-        rf"(?s)<(style|code|title)>.*?</\\1>|<tr><th>(?:{settings})</th>.*?</tr>|<a href.*?</a>".replace(
-            "\\\\", "\\"
-        ),
-        " ",
-        chinese,
-    )
+    unread = rf"(?s)<(style|code|title)>.*?</\1>|<tr><th>(?:{settings})</th>.*?</tr>|<a href.*?</a>"
+    shown = re.sub(unread, " ", chinese)
     shown = html.unescape(re.sub(r"<[^>]*>", " ", shown)).replace(EVIL, " ")
     shown = re.sub(
         r"--\w+( [A-Z]+\b)?|\b[\w-]+\.(?:csv|pt|parquet)\b|visionclip-privacy\S*|synth train", " ", shown

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from privacy.attacks import exposed
+from privacy.attacks import embedded, exposed
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import at_risk, power_simulation, verdict
 from privacy.decisions.results import AUC, Result
@@ -32,7 +32,8 @@ RELEASED = Result("T3", "membership by nearness to the released pictures", "memb
 ENCODER = Result("T3", "membership by how well photograph and caption agree", "members", AUC)
 
 
-QUESTIONS = [each for asked in (GENERATOR, RELEASED, ENCODER) for each in (asked, exposed.question(asked))]
+_OF_EACH = [each for asked in (GENERATOR, RELEASED, ENCODER) for each in (asked, exposed.question(asked))]
+QUESTIONS = [*_OF_EACH, embedded.QUESTION]
 
 
 def attack(inputs: Inputs, config: MembershipConfig) -> list[Result]:
@@ -47,7 +48,8 @@ def attack(inputs: Inputs, config: MembershipConfig) -> list[Result]:
     else:
         missing = f"needs {inputs.missing(['generator'])}"
         found = [each._replace(missing=missing) for each in (GENERATOR, exposed.question(GENERATOR))]
-    return [*found, *_released(inputs, pixels, checked, config), *_encoder(inputs, pixels, checked, config)]
+    found += [*_released(inputs, pixels, checked, config), *_encoder(inputs, pixels, checked, config)]
+    return [*found, embedded.attack(inputs, checked, config)]
 
 
 def by_generator(inputs: Inputs, generator: Generator, config: MembershipConfig) -> Tested:
@@ -99,12 +101,15 @@ def _generator(
 ) -> list[Result]:
     groups, features = _some(inputs, pixels, config.membership_patients, config)
     scored = scores_of(inputs, generator, HEADLINE, groups, config)
-    others = _references(inputs, generator, pixels, config)
+    asked = _references(inputs, generator, pixels, config)
     checked = ValidityChecks(
-        (*checked.checks, *(separability(name, tested) for name, tested in others)), checked.compared
+        (*checked.checks, *(separability(name, tested) for name, tested in asked)), checked.compared
     )
-    if inputs.independent:  # what a generator that was trained on others finds difficult
-        other = scores_of(inputs, inputs.independent, HEADLINE, groups, config)
+    others = [scores_of(inputs, each, HEADLINE, groups, config) for each in inputs.references]
+    if len(others) > 1:
+        scored = scored.less(others)
+    elif others:  # what a generator that was trained on others finds difficult
+        other = others[0]
         features = [
             np.column_stack([group, *(units(each[name], other.nonmembers[name]) for name in HEADLINE)])
             for group, each in zip(features, other, strict=True)
@@ -123,7 +128,7 @@ def _generator(
     ]
     also.append(("not calibrated", separation(*scored.headline()).estimate))
     subjects = groups[0].subjects
-    controls = [(name, tested.estimate) for name, tested in others]
+    controls = [(name, tested.estimate) for name, tested in asked]
     result = _finished(GENERATOR, headline, subjects, checked, config, controls)
     result = result._replace(also=(*result.also, *also))
     return [result, exposed.evaluate(GENERATOR, headline, config, checked)]

@@ -29,8 +29,9 @@ def audit(
     ] = None,
     nonmembers_split: Annotated[str, typer.Option(help="of --nonmembers")] = "test",
     independent: Annotated[
-        Path | None, typer.Option(help="a generator that was trained on other patients, to compare with")
-    ] = None,
+        list[Path],
+        typer.Option(help="a generator that was trained on other patients, to compare with; may repeat"),
+    ] = [],
     attackers: Annotated[
         Path | None,
         typer.Option(

@@ -114,16 +114,19 @@ class Inputs:
         attackers: People | None = None,
         independent: Generator | None = None,
         attributes: Sequence[str] = tuple(attributes.ATTRIBUTES),
+        references: Sequence[Generator] = (),
     ) -> None:
         """`kept` is where finished work waits for a repeated command; it is deleted with the last step.
 
         Args:
+            independent: trained on other patients; `references` are more of these.
             attributes: what to infer of anyone, of `privacy.data.attributes.ATTRIBUTES`.
         """
         self.kept = kept
         self.encoder, self.generator, self.synthetic = encoder, generator, synthetic
         self.members, self.nonmembers, self.attackers = members, nonmembers, attackers
         self.independent, self.attributes = independent, tuple(attributes)
+        self.references = tuple(references) if independent is None else (independent, *references)
 
     def missing(self, needs: Sequence[str]) -> str:
         """What to provide for an attack that has `needs`; empty where all is there."""

@@ -16,6 +16,7 @@ photographs looked up among released pictures by the encoder = 编码器在发�
 membership by what the generator makes of a photograph = 由生成器对照片的反应推断成员
 membership by nearness to the released pictures = 由与发布图片的接近程度推断成员
 membership by how well photograph and caption agree = 由照片与说明的吻合程度推断成员
+membership by length and spread of embeddings = 由嵌入的长度与离散推断成员
 the most exposed patients, by what the generator makes of a photograph = 暴露最多的患者（由生成器对照片的反应）
 the most exposed patients, by nearness to the released pictures = 暴露最多的患者（由与发布图片的接近程度）
 the most exposed patients, by how well photograph and caption agree = 暴露最多的患者（由照片与说明的吻合程度）
@@ -204,16 +205,17 @@ all ([\\d,]+) members and ([\\d,]+) non-members = 全部 \\1 名成员与 \\2 �
 ([\\d,]+) non-members = \\1 名非成员
 ([\\d,]+) patients = \\1 名患者
 guessed: = 猜测：
-mark of removal in = 删改痕迹：
-year of birth in = 出生年份：
-age over 89 in = 89 岁以上：
-identity number in = 身份证号：
+mark of removal = 删改痕迹
+year of birth = 出生年份
+age over 89 = 89 岁以上
+identity number = 身份证号
+ in (\\d[\\d,]*) = ：\\1
 (\\d+) candidates = \\1 个候选
 (\\d+) to (\\d+) years = \\1 至 \\2 岁
 """
 _WORDS = {
     "strong": "强", "weak": "弱", "trace": "微弱", "verified": "已核实", "female": "女", "male": "男", "age": "年龄", "sex": "性别", "race": "种族",
-    "name in": "姓名：", "date in": "日期：", "place in": "地点：", "number in": "编号：", "phone in": "电话：", "e-mail in": "电子邮件：",
+    "name": "姓名", "date": "日期", "place": "地点", "number": "编号", "phone": "电话", "e-mail": "电子邮件",
     "among": "，共", "and": "与", "of": "，", "at most": "至多", "to": "至", "records": "记录", "years": "岁", "untrained": "未训练", "patients": "患者",
 }  # fmt: skip
 

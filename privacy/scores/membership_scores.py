@@ -51,6 +51,23 @@ class MembershipScores(NamedTuple):
         )
         return members, nonmembers
 
+    def less(self, references: "Sequence[MembershipScores]") -> "MembershipScores":
+        """The same beyond the mean of what reference models say, none of which was trained on either group.
+
+        That is the offline form of LiRA (Carlini et al. 2022, 2112.03570) with one variance for all patients.
+        """
+        members, nonmembers = (
+            {
+                name: ties.difference(mine[name], np.mean([each[name] for each in others], axis=0))
+                for name in mine
+            }
+            for mine, others in (
+                (self.members, [each.members for each in references]),
+                (self.nonmembers, [each.nonmembers for each in references]),
+            )
+        )
+        return MembershipScores(members, nonmembers)
+
 
 def scores_of(
     inputs: Inputs,

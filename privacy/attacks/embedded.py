@@ -1,0 +1,99 @@
+"""T3 of an encoder's embeddings alone: are members told by length, or by how far apart the views of one patient lie?
+
+An encoder may draw what it was trained on out in length (LpLA, 2506.05743), and close together what shows one patient.  In
+which direction is not known beforehand, so the attacker knows some members: a ridge of a few numbers of each patient is
+taught by patients of other folds, and p is that of membership dealt anew, exact for any number of patients.
+"""
+
+import numpy as np
+
+from privacy.attack_config import AttackConfig
+from privacy.data.inputs import Inputs, People
+from privacy.decisions import power_simulation
+from privacy.decisions.results import AUC, Result
+from privacy.scores import validity
+from privacy.scores.validity import ValidityChecks
+from privacy.statistics import measures, probes
+from privacy.statistics.inference import Tested, separation
+from privacy.targets import Target
+from synth.base import ties
+
+QUESTION = Result("T3", "membership by length and spread of embeddings", "members", AUC)
+UNTRAINED = "an untrained network"
+_DEALS = 1999
+_PENALTY = 1.0  # per feature
+_EPSILON = 1e-12
+
+
+def attack(inputs: Inputs, checked: ValidityChecks, config: AttackConfig) -> Result:
+    """Of both groups, beside the same of an untrained encoder where there is one."""
+    encoder = inputs.encoder
+    if encoder is None:
+        return QUESTION._replace(missing=f"needs {inputs.missing(['encoder'])}")
+    compared = checked.compared
+    if encoder.has_untrained:
+        beside = told_apart(*_features(inputs, encoder, config.seed), config)
+        compared = ((UNTRAINED, beside.estimate), *compared)
+    tested = told_apart(*_features(inputs, encoder, None), config)
+    result = QUESTION._replace(tested=tested, checks=checked.checks, compared=compared)
+    return power_simulation.state_by_width(result)
+
+
+def shape(embeddings: np.ndarray, mirrored: np.ndarray | None, people: People) -> np.ndarray:
+    """(P, k) log length, its spread and that of directions over a patient's photographs, and what mirroring changes.
+
+    Spreads of a patient with one photograph are those of the others on average: their number is no membership.
+
+    Args:
+        embeddings: (N, D); mirrored: of the same photographs, mirrored, where they can be embedded.
+    """
+    length = np.linalg.norm(embeddings.astype(float), axis=1)
+    unit = embeddings / np.maximum(length, _EPSILON)[:, None]
+    logs = np.log(np.maximum(length, _EPSILON))
+    centre = people.per_patient(unit)
+    columns = [
+        people.per_patient(logs),
+        people.per_patient(np.abs(logs - people.per_patient(logs)[people.patient])),
+        1 - np.linalg.norm(centre, axis=1),
+    ]
+    several = np.bincount(people.patient) > 1
+    for column in columns[1:]:
+        column[~several] = column[several].mean() if several.any() else 0.0
+    if mirrored is not None:
+        other = mirrored / np.maximum(np.linalg.norm(mirrored, axis=1, keepdims=True), _EPSILON)
+        columns.append(people.per_patient(1 - (unit * other).sum(axis=1)))
+    return np.stack(columns, axis=1)
+
+
+def told_apart(members: np.ndarray, nonmembers: np.ndarray, config: AttackConfig) -> Tested:
+    """AUC of a ridge that tells (P, k) members from (Q, k) non-members whom it did not see."""
+    features = ties.standardised(np.concatenate([members, nonmembers]))
+    is_member = np.arange(len(features)) < len(members)
+    rng = np.random.default_rng([config.seed, 14])
+    fold = rng.permutation(len(features)) % config.folds
+    dealt = np.stack([is_member, *(rng.permutation(is_member) for _ in range(_DEALS))], axis=1).astype(float)
+    scores = np.zeros_like(dealt)
+    for number in range(config.folds):  # one factorisation serves all deals
+        test = fold == number
+        probe = probes.ridge(features[~test], dealt[~test], np.ones(int((~test).sum())), _PENALTY)
+        scores[test] = probe.rank(features[test])
+    areas = measures.aucs(scores, dealt > 0.5, probes.SIZE)
+    p = (1 + int(ties.at_or_above(areas[1:], areas[0], 1.0).sum())) / (1 + _DEALS)
+    estimate = separation(scores[is_member, 0], scores[~is_member, 0], size=probes.SIZE).estimate
+    return Tested(estimate, p)
+
+
+def _features(inputs: Inputs, encoder: Target, seed: int | None) -> list[np.ndarray]:
+    return [_of_group(inputs, encoder, people, seed) for people in validity.both(inputs)]
+
+
+def _of_group(inputs: Inputs, encoder: Target, people: People, seed: int | None) -> np.ndarray:
+    photographs = people.photographs(encoder.preprocessing)
+    key = [encoder.metadata["sha256"], people.fingerprint, "embedding", seed]
+    found = inputs.once(key, lambda: encoder.embed(photographs, people.ids, seed))
+    if not encoder.reads_captions:  # embeddings made elsewhere
+        return shape(found, None, people)
+    mirrored = inputs.once(
+        [*key, "mirrored"], lambda: encoder.embed(photographs[:, :, ::-1], people.ids, seed)
+    )
+    return shape(found, mirrored, people)
