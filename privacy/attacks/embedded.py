@@ -32,9 +32,9 @@ def attack(inputs: Inputs, checked: ValidityChecks, config: AttackConfig) -> Res
         return QUESTION._replace(missing=f"needs {inputs.missing(['encoder'])}")
     compared = checked.compared
     if encoder.has_untrained:
-        beside = told_apart(*_features(inputs, encoder, config.seed), config)
+        beside = separability(*_features(inputs, encoder, config.seed), config)
         compared = ((UNTRAINED, beside.estimate), *compared)
-    tested = told_apart(*_features(inputs, encoder, None), config)
+    tested = separability(*_features(inputs, encoder, None), config)
     result = QUESTION._replace(tested=tested, checks=checked.checks, compared=compared)
     return power_simulation.state_by_width(result)
 
@@ -65,7 +65,7 @@ def shape(embeddings: np.ndarray, mirrored: np.ndarray | None, people: People) -
     return np.stack(columns, axis=1)
 
 
-def told_apart(members: np.ndarray, nonmembers: np.ndarray, config: AttackConfig) -> Tested:
+def separability(members: np.ndarray, nonmembers: np.ndarray, config: AttackConfig) -> Tested:
     """AUC of a ridge that tells (P, k) members from (Q, k) non-members whom it did not see."""
     features = ties.standardised(np.concatenate([members, nonmembers]))
     is_member = np.arange(len(features)) < len(members)

@@ -56,7 +56,7 @@ def attack(
     return [_answer(name, people, whole, checked, config) for name in ATTRIBUTES]
 
 
-def asked_classes(name: str, people: Sequence[People]) -> tuple[str, ...]:
+def common_classes(name: str, people: Sequence[People]) -> tuple[str, ...]:
     """The classes of an attribute that both groups have patients enough of; `AGES` where it is in years."""
     values = [each.cohort.values[name] for each in people]
     if ATTRIBUTES[name] == "years":
@@ -144,7 +144,7 @@ def _answer(
     checked: ValidityChecks,
     config: AttackConfig,
 ) -> Result:
-    classes = asked_classes(name, people)
+    classes = common_classes(name, people)
     known = truths(name, classes, people) if len(classes) > 1 else []
     if not known or min(int(which.sum()) for _, which in known) < FEWEST:
         why = f"the {name} of too few members and non-members is known"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from privacy.attack_config import AttackConfig
-from privacy.attacks.known_members import asked_classes, truths
+from privacy.attacks.known_members import common_classes, truths
 from privacy.data.attributes import ATTRIBUTES
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import power_simulation
@@ -42,7 +42,7 @@ def attack(inputs: Inputs, checked: ValidityChecks, config: AttackConfig) -> lis
 def _answer(inputs: Inputs, name: str, checked: ValidityChecks, config: AttackConfig) -> Result:
     encoder, both = inputs.encoder, validity.both(inputs)
     assert encoder
-    classes = asked_classes(name, both)
+    classes = common_classes(name, both)
     asked = prompts.prompts(name, classes)
     if asked is None or len(classes) < 2:
         return question(name)._replace(missing=f"too few members and non-members whose {name} is known")

@@ -23,11 +23,11 @@ def prompts(name: str, classes: Sequence[str]) -> list[list[str]] | None:
 
 
 def decisions(
-    embeddings: np.ndarray, asked: Sequence[Sequence[str]], texts: Callable[[Sequence[str]], np.ndarray]
+    embeddings: np.ndarray, queries: Sequence[Sequence[str]], texts: Callable[[Sequence[str]], np.ndarray]
 ) -> np.ndarray:
     """(N, C) cosines of (N, D) photographs with the mean of the prompts of each class, both languages together."""
     unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
-    return np.stack([unit @ texts(list(each)).astype(float).mean(axis=0) for each in asked], axis=1)
+    return np.stack([unit @ texts(list(each)).astype(float).mean(axis=0) for each in queries], axis=1)
 
 
 def _of_age(age: int) -> list[str]:
