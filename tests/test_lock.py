@@ -1,5 +1,6 @@
 """One writer a folder: a second is refused, one that is gone is not waited for."""
 
+import errno
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 
 from synth.base import lock
 from synth.base.errors import UserError
+from synth.base.lock import sole_writer
 
 HOLD = "import sys, pathlib; from synth.base.lock import sole_writer\nwith sole_writer(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
 
@@ -76,3 +78,22 @@ def test_a_refused_command_leaves_no_folder(tmp_path):
     with pytest.raises(UserError, match="x"), lock.sole_writer(tmp_path / "new"):
         raise UserError("x")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_folder_that_nobody_can_write_to_needs_no_lock(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with sole_writer(tmp_path):
+            assert not list(tmp_path.iterdir())
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_disk_that_is_mounted_read_only_needs_no_lock(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "write_text", refused)
+    with sole_writer(tmp_path):
+        assert not list(tmp_path.iterdir())

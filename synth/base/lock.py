@@ -1,6 +1,7 @@
 """One writer a folder: who trains there says so in a file, and a second one is refused."""
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -22,6 +23,8 @@ _BEAT = 30
 _SILENT = 600
 """Seconds without one after which a writer that cannot be asked is taken for dead."""
 
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+
 
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
@@ -41,6 +44,9 @@ def sole_writer(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         _take(path, own)
     except OSError as error:
+        if folder.is_dir() and error.errno in _READ_ONLY:  # nobody can write there: a finished run may be asked again
+            yield
+            return
         raise disk_error(folder, error) from error
     stop = threading.Event()
     beat = threading.Thread(target=_beat, args=(path, own, stop), daemon=True)
