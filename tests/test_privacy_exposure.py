@@ -11,7 +11,7 @@ import torch
 
 from clip.model import checkpoints
 from clip.model.encoders import build, normalise
-from privacy.attacks import disclosure, embedded, known_members, zero_shot
+from privacy.attacks import disclosure, embedded, member_probe, zero_shot
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions.decision import decide
@@ -43,7 +43,7 @@ def by_axis(axis: str, seed: int, patients: int = 150) -> Result:
             found[:, 3] += 3 * (sex - 0.5)
         features.append(found)
         truth.append(sex)
-    return known_members.evaluate("sex", features, truth, 2, CONFIG.model_copy(update={"seed": seed}))
+    return member_probe.evaluate("sex", features, truth, 2, CONFIG.model_copy(update={"seed": seed}))
 
 
 def test_an_axis_that_members_alone_use_fails():
@@ -124,7 +124,7 @@ def groups(tmp_path_factory) -> dict[str, People]:
 @pytest.fixture(autouse=True)
 def of_sex_alone(monkeypatch):
     """The other attributes take as long, and have nothing to say here."""
-    for module in (zero_shot, known_members, disclosure):
+    for module in (zero_shot, member_probe, disclosure):
         monkeypatch.setattr(module, "ATTRIBUTES", {"sex": "classes"})
 
 

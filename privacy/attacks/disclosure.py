@@ -4,7 +4,7 @@ The attacker learns to read embeddings from patients of his own and never sees a
 of non-members he could guess of anyone; only what he guesses of members beyond that is a disclosure (Giomi et al. 2022,
 2211.10459, without the division by what is left to guess).  Both groups are weighted to the same ages, sexes or races.
 
-Two more attackers see what members alone show: one who knows some of them (`known_members`), and one who knows nobody and
+Two more attackers see what members alone show: one who knows some of them (`member_probe`), and one who knows nobody and
 asks the text tower (`zero_shot`).
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from privacy.attack_config import AttackConfig
-from privacy.attacks import known_members, zero_shot
+from privacy.attacks import member_probe, zero_shot
 from privacy.data.attributes import ATTRIBUTES, Task
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import power_simulation
@@ -38,7 +38,7 @@ def question(name: str) -> Result:
 
 
 _BY_ATTACKERS = [question(name) for name in ATTRIBUTES]
-QUESTIONS = [*_BY_ATTACKERS, *known_members.QUESTIONS, *zero_shot.QUESTIONS]
+QUESTIONS = [*_BY_ATTACKERS, *member_probe.QUESTIONS, *zero_shot.QUESTIONS]
 
 
 def attack(inputs: Inputs, config: AttackConfig) -> list[Result]:
@@ -51,7 +51,7 @@ def attack(inputs: Inputs, config: AttackConfig) -> list[Result]:
     features = _features(inputs, both, config)
     return [
         *_by_attackers(inputs, checked, config),
-        *known_members.attack(both, features, checked, config),
+        *member_probe.attack(both, features, checked, config),
         *zero_shot.attack(inputs, checked, config),
     ]
 

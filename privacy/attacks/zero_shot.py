@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from privacy.attack_config import AttackConfig
-from privacy.attacks.known_members import common_classes, truths
+from privacy.attacks.member_probe import common_classes, truths
 from privacy.data.attributes import ATTRIBUTES
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import power_simulation

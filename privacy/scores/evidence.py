@@ -28,7 +28,7 @@ class Evidence(NamedTuple):
     agreed: np.ndarray
     """(G,) bool: the embedding of identity names the same photograph as the nearest."""
     half: np.ndarray
-    """(G,) closeness of half of each picture to half of a photograph (`privacy.scores.halves`)."""
+    """(G,) closeness of half of each picture to half of a photograph (`privacy.scores.mosaics`)."""
     half_row: np.ndarray
     """(G,) int row of that photograph."""
 

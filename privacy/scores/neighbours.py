@@ -11,7 +11,7 @@ from pydantic import Field
 
 from privacy.attack_config import AttackConfig
 from privacy.data.inputs import Inputs, People
-from privacy.scores import duplicates, halves, identity, pixels
+from privacy.scores import duplicates, identity, mosaics, pixels
 from privacy.scores.duplicates import LOOK
 from privacy.scores.evidence import Evidence, Nearest
 from privacy.scores.matched_groups import SAME, MatchedGroups, separate
@@ -169,7 +169,7 @@ def _searched(
 
     def search() -> np.ndarray:
         whole = registered.nearest(pictures, photographs, patient)
-        return np.stack([*whole, *halves.nearest(pictures, photographs, patient)])
+        return np.stack([*whole, *mosaics.nearest(pictures, photographs, patient)])
 
     closeness, row, half, half_row = inputs.once([*key, "whole and half"], search)
     return closeness, row.astype(int), half, half_row.astype(int)
@@ -183,7 +183,7 @@ def _compared(inputs: Inputs, config: CopiesConfig) -> tuple[np.ndarray, Evidenc
 
     def search() -> np.ndarray:
         shown = nonmembers.photographs(LOOK)[rows]
-        return np.stack(halves.nearest(shown, members.photographs(LOOK), members.patient))
+        return np.stack(mosaics.nearest(shown, members.photographs(LOOK), members.patient))
 
     half, half_row = inputs.once(_key(inputs, config, "halves of non-members"), search)
     known, theirs, _ = _identities(inputs, config)

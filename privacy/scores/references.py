@@ -12,7 +12,7 @@ from privacy.scores.membership_scores import HEADLINE, MembershipConfig, scores_
 from privacy.scores.score_calibration import Scores
 from privacy.scores.validity import both
 from privacy.statistics.inference import Tested
-from privacy.targets import references
+from privacy.targets import shipped_reference
 from privacy.targets.generator import Generator
 
 UNTRAINED = "an untrained network"
@@ -28,7 +28,9 @@ def generator(inputs: Inputs, audited: Generator) -> tuple[str, Generator] | Non
         return INDEPENDENT, inputs.independent
     groups = both(inputs)
     sources = {source for people in groups for source in people.table["source"].to_pylist()}
-    found = references.shipped(audited, [people.records for people in groups], sorted(sources, key=str))
+    found = shipped_reference.shipped(
+        audited, [people.records for people in groups], sorted(sources, key=str)
+    )
     return (SHIPPED, found) if found else None
 
 

@@ -44,7 +44,9 @@ def sole_writer(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         _take(path, own)
     except OSError as error:
-        if folder.is_dir() and error.errno in _READ_ONLY:  # nobody can write there: a finished run may be asked again
+        if (
+            folder.is_dir() and error.errno in _READ_ONLY
+        ):  # nobody can write there: a finished run may be asked again
             yield
             return
         raise disk_error(folder, error) from error
