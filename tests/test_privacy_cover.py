@@ -251,7 +251,7 @@ def test_nearness_does_not_pass_beside_a_verified_copy(question):
     )
     built = report.build(Inputs(Path("unused")), decide([near, proof]), CONFIG, "privacy audit")
     assert [words.reading(each, "zh").rpartition("；")[2] for each in built.results] == [
-        "但发布图片中有已核实的副本，此攻击察觉不到", "1 of 300 released pictures copy photographs of 1 members"]  # fmt: skip
+        "但发布图片中有已核实的副本，此攻击察觉不到", "300 张发布图片中有 1 张复制了 1 名成员的照片"]  # fmt: skip
     other = membership.GENERATOR._replace(tested=spread(0.45, 0.53))
     assert decide([other, proof])[0].answer.word == PASS  # asked of the generator, not of the pictures
 

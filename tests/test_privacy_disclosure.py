@@ -80,7 +80,12 @@ def audited(tmp_path: Path, people: dict[str, People], **strength: float) -> dic
     encoder = embed(tmp_path / "e.parquet", people, {group: strength.get(group, 1.0) for group in people})
     found = disclosure.attack(inputs(tmp_path, encoder, people), QUICK)
     words = [each.answer.word for each in decide(found)]
-    return {each.attack.split()[0]: (each, word) for each, word in zip(found, words, strict=True)}
+    asked = [name.attack for name in disclosure._BY_ATTACKERS]
+    return {
+        each.attack.split()[0]: (each, word)
+        for each, word in zip(found, words, strict=True)
+        if each.attack in asked
+    }
 
 
 @pytest.mark.slow

@@ -95,7 +95,10 @@ an alarm only: what copies nothing may still tell who was trained on, or of what
 tells of the hospital's cohort as a whole, such as its share of a disease; it protects the hospital, not a patient = 说的是医院整个队列，如某病的比例；它保护的是医院，而非患者
 ([\\d,]+) of ([\\d,]+) released pictures were searched, drawn at random; no copy among the others was seen = 随机检索了 \\2 张发布图片中的 \\1 张；其余未检索
 released pictures searched for photographs of all = 张发布图片经检索，对照全部
-released pictures copy photographs of = 张发布图片复制了以下对象的照片：
+([\\d,]+) of ([\\d,]+) released pictures copy photographs of ([\\d,]+) members = \\2 张发布图片中有 \\1 张复制了 \\3 名成员的照片
+([\\d,]+) of ([\\d,]+) released pictures copy photographs of ([\\d,]+) patients = \\2 张发布图片中有 \\1 张复制了 \\3 名患者的照片
+([\\d,]+) of them said not to be trained on = 其中 \\1 名据称未参与训练
+all of them said not to be trained on = 据称均未参与训练
 are copies of these members that such a search can tell = 是此检索能辨认的成员副本
 copies of non-members, share of released pictures = 非成员的副本占发布图片的比例
 copies of members, share of released pictures = 成员的副本占发布图片的比例

@@ -16,7 +16,7 @@ from synth.base.templates import environment
 LANGUAGES = {"en": "report.html", "zh": "report.zh.html"}
 """Language -> the file of its page."""
 SHOWN_FIRST = 6
-"""Answers of one panel that the summary has room for."""
+"""Answers of one panel that the summary has room for; more where more FAIL."""
 
 
 def html(report: AuditReport, language: str = "en") -> str:

@@ -248,5 +248,5 @@ SENTENCES = {
     },
 }
 """Of a statistic, as a count of patients."""
-COUNTED = 3
+COUNTED = 2
 """Sentences that the first page has room for, of the most patients."""
