@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-lowest check format bench calibrate wheel bundle locks clean
+.PHONY: help demo test test-all test-lowest check format bench calibrate pictures wheel bundle locks clean
 
 FOUND = $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3 python,$(if $(shell $(name) -c 'import sys; print(sys.version_info >= (3, 11))' 2>/dev/null | grep True),$(name))))
 PYTHON ?= $(FOUND)
@@ -77,6 +77,9 @@ bench: $(DEVELOP) ## every benchmark that needs no photographs, short form
 
 calibrate: $(DEVELOP) ## false alarms of the audit and the leaks it finds -> docs/results/calibration.md, some five minutes of a core; repeat to continue
 	OMP_NUM_THREADS=1 $(RUN)/python benchmarks/calibrate.py --out docs/results/calibration.md
+
+pictures: $(DEVELOP) ## docs/pictures/sheet.jpg of README, after another generator ships
+	$(RUN)/python tools/sheet.py --out docs/pictures/sheet.jpg
 
 wheel: $(DEVELOP) ## build dist/visionclip-*.whl
 	rm -rf build

@@ -1,0 +1,113 @@
+"""The pages that people read first: their fenced blocks, the commands in them, the same commands scaled down, their sentences."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = ("synth", "clip", "privacy")
+READ_FIRST = [
+    *(ROOT / name for name in ("README.md", "README.zh-CN.md")),
+    *(ROOT / "docs" / name for name in ("index.md", "faq.md", "troubleshooting.md")),
+    *(
+        each
+        for room in ("tutorials", "how-to", "explanation")
+        for each in sorted((ROOT / "docs" / room).glob("*.md"))
+    ),
+]
+"""What has short sentences."""
+TYPED = [page for page in READ_FIRST if "README" in page.name or page.parent.name in ("tutorials", "how-to")]
+"""Whose commands are run, one page after another, each from top to bottom."""
+LANGUAGES = {"sh", "yaml", "python", "text", "csv", "json"}
+"""Of fenced blocks: a block without one would be skipped without a word."""
+
+TOWERS = ["image.layers=[1,1,1,1]", "image.width=8", "text.layers=1", "text.width=32", "text.heads=2",
+          "text.feedforward=64", "embedding=32", "preprocessing.size=32"]  # fmt: skip
+SMALLER = {
+    "synth train": ["images=32", "batch=16", "micro_batch=16", "save_every=32", "preprocessing.size=32",
+                    "network.channels=[16,32]", "network.attention_from=1"],
+    "clip train": ["images=64", "batch=16", "warmup=16", "save_every=64", *(f"model.{each}" for each in TOWERS)],
+    "clip eval": ["n_bootstrap=20", "min_count=1"],
+    "synth evaluate": ["classifier.images=64", "classifier.batch=16", "reported=1", "headline=1", "rounds=20",
+                       "halves=5", "k=2", "classifier.least=1"],
+    "privacy audit": ["permutations=60", "bootstrap=100", "untrained_seeds=1", "detection_rounds=50", "folds=2",
+                      "membership_patients=20", "likelihood_patients=10", "membership_controls=10", "copies_steps=10"],
+    "privacy canary score": ["bootstrap=100"],
+}  # fmt: skip
+"""What a command is given besides what the page says, so that it ends in seconds; its own `--set` comes after."""
+COUNTS = {"synth phantom": 60, "synth generate": 24}
+"""The largest `--n`."""
+STATUS = {"privacy audit": {0, 3, 4, 5}, "privacy canary score": {0, 3, 4, 5}, "clip doctor": {0, 3}}
+"""Exit statuses that are answers; else 0 alone."""
+
+
+class Block(NamedTuple):
+    """One fenced block: its page, the line where it begins, its language and what is in it."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    @property
+    def where(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """The fenced blocks of a page, in order."""
+    text = page.read_text(encoding="utf-8")
+    for found in re.finditer(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", text, re.MULTILINE | re.DOTALL):
+        yield Block(page, text[: found.start()].count("\n") + 1, found[2], found[3])
+
+
+def lines(block: Block) -> list[str]:
+    """The command lines of a block: continued ones joined, comments left out."""
+    joined = re.sub(r"\\\n\s*", " ", block.text).splitlines()
+    return [line for each in joined if (line := re.sub(r"(^|\s+)#.*", "", each).strip())]
+
+
+def scaled(words: list[str]) -> list[str]:
+    """The same command of ours, over in seconds: fewer pictures, smaller networks, fewer resamples."""
+    verb = name(words)
+    small, rest = [*words], words[len(verb.split()) :]
+    if verb in COUNTS and "--n" in rest:
+        place = small.index("--n") + 1
+        small[place] = str(min(int(small[place]), COUNTS[verb]))
+    if verb == "synth generate" and "--dry-run" not in rest:
+        small += ["--workers", "1"]
+        if "fundus64-4" not in rest and "--steps" not in rest:
+            small += ["--steps", "2", "--guidance", "1"]
+    sets = [part for each in SMALLER.get(verb, []) for part in ("--set", each)]
+    place = len(verb.split())
+    return small[:place] + sets + small[place:]
+
+
+def name(words: list[str]) -> str:
+    """`synth generate`, `privacy canary plant`."""
+    return " ".join(words[: 3 if words[:2] == ["privacy", "canary"] else 2])
+
+
+def words(line: str) -> list[str]:
+    return shlex.split(line)
+
+
+def prose(page: Path) -> str:
+    """A page without fenced blocks, comments, tables' rules, addresses of links, and marks of emphasis."""
+    text = page.read_text(encoding="utf-8")
+    text = re.sub(r"^( *)```.*?^\1```", "", text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    text = re.sub(r"`[^`]*`", "CODE", text)
+    return re.sub(r"[*_]{1,2}", "", text)
+
+
+def sentences(page: Path) -> Iterator[str]:
+    """The sentences of a page; a paragraph, an item of a list, a heading and a cell of a table each end one."""
+    for paragraph in re.split(r"\n\s*\n|\n(?=\s*(?:[-*|#>]|\d+\.)\s*)", prose(page)):
+        for cell in re.split(r"\s\|\s|^\||\|$", paragraph.strip()):
+            for sentence in re.split(r"(?<=[.!?])\s+|(?<=[。！？])", " ".join(cell.split())):
+                if re.search(r"\w", sentence):
+                    yield sentence.strip()
