@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pages
 import pictures
 import pytest
 import typer
+import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -339,3 +341,37 @@ def test_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
         for line in pages.lines(block) if block.language == "sh" else ():
             if reason(line) is None:
                 run_line(line)
+
+
+def test_the_citation_file_has_what_its_form_asks_for_and_the_version_of_the_package():
+    """Citation File Format 1.2.0: keys that must be there, people by name, identifiers by their form."""
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {"cff-version", "message", "title", "authors"} <= set(cited) and cited["cff-version"] == "1.2.0"
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
+    for work in (cited, *cited["references"]):
+        assert work["title"] and work["authors"] and ("year" in work or work is cited)
+        assert all({"name", "family-names"} & set(author) for author in work["authors"])
+        assert re.fullmatch(r"10\.\d{4,9}/\S+", work.get("doi", "10.1000/none"))
+    for name in ("README.md", "README.zh-CN.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        named = [value["value"] for work in cited["references"] for value in work.get("identifiers", [])]
+        assert all(each in text for each in named) and "(CITATION.cff)" in text
+
+
+def test_the_phantoms_of_the_features_page_hold_the_classes_that_its_commands_need():
+    from collections import Counter
+
+    from synth.data.records import split_of
+    from synth.phantom import PhantomConfig, population
+
+    text = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
+    config = PhantomConfig(size=96)
+    counts = Counter()
+    for index in range(2000):
+        subject, nth, _ = population.place(config, index)
+        counts[split_of(f"phantom-{subject:06d}"), population.labels(config, subject, nth)["is_gc"]] += 1
+    assert (
+        f"has {counts['test', 1]} with and {counts['test', 0]} without glaucoma, `train` has {counts['train', 1]}"
+        in text
+    )
