@@ -33,7 +33,7 @@ SMALLER = {
     "synth evaluate": ["classifier.images=64", "classifier.batch=16", "reported=1", "headline=1", "rounds=20",
                        "halves=5", "k=2", "classifier.least=1"],
     "privacy audit": ["permutations=60", "bootstrap=100", "untrained_seeds=1", "detection_rounds=50", "folds=2",
-                      "membership_patients=20", "likelihood_patients=10", "membership_controls=10", "copies_steps=10"],
+                      "membership_patients=20", "likelihood_patients=20", "membership_controls=20", "copies_steps=10"],
     "privacy canary score": ["bootstrap=100"],
 }  # fmt: skip
 """What a command is given besides what the page says, so that it ends in seconds; its own `--set` comes after."""

@@ -332,6 +332,16 @@ def test_a_dry_run_says_its_words_beside_the_json(tmp_path, monkeypatch):
     assert "160,000 images, of 64 px: about" in invoke(DRY[0]).stderr
 
 
+def test_a_dry_run_tells_labels_that_are_to_be_absent(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mix.yaml").write_text(
+        "mix:\n- {weight: 2, labels: {is_gc: 0}}\n- {weight: 1, labels: {is_gc: 1, is_pm: 0}}\n- {weight: 1, labels: {}}\n"
+    )
+    said = invoke("synth generate --n 8 --model fundus64-4 --labels mix.yaml --dry-run").stderr
+    for line in ("50.00%  without is_gc", '25.00%  {"is_gc": 1}', "25.00%  every label unknown"):
+        assert line in said
+
+
 def test_every_verb_with_a_dry_run_is_tried_here_or_where_its_hub_is():
     from test_options_twice import COMMANDS, app_of, verbs
     from typer.main import get_command

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import socket
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -229,3 +231,17 @@ def test_a_full_disk_is_one_clear_line_and_the_old_file_stays(tmp_path, write):
         write(path)
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_that_is_written_anew_under_its_name_shows_its_new_pictures(tmp_path, monkeypatch):
+    """A notebook does so; one that changes its working folder meets another file of the same relative name."""
+    seen = []
+    for place, made in enumerate((rows(4), rows(8)[4:])):
+        (tmp_path / str(place)).mkdir()
+        monkeypatch.chdir(tmp_path / str(place))
+        write_records(Path("records"), made, PLAN | {"n": place}, (1, 0, 0))
+        seen.append([*Pictures(Path("records"))])
+        shutil.rmtree("records")
+        write_records(Path("records"), made[::-1], PLAN | {"n": -place}, (1, 0, 0))
+        assert [*Pictures(Path("records"))] == seen[-1][::-1]
+    assert not set(seen[0]) & set(seen[1])

@@ -78,7 +78,11 @@ def generate(
     push_to_hub: Annotated[str | None, typer.Option(help="NAME/REPO to push to once all is there")] = None,
     private: Private = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="print the plan as JSON, say what it would cost, and stop")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="print the plan as JSON, say what it would cost, and stop; prepares filters first",
+        ),
     ] = False,
     json: Json = False,
 ) -> None:

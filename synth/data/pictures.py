@@ -13,7 +13,7 @@ from synth.base.errors import UserError
 from synth.base.runs import progress
 from synth.data.images import Preprocessing
 from synth.data.records import SPLITS, data_fingerprint, shards
-from synth.data.shards import images, row_groups
+from synth.data.shards import images, row_groups, stamp
 
 
 class Pictures:
@@ -38,7 +38,8 @@ class Pictures:
 
     def __getitem__(self, index: int) -> bytes:
         place = self._place(index)
-        return _images(*self._groups[place])[index - self._starts[place]]
+        path, group = self._groups[place]
+        return _images(path, group, stamp(path))[index - self._starts[place]]
 
     def __iter__(self) -> Iterator[bytes]:
         return (self[i] for i in range(self._length))
@@ -54,7 +55,9 @@ class Pictures:
         return bisect_right(self._starts, index) - 1
 
 
-_images = lru_cache(maxsize=64)(images)
+@lru_cache(maxsize=64)
+def _images(path: Path, group: int, _stamp: tuple[int, ...]) -> Sequence[bytes]:
+    return images(path, group)
 
 
 def pixels(folder: Path, splits: Sequence[str], preprocessing: Preprocessing, cache: Path) -> np.ndarray:

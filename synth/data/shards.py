@@ -204,8 +204,18 @@ def _damaged(path: Path) -> UserError:
     )
 
 
-@lru_cache(maxsize=64)
+def stamp(path: Path) -> tuple[int, ...]:
+    """What tells a file from another one of its name, and from what it held before: for what is kept in memory."""
+    about = path.stat()
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
+
+
 def _index(path: Path) -> dict[str, list[tuple[int, int]]]:
+    return _index_of(path, stamp(path))
+
+
+@lru_cache(maxsize=64)
+def _index_of(path: Path, _stamp: tuple[int, ...]) -> dict[str, list[tuple[int, int]]]:
     """Where the (offset, size) of the pictures and of their labels lie in a tar, in order."""
     found: dict[str, list[tuple[int, int]]] = {"jpg": [], "json": []}
     try:

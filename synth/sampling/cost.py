@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -83,11 +84,19 @@ def describe(plan: Plan, cost: speed.Cost) -> list[str]:
         lines.append(_filters(plan.filters))
     for entry in plan.mix[:12]:
         stated = entry.labels | ({"prompt": entry.prompt} if entry.prompt else {})
-        shown = {k: v for k, v in stated.items() if v not in (None, 0, [])}
-        lines.append(f"{entry.weight / total:7.2%}  {json.dumps(shown, ensure_ascii=False)}")
+        lines.append(f"{entry.weight / total:7.2%}  {_stated(stated)}")
     if len(plan.mix) > 12:
         lines.append(f"        and {len(plan.mix) - 12} more label combinations")
     return lines
+
+
+def _stated(labels: dict[str, Any]) -> str:
+    """What is present; where nothing is, what is said to be absent."""
+    present = {key: value for key, value in labels.items() if value not in (None, 0, [])}
+    absent = [key for key, value in labels.items() if value in (0, [])]
+    if present or not absent:
+        return json.dumps(present, ensure_ascii=False) if present else "every label unknown"
+    return f"without {', '.join(absent)}"
 
 
 def _filters(filters: FilterSettings) -> str:
