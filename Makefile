@@ -78,8 +78,8 @@ bench: $(DEVELOP) ## every benchmark that needs no photographs, short form
 calibrate: $(DEVELOP) ## false alarms of the audit and the leaks it finds -> docs/results/calibration.md, some five minutes of a core; repeat to continue
 	OMP_NUM_THREADS=1 $(RUN)/python benchmarks/calibrate.py --out docs/results/calibration.md
 
-pictures: $(DEVELOP) ## docs/pictures/sheet.jpg of README, after another generator ships
-	$(RUN)/python tools/sheet.py --out docs/pictures/sheet.jpg
+pictures: $(DEVELOP) ## the pictures of README and of the glossary, after another generator ships
+	$(RUN)/python tools/sheet.py --out docs/pictures
 
 wheel: $(DEVELOP) ## build dist/visionclip-*.whl
 	rm -rf build

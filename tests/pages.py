@@ -29,14 +29,17 @@ SMALLER = {
     "synth train": ["images=32", "batch=16", "micro_batch=16", "save_every=32", "preprocessing.size=32",
                     "network.channels=[16,32]", "network.attention_from=1"],
     "clip train": ["images=64", "batch=16", "warmup=16", "save_every=64", *(f"model.{each}" for each in TOWERS)],
+    "clip train eyeclip": ["images=32", "batch=16", "warmup=16", "save_every=32", "model.text.layers=1"],
     "clip eval": ["n_bootstrap=20", "min_count=1"],
     "synth evaluate": ["classifier.images=64", "classifier.batch=16", "reported=1", "headline=1", "rounds=20",
                        "halves=5", "k=2", "classifier.least=1"],
     "privacy audit": ["permutations=60", "bootstrap=100", "untrained_seeds=1", "detection_rounds=50", "folds=2",
                       "membership_patients=20", "likelihood_patients=20", "membership_controls=20", "copies_steps=10"],
-    "privacy canary score": ["bootstrap=100"],
+    "privacy canary score": ["bootstrap=100", "canary_draws=1", "canary_steps=[50,500]"],
 }  # fmt: skip
 """What a command is given besides what the page says, so that it ends in seconds; its own `--set` comes after."""
+SCALED = "scaled.yaml"
+"""A config of the towers that a scaled training has, for an export that needs to know them."""
 COUNTS = {"synth phantom": 60, "synth generate": 24}
 """The largest `--n`."""
 STATUS = {"privacy audit": {0, 3, 4, 5}, "privacy canary score": {0, 3, 4, 5}, "clip doctor": {0, 3}}
@@ -72,17 +75,23 @@ def lines(block: Block) -> list[str]:
 def scaled(words: list[str]) -> list[str]:
     """The same command of ours, over in seconds: fewer pictures, smaller networks, fewer resamples."""
     verb = name(words)
-    small, rest = [*words], words[len(verb.split()) :]
+    place = len(verb.split())
+    small, rest = [*words], words[place:]
+    if "--dry-run" in rest:
+        return small
     if verb in COUNTS and "--n" in rest:
-        place = small.index("--n") + 1
-        small[place] = str(min(int(small[place]), COUNTS[verb]))
-    if verb == "synth generate" and "--dry-run" not in rest:
+        number = small.index("--n") + 1
+        small[number] = str(min(int(small[number]), COUNTS[verb] * (3 if "--marks" in rest else 1)))
+    if verb == "synth generate":
         small += ["--workers", "1"]
         if "fundus64-4" not in rest and "--steps" not in rest:
             small += ["--steps", "2", "--guidance", "1"]
-    sets = [part for each in SMALLER.get(verb, []) for part in ("--set", each)]
-    place = len(verb.split())
-    return small[:place] + sets + small[place:]
+    if verb == "clip export" and "--config" in rest:
+        small[small.index("--config") + 1] = SCALED
+    kind = f"{verb} eyeclip" if "eyeclip-tiny" in rest else verb
+    return (
+        small[:place] + [part for each in SMALLER.get(kind, []) for part in ("--set", each)] + small[place:]
+    )
 
 
 def name(words: list[str]) -> str:

@@ -311,6 +311,16 @@ GIVEN = {
 """What a reader of a page has before its first command."""
 
 
+def nested(assignments: list[str]) -> dict[str, Any]:
+    """`["a.b=1"]` as {"a": {"b": 1}}."""
+    found: dict[str, Any] = {}
+    for each in assignments:
+        key, value = each.split("=", 1)
+        section, _, leaf = key.rpartition(".")
+        (found.setdefault(section, {}) if section else found)[leaf] = yaml.safe_load(value)
+    return found
+
+
 def run_line(line: str) -> None:
     """Run one line as the page shows it, scaled down."""
     words = pages.words(line)
@@ -331,6 +341,8 @@ def run_line(line: str) -> None:
 def test_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
     """Every command, in an empty folder, in order; files that the page shows are written as it names them."""
     monkeypatch.chdir(tmp_path)
+    towers = {"model": nested(pages.TOWERS)}
+    (tmp_path / pages.SCALED).write_text(yaml.safe_dump(towers))
     GIVEN.get(page_id(page), lambda home: None)(tmp_path)
     for block in pages.blocks(page):
         named = re.match(r"# (\S+\.\w+)\n", block.text)
@@ -375,3 +387,35 @@ def test_the_phantoms_of_the_features_page_hold_the_classes_that_its_commands_ne
         f"has {counts['test', 1]} with and {counts['test', 0]} without glaucoma, `train` has {counts['train', 1]}"
         in text
     )
+
+
+@pytest.mark.parametrize("package", ["synth", "clip"])
+def test_the_table_of_costs_has_every_recipe_and_each_page_names_recipes_that_exist(package):
+    from synth.base import recipes
+
+    names = set(recipes.names(package))
+    table = (ROOT / "docs" / "how-to" / "cost.md").read_text(encoding="utf-8")
+    assert {each for each in names if f"`{each}`" not in table} == set()
+    for page in pages.READ_FIRST:
+        text = page.read_text(encoding="utf-8")
+        asked = re.findall(rf"{package} train [^`\n]*--config ([\w-]+)(?=[ `\n])", text)
+        assert set(asked) <= names, page.name
+
+
+def test_the_data_manager_reads_the_numbers_that_privacy_power_gives():
+    from privacy.decisions import power
+
+    text = power.text(power.table(0.5, 0.8, 1, None))
+    page = (ROOT / "docs" / "how-to" / "data-manager.md").read_text(encoding="utf-8")
+    for said, wanted in (("524 in each group (AUC below .55)", "AUC below 0.55: 524"), ("AUC .6 | 195 in", "0.6         195"),
+                         ("of .55: 1,436", "0.55      1,436"), ("60 % read | 210 members", "0.6         210")):  # fmt: skip
+        assert said in page and wanted in text
+
+
+def test_a_command_that_a_report_suggests_has_flags_that_exist():
+    from privacy import threats
+
+    for remedy in {remedy for row in threats.CATALOGUE for remedy in row.remedies}:
+        for line in re.findall(r"(?:synth|clip|privacy) [^`;…]*", remedy.command):
+            words = line.split()
+            assert {word for word in words if word.startswith("--")} <= flags(words), remedy.command

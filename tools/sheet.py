@@ -1,19 +1,21 @@
-"""Draw the picture of README, docs/pictures/sheet.jpg: phantoms above, samples of the generator that ships below.
+"""Draw the pictures of README and of the glossary: phantoms above samples of the generator that ships; a phantom of each disease.
 
-    python tools/sheet.py --out docs/pictures/sheet.jpg
+    python tools/sheet.py --out docs/pictures
 
-Run it again when another generator ships; `--model` names one.  Nobody in the picture exists.
+Run it again when another generator ships; `--model` names one.  Nobody in the pictures exists.
 """
 
 import argparse
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from PIL import Image, ImageDraw, ImageFont
 
 from synth import GenerateConfig, generate
-from synth.phantom import PhantomConfig, write
-from synth.sampling.preview import preview
+from synth.data.vocabulary import FLAGS, READABILITY_KEYS
+from synth.phantom import PhantomConfig, population, record, write
+from synth.sampling.preview import legend, preview, sheet
 
 COUNT, COLUMNS, SIDE = 12, 6, 120  # pictures of each kind, pictures in a row, pixels a picture
 HEAD = 22  # pixels of a heading
@@ -50,16 +52,42 @@ def stacked(sheets: dict[str, Path]) -> Image.Image:
     return page
 
 
+def labels() -> Image.Image:
+    """A readable phantom of each disease and no other, and one without any."""
+    config, tiles, legends = PhantomConfig(size=SIDE), [], []
+    for wanted in (None, "dr_grade", *FLAGS):
+        index = next(i for i in count() if _shows(config, i, wanted))
+        row, phantom = record(config, index)
+        tiles.append(phantom.image)
+        legends.append(legend(row))
+    return sheet(tiles, legends, COLUMNS)
+
+
+def _shows(config: PhantomConfig, index: int, wanted: str | None) -> bool:
+    subject, nth, _ = population.place(config, index)
+    found = population.labels(config, subject, nth)
+    present = [key for key in ("dr_grade", *FLAGS) if found[key]]
+    blurred = any(found[key] == 0 for key in READABILITY_KEYS)
+    severe = wanted != "dr_grade" or found["dr_grade"] == 4
+    return (
+        not blurred
+        and severe
+        and present == [wanted] * (wanted is not None)
+        and "cataract" not in (found["findings"] or ())
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, default=Path("docs/pictures/sheet.jpg"))
+    parser.add_argument("--out", type=Path, default=Path("docs/pictures"), help="folder")
     parser.add_argument("--model", type=Path, help="another generator's folder")
     parser.add_argument("--seed", type=int, default=3)
     given = parser.parse_args()
     with TemporaryDirectory() as home:
-        stacked(rows(given.model, Path(home), given.seed)).save(given.out, quality=85)
+        stacked(rows(given.model, Path(home), given.seed)).save(given.out / "sheet.jpg", quality=85)
+    labels().save(given.out / "labels.jpg", quality=85)
 
 
 if __name__ == "__main__":
