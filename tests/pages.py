@@ -26,13 +26,12 @@ LANGUAGES = {"sh", "yaml", "python", "text", "csv", "json"}
 TOWERS = ["image.layers=[1,1,1,1]", "image.width=8", "text.layers=1", "text.width=32", "text.heads=2",
           "text.feedforward=64", "embedding=32", "preprocessing.size=32"]  # fmt: skip
 SMALLER = {
-    "synth train": ["images=32", "batch=16", "micro_batch=16", "save_every=32", "preprocessing.size=32",
-                    "network.channels=[16,32]", "network.attention_from=1"],
+    "synth train": ["images=32", "batch=16", "micro_batch=16", "save_every=32", "network.channels=[16,32]", "network.attention_from=1"],
     "clip train": ["images=64", "batch=16", "warmup=16", "save_every=64", *(f"model.{each}" for each in TOWERS)],
     "clip train eyeclip": ["images=32", "batch=16", "warmup=16", "save_every=32", "model.text.layers=1"],
     "clip eval": ["n_bootstrap=20", "min_count=1"],
-    "synth evaluate": ["classifier.images=64", "classifier.batch=16", "reported=1", "headline=1", "rounds=20",
-                       "halves=5", "k=2", "classifier.least=1"],
+    "synth evaluate": ["classifier.images=64", "classifier.batch=16", "reported=1", "headline=1", "n_bootstrap=20",
+                       "n_subsamples=5", "k=2", "classifier.min_count=1"],
     "privacy audit": ["permutations=60", "bootstrap=100", "untrained_seeds=1", "detection_rounds=50", "folds=2",
                       "membership_patients=20", "likelihood_patients=20", "membership_controls=20", "copies_steps=10"],
     "privacy canary score": ["bootstrap=100", "canary_draws=1", "canary_steps=[50,500]"],
