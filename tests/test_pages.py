@@ -279,7 +279,7 @@ def idrid_folder(home: Path) -> None:
 
 
 def with_records(home: Path) -> None:
-    pictures.folder(home / "records", 240, shares=(6, 2, 2))
+    pictures.folder(home / "records", 160, shares=(6, 2, 2))
 
 
 def with_generator(home: Path) -> None:
@@ -312,7 +312,6 @@ def open_clip_pairs(home: Path) -> None:
 
 GIVEN = {
     "README.md": clinic_folder,
-    "README.zh-CN.md": clinic_folder,
     "docs/tutorials/own-photographs.md": idrid_folder,
     "docs/tutorials/publish.md": with_generator,
     "docs/tutorials/chinese-clip.md": chinese_clip,
@@ -347,8 +346,12 @@ def run_line(line: str) -> None:
         )
 
 
+SAME = "README.zh-CN.md"
+"""Not run by itself: a test above holds its commands to be those of README.md, which are."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page", pages.TYPED, ids=page_id)
+@pytest.mark.parametrize("page", [page for page in pages.TYPED if page.name != SAME], ids=page_id)
 def test_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
     """Every command, in an empty folder, in order; files that the page shows are written as it names them."""
     monkeypatch.chdir(tmp_path)
