@@ -192,7 +192,14 @@ def test_any_tower_of_chinese_clip_is_told_by_its_weights(tower, tmp_path):
     # What its trainer writes: the prefix of DistributedDataParallel, and a pooler that nothing uses.
     state = {f"module.{name}": value for name, value in theirs.state_dict().items()}
     state["module.bert.pooler.dense.weight"] = torch.zeros(128, 128)
-    written = {"epoch": 1, "step": 9, "name": "x", "state_dict": state, chinese_clip.HEADS: 2}
+    written = {
+        "epoch": 1,
+        "step": 9,
+        "name": "x",
+        "state_dict": state,
+        chinese_clip.HEADS: 2,
+        chinese_clip.HEAD_WIDTH: 64,
+    }
     torch.save(written, tmp_path / "clip_cn.pt")
     ours = loading.load_model(f"cn_clip:{tmp_path / 'clip_cn.pt'}")
     data, texts = picture(), ["疑似青光眼。", "未见明显异常，左眼。"]

@@ -12,7 +12,7 @@ from clip.evaluation import long_tail, retrieval, vqa
 from clip.evaluation.answering import VqaConfig
 from clip.evaluation.long_tail import LongTailConfig
 from clip.evaluation.retrieval import RetrievalConfig
-from clip.zoo.chinese_clip import HEADS
+from clip.zoo.chinese_clip import HEAD_WIDTH, HEADS
 from synth.data.records import write_records
 
 
@@ -31,7 +31,7 @@ def records(tmp_path_factory):
 def model(tmp_path_factory):
     """A Chinese-CLIP, which was trained on Chinese alone."""
     path = tmp_path_factory.mktemp("languages") / "epoch1.pt"
-    torch.save({"state_dict": chinese().state_dict(), HEADS: 2}, path)
+    torch.save({"state_dict": chinese().state_dict(), HEADS: 2, HEAD_WIDTH: 64}, path)
     return f"cn_clip:{path}"
 
 

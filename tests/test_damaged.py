@@ -24,7 +24,7 @@ from clip.model import checkpoints
 from clip.model.encoders import build
 from clip.zoo.preprocessing import ForeignPreprocessing
 from privacy.canaries import planting
-from privacy.decisions import at_risk
+from privacy.data import private_table
 from synth import phantom
 from synth.base import arrays, checkpoint, documents, weights
 from synth.base.errors import UserError
@@ -374,8 +374,8 @@ def test_a_strip_costs_no_gigabytes(size):
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\tx"])
 def test_no_cell_of_a_table_is_a_formula(name):
-    assert at_risk._text(name) == f"'{name}"
-    assert at_risk._text("p=1") == "p=1"
+    assert private_table._text(name) == f"'{name}"
+    assert private_table._text("p=1") == "p=1"
 
 
 def test_a_cache_of_pictures_is_its_owners_alone(tmp_path):
