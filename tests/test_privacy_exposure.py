@@ -174,7 +174,7 @@ def test_embeddings_that_are_longer_or_closer_together_for_members_fail(told, tm
         length = (1.4 if leaks and told == "length" else 1.0) * np.exp(0.1 * rng.normal(size=80))
         if told == "spread":
             length = np.exp((0.02 if leaks else 0.3) * rng.normal(size=80))
-        shapes.append(embedded.shape(unit * length[:, None], None, people))
+        shapes.append(embedded.shape(unit * length[:, None], None, people.patient))
     tested = embedded.separability(shapes[0], shapes[1], CONFIG)
     word = decide([embedded.QUESTION._replace(tested=tested)])[0].answer.word
     assert (word == "FAIL") == (told != "nothing")

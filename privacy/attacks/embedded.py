@@ -32,53 +32,61 @@ def attack(inputs: Inputs, checked: ValidityChecks, config: AttackConfig) -> Res
         return QUESTION._replace(missing=f"needs {inputs.missing(['encoder'])}")
     compared = checked.compared
     if encoder.has_untrained:
-        beside = separability(*_features(inputs, encoder, config.seed), config)
+        members, nonmembers = _features(inputs, encoder, config.seed)
+        beside = separability(members, nonmembers, config)
         compared = ((UNTRAINED, beside.estimate), *compared)
-    tested = separability(*_features(inputs, encoder, None), config)
+    members, nonmembers = _features(inputs, encoder, None)
+    tested = separability(members, nonmembers, config)
     result = QUESTION._replace(tested=tested, checks=checked.checks, compared=compared)
     return power_simulation.state_by_width(result)
 
 
-def shape(embeddings: np.ndarray, mirrored: np.ndarray | None, people: People) -> np.ndarray:
+def shape(embeddings: np.ndarray, mirrored: np.ndarray | None, patient_ids: np.ndarray) -> np.ndarray:
     """(P, k) log length, its spread and that of directions over a patient's photographs, and what mirroring changes.
 
     Spreads of a patient with one photograph are those of the others on average: their number is no membership.
 
     Args:
-        embeddings: (N, D); mirrored: of the same photographs, mirrored, where they can be embedded.
+        embeddings:  (N, D); mirrored: of the same photographs, mirrored, where they can be embedded.
+        patient_ids: (N,) int whose each photograph is, in [0, P), never falling.
     """
     length = np.linalg.norm(embeddings.astype(float), axis=1)
     unit = embeddings / np.maximum(length, _EPSILON)[:, None]
     logs = np.log(np.maximum(length, _EPSILON))
-    centre = people.per_patient(unit)
+    centre, mean = probes.mean_by(patient_ids, unit), probes.mean_by(patient_ids, logs[:, None])
+    apart = np.abs(logs[:, None] - mean[patient_ids])
     columns = [
-        people.per_patient(logs),
-        people.per_patient(np.abs(logs - people.per_patient(logs)[people.patient])),
+        mean[:, 0],
+        probes.mean_by(patient_ids, apart)[:, 0],
         1 - np.linalg.norm(centre, axis=1),
     ]
-    several = np.bincount(people.patient) > 1
+    several = np.bincount(patient_ids) > 1
     for column in columns[1:]:
         column[~several] = column[several].mean() if several.any() else 0.0
     if mirrored is not None:
         other = mirrored / np.maximum(np.linalg.norm(mirrored, axis=1, keepdims=True), _EPSILON)
-        columns.append(people.per_patient(1 - (unit * other).sum(axis=1)))
+        columns.append(probes.mean_by(patient_ids, 1 - (unit * other).sum(axis=1, keepdims=True))[:, 0])
     return np.stack(columns, axis=1)
 
 
-def separability(members: np.ndarray, nonmembers: np.ndarray, config: AttackConfig) -> Tested:
+def separability(
+    members: np.ndarray, nonmembers: np.ndarray, config: AttackConfig, n_permutations: int = _DEALS
+) -> Tested:
     """AUC of a ridge that tells (P, k) members from (Q, k) non-members whom it did not see."""
     features = ties.standardised(np.concatenate([members, nonmembers]))
     is_member = np.arange(len(features)) < len(members)
     rng = np.random.default_rng([config.seed, 14])
     fold = rng.permutation(len(features)) % config.folds
-    dealt = np.stack([is_member, *(rng.permutation(is_member) for _ in range(_DEALS))], axis=1).astype(float)
+    dealt = np.stack(
+        [is_member, *(rng.permutation(is_member) for _ in range(n_permutations))], axis=1
+    ).astype(float)
     scores = np.zeros_like(dealt)
     for number in range(config.folds):  # one factorisation serves all deals
         test = fold == number
         probe = probes.ridge(features[~test], dealt[~test], np.ones(int((~test).sum())), _PENALTY)
         scores[test] = probe.rank(features[test])
     areas = measures.aucs(scores, dealt > 0.5, probes.SIZE)
-    p = (1 + int(ties.at_or_above(areas[1:], areas[0], 1.0).sum())) / (1 + _DEALS)
+    p = (1 + int(ties.at_or_above(areas[1:], areas[0], 1.0).sum())) / (1 + n_permutations)
     estimate = separation(scores[is_member, 0], scores[~is_member, 0], size=probes.SIZE).estimate
     return Tested(estimate, p)
 
@@ -92,8 +100,8 @@ def _of_group(inputs: Inputs, encoder: Target, people: People, seed: int | None)
     key = [encoder.metadata["sha256"], people.fingerprint, "embedding", seed]
     found = inputs.once(key, lambda: encoder.embed(photographs, people.ids, seed))
     if not encoder.reads_captions:  # embeddings made elsewhere
-        return shape(found, None, people)
+        return shape(found, None, people.patient)
     mirrored = inputs.once(
         [*key, "mirrored"], lambda: encoder.embed(photographs[:, :, ::-1], people.ids, seed)
     )
-    return shape(found, mirrored, people)
+    return shape(found, mirrored, people.patient)

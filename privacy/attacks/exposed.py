@@ -30,6 +30,7 @@ def evaluate(
     scores: Scores,
     config: AttackConfig,
     checked: ValidityChecks = ValidityChecks((), ()),
+    n_permutations: int = _DEALS,
 ) -> Result:
     """Do some members stand out above the non-members?  An AUC says little of a few patients who are known by heart.
 
@@ -37,7 +38,7 @@ def evaluate(
     """
     members, nonmembers = calibrated(scores, config.seed)
     rng = np.random.default_rng([config.seed, 7])
-    found = tails.tail(members, nonmembers, _DEALS, rng, power_simulation.ASKED)
+    found = tails.tail(members, nonmembers, n_permutations, rng, power_simulation.ASKED)
     scale = STANDING_OUT._replace(margin=min(_FEW, _SHARE_OF_ALL * len(members)))
     least = "no number of members" if found.smallest is None else f"{found.smallest} members or more"
     note = f"this attacker finds {least} who are known with certainty; another may find fewer"

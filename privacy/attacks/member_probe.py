@@ -103,12 +103,18 @@ def right(features: np.ndarray, truth: np.ndarray, count: int, classes: int) -> 
 
 
 def evaluate(
-    name: str, features: Sequence[np.ndarray], truth: Sequence[np.ndarray], classes: int, config: AttackConfig
+    name: str,
+    features: Sequence[np.ndarray],
+    truth: Sequence[np.ndarray],
+    classes: int,
+    config: AttackConfig,
+    n_permutations: int = _DEALS,
 ) -> Result:
     """Are members read better by members than non-members by non-members?
 
     Args:
-        features: (P, k) of members and (Q, k) of non-members; truth: class numbers of each.
+        features:       (P, k) of members and (Q, k) of non-members; truth: class numbers of each.
+        n_permutations: deals of membership at most.
     """
     rng = np.random.default_rng([config.seed, 12])
     size = min(_MOST, *map(len, truth))
@@ -117,7 +123,7 @@ def evaluate(
     of = np.concatenate([each[rows] for each, rows in zip(truth, chosen, strict=True)])
     rates = [right(told[half], of[half], config.folds, classes) for half in (slice(size), slice(size, None))]
     gap, dealt = rates[0] - rates[1], []
-    while len(dealt) < _DEALS:
+    while len(dealt) < n_permutations:
         order = rng.permutation(2 * size)
         one, other = (
             right(told[half], of[half], config.folds, classes) for half in (order[:size], order[size:])

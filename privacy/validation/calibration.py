@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from privacy.decisions import power_simulation, verdict
+from privacy.decisions.results import ValidityCheck
 from privacy.validation.decision_rules import DECISION_RULES
 from privacy.validation.settings import Setting
 
@@ -22,9 +23,9 @@ class Rejections(NamedTuple):
     rule: str
     setting: str
     significant: float
-    """Share with p < 5 %."""
+    """Share with p < 5 %; of a validity check, share in which it fired."""
     failed: float
-    """Share that a report would have called FAIL."""
+    """Share that a report would have called FAIL, or INVALID by the check."""
     n_audits: int
     """In which the attack had something to ask."""
 
@@ -44,9 +45,11 @@ def rejections(name: str, setting: Setting, n_audits: int = N_AUDITS, seed: int 
     rule, scale = DECISION_RULES[name]
     significant = failed = audits = 0
     for number in range(n_audits):
-        tested = rule(setting, np.random.default_rng([seed, number]))
-        if tested is not None:
+        found = rule(setting, np.random.default_rng([seed, number]))
+        if isinstance(found, ValidityCheck):
+            audits, significant, failed = audits + 1, significant + found.fired, failed + found.fired
+        elif found is not None:
             audits += 1
-            significant += tested.p < verdict.ALPHA
-            failed += power_simulation.fails(tested, scale)
+            significant += found.p < verdict.ALPHA
+            failed += power_simulation.fails(found, scale)
     return Rejections(name, setting.name, significant / max(audits, 1), failed / max(audits, 1), audits)

@@ -17,17 +17,19 @@ from privacy.attacks import (
     memorization,
     property_inference,
 )
+from privacy.attacks.exposed import STANDING_OUT
 from privacy.canaries import release_stages
 from privacy.canaries.release_stages import GUESSED
 from privacy.config import AuditConfig
 from privacy.data.attributes import FEWEST_YEARS, Task
-from privacy.decisions.results import AUC, DIFFERENCE, Result, Scale
+from privacy.decisions.results import AUC, DIFFERENCE, Result, Scale, ValidityCheck
 from privacy.scores import combinations, guesses, ngrams
 from privacy.scores.guesses import GroupGuesses
 from privacy.scores.score_calibration import Scores
 from privacy.statistics import inference, probes
 from privacy.statistics.inference import Tested
 from privacy.statistics.probes import mean_by
+from privacy.validation import member_rules
 from privacy.validation.settings import Setting
 from synth.base.stats import Estimate
 
@@ -39,8 +41,8 @@ _DEALS = 199
 _SHARES = np.array([0.5, 0.3, 0.2, 0.1, 0.4])
 """Of photographs with each of five findings."""
 
-DecisionRule = Callable[[Setting, np.random.Generator], Tested | None]
-"""Draws both groups and tests them as an attack does; None where the attack would ask nothing of them."""
+DecisionRule = Callable[[Setting, np.random.Generator], Tested | ValidityCheck | None]
+"""Draws both groups and tests, or checks, them as an audit does; None where the attack would ask nothing of them."""
 
 
 def _scores(test: Callable[[np.ndarray, np.ndarray], Tested]) -> DecisionRule:
@@ -211,9 +213,13 @@ DECISION_RULES: Mapping[str, tuple[DecisionRule, Scale]] = {
     "hits at one false alarm in ten": (_alarms, DIFFERENCE),
     "T1 attributes of anyone, permuted labels": (_anyone, AUC),
     "T2 attributes, same composition": (_attribute, DIFFERENCE),
+    "T2 a probe of other members": (member_rules.probe_of_members, DIFFERENCE),
+    "T2 prompts": (member_rules.prompts, DIFFERENCE),
     "T2c canary bits": (_canaries, GUESSED),
     "T3 membership, calibrated scores": (_membership(5), AUC),
     "T3 the same, of 64 features": (_membership(64), AUC),
+    "T3 the most exposed, by ranks": (member_rules.exposed_by_rank, STANDING_OUT),
+    "T3 length and spread of embeddings": (member_rules.length_and_spread, AUC),
     "T4 nearest patients": (_nearness, memorization.NEARER),
     "T4 copied patients": (_copies, copies.COPIED),
     "T5 completed halves": (_completion, AUC),
@@ -223,5 +229,7 @@ DECISION_RULES: Mapping[str, tuple[DecisionRule, Scale]] = {
     "T8 photographs of one patient": (_verification, linkage.LINKED),
     "T8 photographs looked up": (_look_up, AUC),
     "T9 property inference": (_properties, property_inference.NEARER),
+    "INVALID by a model that saw neither group": (member_rules.reference_separability, AUC),
+    "INVALID by traces of a camera": (member_rules.camera_separability, AUC),
 }
 """Name -> how it is drawn and judged, and the scale by which it is read."""
