@@ -1,6 +1,6 @@
 """False alarms of every decision rule of the audit, and the leaks that it finds: docs/results/calibration.md.
 
-    python benchmarks/calibrate.py --out docs/results/calibration.md      # some five minutes of one core
+    python benchmarks/calibrate.py --out docs/results/calibration.md      # some fifteen minutes of one core
     python benchmarks/calibrate.py --quick                                # to the terminal, a tenth of the rounds
 
 Repeated after a kill it goes on: what is finished waits in a hidden file beside the page until the page is written.
@@ -13,23 +13,27 @@ import os
 import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy
 
-from privacy.decisions import power, power_simulation
+from privacy.decisions import power, power_simulation, verdict
 from privacy.decisions.results import AUC, DIFFERENCE
 from privacy.statistics import inference
-from privacy.validation import calibration
+from privacy.validation import calibration, confounds
 from privacy.validation.calibration import Rejections
+from privacy.validation.confounds import CONFOUNDS, NO_LEAK, Said
 from privacy.validation.decision_rules import DECISION_RULES
 from privacy.validation.settings import SETTINGS
 from synth.base.runs import progress, write_text
 
 PATIENTS = (100, 500, 1000)
+CONFOUNDED = 6
+"""Rounds of a decision rule for each audit with a confound."""
+WORDS = (verdict.FAIL, verdict.INVALID, verdict.INCONCLUSIVE, verdict.PASS)
 HEAD = """# What the audit finds, and how often it is wrong
 
 `make calibrate` writes this page; nothing on it needs a photograph or a model. Seed 0; run on {date}, {machine}, {versions}.
@@ -38,7 +42,8 @@ HEAD = """# What the audit finds, and how often it is wrong
 
 Each decision rule of the audit, on patients of whom members and non-members are alike. Share of audits with p below 5 %, and after the stroke of
 those that a report would have called FAIL, for which the interval must clear its bar as well. Chance alone lets a true 5 % come to
-{most:.1%} in {rounds} rounds (three standard errors); what is above is in bold. A dash: nothing to ask.
+{most:.1%} in {rounds} rounds (three standard errors); what is above is in bold. A dash: nothing to ask. Of the checks in the last rows,
+both numbers are the share of audits that they make INVALID.
 
 """
 BETWEEN = """
@@ -52,6 +57,17 @@ Leaks of known size, planted in scores drawn for so many patients in each group.
 | patients in each group | AUC, planted | AUC, planned | difference of rates at .5, planted | planned |
 |---:|---:|---:|---:|---:|
 """
+SAID = """
+## What is said of a confound, of a leak, and of both
+
+Share of {audits} audits a row, at score level: membership by a generator, and of the most exposed, of {half} members and {half} non-members.
+Photographs are phantoms of eight cameras, and those of the non-members are changed as the first column says, in {settings} settings drawn at random, which the check of
+traces sees. What any model says of a photograph depends on its noise; a model that saw neither group is asked too. The worst of both
+answers counts. In bold what must not be, above what chance lets a true 5 % come to: FAIL without a leak, or PASS of one.
+
+| confound | leak | {words} |
+|---|---|{rule}
+"""
 
 
 def main() -> None:
@@ -64,8 +80,8 @@ def main() -> None:
     rounds = calibration.N_AUDITS // 10 if given.quick else calibration.N_AUDITS
     kept = Kept(given.out and given.out.with_name(f".{given.out.stem}.jsonl"))
     cells = [(name, setting) for name in DECISION_RULES for setting in SETTINGS]
-    rows = []
-    with progress("calibrating", len(cells) + len(PATIENTS), unit="cells") as bar:
+    rows, audits = [], max(rounds // CONFOUNDED, 1)
+    with progress("calibrating", len(cells) + len(PATIENTS) + len(CONFOUNDS), unit="cells") as bar:
         for name, setting in cells:
             made = partial(calibration.rejections, name, setting, rounds)
             rows.append(Rejections(*kept.once([name, setting.name, rounds], made)))
@@ -74,7 +90,12 @@ def main() -> None:
         for patients in PATIENTS:
             found.append(kept.once(["leaks", patients, rounds], partial(limits, patients, rounds)))
             bar.update()
-    page = written(rows, found, rounds)
+        said: list[Said] = []
+        for confound in CONFOUNDS:
+            made = kept.once(["said", confound, audits], partial(confounded, confound, audits))
+            said += [Said(*each) for each in made]
+            bar.update()
+    page = written(rows, found, said, rounds)
     if given.out:
         write_text(given.out, page)
         kept.delete()
@@ -111,8 +132,8 @@ class Kept:
             self._path.unlink(missing_ok=True)
 
 
-def written(rows: list[Rejections], found: list[list[float | None]], rounds: int) -> str:
-    """The page: decision rules down, settings across; then a row of leaks for each of `PATIENTS`."""
+def written(rows: list[Rejections], found: list[list[float | None]], said: list[Said], rounds: int) -> str:
+    """The page: decision rules down, settings across; a row of leaks for each of `PATIENTS`; a row of each confound and leak."""
     cells = {(row.rule, row.setting): row for row in rows}
     lines = [f"| | {' | '.join(each.name for each in SETTINGS)} |", f"|---|{'---:|' * len(SETTINGS)}"]
     for name in DECISION_RULES:
@@ -128,7 +149,38 @@ def written(rows: list[Rejections], found: list[list[float | None]], rounds: int
         machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         versions=f"Python {platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}",
     )
-    return head + "\n".join(lines) + "\n" + BETWEEN + "\n".join(leaks) + "\n"
+    return head + "\n".join(lines) + "\n" + BETWEEN + "\n".join(leaks) + "\n" + _said(said)
+
+
+def confounded(confound: str, audits: int) -> list[Said]:
+    """What is said of each leak beside a confound, of patients that are the same for all confounds."""
+    return confounds.said(confound, confounds.cameras(_photographs(), confound), audits)
+
+
+@cache
+def _photographs() -> np.ndarray:
+    return confounds.photographs()
+
+
+def _said(said: list[Said]) -> str:
+    head = SAID.format(
+        audits=said[0].n_audits,
+        half=confounds.PATIENTS // 2,
+        settings=confounds.SETTINGS,
+        words=" | ".join(WORDS),
+        rule="---:|" * len(WORDS),
+    )
+    return head + "\n".join(map(_row, said)) + "\n"
+
+
+def _row(said: Said) -> str:
+    wrong = verdict.FAIL if said.leak == NO_LEAK else verdict.PASS
+    most = calibration.max_share(said.n_audits)
+    shares = [
+        f"**{share:.0%}**" if word == wrong and share > most else f"{share:.0%}"
+        for word, share in ((word, said.shares[word]) for word in WORDS)
+    ]
+    return f"| {said.confound} | {said.leak} | {' | '.join(shares)} |"
 
 
 def limits(patients: int, rounds: int) -> list[float | None]:

@@ -20,6 +20,7 @@ from privacy.scores.guesses import GroupGuesses
 from privacy.statistics import inference
 from privacy.validation import calibration, selftest
 from privacy.validation.calibration import Rejections
+from privacy.validation.confounds import Said
 from privacy.validation.decision_rules import DECISION_RULES
 from privacy.validation.settings import SETTINGS
 from synth.base.errors import UserError
@@ -261,9 +262,12 @@ def test_the_page_shows_what_is_above_chance_and_what_was_not_asked():
     rows = [Rejections(name, each.name, 0.04, 0.01, 300) for name in DECISION_RULES for each in SETTINGS]
     rows[0] = rows[0]._replace(significant=0.09)
     rows[1] = rows[1]._replace(n_audits=0)
-    page = calibrate.written(rows, [[0.6, 0.61, None, 0.2]] * 3, 300)
+    said = Said("blur", "none", dict.fromkeys(calibrate.WORDS, 0.25), 50)
+    page = calibrate.written(rows, [[0.6, 0.61, None, 0.2]] * 3, [said, said._replace(leak="strong")], 300)
     assert "| AUC of scores | **9.0% / 1.0%** | – | 4.0% / 1.0% |" in page
     assert "| 100 | 0.600 | 0.610 | none | 0.200 |" in page
+    assert "| blur | none | **25%** | 25% | 25% | 25% |" in page
+    assert "| blur | strong | 25% | 25% | 25% | **25%** |" in page
 
 
 def test_the_selftest_says_what_it_checks(tmp_path):

@@ -82,8 +82,9 @@ CONFOUNDS: Mapping[str, Change | None] = {
     "gamma of .8 to .9 or 1.1 to 1.25": _gamma,
     "two of these": _two,
 }
+NO_LEAK = "none"
 LEAKS: Mapping[str, Callable[[int], np.ndarray]] = {
-    "none": lambda members: np.zeros(members),
+    NO_LEAK: lambda members: np.zeros(members),
     "6 % of members by heart": lambda members: _BY_HEART * (np.arange(members) < 0.06 * members),
     "moderate, .5 SD of each": lambda members: np.full(members, 0.5),
     "strong, 1.5 SD of each": lambda members: np.full(members, 1.5),

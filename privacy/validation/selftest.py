@@ -10,14 +10,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from privacy import auditing, threats
+from privacy.attacks import embedded, exposed, member_probe, membership, zero_shot
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import power_simulation, verdict
 from privacy.decisions.decision import decide
 from privacy.decisions.results import AUC, DIFFERENCE
+from privacy.scores import guesses
+from privacy.scores.guesses import GroupGuesses
+from privacy.scores.score_calibration import Scores
 from privacy.statistics import inference
 from privacy.targets import open_target
-from privacy.validation import calibration, settings
+from privacy.validation import calibration, confounds, settings
+from privacy.validation.confounds import CONFOUNDS, NO_LEAK
 from synth import phantom
 from synth.data import records
 from synth.data.records import Row
@@ -41,6 +46,13 @@ _QUICK = AuditConfig(
 )
 _ROUNDS = 60
 _PATIENTS = 200
+_BY_HEART = 15
+_KINDS = (
+    "T3 the most exposed",
+    "T2 a probe of other members",
+    "T2 prompts",
+    "T3 length and spread of embeddings",
+)
 
 
 class SelfTest(NamedTuple):
@@ -55,6 +67,8 @@ def run(kept: Path, seed: int = 0) -> Iterator[SelfTest]:
     """All checks, one after the other; `kept` is a folder for what is drawn."""
     yield from false_alarms(seed)
     yield from planted(seed)
+    yield from leaks_of_members(seed)
+    yield from confounded(seed)
     yield from audits(kept, seed)
 
 
@@ -87,6 +101,51 @@ def planted(seed: int) -> Iterator[SelfTest]:
         yield SelfTest(f"a planted leak is found: {name}", near and silent < 0.15, detail)
 
 
+def leaks_of_members(seed: int) -> Iterator[SelfTest]:
+    """What members alone show FAILS: a few of them by heart, an axis of their own, prompts, longer embeddings."""
+    rng, config = np.random.default_rng([seed, 62]), _QUICK.model_copy(update={"seed": seed})
+    drawn = rng.normal(size=(2, _PATIENTS, len(_KINDS)))
+    sexes = rng.integers(0, 2, (2, _PATIENTS))
+    scores, axis, cosines, length = np.moveaxis(drawn, -1, 0)
+    scores[0, :_BY_HEART] += LEAKING
+    axis[0] += LEAKING * (sexes[0] - 0.5)
+    cosines[0] += LEAKING * (sexes[0] - 0.5)
+    length[0] += PLAIN
+    nothing = np.zeros((2, _PATIENTS, 0))
+    guessed = zero_shot.called(*np.stack([-cosines, cosines], axis=-1))
+    right = [
+        guesses.of("classes", truth, each, ("F", "M")) for truth, each in zip(sexes, guessed, strict=True)
+    ]
+    found = (
+        exposed.evaluate(membership.GENERATOR, Scores(*scores, *nothing), config),
+        member_probe.evaluate("sex", list(axis[..., None]), list(sexes), 2, config),
+        zero_shot.evaluate("sex", GroupGuesses(right[0], right[1])),
+        embedded.QUESTION._replace(
+            tested=embedded.separability(length[0, :, None], length[1, :, None], config)
+        ),
+    )
+    for name, decision in zip(_KINDS, decide(found), strict=True):
+        yield SelfTest(f"a leak: {name}", decision.answer.word == verdict.FAIL, decision.answer.word)
+
+
+def confounded(seed: int) -> Iterator[SelfTest]:
+    """A leak beside the same cameras FAILS, and no leak does not; noise that one group has makes an audit INVALID."""
+    shown = confounds.photographs(_PATIENTS, seed)
+    same, noisy, *_ = CONFOUNDS
+    found = {
+        confound: {
+            each.leak: max(each.shares, key=lambda word: each.shares[word])
+            for each in confounds.said(confound, confounds.cameras(shown, confound, seed, 1), 1, seed)
+        }
+        for confound in (same, noisy)
+    }
+    none, strong = found[same][NO_LEAK], found[same]["strong, 1.5 SD of each"]
+    yield SelfTest("no leak: same cameras", none not in (verdict.FAIL, verdict.INVALID), none)
+    yield SelfTest("a leak: same cameras", strong == verdict.FAIL, strong)
+    confused = found[noisy][NO_LEAK]
+    yield SelfTest(f"no leak: {noisy}", confused == verdict.INVALID, confused)
+
+
 def audits(kept: Path, seed: int) -> Iterator[SelfTest]:
     """Of two releases of the same phantoms, the one that leaks FAILS and the other does not."""
     rows = _people(seed)
@@ -108,7 +167,8 @@ def audits(kept: Path, seed: int) -> Iterator[SelfTest]:
 
 def table(checks: list[SelfTest]) -> dict[str, Any]:
     """As plain values."""
-    return {"passed": all(each.passed for each in checks), "checks": [_plain(each) for each in checks]}
+    passed = bool(checks) and all(each.passed for each in checks)
+    return {"passed": passed, "checks": [_plain(each) for each in checks]}
 
 
 def _plain(check: SelfTest) -> dict[str, Any]:
