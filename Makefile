@@ -75,7 +75,7 @@ format: $(DEVELOP) ## put the code into shape
 bench: $(DEVELOP) ## every benchmark that needs no photographs, short form
 	for script in $(filter-out benchmarks/copies.py,$(wildcard benchmarks/*.py)); do $(RUN)/python $$script --quick; done
 
-calibrate: $(DEVELOP) ## false alarms of the audit and the leaks it finds -> docs/results/calibration.md, some five minutes of a core; repeat to continue
+calibrate: $(DEVELOP) ## false alarms of the audit and the leaks it finds -> docs/results/calibration.md, some fifteen minutes of a core; repeat to continue
 	OMP_NUM_THREADS=1 $(RUN)/python benchmarks/calibrate.py --out docs/results/calibration.md
 
 pictures: $(DEVELOP) ## the pictures of README and of the glossary, after another generator ships

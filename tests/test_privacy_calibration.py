@@ -14,7 +14,7 @@ from privacy import threats
 from privacy.attacks.memorization import NEARER
 from privacy.commands.app import app
 from privacy.decisions import power, power_simulation, verdict
-from privacy.decisions.results import AUC, DIFFERENCE, Result
+from privacy.decisions.results import AUC, DIFFERENCE, Result, ValidityCheck
 from privacy.scores import guesses
 from privacy.scores.guesses import GroupGuesses
 from privacy.statistics import inference
@@ -33,7 +33,9 @@ calibrate = module_from_spec(spec)
 spec.loader.exec_module(calibrate)
 
 SLOW = {
+    "INVALID by traces of a camera",
     "T1 attributes of anyone, permuted labels",
+    "T2 a probe of other members",
     "T4 nearest patients",
     "T5 completed halves",
     "T7 words beyond labels",
@@ -50,6 +52,20 @@ def test_without_a_leak_a_judgement_rejects_no_more_than_chance_lets_it(name):
     found = [calibration.rejections(name, setting, rounds) for setting in SETTINGS]
     assert [each for each in found if each.significant > each.max_share or each.failed > each.max_share] == []
     assert sum(each.n_audits > 0 for each in found) >= 6
+
+
+def test_a_check_that_fires_counts_as_invalid(monkeypatch):
+    fires = ValidityCheck("a check", True, "it always fires")
+    monkeypatch.setitem(DECISION_RULES, "a check", (lambda setting, rng: fires, AUC))
+    assert calibration.rejections("a check", SETTINGS[0], 3)[2:] == (1.0, 1.0, 3)
+
+
+def test_new_questions_are_asked_without_a_leak():
+    """In each setting that has patients enough, and as an audit asks them."""
+    for name in ("T2 a probe of other members", "T2 prompts", "T3 the most exposed, by ranks"):
+        assert calibration.rejections(name, SETTINGS[2], 2).n_audits == 2
+    few = next(each for each in SETTINGS if each.members < each.nonmembers)
+    assert calibration.rejections("T2 a probe of other members", few, 2).n_audits == 0
 
 
 def test_a_setting_is_what_it_says():
@@ -276,3 +292,17 @@ def test_the_selftest_says_what_it_checks(tmp_path):
     assert selftest.table(first)["passed"] is True
     broken = selftest.table([first[0], first[1]._replace(passed=False)])
     assert broken["passed"] is False
+    assert selftest.table([])["passed"] is False
+
+
+def test_what_members_alone_show_is_found_by_the_selftest():
+    checks = list(selftest.leaks_of_members(1))
+    assert len(checks) == 4 and [each.detail for each in checks if not each.passed] == []
+
+
+@pytest.mark.parametrize("passed, status", [(True, 0), (False, 1)])
+def test_the_exit_status_of_the_selftest_says_whether_all_is_as_it_must_be(passed, status, monkeypatch):
+    made = [selftest.SelfTest("a leak: T2", passed, "FAIL")]
+    monkeypatch.setattr(selftest, "run", lambda folder, seed: iter(made))
+    result = CliRunner().invoke(app, ["selftest"])
+    assert result.exit_code == status and ("WRONG" in result.stdout) != passed

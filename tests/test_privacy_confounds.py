@@ -21,6 +21,7 @@ from privacy.scores.score_calibration import Scores
 from privacy.scores.validity import ValidityChecks
 from privacy.statistics.inference import Tested, separation
 from privacy.targets import training_records
+from privacy.validation import confounds
 from synth.base import ties
 from synth.base.errors import UserError
 from synth.base.stats import Estimate
@@ -136,6 +137,18 @@ def drawn(rng: np.random.Generator, confound: float, leak: float) -> str:
     scores = Scores(audited[0], audited[1], none, none)
     result = membership.evaluate(membership.GENERATOR, scores, CONFIG, ValidityChecks((check,), ()))
     return decide([result])[0].answer.word
+
+
+@pytest.mark.parametrize("confound", ["same cameras", "sensor noise of 2 to 4 grey levels"])
+def test_a_leak_fails_beside_the_same_cameras_and_nothing_is_said_beside_others(confound):
+    shown = photographs(120, 1).astype(float)
+    taken = confounds.cameras(shown, confound, settings=1)
+    said = {each.leak: each.shares for each in confounds.said(confound, taken, 1)}
+    if confound == "same cameras":
+        assert said["none"][verdict.FAIL] == said["none"][verdict.INVALID] == 0
+        assert said["strong, 1.5 SD of each"][verdict.FAIL] == 1
+    else:
+        assert all(shares[verdict.INVALID] == 1 for shares in said.values())
 
 
 @pytest.mark.slow
