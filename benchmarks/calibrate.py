@@ -25,7 +25,7 @@ from privacy.decisions.results import AUC, DIFFERENCE
 from privacy.statistics import inference
 from privacy.validation import calibration, confounds
 from privacy.validation.calibration import Rejections
-from privacy.validation.confounds import CONFOUNDS, NO_LEAK, Said
+from privacy.validation.confounds import CONFOUNDS, NO_LEAK, Outcome
 from privacy.validation.decision_rules import DECISION_RULES
 from privacy.validation.settings import SETTINGS
 from synth.base.runs import progress, write_text
@@ -90,10 +90,10 @@ def main() -> None:
         for patients in PATIENTS:
             found.append(kept.once(["leaks", patients, rounds], partial(limits, patients, rounds)))
             bar.update()
-        said: list[Said] = []
+        said: list[Outcome] = []
         for confound in CONFOUNDS:
             made = kept.once(["said", confound, audits], partial(confounded, confound, audits))
-            said += [Said(*each) for each in made]
+            said += [Outcome(*each) for each in made]
             bar.update()
     page = written(rows, found, said, rounds)
     if given.out:
@@ -132,7 +132,7 @@ class Kept:
             self._path.unlink(missing_ok=True)
 
 
-def written(rows: list[Rejections], found: list[list[float | None]], said: list[Said], rounds: int) -> str:
+def written(rows: list[Rejections], found: list[list[float | None]], said: list[Outcome], rounds: int) -> str:
     """The page: decision rules down, settings across; a row of leaks for each of `PATIENTS`; a row of each confound and leak."""
     cells = {(row.rule, row.setting): row for row in rows}
     lines = [f"| | {' | '.join(each.name for each in SETTINGS)} |", f"|---|{'---:|' * len(SETTINGS)}"]
@@ -152,9 +152,9 @@ def written(rows: list[Rejections], found: list[list[float | None]], said: list[
     return head + "\n".join(lines) + "\n" + BETWEEN + "\n".join(leaks) + "\n" + _said(said)
 
 
-def confounded(confound: str, audits: int) -> list[Said]:
+def confounded(confound: str, audits: int) -> list[Outcome]:
     """What is said of each leak beside a confound, of patients that are the same for all confounds."""
-    return confounds.said(confound, confounds.cameras(_photographs(), confound), audits)
+    return confounds.outcomes(confound, confounds.cameras(_photographs(), confound), audits)
 
 
 @cache
@@ -162,7 +162,7 @@ def _photographs() -> np.ndarray:
     return confounds.photographs()
 
 
-def _said(said: list[Said]) -> str:
+def _said(said: list[Outcome]) -> str:
     head = SAID.format(
         audits=said[0].n_audits,
         half=confounds.PATIENTS // 2,
@@ -173,7 +173,7 @@ def _said(said: list[Said]) -> str:
     return head + "\n".join(map(_row, said)) + "\n"
 
 
-def _row(said: Said) -> str:
+def _row(said: Outcome) -> str:
     wrong = verdict.FAIL if said.leak == NO_LEAK else verdict.PASS
     most = calibration.max_share(said.n_audits)
     shares = [

@@ -20,7 +20,7 @@ from privacy.scores.guesses import GroupGuesses
 from privacy.statistics import inference
 from privacy.validation import calibration, selftest
 from privacy.validation.calibration import Rejections
-from privacy.validation.confounds import Said
+from privacy.validation.confounds import Outcome
 from privacy.validation.decision_rules import DECISION_RULES
 from privacy.validation.settings import SETTINGS
 from synth.base.errors import UserError
@@ -278,7 +278,7 @@ def test_the_page_shows_what_is_above_chance_and_what_was_not_asked():
     rows = [Rejections(name, each.name, 0.04, 0.01, 300) for name in DECISION_RULES for each in SETTINGS]
     rows[0] = rows[0]._replace(significant=0.09)
     rows[1] = rows[1]._replace(n_audits=0)
-    said = Said("blur", "none", dict.fromkeys(calibrate.WORDS, 0.25), 50)
+    said = Outcome("blur", "none", dict.fromkeys(calibrate.WORDS, 0.25), 50)
     page = calibrate.written(rows, [[0.6, 0.61, None, 0.2]] * 3, [said, said._replace(leak="strong")], 300)
     assert "| AUC of scores | **9.0% / 1.0%** | – | 4.0% / 1.0% |" in page
     assert "| 100 | 0.600 | 0.610 | none | 0.200 |" in page

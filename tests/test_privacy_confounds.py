@@ -143,7 +143,7 @@ def drawn(rng: np.random.Generator, confound: float, leak: float) -> str:
 def test_a_leak_fails_beside_the_same_cameras_and_nothing_is_said_beside_others(confound):
     shown = photographs(120, 1).astype(float)
     taken = confounds.cameras(shown, confound, settings=1)
-    said = {each.leak: each.shares for each in confounds.said(confound, taken, 1)}
+    said = {each.leak: each.shares for each in confounds.outcomes(confound, taken, 1)}
     if confound == "same cameras":
         assert said["none"][verdict.FAIL] == said["none"][verdict.INVALID] == 0
         assert said["strong, 1.5 SD of each"][verdict.FAIL] == 1

@@ -92,7 +92,7 @@ LEAKS: Mapping[str, Callable[[int], np.ndarray]] = {
 """Name -> what is added to the scores of so many members, in standard deviations of a score."""
 
 
-class Said(NamedTuple):
+class Outcome(NamedTuple):
     """What became of audits with one confound and one leak."""
 
     confound: str
@@ -131,14 +131,14 @@ def cameras(shown: np.ndarray, confound: str, seed: int = 0, settings: int = SET
     return Cameras(own, [camera.features(_whole(change(shown, rng))) for rng in drawn])
 
 
-def said(confound: str, taken: Cameras, n_audits: int, seed: int = 0) -> list[Said]:
+def outcomes(confound: str, taken: Cameras, n_audits: int, seed: int = 0) -> list[Outcome]:
     """What so many audits say of each leak, beside a confound."""
     words: dict[str, Counter[str]] = {leak: Counter() for leak in LEAKS}
     for number in range(n_audits):
         for leak, word in _audit(taken, np.random.default_rng([seed, 22, number])).items():
             words[leak][word] += 1
     return [
-        Said(confound, leak, {word: count[word] / n_audits for word in verdict.WORST}, n_audits)
+        Outcome(confound, leak, {word: count[word] / n_audits for word in verdict.WORST}, n_audits)
         for leak, count in words.items()
     ]
 

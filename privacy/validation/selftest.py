@@ -135,7 +135,7 @@ def confounded(seed: int) -> Iterator[SelfTest]:
     found = {
         confound: {
             each.leak: max(each.shares, key=lambda word: each.shares[word])
-            for each in confounds.said(confound, confounds.cameras(shown, confound, seed, 1), 1, seed)
+            for each in confounds.outcomes(confound, confounds.cameras(shown, confound, seed, 1), 1, seed)
         }
         for confound in (same, noisy)
     }
