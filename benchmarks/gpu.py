@@ -10,7 +10,7 @@ It writes one line of JSON to OUT/gpu.jsonl as soon as each figure is there, in 
 2. speed: pictures/s of 256, 64, 128 and 512 px at 20, 4 and 1 steps, of the network by the GPU's own events; with captions,
    JPEG and files, for a minute if there is one, and the hours that a million would take so; images/s of a training step; pairs/s of
    RN50 + RoBERTa, beside cn_clip's and open_clip's own models where these are installed; attention by torch and by xformers.
-3. training: `latent256` on the records given, for half of the time: weights of 16 bits in files of at most 16 MiB, curve, sheet.
+3. training: `fundus256` on the records given, for half of the time: weights of 16 bits in files of at most 16 MiB, curve, sheet.
 4. samples of it, and a CLIP trained on them.
 
 What fails is a line too, and the rest goes on.  Without --data the records are digital phantoms.
@@ -299,7 +299,7 @@ def written(bench: Bench, steps: int, seconds: float) -> dict[str, Any]:
     from synth.sampling.engines import Job, local
     from synth.sampling.settings import chosen
 
-    model, out = bench.generator("latent256"), bench.scratch / f"written-{steps}"
+    model, out = bench.generator("fundus256"), bench.scratch / f"written-{steps}"
     size = 16 if bench.toy else 256
     asked = plan.make(model, 60 if bench.toy else 1_000_000, steps=steps, guidance=2.0 if steps == 20 else 1.0,
                       **(chosen(out, size, 4 if bench.toy else None, None)._asdict()))  # fmt: skip
@@ -419,7 +419,7 @@ def train(bench: Bench, log: Log, until: float) -> dict[str, Any]:
     """Train on the records until a share of the time is over; what there is then is kept under OUT/generator."""
     from synth.training import trainer
 
-    config, run = bench.config("latent256"), bench.scratch / "run"
+    config, run = bench.config("fundus256"), bench.scratch / "run"
     if not bench.toy:
         config = type(config).model_validate(config.model_dump() | {
             "micro_batch": 128, "save_every": 6_400, "images": 6_400, "snapshot_every": 6_400, "warmup": 3_200,
@@ -492,10 +492,10 @@ def run(bench: Bench, log: Log) -> None:
     minute = 1 if bench.toy else min(60, 0.08 * log.left())
     for number in steps[:2]:
         log.part("writing", 0.4, lambda number=number: written(bench, number, minute))
-    for name in ("latent256", "fundus64", "fundus128", "latent512")[: 1 if bench.toy else 4]:
+    for name in ("fundus256", "fundus64", "fundus128", "latent512")[: 1 if bench.toy else 4]:
         for number in steps:
             log.part("sampling", 0.45, lambda name=name, number=number: sampling(bench, name, number))
-    for name in ("latent256", "fundus64")[: 1 if bench.toy else 2]:
+    for name in ("fundus256", "fundus64")[: 1 if bench.toy else 2]:
         log.part("training step", 0.5, lambda name=name: training_step(bench, name))
     for peer in ("ours", "cn_clip", "open_clip")[: 1 if bench.toy else 3]:
         log.part("clip step", 0.5, lambda peer=peer: clip_step(bench, peer))

@@ -31,13 +31,15 @@ CLIP = {  # size and name of the preprocessing, images, batch, image tower, its 
     "tiny-plus": (64, "fov-square", 100_000, 64, "resnet50_clip", (1, 1, 1, 1), 128),
     "visionclip": (224, "squash", 25_600_000, 64, "resnet50_clip", None, 768),
     "visionclip-plus": (224, "fov-square", 25_600_000, 64, "resnet50_clip", None, 768),
+    "visionclip-small": (224, "fov-square", 200_000, 64, "mobilenetv4_conv_small", None, 192),
     "visionclip-tiny": (64, "squash", 100_000, 64, "resnet50_clip", (1, 1, 1, 1), 128),
 }
 SYNTH = {  # size, images, batch, images of a forward pass, channels
     "fundus128": (128, 20_480_000, 256, 32, (64, 64, 128, 192, 256)),
     "fundus128w": (128, 20_480_000, 256, 32, (96, 128, 192, 256)),
+    "fundus256": (256, 20_480_000, 256, 32, (192, 384, 576)),
+    "fundus256-small": (256, 160_000, 32, 16, (64, 96, 128, 160)),
     "fundus64": (64, 10_240_000, 256, 32, (128, 192, 256)),
-    "latent256": (256, 20_480_000, 256, 32, (192, 384, 576)),
     "latent512": (512, 20_480_000, 256, 32, (128, 192, 384, 576)),
     "odir64": (64, 160_000, 32, 16, (64, 96, 128, 160)),
     "private64": (64, 1_024_000, 512, 16, (32, 64, 96)),
@@ -222,4 +224,4 @@ def test_recipes_hold_only_what_differs():
         plain = json.loads(load(kind).model_dump_json())
         for name in recipes.names(package):
             given = yaml.safe_load((recipes.folder(package) / f"{name}.yaml").read_text())
-            assert given and set(given) <= set(plain)
+            assert given and set(given) <= set(plain) | set(kind.model_fields)

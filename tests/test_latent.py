@@ -99,6 +99,61 @@ def test_an_untrained_autoencoder_is_the_best_linear_code_of_patches():
     )
 
 
+def test_linear_latents_are_principal_components_alone_and_a_decoder_corrects_them():
+    space = LatentSpace(levels=1, **LATENT.model_copy(update={"linear": True}).model_dump())
+    images = photographs(6)
+    space.begin(images)
+    space.fit(images)
+    assert not any("encoder" in name.split(".") for name in space.state_dict())
+    patches = torch.nn.functional.pixel_unshuffle(images, 4) - space.centre[:, None, None]
+    code = torch.einsum("cp,bphw->bchw", space.axes, patches) / space.spread[:, None, None]
+    assert torch.allclose(space.compress(images), BOUND * torch.tanh(code / BOUND), atol=1e-5)
+    before, latents = space.decode(space.encode(images)), space.encode(images)
+    torch.nn.init.normal_(space.autoencoder.decoder.layers[-1].weight, std=0.1)
+    assert not torch.allclose(space.decode(latents), before, atol=1e-3)
+    assert torch.equal(space.encode(images), latents)
+
+
+def test_a_generator_of_linear_latents_trains_opens_and_samples(records, tmp_path):
+    flags = [*SET, "images=32", "save_every=32", "network.latent.linear=true", "snr_floor=1"]
+    out = train(load(TrainConfig, None, flags), [records], tmp_path / "linear")
+    opened, card = pipeline.load(out)
+    assert opened.space.config["linear"] and opened.space.autoencoder.encoder is None
+    assert card.to_json()["reconstruction"] is None or card.to_json()["reconstruction"]["psnr"] > 0
+    codes = torch.from_numpy(current().unknown)[None]
+    assert opened(codes, torch.zeros(1, *opened.shape), steps=2).shape == (1, 32, 32, 3)
+
+
+def test_channels_are_weighted_by_what_they_move():
+    from synth.diffusion.losses import channel_weights
+
+    scales = torch.tensor([4.0, 1.0])
+    assert channel_weights(scales, 0) is None
+    weights = channel_weights(scales, 0.5)
+    assert weights is not None and weights.tolist() == pytest.approx([4 / 3, 2 / 3])
+    clean, noise, time = torch.zeros(2, 2, 4, 4), torch.ones(2, 2, 4, 4), torch.tensor([500, 500])
+    wrong = torch.stack([torch.ones(4, 4), torch.zeros(4, 4)]).expand(2, 2, 4, 4)
+    process = VPrediction()
+
+    def off(noisy, timestep, codes):
+        return process.target(clean, noise, timestep) + wrong
+
+    codes = torch.zeros(2, 1, dtype=torch.int64)
+    plain = denoising_loss(off, process, clean, noise, time, codes)
+    assert denoising_loss(off, process, clean, noise, time, codes, 0.0, weights) == pytest.approx(
+        float(plain) * 4 / 3
+    )
+
+
+def test_a_floor_gives_noisy_times_their_weight_and_leaves_the_rest():
+    times, process = torch.arange(1000), VPrediction()
+    plain, floored = process.weight(times), process.weight(times, 1.0)
+    assert plain[-1] == 0 and floored[-1] == 1  # at the end of the schedule there is no signal
+    signal = torch.tensor([process.coefficients(t)[0] ** 2 for t in range(1000)])
+    assert torch.allclose(plain[signal >= 0.5], floored[signal >= 0.5])
+    assert (floored[signal < 0.45] > plain[signal < 0.45]).all() and floored.max() <= 1
+
+
 def test_either_space_tells_its_channels_and_factor_as_its_config_does():
     for config in (NetworkConfig(levels=2), NetworkConfig(levels=0), NetworkConfig(latent=LATENT)):
         space, denoiser = config.space(), Denoiser(config, 64)

@@ -61,8 +61,8 @@ class Process(ABC):
     def target_coefficients(self, timestep: int) -> tuple[float, float]:
         """a_t and b_t, the shares of picture and noise in what the network predicts."""
 
-    def weight(self, timestep: Tensor) -> Tensor:
-        """(B,) of each picture's error in the loss."""
+    def weight(self, timestep: Tensor, floor: float = 0.0) -> Tensor:
+        """(B,) of each picture's error in the loss; `floor` as `TrainConfig.snr_floor` has it."""
         return torch.ones(len(timestep), device=timestep.device)
 
     def timesteps(self, steps: int) -> Tensor:
@@ -138,10 +138,13 @@ class VPrediction(Process):
         signal, spread = self.coefficients(timestep)
         return -spread, signal
 
-    def weight(self, timestep: Tensor) -> Tensor:
-        """min(SNR_t, 5) / (SNR_t + 1)        Hang et al. 2023 (2303.09556), section 3.4, for v"""
+    def weight(self, timestep: Tensor, floor: float = 0.0) -> Tensor:
+        """max(floor, min(SNR_t, 5)) / (SNR_t + 1)
+
+        Hang et al. 2023 (2303.09556), section 3.4, for v; with a floor of 1 also truncated (2202.00512, section 4).
+        """
         snr = compute_snr(self._schedule, timestep)
-        return snr.clamp_max(MIN_SNR) / (snr + 1)
+        return snr.clamp(floor, MIN_SNR) / (snr + 1)
 
     def add_noise(self, clean: Tensor, noise: Tensor, timestep: Timestep) -> Tensor:
         if isinstance(timestep, int):

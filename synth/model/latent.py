@@ -1,6 +1,7 @@
 """The space of a large generator: latents of a small autoencoder, each channel standardised.
 
-The autoencoder works on Haar bands (`synth.model.wavelet`), as LiteVAE's encoder does (Sadat et al. 2024, 2405.14477):
+The simplest are the principal components of patches (`linear`): measured in a minute, and a decoder that is trained
+corrects what they blur.  Else the encoder is trained too.  The autoencoder works on Haar bands (`synth.model.wavelet`), as LiteVAE's encoder does (Sadat et al. 2024, 2405.14477):
 its finest convolutions then see a quarter of the pixels, which makes its decoder four times cheaper than the same
 network on pixels.  The network is diffusers' AutoencoderTiny, trained here from nothing (`synth.training.autoencoder`), as a
 correction to the principal components of patches: the best that a linear code can do is where it starts.
@@ -13,7 +14,7 @@ import torch
 from diffusers import AutoencoderTiny  # type: ignore[attr-defined]
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
@@ -35,6 +36,8 @@ class LatentConfig(Config):
     """Channels inside the autoencoder."""
     blocks: PositiveInt = 3
     """Residual blocks at each of its resolutions."""
+    linear: bool = Field(default=False, exclude_if=lambda on: not on)
+    """Latents are principal components of patches and nothing more; what is trained is the decoder."""
 
 
 class LatentSpace(ModelMixin, ConfigMixin):
@@ -48,7 +51,13 @@ class LatentSpace(ModelMixin, ConfigMixin):
 
     @register_to_config
     def __init__(
-        self, levels: int = 1, channels: int = 8, halvings: int = 2, width: int = 64, blocks: int = 3
+        self,
+        levels: int = 1,
+        channels: int = 8,
+        halvings: int = 2,
+        width: int = 64,
+        blocks: int = 3,
+        linear: bool = False,
     ) -> None:
         super().__init__()
         self.levels, self.channels, self.halvings = levels, channels, halvings
@@ -67,6 +76,8 @@ class LatentSpace(ModelMixin, ConfigMixin):
         for end, nothing in zip(ends, (0, 0.5), strict=True):  # the decoder returns 2 x - 1
             torch.nn.init.zeros_(end.weight)
             torch.nn.init.constant_(end.bias, nothing)
+        if linear:
+            self.autoencoder.encoder = None  # type: ignore[assignment]
         patch = 3 * self.factor**2
         self.register_buffer("centre", torch.zeros(patch))
         self.register_buffer("axes", torch.eye(channels, patch))
@@ -79,6 +90,11 @@ class LatentSpace(ModelMixin, ConfigMixin):
     def factor(self) -> int:
         """Pixels a side of the picture for one of the latent."""
         return self.wavelet.factor * 2**self.halvings
+
+    @property
+    def scales(self) -> Tensor:
+        """(C,) how far each channel moves pixels: the deviation of its principal component."""
+        return self.spread
 
     def begin(self, images: Tensor) -> None:
         """Measure the bands and the principal components of the patches of (B, 3, S, S) images in [-1, 1]."""
@@ -108,8 +124,10 @@ class LatentSpace(ModelMixin, ConfigMixin):
     def compress(self, images: Tensor) -> Tensor:
         """Latents as the autoencoder makes them: within +-3, not standardised."""
         patches = pixel_unshuffle(images, self.factor) - self.centre[:, None, None]
-        linear = torch.einsum("cp,bphw->bchw", self.axes, patches) / self.spread[:, None, None]
-        return BOUND * torch.tanh((linear + self.autoencoder.encoder(self.wavelet.encode(images))) / BOUND)
+        code = torch.einsum("cp,bphw->bchw", self.axes, patches) / self.spread[:, None, None]
+        if self.autoencoder.encoder is not None:
+            code = code + self.autoencoder.encoder(self.wavelet.encode(images))
+        return BOUND * torch.tanh(code / BOUND)
 
     def restore(self, latents: Tensor) -> Tensor:
         """The pictures of such latents."""

@@ -55,6 +55,11 @@ class WaveletSpace(ModelMixin, ConfigMixin):
         """Pixels a side of the picture for one of a band."""
         return 2**self.levels
 
+    @property
+    def scales(self) -> Tensor:
+        """(C,) how far each band moves pixels: its deviation."""
+        return self.deviation
+
     def fit(self, images: Tensor) -> None:
         """Measure the bands of (B, 3, S, S) images in [-1, 1]."""
         bands = self._bands(images)

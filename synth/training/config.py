@@ -54,6 +54,12 @@ class TrainConfig(Config):
     """Pictures on a sheet of samples; 0 makes none."""
     objective: str = Field(default=VPrediction.name, exclude_if=lambda name: name == VPrediction.name)
     """The generative process that is learnt, by its name in `synth.diffusion.process.PROCESSES`."""
+    snr_floor: float = Field(default=0, ge=0, le=5, exclude_if=lambda floor: not floor)
+    """Lower bound of the signal-to-noise ratio by which errors are weighted, beside the upper one of 5.  With 1, the noisiest
+    times, at which disc, vessels and outline find their places, count in full; with 0 hardly (min-SNR)."""
+    channel_power: float = Field(default=0, ge=0, le=2, exclude_if=lambda power: not power)
+    """Errors are weighted by this power of how far their channel moves pixels; with 0 each channel counts alike, with 2 each
+    pixel does.  Coarse light and colour are few channels among many of fine detail."""
     trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
     """Where else the loss goes; `pip install 'visionclip[track]'`."""
     seed: NonNegativeInt = 0

@@ -118,11 +118,13 @@ def _here(config: TrainConfig, n_images: int = 0) -> Iterator[str]:
     gone = f" more, after {n_images:,}" if n_images else ""
     yield f"{left:,} images{gone}, of {config.preprocessing.size} px: {estimate.words()} ({estimate.basis})"
     if estimate.hours > _LONG:
-        small = load(TrainConfig, Path("odir64"))
-        yield (
-            f"smaller: --config odir64, {small.images:,} images of {small.preprocessing.size} px, "
-            f"{training(small).words()}, with an --out of its own; or --set images=N"
-        )
+        small = load(TrainConfig, Path("fundus256-small"))
+        shorter = training(small)
+        if shorter.hours < estimate.hours / 2:
+            yield (
+                f"smaller: --config fundus256-small, {small.images:,} images of {small.preprocessing.size} px, "
+                f"{shorter.words()}, with an --out of its own; or --set images=N"
+            )
 
 
 def training(config: TrainConfig, n_images: int = 0) -> speed.Cost:

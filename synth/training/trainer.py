@@ -15,7 +15,7 @@ from synth.base.runs import Tell, claim, quiet
 from synth.data import classes
 from synth.data.records import data_fingerprint
 from synth.data.tensors import as_tensor
-from synth.diffusion.losses import loss
+from synth.diffusion.losses import channel_weights, loss
 from synth.diffusion.process import create
 from synth.model import labels
 from synth.model.denoiser import Denoiser
@@ -76,6 +76,7 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path, tell: Tell = qui
     space, quality = _space(config, data, examples, accelerator, run)
     space.to(accelerator.device)  # type: ignore[call-arg]
     process, provenance = create(config.objective), _provenance(data, texts) | quality
+    channels = channel_weights(space.scales, config.channel_power)
 
     def rate(n_images: int) -> float:
         return min(1.0, (n_images + chunk) / max(config.warmup, 1))
@@ -89,7 +90,7 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path, tell: Tell = qui
         images, codes, noise, time = steps(positions)
         with accelerator.autocast():
             clean = space.encode(images).contiguous(memory_format=torch.channels_last)
-        return loss(model, process, clean, noise, time, codes)
+        return loss(model, process, clean, noise, time, codes, config.snr_floor, channels)
 
     def keep(n_images: int, averages: PowerAverages) -> None:
         export(run, n_images, config, process, denoiser, averages, space, provenance, mix_of(data))
