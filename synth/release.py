@@ -58,6 +58,8 @@ class GenerateConfig(Config):
     """Real records: what a classifier of them takes for something else is drawn again."""
     label_classifier: Path | None = None
     """One that learnt from the split `train` of `reject_mislabelled`; null trains one."""
+    reject_anatomy: bool = False
+    """A readable eye without exactly one disc, a macula in its place, and vessels that hang together is drawn again."""
 
 
 class Planned(NamedTuple):
@@ -91,14 +93,15 @@ def planned(config: GenerateConfig, out: Path) -> Planned:
     names = ("n", "seed", "labels", "steps", "guidance", "quality", "format", "marks")
     chosen = settings.chosen(out, card.preprocessing.size, config.batch, config.precision)
     plan = plans.make(model, **{name: getattr(config, name) for name in names}, **chosen._asdict())
-    if config.reject_copies or config.reject_mislabelled or config.label_classifier:
+    if config.reject_copies or config.reject_mislabelled or config.label_classifier or config.reject_anatomy:
         from synth.sampling import rejection
         from synth.sampling.filters import source_check
 
         if config.reject_copies:
             source_check.check(config.reject_copies, card)
         size, copies = card.preprocessing.size, config.reject_copies
-        filters = rejection.prepare(out, size, copies, config.reject_mislabelled, config.label_classifier)
+        labels = config.reject_mislabelled, config.label_classifier
+        filters = rejection.prepare(out, size, copies, *labels, config.reject_anatomy)
         plan = plan.replaced(filters=filters.to_json()) if filters else plan
     return Planned(plan, model, card)
 

@@ -27,7 +27,7 @@ def delong(members: np.ndarray, nonmembers: np.ndarray) -> tuple[float, float, f
     variance = sum((v - area) ** 2 for v in of_members) / (len(members) - 1) / len(members)
     variance += sum((v - area) ** 2 for v in of_nonmembers) / (len(nonmembers) - 1) / len(nonmembers)
     reach = distributions.norm.ppf(0.975) * variance**0.5 / (area * (1 - area))
-    return area, *(float(expit(logit(area) + each)) for each in (-reach, reach))
+    return area, float(expit(logit(area) - reach)), float(expit(logit(area) + reach))
 
 
 @pytest.mark.parametrize("members, nonmembers, levels", [(40, 40, 0), (7, 60, 0), (25, 31, 1), (30, 20, 2)])

@@ -68,6 +68,13 @@ def generate(
         Path | None,
         typer.Option(help="one that learnt from the split 'train' of these records; else one is trained"),
     ] = None,
+    reject_anatomy: Annotated[
+        bool,
+        typer.Option(
+            "--reject-anatomy",
+            help="draw again readable eyes without exactly one disc, a macula in its place, connected vessels",
+        ),
+    ] = False,
     marks: Annotated[
         bool,
         typer.Option(
@@ -126,6 +133,7 @@ def generate(
         "reject_copies": reject_copies,
         "reject_mislabelled": reject_mislabelled,
         "label_classifier": label_classifier,
+        "reject_anatomy": reject_anatomy,
     }
     config = check(release.GenerateConfig, settings, "synth generate")
     if dry_run:

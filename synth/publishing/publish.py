@@ -206,6 +206,12 @@ def _filters(folder: Path, plan: Plan) -> str:
             + "".join(f"`{label}` ({why}), " for label, why in check.unchecked.items())
             + "and what the classifier did not learn."
         )
+    if filters.anatomy:
+        lines.append(
+            f"- **anatomy**: {_share(counts['implausible'], drawn)}, asked for as readable eyes, showed no optic disc or several, "
+            "no macula in its place, or vessels that do not hang together, in the eyes of a network that learnt from phantoms "
+            f"(`{filters.anatomy.network[:16]}`).  {counts['kept though implausible']} are here though every draw did."
+        )
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from synth.base.runs import Tell, claim, nothing_if_refused, quiet
 from synth.classifier.classifier import Classifier
 from synth.classifier.targets import TARGETS, enough
 from synth.data.records import data_fingerprint, parse_splits
-from synth.quality import captions, distances, neighbours, prdc, report, samples, utility
+from synth.quality import anatomy, captions, distances, neighbours, prdc, report, samples, utility
 from synth.quality.features import Features, extract, own, parse
 from synth.quality.results import QualityReport
 from synth.quality.samples import Sample
@@ -96,6 +96,10 @@ def evaluate(
             "fidelity": _fidelity(config, trained["real"], sides.synthetic),
             "features": {"name": chosen.name, "frechet": chosen.frechet, "kernel": chosen.kernel},
             "comparison": _comparison(config, found, sides),
+            "anatomy": {
+                name: anatomy.rates(side, config.compared, config.n_bootstrap, config.seed)
+                for name, side in (("synthetic", sides.synthetic), ("held_out", sides.held_out))
+            },
             "neighbours": neighbours.compare(nearest[0], nearest[1], len(sides.searched.patients)),
             "captions": captions.describe(data, config.captions, config.seed),
         },

@@ -16,6 +16,7 @@ from synth.base.runs import atomic, write_json, write_text
 from synth.base.templates import environment
 from synth.classifier.targets import TARGETS
 from synth.data.vocabulary import DISEASES, FINDINGS
+from synth.quality.anatomy import RATES
 from synth.quality.neighbours import Pair
 from synth.quality.results import Interval, QualityReport
 from synth.quality.samples import Sample
@@ -113,5 +114,7 @@ def _render(template: str, **values: Any) -> str:
     """A page; everything that comes from data is escaped."""
     pages = environment(Path(__file__).parent)
     pages.filters["estimate"] = _estimate
-    pages.globals.update(names=NAMES, training_sets=TRAINING_SETS)
+    pages.globals.update(
+        names=NAMES, training_sets=TRAINING_SETS, anatomy={key: rate.name for key, rate in RATES.items()}
+    )
     return pages.get_template(template).render(**values)

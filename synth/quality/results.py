@@ -118,6 +118,22 @@ class NeighbourResult(Stored):
     """The share of samples below `cut`."""
 
 
+class AnatomyRate(Interval):
+    """A mean over readable photographs, or the share of them that show something."""
+
+    n: int
+    """Photographs that it is of."""
+
+
+class AnatomyResult(Stored):
+    """What readable photographs show of disc, macula and vessels."""
+
+    n: int
+    patients: int
+    rates: dict[str, AnatomyRate]
+    """By the keys of `anatomy.RATES`."""
+
+
 class SchemaName(Stored):
     """The kind and the version of a report."""
 
@@ -139,6 +155,8 @@ class QualityReport(Stored):
     fidelity: list[FidelityResult]
     features: FeatureNames
     comparison: ComparisonResult
+    anatomy: dict[str, AnatomyResult] | None = None
+    """Of `synthetic` and `held_out` photographs; reports made before it was measured have none."""
     neighbours: NeighbourResult
     captions: dict[str, Any]
     """As `captions.describe` gives it."""

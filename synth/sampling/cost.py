@@ -110,6 +110,8 @@ def _filters(filters: FilterSettings) -> str:
         parts.append(
             f"what contradicts {', '.join(check.checks)}; not checked: {', '.join(check.unchecked) or 'what it did not learn'}"
         )
+    if filters.anatomy:
+        parts.append("readable eyes without one disc, a macula in its place, connected vessels")
     return f"drawn again, at most {filters.attempts} times: {'; '.join(parts)}"
 
 

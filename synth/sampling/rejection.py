@@ -1,4 +1,4 @@
-"""Samples that are drawn again: copies of training photographs, and those that contradict their label.
+"""Samples that are drawn again: copies of training photographs, those that contradict their label, and implausible eyes.
 
 Labels stay, noise and seed are those of (plan, image, attempt), so that a shard is still a function of its plan.
 """
@@ -22,7 +22,12 @@ def folder(out: Path) -> Path:
 
 
 def prepare(
-    out: Path, size: int, copies: Sequence[Path], mislabelled: Path | None, classifier: Path | None = None
+    out: Path,
+    size: int,
+    copies: Sequence[Path],
+    mislabelled: Path | None,
+    classifier: Path | None = None,
+    anatomy: bool = False,
 ) -> FilterSettings | None:
     """The filters of a plan, None where none is wanted.  Prepared once, then read from `folder(out)`.
 
@@ -31,6 +36,7 @@ def prepare(
         copies:      folders of records whose training photographs must not be copied.
         mislabelled: records that a classifier learns the labels from.
         classifier:  one that has learnt from them already.
+        anatomy:     whether implausible eyes are drawn again.
 
     Raises:
         UserError: the records do not allow it.
@@ -46,6 +52,10 @@ def prepare(
         from synth.sampling.filters import label_filter
 
         filters["mislabelled"] = label_filter.prepare(mislabelled, classifier, size, folder(out))
+    if anatomy:
+        from synth.sampling.filters import anatomy_filter
+
+        filters["anatomy"] = anatomy_filter.prepare()
     return FilterSettings(**filters, attempts=ATTEMPTS) if filters else None
 
 
@@ -55,10 +65,17 @@ class Verdict(NamedTuple):
     copy: bool
     contradicted: dict[str, float]
     """Label -> logits by which the classifier contradicts it."""
+    implausible: bool = False
+    """Whether disc, macula or vessels are not those of an eye."""
 
     @property
     def good(self) -> bool:
-        return not self.copy and not self.contradicted
+        return not self.copy and not self.contradicted and not self.implausible
+
+    @property
+    def fault(self) -> tuple[bool, float]:
+        """What is wrong with a sample that is no copy; less is better."""
+        return self.implausible, max(self.contradicted.values(), default=0.0)
 
 
 class Filters:
@@ -70,7 +87,7 @@ class Filters:
     """
 
     def __init__(self, settings: FilterSettings, cache: Path, device: str = "cpu") -> None:
-        self._copies = self._labels = None
+        self._copies = self._labels = self._anatomy = None
         if settings.copies:
             from synth.sampling.filters.copy_filter import CopyFilter
 
@@ -79,12 +96,21 @@ class Filters:
             from synth.sampling.filters.label_filter import LabelFilter
 
             self._labels = LabelFilter(settings.mislabelled, cache, device)
+        if settings.anatomy:
+            from synth.sampling.filters.anatomy_filter import AnatomyFilter
+
+            self._anatomy = AnatomyFilter(settings.anatomy)
 
     def check(self, pictures: np.ndarray, labels: Sequence[dict[str, Any]]) -> list[Verdict]:
         """A verdict on each of (N, S, S, 3) uint8 samples and what each was asked to show."""
-        copies = self._copies.copies(pictures) if self._copies else np.zeros(len(pictures), bool)
+        nothing = np.zeros(len(pictures), bool)
+        copies = self._copies.copies(pictures) if self._copies else nothing
         wrong = self._labels.contradictions(pictures, list(labels)) if self._labels else [{}] * len(pictures)
-        return [Verdict(bool(copy), found) for copy, found in zip(copies, wrong, strict=True)]
+        odd = self._anatomy.implausible(pictures, labels) if self._anatomy else nothing
+        return [
+            Verdict(bool(copy), found, bool(strange))
+            for copy, found, strange in zip(copies, wrong, odd, strict=True)
+        ]
 
 
 class Candidate(NamedTuple):
@@ -106,7 +132,7 @@ def rejection_sample(
 ) -> tuple[list[Candidate], Counter[str]]:
     """The first good attempt at each of the first `kept` images of a batch.
 
-    Where none is good, the one that contradicts its labels least.  Further batches are as large as the first and
+    Where none is good, a plausible one, and of these the one that contradicts its labels least.  Further batches are as large as the first and
     hold the next attempts at what is still open, each as often as there is room.
 
     Args:
@@ -142,7 +168,7 @@ def rejection_sample(
 
 
 def _chosen(tried: list[Candidate], index: int) -> Candidate:
-    """The good one, which is the last, or else the one that contradicts its labels least."""
+    """The good one, which is the last, or else a plausible one, and of these the one that contradicts its labels least."""
     able = [found for found in tried if not found.verdict.copy]
     if not able:
         labels = {key: value for key, value in tried[0].draw.labels.items() if value not in (None, 0, [])}
@@ -150,20 +176,22 @@ def _chosen(tried: list[Candidate], index: int) -> Candidate:
             f"image {index}, {labels}: {len(tried)} draws in a row are copies of training photographs; the generator "
             "repeats its patients: train it on more of them or for less long, or leave these labels out of --labels"
         )
-    return min(able, key=lambda found: max(found.verdict.contradicted.values(), default=0.0))
+    return min(able, key=lambda found: found.verdict.fault)
 
 
 def count(tried: list[list[Candidate]], chosen: list[Candidate]) -> Counter[str]:
-    """`drawn`, `copies`, `mislabelled`, `mislabelled LABEL` for each label, and `kept though mislabelled`.
+    """`drawn`, `copies`, `mislabelled`, `mislabelled LABEL` for each label, `implausible`, and `kept though ...` of both.
 
-    A rejected sample counts as a copy or as mislabelled, not as both, and under each label that it contradicts.
+    A rejected sample counts as a copy or as what else is wrong with it, not as both, and under each label that it contradicts.
     """
     counts = Counter[str](drawn=sum(map(len, tried)), copies=0, mislabelled=0)
     for found, kept in zip(tried, chosen, strict=True):
         for verdict in (candidate.verdict for candidate in found if candidate is not kept):
             counts["copies"] += verdict.copy
             if not verdict.copy:
-                counts["mislabelled"] += 1
+                counts["mislabelled"] += bool(verdict.contradicted)
                 counts.update(f"mislabelled {label}" for label in verdict.contradicted)
-        counts["kept though mislabelled"] += not kept.verdict.good
+                counts.update(["implausible"] * verdict.implausible)
+        counts["kept though mislabelled"] += bool(kept.verdict.contradicted)
+        counts.update(["kept though implausible"] * kept.verdict.implausible)
     return counts

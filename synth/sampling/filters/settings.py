@@ -61,10 +61,20 @@ class LabelFilterSettings(Stored):
     test_rejected: RejectionRate | None = None
 
 
+class AnatomyFilterSettings(Stored):
+    """Which network marks the anatomy of a sample, and which rule it must keep."""
+
+    network: str
+    """The sha256 of its weights."""
+    rule: int
+    """The version of `plausibility.plausible`."""
+
+
 class FilterSettings(Stored):
     """What a sample must pass before it is written, and how often it is drawn again."""
 
     copies: CopyFilterSettings | None = None
     mislabelled: LabelFilterSettings | None = None
+    anatomy: AnatomyFilterSettings | None = None
     attempts: int = ATTEMPTS
     """Draws after the first."""

@@ -1,0 +1,100 @@
+"""What a photograph shows of the eye's anatomy: how many discs, where they and the macula lie, how the vessels run."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from synth.anatomy.network import SIDE, mark
+
+_CUT = 0.5  # of the network's probability: more is marked
+_FOVEA = 0.35  # of the height of a bell around the fovea
+_SMALLEST = 60  # pixels of 128 x 128: less is no disc; a phantom's has some 200
+_EIGHT = np.ones((3, 3), bool)  # diagonal pixels touch
+_DARK = 25  # of 255: what is darker in every colour lies outside the field of view
+
+
+class Anatomy(NamedTuple):
+    """Measures of N photographs.  Places and lengths are shares of the width; NaN where a part was not found."""
+
+    discs: np.ndarray
+    """(N,) int: optic discs."""
+    disc: np.ndarray
+    """(N, 2): the centre (x, y) of the largest disc."""
+    macula: np.ndarray
+    """(N, 2): the centre (x, y) of the macula."""
+    vessel_share: np.ndarray
+    """(N,) of the field of view that vessels cover."""
+    connected: np.ndarray
+    """(N,) the share of the vessels that hang together, the disc being a crossing of theirs."""
+    field_share: np.ndarray
+    """(N,) of the picture that is not black: what the camera saw, where its surround is black."""
+
+    @property
+    def distance(self) -> np.ndarray:
+        """(N,) from the disc to the macula."""
+        return np.hypot(*(self.disc - self.macula).T)
+
+    @property
+    def side(self) -> np.ndarray:
+        """(N,) the eye that disc and macula belong to: 1 right, -1 left, 0 unknown; a right eye has its disc on the right."""
+        return np.nan_to_num(np.sign(self.disc[:, 0] - self.macula[:, 0])).astype(int)
+
+    @property
+    def edge_side(self) -> np.ndarray:
+        """(N,) the same where the macula is not asked for: the half of the picture that the disc lies in."""
+        return np.nan_to_num(np.sign(self.disc[:, 0] - 0.5)).astype(int)
+
+
+def measure(pictures: np.ndarray, batch: int = 256) -> Anatomy:
+    """Measure (N, S, S, 3) uint8 photographs, cropped to their field of view as `Preprocessing` does it."""
+    rows = []
+    for start in range(0, len(pictures), batch):
+        portion = np.asarray(pictures[start : start + batch])
+        rows += [_measured(*pair) for pair in zip(portion, mark(portion), strict=True)]
+    columns = [np.array(column) for column in zip(*rows, strict=True)] if rows else _nothing()
+    return Anatomy(*columns)
+
+
+def _nothing() -> list[np.ndarray]:
+    return [np.zeros(0, int), np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0)]
+
+
+def _measured(
+    picture: np.ndarray, marks: np.ndarray
+) -> tuple[int, np.ndarray, np.ndarray, float, float, float]:
+    field = picture.max(axis=2) >= _DARK
+    disc, fovea, vessels = marks[0] > _CUT, marks[1], marks[2] > _CUT
+    count, centre, largest = _discs(disc)
+    inside = max(field.mean() * SIDE * SIDE, 1)
+    return count, centre, _peak(fovea), vessels.sum() / inside, _connected(vessels, largest), field.mean()
+
+
+def _discs(marked: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+    """How many discs a mask shows, the centre of the largest, and where that one is."""
+    labels, n = ndimage.label(marked, _EIGHT)
+    sizes = ndimage.sum_labels(marked, labels, np.arange(1, n + 1)) if n else np.zeros(0)
+    if not (sizes >= _SMALLEST).any():
+        return 0, np.full(2, np.nan), np.zeros_like(marked)
+    largest = labels == 1 + int(sizes.argmax())
+    y, x = ndimage.center_of_mass(largest)
+    return int((sizes >= _SMALLEST).sum()), np.array([x + 0.5, y + 0.5]) / SIDE, largest
+
+
+def _peak(bell: np.ndarray) -> np.ndarray:
+    """The centre of what is marked around the highest point."""
+    if bell.max() < _FOVEA:
+        return np.full(2, np.nan)
+    labels, _ = ndimage.label(bell > 0.6 * bell.max(), _EIGHT)
+    y, x = ndimage.center_of_mass(labels == labels.flat[int(bell.argmax())])
+    return np.array([x + 0.5, y + 0.5]) / SIDE
+
+
+def _connected(vessels: np.ndarray, disc: np.ndarray) -> float:
+    """The share of vessel pixels in the largest piece, the disc and gaps of a pixel being bridges."""
+    if not vessels.any():
+        return float("nan")
+    bridged = ndimage.binary_closing(np.pad(vessels | disc, 2), _EIGHT)[2:-2, 2:-2]
+    labels, n = ndimage.label(bridged | vessels | disc, _EIGHT)
+    sizes = ndimage.sum_labels(vessels, labels, np.arange(1, n + 1))
+    return float(sizes.max() / vessels.sum())
