@@ -169,7 +169,7 @@ def sample(pictures: np.ndarray, rows: list[dict]) -> Sample:
 
 def test_rates_are_of_readable_photographs_with_intervals_over_patients(healthy):
     pictures = np.stack([eye.image for eye in healthy])
-    rows = [{"eye_side": ("right", "left")[i % 2], "modality": "cfp"} for i in range(40)]
+    rows: list[dict] = [{"eye_side": ("right", "left")[i % 2], "modality": "cfp"} for i in range(40)]
     rows[0]["is_fundus"] = 0
     rows[1]["is_optic_disc_readable"] = 0
     rows[2]["modality"] = "oct"

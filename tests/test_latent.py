@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,7 +110,8 @@ def test_linear_latents_are_principal_components_alone_and_a_decoder_corrects_th
     code = torch.einsum("cp,bphw->bchw", space.axes, patches) / space.spread[:, None, None]
     assert torch.allclose(space.compress(images), BOUND * torch.tanh(code / BOUND), atol=1e-5)
     before, latents = space.decode(space.encode(images)), space.encode(images)
-    torch.nn.init.normal_(space.autoencoder.decoder.layers[-1].weight, std=0.1)
+    last: Any = space.autoencoder.decoder.layers[-1]
+    torch.nn.init.normal_(last.weight, std=0.1)
     assert not torch.allclose(space.decode(latents), before, atol=1e-3)
     assert torch.equal(space.encode(images), latents)
 
@@ -135,12 +137,13 @@ def test_channels_are_weighted_by_what_they_move():
     wrong = torch.stack([torch.ones(4, 4), torch.zeros(4, 4)]).expand(2, 2, 4, 4)
     process = VPrediction()
 
-    def off(noisy, timestep, codes):
-        return process.target(clean, noise, timestep) + wrong
+    class Off(torch.nn.Module):
+        def forward(self, noisy, timestep, codes):
+            return process.target(clean, noise, timestep) + wrong
 
-    codes = torch.zeros(2, 1, dtype=torch.int64)
+    off, codes = Off(), torch.zeros(2, 1, dtype=torch.int64)
     plain = denoising_loss(off, process, clean, noise, time, codes)
-    assert denoising_loss(off, process, clean, noise, time, codes, 0.0, weights) == pytest.approx(
+    assert denoising_loss(off, process, clean, noise, time, codes, channels=weights) == pytest.approx(
         float(plain) * 4 / 3
     )
 

@@ -77,9 +77,8 @@ def ours(model: CLIP, tensors: dict[str, Tensor], where: str) -> dict[str, Tenso
 
     visual: Any = model.visual
     positions = tensors["visual.positional_embedding"]
-    if not isinstance(visual, VisionTransformer) or tuple(visual.pos_embed.shape[1:]) != tuple(
-        positions.shape
-    ):
+    places = visual.pos_embed if isinstance(visual, VisionTransformer) else None
+    if places is None or tuple(places.shape[1:]) != tuple(positions.shape):
         raise UserError(
             f"{where}: a ViT of {positions.shape[0] - 1} patches; does --config name its architecture and size?"
         )

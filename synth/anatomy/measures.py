@@ -72,22 +72,20 @@ def _measured(
 
 def _discs(marked: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
     """How many discs a mask shows, the centre of the largest, and where that one is."""
-    labels, n = ndimage.label(marked, _EIGHT)
-    sizes = ndimage.sum_labels(marked, labels, np.arange(1, n + 1)) if n else np.zeros(0)
+    labels, sizes = _pieces(marked, marked)
     if not (sizes >= _SMALLEST).any():
         return 0, np.full(2, np.nan), np.zeros_like(marked)
     largest = labels == 1 + int(sizes.argmax())
-    y, x = ndimage.center_of_mass(largest)
-    return int((sizes >= _SMALLEST).sum()), np.array([x + 0.5, y + 0.5]) / SIDE, largest
+    return int((sizes >= _SMALLEST).sum()), _centre(largest), largest
 
 
 def _peak(bell: np.ndarray) -> np.ndarray:
     """The centre of what is marked around the highest point."""
     if bell.max() < _FOVEA:
         return np.full(2, np.nan)
-    labels, _ = ndimage.label(bell > 0.6 * bell.max(), _EIGHT)
-    y, x = ndimage.center_of_mass(labels == labels.flat[int(bell.argmax())])
-    return np.array([x + 0.5, y + 0.5]) / SIDE
+    top = bell > 0.6 * bell.max()
+    labels, _ = _pieces(top, top)
+    return _centre(labels == labels.flat[int(bell.argmax())])
 
 
 def _connected(vessels: np.ndarray, disc: np.ndarray) -> float:
@@ -95,6 +93,18 @@ def _connected(vessels: np.ndarray, disc: np.ndarray) -> float:
     if not vessels.any():
         return float("nan")
     bridged = ndimage.binary_closing(np.pad(vessels | disc, 2), _EIGHT)[2:-2, 2:-2]
-    labels, n = ndimage.label(bridged | vessels | disc, _EIGHT)
-    sizes = ndimage.sum_labels(vessels, labels, np.arange(1, n + 1))
+    _, sizes = _pieces(bridged | vessels | disc, vessels)
     return float(sizes.max() / vessels.sum())
+
+
+def _pieces(mask: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(S, S) the number of the piece of a mask that each pixel is of, from 1; (P,) how many pixels of `counted` each piece has."""
+    labels = np.zeros(mask.shape, np.int32)
+    ndimage.label(mask, _EIGHT, output=labels)
+    return labels, np.bincount(labels.ravel(), weights=counted.ravel().astype(float))[1:]
+
+
+def _centre(mask: np.ndarray) -> np.ndarray:
+    """(x, y) of a piece, in widths."""
+    y, x = np.nonzero(mask)
+    return np.array([x.mean() + 0.5, y.mean() + 0.5]) / SIDE

@@ -12,6 +12,7 @@ def loss(
     noise: Tensor,
     timestep: Tensor,
     codes: Tensor,
+    *,
     floor: float = 0.0,
     channels: Tensor | None = None,
 ) -> Tensor:

@@ -90,7 +90,7 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path, tell: Tell = qui
         images, codes, noise, time = steps(positions)
         with accelerator.autocast():
             clean = space.encode(images).contiguous(memory_format=torch.channels_last)
-        return loss(model, process, clean, noise, time, codes, config.snr_floor, channels)
+        return loss(model, process, clean, noise, time, codes, floor=config.snr_floor, channels=channels)
 
     def keep(n_images: int, averages: PowerAverages) -> None:
         export(run, n_images, config, process, denoiser, averages, space, provenance, mix_of(data))
