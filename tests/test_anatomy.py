@@ -122,6 +122,7 @@ def test_pieces_of_vessels_hang_together_over_the_disc_and_small_gaps():
     assert measures._connected(vessels, np.zeros_like(disc)) == pytest.approx(49 / 69)
 
 
+@pytest.mark.slow
 def test_the_network_learns_from_phantoms_and_is_a_function_of_its_seed():
     data = marked(PhantomConfig(size=SIDE, seed=4), 12)
     config = AnatomyConfig(images=64, batch=8)

@@ -197,6 +197,7 @@ def warped(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (light.clip(0, 1) * 255).round().astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_altered_copies_and_mosaics_are_counted_and_pictures_of_nobody_are_not(tmp_path):
     """Parameters are drawn at random; per patient the count tells members from non-members."""
     rng, members, each = np.random.default_rng(3), photographs(200, 1), 20

@@ -26,8 +26,8 @@ def drawn(folder: Path, n: int, **labels) -> np.ndarray:
     return generator(torch.from_numpy(told), fixed).numpy().astype(float)
 
 
-def test_all_weights_together_are_at_most_twenty_megabytes():
-    assert sum(p.stat().st_size for p in card.WEIGHTS.rglob("*.safetensors")) <= 20e6
+def test_all_weights_together_are_at_most_forty_megabytes():
+    assert sum(p.stat().st_size for p in card.WEIGHTS.rglob("*.safetensors")) <= 40e6
 
 
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda p: p.name)

@@ -5,13 +5,11 @@ model says of a photograph depends on its noise and fine detail, so a difference
 decided is decided by the audit's own checks and questions.
 """
 
-import io
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from privacy.attacks import exposed, membership
@@ -57,7 +55,7 @@ def _blur(photographs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _jpeg(photographs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     quality = int(rng.integers(60, 90))
     files = [images.encode(each, quality) for each in _whole(photographs)]
-    return np.stack([np.asarray(Image.open(io.BytesIO(each)), float) for each in files])
+    return np.stack([images.decode(each).astype(float) for each in files])
 
 
 def _gamma(photographs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
