@@ -15,7 +15,7 @@ from test_clip_evaluation import MODEL, invoke
 from test_clip_inputs import as_lmdb, as_table, as_tars
 
 from clip import inputs
-from clip.evaluation import calls
+from clip.evaluation import calls, curves
 from clip.evaluation.calls import Calls
 from clip.inputs import photographs
 from clip.inputs.sets import Columns, given
@@ -173,7 +173,7 @@ def test_each_photographs_probabilities_are_a_table_and_who_is_taken_for_whom_a_
     right = np.mean([one == line["class"] for one, line in zip(called, lines, strict=True)])
     assert right == pytest.approx(result["metrics"]["zh"]["accuracy"]["value"], abs=1e-6)
     assert (tmp_path / "is_gc.csv").stat().st_mode & 0o777 == 0o600
-    assert (tmp_path / "is_gc-confusion.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "is_gc-confusion.svg").read_text(encoding="utf-8").startswith("<svg")
 
 
 def test_an_id_that_a_spreadsheet_would_run_is_text(tmp_path):
@@ -181,6 +181,11 @@ def test_an_id_that_a_spreadsheet_would_run_is_text(tmp_path):
     calls.write(tmp_path / "x.csv", made)
     assert (tmp_path / "x.csv").read_text().splitlines()[1] == "'=1+1,p,b,0.25,0.75"
     assert calls.confusion(made, "zh").tolist() == [[0, 0], [0, 1]]
+
+
+def test_classes_with_chinese_names_are_drawn_by_these_names():
+    made = Calls(["1"], ["p"], ["视杯扩大", "正常"], np.array([1]), {"both": np.array([[0.25, 0.75]])})
+    assert curves.confusions(made).count("视杯扩大</text>") == 2
 
 
 # Several sets

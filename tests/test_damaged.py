@@ -24,9 +24,8 @@ from clip.model import checkpoints
 from clip.model.encoders import build
 from clip.zoo.preprocessing import ForeignPreprocessing
 from privacy.canaries import planting
-from privacy.data import private_table
 from synth import phantom
-from synth.base import arrays, checkpoint, documents, weights
+from synth.base import arrays, checkpoint, documents, private_table, weights
 from synth.base.errors import UserError
 from synth.base.runs import read_metrics
 from synth.data import records as shards_of

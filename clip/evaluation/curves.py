@@ -1,8 +1,12 @@
-"""Pictures for a report, as SVG that stands in the page: metrics against the number of shots, calls against their confidence."""
+"""Pictures of a report as SVG: metrics against the number of shots, calls against their confidence, who is taken for whom."""
 
 import io
+import warnings
 from typing import Any
 
+import numpy as np
+
+from clip.evaluation.calls import Calls, confusion
 from clip.evaluation.results import ClassificationResult
 
 METRICS = ("balanced_accuracy", "macro_auc")
@@ -76,12 +80,34 @@ def reliability(result: ClassificationResult) -> Any:
     return _markup(figure, f"reliability {result.task} {result.name}")
 
 
+def confusions(calls: Calls) -> Any:
+    """The confusion matrix of each row, as markup; colours are shares of the true class, numbers photographs."""
+    from matplotlib.figure import Figure
+
+    rows, count = list(calls.probability), len(calls.classes)
+    side = max(3.2, 0.55 * count + 1.6)
+    figure = Figure(figsize=(side * len(rows), side), layout="constrained")
+    for axis, row in zip(np.atleast_1d(figure.subplots(1, len(rows))), rows, strict=True):
+        found = confusion(calls, row)
+        share = found / np.maximum(found.sum(axis=1, keepdims=True), 1)
+        axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        for (true, called), photographs in np.ndenumerate(found):
+            colour = "white" if share[true, called] > 0.5 else "black"
+            axis.text(called, true, str(photographs), ha="center", va="center", color=colour)
+        axis.set_xticks(range(count), calls.classes, rotation=90)
+        axis.set_yticks(range(count), calls.classes)
+        axis.set(title=row, xlabel="called", ylabel="true")
+    return _markup(figure, "confusion")
+
+
 def _markup(figure: Any, salt: str) -> Any:
     """A figure as markup; the salt keeps the ids of two pictures in one page apart, and the same from run to run."""
     import matplotlib
     from markupsafe import Markup
 
     page = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}), warnings.catch_warnings():
+        # Text stays text, and whoever shows it has Chinese characters, which matplotlib's own font has not.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(page, format="svg", metadata={"Date": None})
     return Markup(page.getvalue()[page.getvalue().index("<svg") :])

@@ -123,6 +123,8 @@ def check(report: EvaluationReport) -> None:
 
 def write(out: Path, report: EvaluationReport) -> None:
     """Check a report and write both files, each whole or not at all; beside them its sheets and the towers to be kept."""
+    from clip.evaluation import curves
+
     check(report)
     for result in report.results:
         if isinstance(result, SegmentationResult) and result.picture is not None:
@@ -131,7 +133,7 @@ def write(out: Path, report: EvaluationReport) -> None:
                 result.picture.save(temporary, "PNG")
         if isinstance(result, ClassificationResult) and result.calls is not None:
             calls.write(out / f"{result.name}.csv", result.calls)
-            calls.draw(out / f"{result.name}-confusion.png", result.calls)
+            runs.write_text(out / f"{result.name}-confusion.svg", curves.confusions(result.calls))
     runs.write_json(out / "report.json", report.as_json())
     runs.write_text(out / "report.html", html(report))
     for name, content in report.checkpoints.items():

@@ -31,7 +31,7 @@ class EvalConfig(EvaluationSettings):
     """`clip`: the mean of a class's prompts is scaled to length 1; `flair`: it is not, so that varied prompts count less."""
     probabilities: bool = False
     """Write each photograph's probabilities to NAME.csv beside the report, for its owner alone, and who is taken for whom to
-    NAME-confusion.png."""
+    NAME-confusion.svg."""
     prior: Literal["none", "uniform", "set"] = "none"
     """`uniform`, `set`: shift the logits until the classes are called equally often, or as often as the set's labels have them.
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from privacy.data import private_table
 from privacy.data.inputs import People
 from privacy.scores import identifiers
+from synth.base import private_table
 from synth.data.phrases import LANGUAGES
 
 NAME = "private-captions.csv"

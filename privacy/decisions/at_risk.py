@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from privacy.data import private_table
 from privacy.decisions.results import Result
-from synth.base import ties
+from synth.base import private_table, ties
 
 NAME = "private-at-risk.csv"
 _FALSE_ALARMS = 0.01
