@@ -55,8 +55,15 @@ def moved(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.to(device)
 
 
-@lru_cache(maxsize=256)
 def constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
     """Nested tuples as float32 on `device`, copied there once; not to be changed."""
+    # What an exporter traces with holds no numbers, and must not be kept for later.
+    return (_copied if torch.compiler.is_compiling() else _kept)(values, device)
+
+
+def _copied(values: tuple[Any, ...], device: torch.device) -> Tensor:
     with torch.inference_mode(False):
         return torch.tensor(values).to(device)
+
+
+_kept = lru_cache(maxsize=256)(_copied)
