@@ -50,11 +50,10 @@ def cn_clip_weights(model: CLIP) -> dict[str, Tensor]:
     """
     weights = model.state_dict()
     weights.pop("logit_bias", None)
-    if not _is_resnet(model.config):
-        rest = {name: tensor for name, tensor in weights.items() if not name.startswith("visual.")}
-        return cn_clip_vit.weights(model)[0] | rest
-    _check_size(model.config)
-    return {cn_clip_name(name): tensor for name, tensor in weights.items()}
+    if _is_resnet(model.config):
+        _check_size(model.config)
+        return {cn_clip_name(name): tensor for name, tensor in weights.items()}
+    return _without_tower(weights) | cn_clip_vit.weights(model)[0]
 
 
 def ours(config: ClipConfig, weights: dict[str, Tensor], where: str) -> CLIP:
@@ -63,21 +62,14 @@ def ours(config: ClipConfig, weights: dict[str, Tensor], where: str) -> CLIP:
     Raises:
         UserError: the weights are of another architecture than `config`.
     """
-    if _is_resnet(config):
-        _check_size(config)
     model = build(config.model_copy(update={"bias": False}))
     plain = {name.removeprefix("module."): tensor.float() for name, tensor in weights.items()}
-    if not _is_resnet(config):
-        if "visual.class_embedding" not in plain:
-            raise UserError(
-                f"{where}: holds CLIP's ResNet, where --config names '{config.image.name}'; use 'resnet50_clip'"
-            )
-        rest = {name: tensor for name, tensor in plain.items() if not name.startswith("visual.")}
-        plain = cn_clip_vit.ours(model, plain, where) | rest
-    names = model.state_dict()
-    wanted = (
-        {cn_clip_name(name): name for name in names} if _is_resnet(config) else {name: name for name in names}
-    )
+    if _is_resnet(config):
+        _check_size(config)
+        wanted = {cn_clip_name(name): name for name in model.state_dict()}
+    else:
+        plain = _without_tower(plain) | cn_clip_vit.ours(model, plain, where)
+        wanted = {name: name for name in model.state_dict()}
     missing = sorted(set(wanted) - set(plain))
     if missing:
         raise UserError(f"{where}: '{missing[0]}' is missing; does --config name its architecture?")
@@ -93,6 +85,10 @@ def ours(config: ClipConfig, weights: dict[str, Tensor], where: str) -> CLIP:
         line = str(error).splitlines()[-1].strip()
         raise UserError(f"{where}: {line}; does --config name its architecture and size?") from None
     return model.eval()
+
+
+def _without_tower(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in weights.items() if not name.startswith("visual.")}
 
 
 def to_cn_clip(path: Path, out: Path) -> None:
@@ -130,12 +126,13 @@ def from_cn_clip(path: Path, config: ClipConfig, out: Path) -> None:
             "that it was trained with"
         )
     model = ours(config, weights, str(path))
-    width, own = content.get(HEAD_WIDTH), None if _is_resnet(config) else cn_clip_vit.weights(model)[1]
-    if own is not None and own != (width or chinese_clip.head_width(weights, str(path))):
-        raise UserError(
-            f"{path}: an image tower with other heads than --config's, which are {own} wide; give the config that it was "
-            "trained with"
-        )
+    if not _is_resnet(config):
+        _, own = cn_clip_vit.weights(model)
+        if own != (content.get(HEAD_WIDTH) or chinese_clip.head_width(weights, str(path))):
+            raise UserError(
+                f"{path}: an image tower with other heads than --config's, which are {own} wide; give the config that it "
+                "was trained with"
+            )
     checkpoint.save(out, checkpoints.header(model, images=None, data=None) | {"weights": model.state_dict()})
 
 

@@ -9,16 +9,6 @@ from clip.model.encoders import CLIP
 from synth.base.errors import UserError
 
 _EPSILON = 1e-5  # of torch's LayerNorm, which Chinese-CLIP takes as it is
-_NORMS = {"before": "ln_pre", "after": "ln_post"}
-_BLOCK = {
-    "norm1.": "ln_1.",
-    "norm2.": "ln_2.",
-    "attn.qkv.": "attn.in_proj_",
-    "attn.proj.": "attn.out_proj.",
-    "mlp.fc1.": "mlp.c_fc.",
-    "mlp.fc2.": "mlp.c_proj.",
-}
-"""timm's names within a block, and Chinese-CLIP's."""
 
 
 def weights(model: CLIP) -> tuple[dict[str, Tensor], int]:
@@ -34,21 +24,7 @@ def weights(model: CLIP) -> tuple[dict[str, Tensor], int]:
         raise UserError(
             f"model.image.name='{model.config.image.name}': Chinese-CLIP has CLIP's ResNets and ViTs, and this is none: {error}"
         ) from None
-    named = {
-        "visual.class_embedding": found["class"],
-        "visual.positional_embedding": found["positions"],
-        "visual.conv1.weight": found["patch.weight"],
-        "visual.proj": found["projection"].T,
-    }
-    for name, tensor in found.items():
-        first, _, rest = name.partition(".")
-        if first in _NORMS:
-            named[f"visual.{_NORMS[first]}.{rest}"] = tensor
-        elif first == "blocks":
-            number, _, inner = rest.partition(".")
-            ours = next(each for each in _BLOCK if inner.startswith(each))
-            named[f"visual.transformer.resblocks.{number}.{_BLOCK[ours]}{inner.removeprefix(ours)}"] = tensor
-    return {name: tensor.detach().contiguous() for name, tensor in named.items()}, shape.width // shape.heads
+    return vit.openai_names(found, "visual."), shape.width // shape.heads
 
 
 def _check(shape: vit.Shape) -> None:
@@ -76,6 +52,10 @@ def ours(model: CLIP, tensors: dict[str, Tensor], where: str) -> dict[str, Tenso
     from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 
     visual: Any = model.visual
+    if "visual.class_embedding" not in tensors:
+        raise UserError(
+            f"{where}: holds CLIP's ResNet, where --config names '{model.config.image.name}'; use 'resnet50_clip'"
+        )
     positions = tensors["visual.positional_embedding"]
     places = visual.pos_embed if isinstance(visual, VisionTransformer) else None
     if places is None or tuple(places.shape[1:]) != tuple(positions.shape):

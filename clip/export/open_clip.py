@@ -18,16 +18,6 @@ from synth.base import runs
 from synth.base import weights as safetensors
 from synth.base.errors import UserError
 
-_BLOCK = {
-    "norm1.": "ln_1.",
-    "norm2.": "ln_2.",
-    "attn.qkv.": "attn.in_proj_",
-    "attn.proj.": "attn.out_proj.",
-    "mlp.fc1.": "mlp.c_fc.",
-    "mlp.fc2.": "mlp.c_proj.",
-}
-"""timm's names within a block, and open_clip's."""
-
 
 def to_open_clip(path: Path, out: Path) -> float:
     """Write the folder, open it with open_clip, and return the largest difference of the embeddings of length 1.
@@ -106,9 +96,7 @@ def image_tower(model: CLIP, where: str) -> tuple[dict[str, Any], dict[str, Tens
         named = {f"visual.trunk.{name}": tensor for name, tensor in visual.state_dict().items()}
         size = {"image_size": config.preprocessing.size}
         return {"timm_model_name": config.image.name, "timm_pool": pool, "timm_proj": ""} | size, named
-    return _transformer(shape), {
-        f"visual.{name}": tensor for name, tensor in _transformer_weights(weights).items()
-    }
+    return _transformer(shape), vit.openai_names(weights, "visual.")
 
 
 def _transformer(shape: vit.Shape) -> dict[str, Any]:
@@ -123,21 +111,3 @@ def _transformer(shape: vit.Shape) -> dict[str, Any]:
         "norm_kwargs": {"eps": shape.epsilon},
         "quick_gelu": shape.quick,
     }
-
-
-def _transformer_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    named = {
-        "class_embedding": weights["class"],
-        "positional_embedding": weights["positions"],
-        "conv1.weight": weights["patch.weight"],
-        "proj": weights["projection"].T,
-    }
-    for name, tensor in weights.items():
-        first, _, rest = name.partition(".")
-        if first in ("before", "after"):
-            named[f"ln_{'pre' if first == 'before' else 'post'}.{rest}"] = tensor
-        elif first == "blocks":
-            number, _, inner = rest.partition(".")
-            ours = next(each for each in _BLOCK if inner.startswith(each))
-            named[f"transformer.resblocks.{number}.{_BLOCK[ours]}{inner.removeprefix(ours)}"] = tensor
-    return named

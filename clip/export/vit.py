@@ -11,7 +11,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-_BLOCK = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
+_BLOCK = {
+    "norm1": "ln_1.",
+    "attn.qkv": "attn.in_proj_",
+    "attn.proj": "attn.out_proj.",
+    "norm2": "ln_2.",
+    "mlp.fc1": "mlp.c_fc.",
+    "mlp.fc2": "mlp.c_proj.",
+}
+"""timm's layers within a block, and how the names of their weights begin in OpenAI's."""
+_NORMS = {"before": "ln_pre", "after": "ln_post"}
 
 
 class Shape(NamedTuple):
@@ -74,6 +83,24 @@ def read(visual: nn.Module) -> tuple[Shape, dict[str, Tensor]]:
         plain |= {f"before.{kind}": weights[f"norm_pre.{kind}"] for kind in ("weight", "bias")}
     plain |= {"after.weight": weights["norm.weight"], "projection": weights["head.weight"]}
     return shape, plain | {"after.bias": weights["norm.bias"] + _before(weights)}
+
+
+def openai_names(weights: dict[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
+    """What `read` gives, under the names of OpenAI's Vision Transformer, which open_clip and Chinese-CLIP took over."""
+    named = {
+        "class_embedding": weights["class"],
+        "positional_embedding": weights["positions"],
+        "conv1.weight": weights["patch.weight"],
+        "proj": weights["projection"].T,
+    }
+    for name, tensor in weights.items():
+        layer, _, kind = name.rpartition(".")
+        if layer in _NORMS:
+            named[f"{_NORMS[layer]}.{kind}"] = tensor
+        elif layer.startswith("blocks."):
+            _, number, inner = layer.split(".", 2)
+            named[f"transformer.resblocks.{number}.{_BLOCK[inner]}{kind}"] = tensor
+    return {f"{prefix}{name}": tensor.detach().contiguous() for name, tensor in named.items()}
 
 
 def _check_names(weights: dict[str, Tensor], layers: int) -> None:
