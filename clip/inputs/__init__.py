@@ -11,7 +11,7 @@ function of `subject_id`.
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -20,35 +20,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clip.inputs import classes, folders, kinds, lmdbs, parquets, tables, tars, tsvs
-from clip.inputs.listing import COLUMNS, Encoded, Listing, unreadable, utf8
+from clip.inputs.listing import COLUMNS, Encoded, Input, Listing, unreadable, utf8
 from clip.inputs.mixture import Mixture, Part, Sound
-from clip.inputs.mixture import Source as Source
 from clip.inputs.sets import USUAL, Columns, Data, Sets
 from synth.base.errors import UserError
 from synth.data import records
 from synth.data.pictures import Pictures
 from synth.data.shards import REQUIRED
-
-
-class Input(Protocol):
-    """Captioned pictures, split so that nobody is on two sides."""
-
-    fingerprint: str
-    """What names the content."""
-    notes: Sequence[str]
-    """What was left out on reading, in lines for people."""
-
-    def table(self, split: str, columns: Sequence[str]) -> pa.Table:
-        """Columns of a split, null where the input does not tell."""
-        ...
-
-    def pictures(self, split: str) -> Encoded:
-        """The pictures of a split, in the row order of `table`."""
-        ...
-
-    def shards(self, split: str) -> Sequence[Path]:
-        """The files of records in which the pictures of a split lie, in order; none of an input that is not ours."""
-        ...
 
 
 def opened(data: Data) -> Input:
@@ -58,12 +36,12 @@ def opened(data: Data) -> Input:
         UserError: nothing that we know, or damaged; one line with file and row.
     """
     if isinstance(data, Sets):
-        return _several(data)
+        return _several(data, tuple(kinds.stamp(path) for path in data.paths))
     return _opened(data, USUAL)
 
 
 @lru_cache(maxsize=4)
-def _several(sets: Sets) -> Input:
+def _several(sets: Sets, _stamps: tuple[tuple[tuple[int, ...], ...], ...]) -> Input:
     sources = [_opened(path, sets.columns) for path in sets.paths]
     if sets.skip_damaged:
         pairs = zip(sets.paths, sources, strict=True)
@@ -81,13 +59,17 @@ def _opened(data: Path, columns: Columns) -> Input:
     if not data.exists():
         raise UserError(f"{data}: no such file or folder")
     try:
-        if columns != USUAL and not tables.holds(data):
-            raise UserError(f"{data}: no list of pictures; --image-column and --caption-column are for lists")
+        if columns != USUAL:
+            if not tables.holds(data):
+                raise UserError(
+                    f"{data}: no list of pictures; --image-column and --caption-column are for lists"
+                )
+            return _foreign(data, partial(tables.read, columns=columns), kinds.stamp(data))
         if _is_ours(data):
             return Records(data)
         for reader in (lmdbs, tsvs, tars, parquets, tables, folders, classes):
             if reader.holds(data):
-                return _foreign(data, reader.read, columns)
+                return _foreign(data, reader.read, kinds.stamp(data))
         raise _nothing(data)
     except OSError as error:
         raise unreadable(error.filename or data, error) from None
@@ -202,5 +184,5 @@ def _check_people(listing: Listing) -> None:
 @lru_cache(
     maxsize=8
 )  # a run asks for fingerprint and splits in turn; reading the index of a million takes a minute
-def _foreign(data: Path, read: Callable[..., Listing], columns: Columns) -> Foreign:
-    return Foreign(data, read(data) if columns == USUAL else tables.read(data, columns))
+def _foreign(data: Path, read: Callable[[Path], Listing], _stamp: tuple[tuple[int, ...], ...]) -> Foreign:
+    return Foreign(data, read(data))

@@ -7,6 +7,8 @@ from typing import Literal
 
 from clip.inputs.listing import unreadable
 from synth.base.errors import UserError
+from synth.data import shards
+from synth.sources.paths import SUFFIXES
 
 Kind = Literal["empty", "parquet", "arrow", "tar", "compressed", "workbook", "zip", "page", "pointer", "lmdb", "picture", "text"]  # fmt: skip
 
@@ -82,14 +84,28 @@ def files(data: Path, *suffixes: str) -> list[Path]:
 
 def visible(data: Path) -> Iterator[Path]:
     """The files of a folder and three levels below, without hidden ones and what a Mac puts into archives."""
+    return (folder / name for folder, names in _walk(data) for name in names)
 
+
+def stamp(data: Path) -> tuple[tuple[int, ...], ...]:
+    """What tells an input from what stood there under its name before, for what is kept in memory.
+
+    Of pictures that are files of their own only the folder is looked at: they are read when they are asked for.
+    """
+    places = [data] if data.is_file() else []
+    for folder, names in _walk(data):
+        places += [folder, *(folder / name for name in names if not name.lower().endswith(SUFFIXES))]
+    return tuple(shards.stamp(place) for place in places if place.exists())
+
+
+def _walk(data: Path) -> Iterator[tuple[Path, list[str]]]:
     def refuse(error: OSError) -> None:
         raise unreadable(error.filename, error)
 
     for folder, folders, names in os.walk(data, onerror=refuse, followlinks=True):
         deep = len(Path(folder).relative_to(data).parts) >= _DEPTH
         folders[:] = [] if deep else [name for name in folders if not is_hidden(name)]
-        yield from (Path(folder) / name for name in names if not is_hidden(name))
+        yield Path(folder), [name for name in names if not is_hidden(name)]
 
 
 def is_hidden(path: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from synth.base.errors import UserError
 from synth.data import records
@@ -28,6 +29,27 @@ class Encoded(Protocol):
     def __getitem__(self, index: int) -> bytes: ...
     def where(self, index: int) -> str:
         """The file and row of a picture, for an error that a person is to act on."""
+        ...
+
+
+class Input(Protocol):
+    """Captioned pictures, split so that nobody is on two sides."""
+
+    fingerprint: str
+    """What names the content."""
+    notes: Sequence[str]
+    """What was left out on reading, in lines for people."""
+
+    def table(self, split: str, columns: Sequence[str]) -> pa.Table:
+        """Columns of a split, null where the input does not tell."""
+        ...
+
+    def pictures(self, split: str) -> Encoded:
+        """The pictures of a split, in the row order of `table`."""
+        ...
+
+    def shards(self, split: str) -> Sequence[Path]:
+        """The files of records in which the pictures of a split lie, in order; none of an input that is not ours."""
         ...
 
 

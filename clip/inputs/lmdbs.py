@@ -9,7 +9,6 @@ import io
 import os
 import pickle
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,6 +17,10 @@ import numpy as np
 from clip.inputs.listing import SPLIT_NAMES, Listing, caption, from_base64
 from synth.base import extras
 from synth.base.errors import UserError
+from synth.data.shards import stamp
+
+_OPEN: dict[tuple[Path, int], tuple[tuple[int, ...], Any]] = {}
+"""By folder and process: what tells its file from one that stands there later, and the LMDB."""
 
 
 class Values:
@@ -136,9 +139,21 @@ def _is_part(folder: Path) -> bool:
     return (folder / "imgs").is_dir() and (folder / "pairs").is_dir()
 
 
-@lru_cache(maxsize=16)
 def _environment(folder: Path, process: int) -> Any:
-    """An open LMDB of this process, whose file is as long as its pages; to read behind the end would kill the process."""
+    """An open LMDB of this process, the one that stands there now."""
+    file = folder / "data.mdb"
+    now = stamp(file) if file.is_file() else ()
+    before, opened = _OPEN.get((folder, process), ((), None))
+    if opened is None or before != now:
+        if opened is not None:  # LMDB opens no path twice
+            opened.close()
+        opened = _open(folder)
+        _OPEN[folder, process] = now, opened
+    return opened
+
+
+def _open(folder: Path) -> Any:
+    """An open LMDB, whose file is as long as its pages; to read behind the end would kill the process."""
     import lmdb
 
     try:

@@ -3,29 +3,17 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from clip.inputs.listing import Encoded
+from clip.inputs.listing import Encoded, Input
 from clip.inputs.sets import Sets
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import progress
 from synth.data.images import decode
 from synth.data.records import SPLITS
-
-
-class Source(Protocol):
-    """As `inputs.Input`."""
-
-    fingerprint: str
-    notes: Sequence[str]
-
-    def table(self, split: str, columns: Sequence[str]) -> pa.Table: ...
-    def pictures(self, split: str) -> Encoded: ...
-    def shards(self, split: str) -> Sequence[Path]: ...
 
 
 class Several:
@@ -72,7 +60,7 @@ class Part:
 class Mixture:
     """The rows of several inputs, one input after the other; one `subject_id` is one person in all of them."""
 
-    def __init__(self, sets: Sets, sources: Sequence[Source]) -> None:
+    def __init__(self, sets: Sets, sources: Sequence[Input]) -> None:
         self.sources, self._times = sources, sets.times()
         self.fingerprint = fingerprint(
             [[each.fingerprint, n] for each, n in zip(sources, self._times, strict=True)]
@@ -96,7 +84,7 @@ class Mixture:
         return np.repeat(self._times, sizes)
 
 
-def _shared(sets: Sets, sources: Sequence[Source]) -> list[str]:
+def _shared(sets: Sets, sources: Sequence[Input]) -> list[str]:
     """Who is in several sets, in a line for people.
 
     Raises:
@@ -121,7 +109,7 @@ def _shared(sets: Sets, sources: Sequence[Source]) -> list[str]:
 class Sound:
     """An input without the pictures that cannot be decoded."""
 
-    def __init__(self, path: Path, source: Source, share: float) -> None:
+    def __init__(self, path: Path, source: Input, share: float) -> None:
         self._source = source
         damaged = {split: _damaged(path, source.pictures(split)) for split in SPLITS}
         count, lost = (

@@ -186,8 +186,12 @@ def _is_struct(kind: pa.DataType) -> bool:
     return place >= 0 and _is_bytes(kind.field(place).type)
 
 
-@lru_cache(maxsize=4)  # pictures are mostly asked for in order
 def _cells(path: Path, column: str, group: int) -> pa.ChunkedArray:
+    return _cells_of(path, column, group, stamp(path))
+
+
+@lru_cache(maxsize=4)  # pictures are mostly asked for in order
+def _cells_of(path: Path, column: str, group: int, _stamp: tuple[int, ...]) -> pa.ChunkedArray:
     """The encoded pictures of a group of rows."""
     try:
         cells = _opened(path).read_row_group(group, [column]).column(column)
@@ -202,12 +206,11 @@ def _cells(path: Path, column: str, group: int) -> pa.ChunkedArray:
 
 
 def _opened(path: Path) -> pq.ParquetFile:
-    return _of_time(path, path.stat().st_mtime_ns)
+    return _opened_of(path, stamp(path))
 
 
 @lru_cache(maxsize=64)
-def _of_time(path: Path, time: int) -> pq.ParquetFile:
-    """An open file; `time` tells it from one that stood there before."""
+def _opened_of(path: Path, _stamp: tuple[int, ...]) -> pq.ParquetFile:
     if (what := kinds.kind(path)) != "parquet":
         raise kinds.refusal(path, what)
     try:

@@ -43,13 +43,13 @@ def pictures(data: Data, splits: Sequence[str] = records.SPLITS) -> Encoded:
     return Several(parts)
 
 
-def _sources(data: Data) -> Sequence[inputs.Source]:
+def _sources(data: Data) -> Sequence[inputs.Input]:
     """The sets one by one: an id names a photograph within its own."""
     source = inputs.opened(data)
     return source.sources if isinstance(source, inputs.Mixture) else [source]
 
 
-def _rows(source: inputs.Source, split: str, schema: pa.Schema) -> pa.Table:
+def _rows(source: inputs.Input, split: str, schema: pa.Schema) -> pa.Table:
     if isinstance(source, inputs.Records):
         return records.read_table(source.folder, [split], schema.names)
     told = [name for name in schema.names if name in COLUMNS]
@@ -98,7 +98,7 @@ def captions(data: Data, splits: Sequence[str], column: str) -> list[list[str]]:
     return found
 
 
-def _first(source: inputs.Source, split: str) -> np.ndarray:
+def _first(source: inputs.Input, split: str) -> np.ndarray:
     """The first row of each photograph of a split; later ones are more captions of it."""
     rows: dict[str, int] = {}
     for row, key in enumerate(source.table(split, ["id"])["id"].to_pylist()):
