@@ -12,14 +12,14 @@ from privacy.data.inputs import Inputs, People
 from privacy.decisions import power_simulation
 from privacy.decisions.results import AUC, Result
 from privacy.scores import validity
+from privacy.scores.references import UNTRAINED
 from privacy.scores.validity import ValidityChecks
-from privacy.statistics import measures, probes
-from privacy.statistics.inference import Tested, separation
+from privacy.statistics import group_probe, probes
+from privacy.statistics.inference import Tested
 from privacy.targets import Target
 from synth.base import ties
 
 QUESTION = Result("T3", "membership by length and spread of embeddings", "members", AUC)
-UNTRAINED = "an untrained network"
 _DEALS = 1999
 _PENALTY = 1.0  # per feature
 _EPSILON = 1e-12
@@ -74,21 +74,9 @@ def separability(
 ) -> Tested:
     """AUC of a ridge that tells (P, k) members from (Q, k) non-members whom it did not see."""
     features = ties.standardised(np.concatenate([members, nonmembers]))
-    is_member = np.arange(len(features)) < len(members)
+    groups = features[: len(members)], features[len(members) :]
     rng = np.random.default_rng([config.seed, 14])
-    fold = rng.permutation(len(features)) % config.folds
-    dealt = np.stack(
-        [is_member, *(rng.permutation(is_member) for _ in range(n_permutations))], axis=1
-    ).astype(float)
-    scores = np.zeros_like(dealt)
-    for number in range(config.folds):  # one factorisation serves all deals
-        test = fold == number
-        probe = probes.ridge(features[~test], dealt[~test], np.ones(int((~test).sum())), _PENALTY)
-        scores[test] = probe.rank(features[test])
-    areas = measures.aucs(scores, dealt > 0.5, probes.SIZE)
-    p = (1 + int(ties.at_or_above(areas[1:], areas[0], 1.0).sum())) / (1 + n_permutations)
-    estimate = separation(scores[is_member, 0], scores[~is_member, 0], size=probes.SIZE).estimate
-    return Tested(estimate, p)
+    return group_probe.separability(*groups, _PENALTY, config.folds, n_permutations, rng)
 
 
 def _features(inputs: Inputs, encoder: Target, seed: int | None) -> list[np.ndarray]:
