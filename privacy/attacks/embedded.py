@@ -8,7 +8,7 @@ taught by patients of other folds, and p is that of membership dealt anew, exact
 import numpy as np
 
 from privacy.attack_config import AttackConfig
-from privacy.data.inputs import Inputs, People
+from privacy.data.inputs import Inputs
 from privacy.decisions import power_simulation
 from privacy.decisions.results import AUC, Result
 from privacy.scores import validity
@@ -80,16 +80,12 @@ def separability(
 
 
 def _features(inputs: Inputs, encoder: Target, seed: int | None) -> list[np.ndarray]:
-    return [_of_group(inputs, encoder, people, seed) for people in validity.both(inputs)]
-
-
-def _of_group(inputs: Inputs, encoder: Target, people: People, seed: int | None) -> np.ndarray:
-    photographs = people.photographs(encoder.preprocessing)
-    key = [encoder.metadata["sha256"], people.fingerprint, "embedding", seed]
-    found = inputs.once(key, lambda: encoder.embed(photographs, people.ids, seed))
-    if not encoder.reads_captions:  # embeddings made elsewhere
-        return shape(found, None, people.patient)
-    mirrored = inputs.once(
-        [*key, "mirrored"], lambda: encoder.embed(photographs[:, :, ::-1], people.ids, seed)
-    )
-    return shape(found, mirrored, people.patient)
+    """Of both groups; embeddings made elsewhere cannot be asked for a mirrored photograph."""
+    return [
+        shape(
+            inputs.embeddings(people, seed),
+            inputs.embeddings(people, seed, mirrored=True) if encoder.reads_captions else None,
+            people.patient,
+        )
+        for people in validity.both(inputs)
+    ]
