@@ -18,6 +18,7 @@ from privacy.decisions import verdict
 from privacy.decisions.decision import decide
 from privacy.decisions.results import Result
 from privacy.scores import identity, matched_groups, neighbours
+from privacy.scores.evidence import Evidence
 from privacy.scores.neighbours import PLAIN, SPACES, Nearest
 from privacy.targets import registered
 from synth.data import images, records
@@ -195,6 +196,22 @@ def warped(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     ]
     light = (np.stack(found, axis=-1) / 255) ** rng.uniform(0.8, 1.25) * rng.uniform(0.8, 1.2, 3)
     return (light.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def test_few_nonmembers_make_no_copies_of_pictures_of_nobody():
+    """The nearest of 240 is no bar that one picture in a thousand passes: one in 241 does."""
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(0.9, 0.03, (50, 240 + 200)).clip(max=1)
+    taken = [Nearest(each[240:], np.zeros(200, int), each[:240]).copies().mean() for each in drawn]
+    assert np.mean(taken) < 0.001
+
+
+def test_a_verified_copy_is_of_the_photograph_that_verified_it():
+    """Though half of the picture is nearer to half of another."""
+    evidence = Evidence(np.array([True]), np.array([0.01]), np.array([5]))
+    beside = Evidence(np.ones(20, bool), np.full(20, 0.9), np.zeros(20, int))
+    nearest = Nearest(np.array([0.2]), np.array([3]), np.full(20, 0.2), evidence, beside)
+    assert nearest.verified().all() and nearest.origin().tolist() == [3]
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import base64
 import html
 import re
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import pytest
 from chromium import PROGRAM, Browser
 
 from privacy import report, threats
-from privacy.attacks import attribute_inference, captions, disclosure
+from privacy.attacks import attribute_inference, captions, copies, disclosure
 from privacy.attacks.population import Features
 from privacy.config import AuditConfig
 from privacy.data import attributes
@@ -19,12 +20,16 @@ from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
 from privacy.decisions.decision import decide
 from privacy.decisions.results import Result, ValidityCheck
+from privacy.decisions.verdict import Answer, leak_verdict, training_verdict
 from privacy.report import page
+from privacy.report.chinese import translated
 from privacy.report.schema import AuditReport
-from privacy.scores import validity
+from privacy.scores import references, validity
 from privacy.scores.guesses import GroupGuesses, Guesses
+from privacy.scores.identifiers import Count
 from privacy.scores.validity import ValidityChecks
 from privacy.statistics.inference import Tested
+from privacy.targets import training_records
 from synth.base.stats import Estimate
 from synth.data import images, records
 
@@ -130,6 +135,42 @@ def leftovers(chinese: str) -> set[str]:
 def test_the_chinese_page_holds_no_english_sentence(made):
     assert leftovers(report.html(made, "zh")) == set()
     assert {"released", "pictures"} <= leftovers(report.html(made, "en"))
+
+
+REVEALED = Answer(verdict.REVEALS, "", "")
+SAID = [
+    leak_verdict(Estimate(0.8, 0.7, 0.9, 90), 1e-6, 0.5, 0.52, 0.6, "AUC").why,
+    leak_verdict(Estimate(0.4, 0.3, 0.45, 90), 0.9, 0.5, 0.52, 0.6, "AUC").why,
+    training_verdict(REVEALED, {"untrained encoders": Estimate(0.02, -0.02, 0.07, 90)}, True, "auc").why,
+    training_verdict(REVEALED, {"pixels": Estimate(0.2, -0.1, 0.7, 90)}, True, "mae").why,
+    *(
+        f"reference separability: {references.separability(name, Tested(Estimate(0.8, 0.7, 0.9, 90), 1e-6)).why}"
+        for name in (references.UNTRAINED, references.INDEPENDENT, references.SHIPPED)
+    ),
+    f"baseline separability: {validity.CAMERA}, at 64 pixels, the groups differ (AUC 0.812, 0.700 to 0.900); draw both from the same source at random",
+    "duplicates: 1.2% of the non-members have a picture that a member has, saved again; remove duplicates",
+    *copies.evaluate_search((np.ones(3), np.ones(2)), (np.ones(3), np.ones(2)), 500).notes,
+    "3 of 500 released pictures copy photographs of 3 patients, all of them said not to be trained on",
+    "the upper bound is below 0.6, yet 3 of 500 released pictures copy photographs of 3 patients, 2 of them said not to be trained on: this attack overlooks them",
+    f"the upper bound is below 0.6, yet {training_records.doubt({'--generator': '12' * 8}, '34' * 8, Path('/7'), None)}",
+    captions.evaluate_identifiers(
+        Count(9, 2, Counter({"name": 2, "year of birth": 1}), Counter(), 0)
+    ).suspected,
+    "the sex of too few members and non-members is known",
+    "too few patients of the same race in both groups",
+]
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_what_a_report_says_seldom_is_chinese_too(said):
+    told = translated(said)
+    assert leftovers(told) - {"visionclip"} == set(), told
+    assert not re.search(r"[一-鿿）]\s*[;:]|[：；]\s|其(?:age|sex|race)", told), told
+
+
+def test_the_name_of_a_column_stays_as_the_records_have_it():
+    said = translated("no record states it; add the column 'sex' to --attackers")
+    assert said == "没有记录写明；请在 --attackers 中加入列 'sex'"
 
 
 def test_every_panel_of_both_pages_says_why(made):

@@ -110,9 +110,7 @@ def _features(
     photographs = people.photographs(encoder.preprocessing)
 
     def embedded(seed: int | None) -> np.ndarray:
-        key = [encoder.metadata["sha256"], people.fingerprint, "embedding", seed]
-        found = inputs.once(key, lambda: encoder.embed(photographs, people.ids, seed))
-        return components.reduce(found, people.patient)
+        return components.reduce(inputs.embeddings(people, seed), people.patient)
 
     seeds = range(config.seed, config.seed + config.untrained_seeds) if encoder.has_untrained else ()
     return Features(

@@ -148,13 +148,7 @@ def _features(inputs: Inputs, people: Sequence[People], config: AttackConfig) ->
     ends = np.cumsum([len(each.ids) for each in people])[:-1]
 
     def embedded(seed: int | None) -> list[np.ndarray]:
-        found = [
-            inputs.once(
-                [encoder.metadata["sha256"], each.fingerprint, "embedding", seed],
-                lambda each=each, shown=shown: encoder.embed(shown, each.ids, seed),
-            )
-            for each, shown in zip(people, photographs, strict=True)
-        ]
+        found = [inputs.embeddings(each, seed) for each in people]
         return np.split(components.reduce(np.concatenate(found), patient), ends)
 
     features = {ENCODER: embedded(None)}

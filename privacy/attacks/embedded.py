@@ -8,18 +8,18 @@ taught by patients of other folds, and p is that of membership dealt anew, exact
 import numpy as np
 
 from privacy.attack_config import AttackConfig
-from privacy.data.inputs import Inputs, People
+from privacy.data.inputs import Inputs
 from privacy.decisions import power_simulation
 from privacy.decisions.results import AUC, Result
 from privacy.scores import validity
+from privacy.scores.references import UNTRAINED
 from privacy.scores.validity import ValidityChecks
-from privacy.statistics import measures, probes
-from privacy.statistics.inference import Tested, separation
+from privacy.statistics import group_probe, probes
+from privacy.statistics.inference import Tested
 from privacy.targets import Target
 from synth.base import ties
 
 QUESTION = Result("T3", "membership by length and spread of embeddings", "members", AUC)
-UNTRAINED = "an untrained network"
 _DEALS = 1999
 _PENALTY = 1.0  # per feature
 _EPSILON = 1e-12
@@ -74,34 +74,18 @@ def separability(
 ) -> Tested:
     """AUC of a ridge that tells (P, k) members from (Q, k) non-members whom it did not see."""
     features = ties.standardised(np.concatenate([members, nonmembers]))
-    is_member = np.arange(len(features)) < len(members)
+    groups = features[: len(members)], features[len(members) :]
     rng = np.random.default_rng([config.seed, 14])
-    fold = rng.permutation(len(features)) % config.folds
-    dealt = np.stack(
-        [is_member, *(rng.permutation(is_member) for _ in range(n_permutations))], axis=1
-    ).astype(float)
-    scores = np.zeros_like(dealt)
-    for number in range(config.folds):  # one factorisation serves all deals
-        test = fold == number
-        probe = probes.ridge(features[~test], dealt[~test], np.ones(int((~test).sum())), _PENALTY)
-        scores[test] = probe.rank(features[test])
-    areas = measures.aucs(scores, dealt > 0.5, probes.SIZE)
-    p = (1 + int(ties.at_or_above(areas[1:], areas[0], 1.0).sum())) / (1 + n_permutations)
-    estimate = separation(scores[is_member, 0], scores[~is_member, 0], size=probes.SIZE).estimate
-    return Tested(estimate, p)
+    return group_probe.separability(*groups, _PENALTY, config.folds, n_permutations, rng)
 
 
 def _features(inputs: Inputs, encoder: Target, seed: int | None) -> list[np.ndarray]:
-    return [_of_group(inputs, encoder, people, seed) for people in validity.both(inputs)]
-
-
-def _of_group(inputs: Inputs, encoder: Target, people: People, seed: int | None) -> np.ndarray:
-    photographs = people.photographs(encoder.preprocessing)
-    key = [encoder.metadata["sha256"], people.fingerprint, "embedding", seed]
-    found = inputs.once(key, lambda: encoder.embed(photographs, people.ids, seed))
-    if not encoder.reads_captions:  # embeddings made elsewhere
-        return shape(found, None, people.patient)
-    mirrored = inputs.once(
-        [*key, "mirrored"], lambda: encoder.embed(photographs[:, :, ::-1], people.ids, seed)
-    )
-    return shape(found, mirrored, people.patient)
+    """Of both groups; embeddings made elsewhere cannot be asked for a mirrored photograph."""
+    return [
+        shape(
+            inputs.embeddings(people, seed),
+            inputs.embeddings(people, seed, mirrored=True) if encoder.reads_captions else None,
+            people.patient,
+        )
+        for people in validity.both(inputs)
+    ]

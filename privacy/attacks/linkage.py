@@ -151,7 +151,7 @@ def _verify(inputs: Inputs, config: LinkageConfig) -> Result:
 
     def embedded(seed: int | None) -> np.ndarray:
         groups = zip(both, drawn, strict=True)
-        return np.concatenate([_embedded(inputs, people, seed)[rows] for people, (rows, _) in groups])
+        return np.concatenate([inputs.embeddings(people, seed)[rows] for people, (rows, _) in groups])
 
     scores, first = verification(embedded(None), patient)
     photographs = [people.photographs(_LOOK)[rows] for people, (rows, _) in zip(both, drawn, strict=True)]
@@ -180,10 +180,9 @@ def _look_up(inputs: Inputs, config: LinkageConfig) -> Result:
     assert inputs.synthetic
     rng = np.random.default_rng([config.seed, 80])
     rows = np.sort(rng.permutation(len(inputs.synthetic.ids))[: config.copies_searched])
-    gallery = _embedded(inputs, inputs.synthetic, None)[rows]
+    gallery = inputs.embeddings(inputs.synthetic)[rows]
     scores = [
-        people.per_patient(matches(_embedded(inputs, people, None), gallery))
-        for people in validity.both(inputs)
+        people.per_patient(matches(inputs.embeddings(people), gallery)) for people in validity.both(inputs)
     ]
     fewest = min(map(len, scores))
     if fewest < FEWEST or len(gallery) < 2:
@@ -201,16 +200,6 @@ def _drawn(people: People, most: int, seed: int) -> tuple[np.ndarray, np.ndarray
     drawn = np.random.default_rng([seed, 81]).permutation(several)[:most]
     rows = np.flatnonzero(np.isin(people.patient, drawn))
     return rows, np.unique(people.patient[rows], return_inverse=True)[1]
-
-
-def _embedded(inputs: Inputs, people: People, seed: int | None) -> np.ndarray:
-    """(N, D) embeddings of a group; the key is that of the attack on attributes, so that nothing is embedded twice."""
-    encoder = inputs.encoder
-    assert encoder
-    key = [encoder.metadata["sha256"], people.fingerprint, "embedding", seed]
-    return inputs.once(
-        key, lambda: encoder.embed(people.photographs(encoder.preprocessing), people.ids, seed)
-    )
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -91,10 +91,7 @@ def _cosines(inputs: Inputs, people: People, asked: Sequence[Sequence[str]], see
     """(P, C) of each patient, mean over photographs."""
     encoder = inputs.encoder
     assert encoder
-    key = [encoder.metadata["sha256"], people.fingerprint, "embedding", seed]
-    embeddings = inputs.once(
-        key, lambda: encoder.embed(people.photographs(encoder.preprocessing), people.ids, seed)
-    )
+    embeddings = inputs.embeddings(people, seed)
     return people.per_patient(
         prompts.decisions(embeddings, asked, lambda captions: encoder.texts(captions, seed))
     )

@@ -132,6 +132,22 @@ class Inputs:
         """What to provide for an attack that has `needs`; empty where all is there."""
         return "; ".join(self.WHAT[need] for need in needs if getattr(self, need) is None)
 
+    def embeddings(self, people: People, seed: int | None = None, *, mirrored: bool = False) -> np.ndarray:
+        """(N, D) of the photographs of a group, as they are or mirrored, made once for all attacks.
+
+        Args:
+            seed: of the encoder's untrained control; None asks the encoder itself.
+        """
+        encoder = self.encoder
+        assert encoder
+        key = [encoder.metadata["sha256"], people.fingerprint, "embedding", seed]
+
+        def make() -> np.ndarray:
+            photographs = people.photographs(encoder.preprocessing)
+            return encoder.embed(photographs[:, :, ::-1] if mirrored else photographs, people.ids, seed)
+
+        return self.once([*key, "mirrored"] if mirrored else key, make)
+
     def once(self, key: Sequence[Any], make: Callable[[], np.ndarray]) -> np.ndarray:
         """What `make` gives, made once however often the command is repeated; `key` names all that it depends on."""
         path = self.kept / f"{fingerprint(list(key))[:16]}.npy"

@@ -84,7 +84,7 @@ the same prompts to an untrained encoder = 对未训练编码器的相同提示�
 the same attack on an untrained encoder = 对未训练编码器的同一攻击
 the same attack on pixels = 对像素的同一攻击
 true-positive rate at (\\S+) % false positives = 假阳性率 \\1 % 时的真阳性率
-([\\d,]+) of ([\\d,]+) members are above all but one in a thousand non-members = \\2 名成员中有 \\1 名高于千分之一以外的全部非成员
+([\\d,]+) of ([\\d,]+) members are above all but one in a thousand non-members = \\2 名成员中有 \\1 名高于除千分之一外的全部非成员
 this attacker finds no number of members who are known with certainty; another may find fewer = 此攻击者发现不了任何数目的确知成员
 this attacker finds (\\d+) members or more who are known with certainty; another may find fewer = 此攻击者能发现 \\1 名以上的确知成员；其他攻击者可能发现更少的
 with these patients, this attacker finds a leak of (.+?) (\\S+) or more with 80 % power; another may find less = 以这些患者，此攻击者能以 80 % 的把握发现 \\1 \\2 以上的泄露；其他攻击者可能发现更小的
@@ -97,15 +97,14 @@ tells of the hospital's cohort as a whole, such as its share of a disease; it pr
 released pictures searched for photographs of all = 张发布图片经检索，对照全部
 ([\\d,]+) of ([\\d,]+) released pictures copy photographs of ([\\d,]+) members = \\2 张发布图片中有 \\1 张复制了 \\3 名成员的照片
 ([\\d,]+) of ([\\d,]+) released pictures copy photographs of ([\\d,]+) patients = \\2 张发布图片中有 \\1 张复制了 \\3 名患者的照片
-([\\d,]+) of them said not to be trained on = 其中 \\1 名据称未参与训练
-all of them said not to be trained on = 据称均未参与训练
 are copies of these members that such a search can tell = 是此检索能辨认的成员副本
 copies of non-members, share of released pictures = 非成员的副本占发布图片的比例
 copies of members, share of released pictures = 成员的副本占发布图片的比例
-, (all|\\d+) of them said not to be trained on = （其中 \\1 张据称未用于训练）
-add the column '(\\w+)' to --(\\w+) = 请在 --\\2 中加入 \\1 列
+, all of them said not to be trained on = （据称均未用于训练）
+, (\\d+) of them said not to be trained on = （其中 \\1 名据称未用于训练）
+add the column '(\\w+)' to --(\\w+) = 请在 --\\2 中加入列 '\\1'
 no verified copy among = 未核实到副本，共
-no verified copy = 未核实到副本
+(\\d+) verified among = 核实到 \\1 份副本，共
 one half of the non-members against the other = 非成员的一半对另一半
 one half of the members against the other = 成员的一半对另一半
 null split of the non-members = 非成员的零拆分
@@ -113,11 +112,17 @@ null split of one group = 一组的零拆分
 null split = 零拆分
 non-members against non-members = 非成员对非成员
 baseline separability = 基线可分性
+reference separability = 参照可分性
 labels and files alone, without a model = 仅标签与文件，不用模型
+noise, sharpness and compression alone, without a model, at (\\d+) pixels = 仅噪声、锐度与压缩，不用模型，\\1 像素
 captions alone, without a model = 仅说明文字，不用模型
 pixels alone, without a model = 仅像素，不用模型
 the groups differ \\(AUC ([\\d.]+), ([\\d.]+) to ([\\d.]+)\\); draw both from the same source at random = 两组有差异（AUC \\1，\\2 至 \\3）；请从同一来源随机抽取两组
+the independent generator, which saw neither group = 独立生成器（两组均未见过）
+the generator that comes with visionclip, which saw neither group = visionclip 自带的生成器（两组均未见过）
+tells the groups apart \\(AUC ([\\d.]+), ([\\d.]+) to ([\\d.]+)\\), so the groups differ in more than membership; draw both from the same source and camera at random = 能区分两组（AUC \\1，\\2 至 \\3），故两组的差异不止于成员身份；请从同一来源、同一相机随机抽取两组
 (\\d+) of (\\d+) pairs of random halves of one group differ at p < ([\\d.]+) = 一组的 \\2 对随机两半中有 \\1 对在 p < \\3 时有差异
+([\\d.]+%) of the non-members have a picture that a member has, saved again; remove duplicates = \\1 的非成员拥有与成员相同、重新保存的图片；请去重
 ([\\d.]+%) of the non-members have a picture that a member has; remove duplicates = \\1 的非成员拥有与成员相同的图片；请去重
 ([\\d.]+%) of patients have the same picture in the other group; remove duplicates = \\1 的患者在另一组有相同图片；请去重
 ([\\d.]+%) of patients share a picture with another; remove duplicates = \\1 的患者与他人共有图片；请去重
@@ -167,7 +172,6 @@ too few members and non-members whose (\\w+) is known = 已知其\\1的成员与
 the (\\w+) of too few (\\w+) is known to learn from = 已知其\\1的患者过少（--\\2）
 too few patients of the same (\\w+) in both groups = 两组中\\1相同的患者过少
 too few patients to try; about ([\\d,]+) would decide = 患者过少；约需 \\1 名方能定论
-no record states it; add the column '(\\w+)' to --(\\w+) = 没有记录写明；请在 --\\2 中加入 \\1 列
 no record states it = 没有记录写明
 a group of ([\\d,]+) patients; ([\\d,]+) are the fewest, about ([\\d,]+) decide = 一组仅 \\1 名患者；至少 \\2 名，约 \\3 名方能定论
 a group of ([\\d,]+) patients; at least (\\d+) are needed = 一组仅 \\1 名患者；至少需要 \\2 名
@@ -197,11 +201,12 @@ follows part \\(a\\) = 随第一部分
 at least (\\S+) AUC better than every control = 比每个对照至少高 AUC \\1
 at least (\\S+) years better than every control = 比每个对照至少好 \\1 岁
 at most (\\S+) (AUC|years) better than (.+?): a property of the photograph = 至多比\\3好 \\1 \\2：属于照片本身的性质
-(\\S+) to (\\S+) (AUC|years) better than (.+?) decides = 比\\4好 \\1 至 \\2 \\3，
-is what non-members give = 为非成员的水平
+(\\S+) to (\\S+) (AUC|years) better than (.+?) decides neither way = 比\\4好 \\1 至 \\2 \\3，不能定论
+([\\d.]+) is what non-members give = 非成员的水平为 \\1
 the upper bound is below (\\S+) = 上限低于 \\1
 no alarm, which does not show that nothing leaks = 无警报，但不表示没有泄露
-this attack overlooks them = 此攻击察觉不到它们
+, yet (.+): this attack overlooks them = ，但\\1：此攻击察觉不到它们
+, yet (.+) \\((\\w+)\\) is not what was trained on by its own account \\((.+)\\); give the records of the training, whole, as --members = ，但据模型自身的记载（\\3），训练所用的并非 \\1（\\2）；请以 --members 给出训练所用的全部记录
 near-certain = 近乎确定
 all ([\\d,]+) members and ([\\d,]+) non-members = 全部 \\1 名成员与 \\2 名非成员
 ([\\d,]+) members = \\1 名成员
@@ -217,10 +222,20 @@ identity number = 身份证号
 (\\d+) to (\\d+) years = \\1 至 \\2 岁
 """
 _WORDS = {
-    "strong": "强", "weak": "弱", "trace": "微弱", "verified": "已核实", "female": "女", "male": "男", "age": "年龄", "sex": "性别", "race": "种族",
+    "strong": "强", "weak": "弱", "trace": "微弱", "female": "女", "male": "男", "age": "年龄", "sex": "性别", "race": "种族",
     "name": "姓名", "date": "日期", "place": "地点", "number": "编号", "phone": "电话", "e-mail": "电子邮件",
-    "among": "，共", "and": "与", "of": "，", "at most": "至多", "to": "至", "records": "记录", "years": "岁", "untrained": "未训练", "patients": "患者",
+    "among": "，共", "and": "与", "at most": "至多", "to": "至", "records": "记录", "years": "岁", "untrained": "未训练", "patients": "患者",
 }  # fmt: skip
+
+_MARKS = [
+    (re.compile(pattern), mark)
+    for pattern, mark in (
+        (r"(?<=[一-鿿）])\s*[;,]\s+|\s*[;,]\s+(?=[一-鿿])", "；"),
+        (r"(?<=[一-鿿）]):\s+", "："),
+        (r"\s+(?=[，；：）])|(?<=[，；：（])\s+|(?<=[一-鿿）])\s+(?=[一-鿿])", ""),
+    )
+]
+"""Of half width beside Chinese, and spaces that Chinese does not have, with what stands in their place."""
 
 
 @cache
@@ -233,7 +248,10 @@ def _rules() -> list[tuple[re.Pattern[str], str]]:
     ]
     return [
         *rules,
-        *((re.compile(rf"(?<![\w./-]){word}(?![\w./-])"), chinese) for word, chinese in _WORDS.items()),
+        *(
+            (re.compile(rf"(?<![A-Za-z0-9_./'-]){word}(?![A-Za-z0-9_./'-])"), chinese)
+            for word, chinese in _WORDS.items()
+        ),
     ]
 
 
@@ -241,4 +259,6 @@ def translated(text: str) -> str:
     """A sentence of a report in Chinese; what it has no phrase for stays in English."""
     for pattern, chinese in _rules():
         text = pattern.sub(chinese, text)
-    return re.sub(r"(?<=[一-鿿）])\s*[;,]\s+", "；", re.sub(r"\s+(?=，)", "", text))
+    for pattern, mark in _MARKS:
+        text = pattern.sub(mark, text)
+    return text

@@ -41,7 +41,7 @@ def missing(inputs: Inputs, encoder: Target) -> str:
 def agreement(inputs: Inputs, encoder: Target, seed: int | None) -> tuple[Agreement, Agreement]:
     """Of members and of non-members; with a `seed`, in the eyes of an untrained control."""
     members, nonmembers = validity.both(inputs)
-    photographs = [_photographs(inputs, encoder, people, seed) for people in (members, nonmembers)]
+    photographs = [inputs.embeddings(people, seed).astype(float) for people in (members, nonmembers)]
     found: list[list[tuple[np.ndarray, np.ndarray]]] = [[], []]
     for language in _shared(inputs):
         texts = [_texts(inputs, encoder, people, language, seed) for people in (members, nonmembers)]
@@ -92,12 +92,6 @@ def _languages(people: People) -> set[str]:
 def _shared(inputs: Inputs) -> list[str]:
     members, nonmembers = validity.both(inputs)
     return sorted(_languages(members) & _languages(nonmembers))
-
-
-def _photographs(inputs: Inputs, encoder: Target, people: People, seed: int | None) -> np.ndarray:
-    key = [encoder.metadata["sha256"], people.fingerprint, "embedding", seed]
-    photographs = people.photographs(encoder.preprocessing)
-    return inputs.once(key, lambda: encoder.embed(photographs, people.ids, seed)).astype(float)
 
 
 def _texts(inputs: Inputs, encoder: Target, people: People, language: str, seed: int | None) -> np.ndarray:

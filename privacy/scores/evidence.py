@@ -16,10 +16,8 @@ BOTH, HALF = 0.0065, 0.0025
 """Of pictures of nobody that may be taken for copies by both spaces, and by half: with `_NONMEMBER`, 1 % together."""
 _NONMEMBER = 0.001  # of non-members may come nearer to a member than the threshold of copies in one space
 _MARGIN = 0.9  # of the nearest non-member's closeness, where there are too few for a rate
-_MANY, _FAR = (
-    100,
-    0.75,
-)  # non-members from whom on their nearest tells how near chance comes, and how far beyond is proof
+_MANY = 100  # non-members from whom on their nearest tells how near chance comes
+_FAR = 0.75  # of that closeness: what is nearer is proof
 
 
 class Evidence(NamedTuple):
@@ -55,7 +53,8 @@ class Nearest(NamedTuple):
         """(G,) row of the photograph that each picture is a copy of, if it is one."""
         if self.evidence is None:
             return self.row
-        return np.where(self._by_half() & ~self._whole(), self.evidence.half_row, self.row)
+        by_half_alone = self._by_half() & ~self._whole() & ~self.verified()
+        return np.where(by_half_alone, self.evidence.half_row, self.row)
 
     def verified(self) -> np.ndarray:
         """(G,) bool: both spaces name the same photograph, nearer than `SAME` or far nearer than any non-member comes to a member."""
@@ -69,8 +68,7 @@ class Nearest(NamedTuple):
     def _whole(self) -> np.ndarray:
         if not len(self.nonmembers):
             return self.closeness < SAME
-        below = int(_NONMEMBER * (len(self.nonmembers) + 1))
-        alone = ties.above(np.sort(self.nonmembers)[max(below - 1, 0)], self.closeness, 1.0)
+        alone = _nearer(self.closeness, self.nonmembers, _NONMEMBER)
         if self.evidence is None or self.nonmembers_evidence is None:
             return alone
         both = _nearer(self.closeness, _where(self.nonmembers_evidence.agreed, self.nonmembers), BOTH)
@@ -88,7 +86,7 @@ def _where(agreed: np.ndarray, closeness: np.ndarray) -> np.ndarray:
 
 
 def _nearer(closeness: np.ndarray, nonmembers: np.ndarray, rate: float) -> np.ndarray:
-    """(G,) bool: nearer than all but a share of non-members come to a member; farther than any by a margin where they are few."""
+    """(G,) bool: nearer than all but a share of non-members come to a member; than any, by a margin, where they are few."""
     below = int(rate * (len(nonmembers) + 1))
     bar = np.sort(nonmembers)[max(below - 1, 0)] * (1.0 if below else _MARGIN)
     return ties.above(bar, closeness, 1.0)

@@ -14,8 +14,8 @@ from privacy.data.inputs import Inputs, People
 from privacy.decisions.results import AUC, ValidityCheck
 from privacy.decisions.verdict import ALPHA
 from privacy.scores import camera, duplicates, metadata, pixels
-from privacy.statistics import measures, probes
-from privacy.statistics.inference import Tested, separation
+from privacy.statistics import group_probe, probes
+from privacy.statistics.inference import Tested
 from synth.base import ties
 from synth.base.errors import UserError
 from synth.base.stats import Estimate
@@ -93,19 +93,8 @@ def baseline_separability(
         members: (P, k) features of patients; nonmembers: (Q, k).
         penalty: of the ridge, per feature.
     """
-    features = np.concatenate([members, nonmembers])
-    is_member = np.arange(len(features)) < len(members)
     rng = np.random.default_rng([config.seed, 3])
-    fold = rng.permutation(len(features)) % config.folds
-    dealt = np.stack([is_member, *(rng.permutation(is_member) for _ in range(_DEALS))], axis=1).astype(float)
-    scores = np.zeros_like(dealt)
-    for number in range(config.folds):  # one factorisation serves all deals
-        test = fold == number
-        probe = probes.ridge(features[~test], dealt[~test], np.ones(int((~test).sum())), penalty)
-        scores[test] = probe.rank(features[test])
-    areas = measures.aucs(scores, dealt > 0.5, probes.SIZE)
-    p = (1 + int(ties.at_or_above(areas[1:], areas[0], 1.0).sum())) / (1 + _DEALS)
-    estimate = separation(scores[is_member, 0], scores[~is_member, 0], size=probes.SIZE).estimate
+    estimate, p = group_probe.separability(members, nonmembers, penalty, config.folds, _DEALS, rng)
     fired = estimate.low > AUC.bar and p < _SEPARABLE
     why = (
         f"{name}, the groups differ (AUC {estimate.value:.3f}, {estimate.low:.3f} to {estimate.high:.3f}); "
