@@ -299,7 +299,10 @@ def test_the_more_captions_state_who_somebody_is_the_more_are_counted(tmp_path):
             rows.append(records.row(id=str(i), image={"bytes": tile, "path": None}, subject_id=str(i), **texts, **labels))  # fmt: skip
         people = releases.write(tmp_path / str(share), rows)
         result = captions.attack(Inputs(tmp_path / "kept", synthetic=people), CONFIG)[0]
-        assert (word(result) == verdict.FAIL) == (share > 0)
+        # an age and a sex, the first two, may be the words of a disease: that is for the owner to look at
+        words = {0: verdict.PASS, 1e-3: verdict.INCONCLUSIVE, 1e-2: verdict.FAIL, 1e-1: verdict.FAIL}
+        assert word(result) == words[share]
+        assert bool(result.suspected or result.certain) == (share > 0)
         assert result.tested and result.tested.estimate.low <= share <= result.tested.estimate.high
         counts.append(result.details["stating"])
     assert counts == [0, 2, 20, 200]

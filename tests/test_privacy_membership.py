@@ -197,7 +197,7 @@ def test_a_clip_that_knows_its_captions_by_heart_fails_and_an_untrained_one_does
         optimizer.step()
     save(root / "old.pt", {**checkpoints.header(model), "weights": model.state_dict()})
     new, old = (
-        membership.attack(groups(root, encoder=open_target(root / name)), QUICK)[3]
+        membership.attack(groups(root, encoder=open_target(root / name)), QUICK)[4]
         for name in ("new.pt", "old.pt")
     )
     assert words([new]) != [verdict.FAIL]

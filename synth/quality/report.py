@@ -35,7 +35,11 @@ _SIDE = 96  # pixels of a picture in the report
 def write(out: Path, report: QualityReport, pictures: dict[str, str]) -> None:
     """Write both files, each whole or not at all."""
     write_json(out / "report.json", report.to_json())
-    write_text(out / "report.html", _render("report.html.j2", report=report.to_json(), pictures=pictures))
+    head = report.utility.headline
+    page = _render(
+        "report.html.j2", report=report.to_json(), pictures=pictures, doubt=head.doubt if head else ""
+    )
+    write_text(out / "report.html", page)
 
 
 def write_photographs(path: Path, report: QualityReport, samples: list[Pair], held_out: list[Pair]) -> None:
@@ -88,6 +92,7 @@ def summary(report: QualityReport) -> str:
             f"{estimate(head.mean_auc['real'])}, over {len(head.diseases)} diseases",
             f"ratio {estimate(head.ratio)}, difference {estimate(head.difference)}, of what real photographs "
             f"teach above chance {estimate(head.above_chance)}",
+            *filter(None, [head.doubt]),
         ]
     else:
         lines.append(f"no disease has {report.config['headline']} held-out positives; no mean is given")

@@ -59,6 +59,17 @@ class MeanResult(Stored):
     above_chance: Interval
     """The ratio of what lies above an AUC of .5."""
 
+    @property
+    def doubt(self) -> str:
+        """Why the ratio says little, if it does."""
+        low = self.mean_auc["real"].low
+        if low is not None and low > 0.5:
+            return ""
+        return (
+            "Real photographs themselves teach nothing that is above chance here, so the ratio says nothing of the synthetic "
+            "ones: give more real photographs, or train longer (--set classifier.images=N)."
+        )
+
 
 class TrainingSetSize(Stored):
     """What one classifier learnt from."""

@@ -188,13 +188,18 @@ def compare(
         summary = {
             "diseases": [TARGETS[columns[j]] for j in counted],
             "mean_auc": {name: plain(stats.estimate(each, patients)) for name, each in mean.items()},
-            "ratio": plain(stats.estimate(mean["synthetic"] / mean["real"], patients)),
+            "ratio": plain(stats.estimate(_ratio(mean["synthetic"], mean["real"]), patients)),
             "difference": plain(stats.estimate(mean["synthetic"] - mean["real"], patients)),
             "above_chance": plain(
-                stats.estimate((mean["synthetic"] - _CHANCE) / (mean["real"] - _CHANCE), patients)
+                stats.estimate(_ratio(mean["synthetic"] - _CHANCE, mean["real"] - _CHANCE), patients)
             ),
         }
     return {"patients": patients, "photographs": len(test.patients), "diseases": rows, "headline": summary}
+
+
+def _ratio(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """One through the other, nan where that is no number."""
+    return np.divide(one, other, out=np.full(len(one), np.nan), where=other != 0)
 
 
 def plain(value: Estimate) -> dict[str, float | None]:
