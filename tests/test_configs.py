@@ -207,6 +207,14 @@ def test_what_has_no_recipes_takes_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="odir64: no such file"):
         load(DistillConfig, Path("odir64"))
+    with pytest.raises(UserError, match="no recipe of that name; 'fundus256' took its place"):
+        load(SynthTraining, Path("latent256"))
+
+
+def test_a_patch_holds_all_channels_of_its_latent():
+    load(SynthTraining, Path("fundus256-small"), ["network.latent.channels=192"])
+    with pytest.raises(UserError, match=r"latent.channels=193: a patch of 8 x 8 pixels has 192 numbers"):
+        load(SynthTraining, Path("fundus256-small"), ["network.latent.channels=193"])
 
 
 @pytest.mark.parametrize(

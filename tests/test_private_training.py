@@ -20,7 +20,7 @@ from synth.base.errors import UserError
 from synth.base.runs import read_json, read_metrics, sha256
 from synth.commands.app import app
 from synth.data.records import write_records
-from synth.diffusion.losses import loss
+from synth.diffusion.losses import channel_weights, loss
 from synth.diffusion.process import VPrediction
 from synth.model.denoiser import Denoiser
 from synth.model.labels import current
@@ -53,16 +53,22 @@ def invoke(*arguments: object):
     return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
-def test_each_patients_gradient_is_what_their_photograph_alone_gives(records, tmp_path):
+@pytest.mark.parametrize("weights", [{}, {"snr_floor": 1.0, "channel_power": 0.5}], ids=["plain", "weighted"])
+def test_each_patients_gradient_is_what_their_photograph_alone_gives(records, tmp_path, weights):
     """Opacus against one backward pass per patient, over the whole denoiser, in both layouts of memory."""
     examples = Examples([records], TINY.preprocessing, tmp_path, 0, 0, current())
-    space = WaveletSpace(1)
+    space, config = WaveletSpace(1), TINY.model_copy(update=weights)
+    space.deviation.copy_(torch.linspace(2, 0.1, 12))
+    more: dict[str, Any] = {
+        "floor": config.snr_floor,
+        "channels": channel_weights(space.scales, config.channel_power),
+    }
     drawn, when, draws = [(0, 3), (5, 11), (7, 1)], (1234, 6), range(1, 3)
     for layout in (torch.contiguous_format, torch.channels_last):
         torch.manual_seed(0)
         denoiser = Denoiser(TINY.network, 16).to(memory_format=layout)  # type: ignore[call-overload]
         network = dp_gradients.per_sample(denoiser)
-        private.take_gradients(network, space, examples, drawn, TINY, when)
+        private.take_gradients(network, space, examples, drawn, config, when)
         found: dict = {name: p.grad_sample for name, p in denoiser.named_parameters()}  # type: ignore[attr-defined]
         for place, (patient, row) in enumerate(drawn):
             alone = Denoiser(TINY.network, 16)
@@ -72,7 +78,7 @@ def test_each_patients_gradient_is_what_their_photograph_alone_gives(records, tm
                 torch.device("cpu")
             )
             codes, noise, time = others
-            loss(alone, VPrediction(), space.encode(images), noise, time, codes).backward()
+            loss(alone, VPrediction(), space.encode(images), noise, time, codes, **more).backward()
             for name, p in alone.named_parameters():
                 assert torch.allclose(found[name][place], p.grad, atol=1e-6), name  # type: ignore[arg-type]
 

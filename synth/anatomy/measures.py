@@ -1,17 +1,18 @@
 """What a photograph shows of the eye's anatomy: how many discs, where they and the macula lie, how the vessels run."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
-from synth.anatomy.network import SIDE, mark
+from synth.anatomy.network import DARK, SIDE, mark
 
 _CUT = 0.5  # of the network's probability: more is marked
 _FOVEA = 0.35  # of the height of a bell around the fovea
 _SMALLEST = 60  # pixels of 128 x 128: less is no disc; a phantom's has some 200
 _EIGHT = np.ones((3, 3), bool)  # diagonal pixels touch
-_DARK = 25  # of 255: what is darker in every colour lies outside the field of view
+_PORTION = 256  # photographs in memory at a time
 
 
 class Anatomy(NamedTuple):
@@ -37,22 +38,28 @@ class Anatomy(NamedTuple):
 
     @property
     def side(self) -> np.ndarray:
-        """(N,) the eye that disc and macula belong to: 1 right, -1 left, 0 unknown; a right eye has its disc on the right."""
-        return np.nan_to_num(np.sign(self.disc[:, 0] - self.macula[:, 0])).astype(int)
-
-    @property
-    def edge_side(self) -> np.ndarray:
-        """(N,) the same where the macula is not asked for: the half of the picture that the disc lies in."""
+        """(N,) the eye that the place of the disc speaks for: 1 right, -1 left, 0 unknown; a right eye has its disc on the right."""
         return np.nan_to_num(np.sign(self.disc[:, 0] - 0.5)).astype(int)
 
 
-def measure(pictures: np.ndarray, batch: int = 256) -> Anatomy:
-    """Measure (N, S, S, 3) uint8 photographs, cropped to their field of view as `Preprocessing` does it."""
-    rows = []
-    for start in range(0, len(pictures), batch):
-        portion = np.asarray(pictures[start : start + batch])
-        rows += [_measured(*pair) for pair in zip(portion, mark(portion), strict=True)]
-    columns = [np.array(column) for column in zip(*rows, strict=True)] if rows else _nothing()
+def measure(
+    pictures: np.ndarray,
+    rows: np.ndarray | None = None,
+    done: Callable[[int], object] = lambda count: None,
+) -> Anatomy:
+    """Measure (N, S, S, 3) uint8 photographs, cropped to their field of view as `Preprocessing` does it.
+
+    Args:
+        rows: measures these alone.
+        done: is given the number of each portion that is measured.
+    """
+    chosen = np.arange(len(pictures)) if rows is None else rows
+    found = []
+    for start in range(0, len(chosen), _PORTION):
+        portion = np.asarray(pictures[chosen[start : start + _PORTION]])
+        found += [_measured(*pair) for pair in zip(portion, mark(portion), strict=True)]
+        done(len(portion))
+    columns = [np.array(column) for column in zip(*found, strict=True)] if found else _nothing()
     return Anatomy(*columns)
 
 
@@ -63,7 +70,7 @@ def _nothing() -> list[np.ndarray]:
 def _measured(
     picture: np.ndarray, marks: np.ndarray
 ) -> tuple[int, np.ndarray, np.ndarray, float, float, float]:
-    field = picture.max(axis=2) >= _DARK
+    field = picture.max(axis=2) > DARK
     disc, fovea, vessels = marks[0] > _CUT, marks[1], marks[2] > _CUT
     count, centre, largest = _discs(disc)
     inside = max(field.mean() * SIDE * SIDE, 1)

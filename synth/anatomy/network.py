@@ -22,7 +22,8 @@ PARTS = ("disc", "fovea", "vessels")
 WEIGHTS = Path(__file__).parent.parent / "weights" / "anatomy.safetensors"
 _WIDTHS = (24, 48, 64, 64)
 _COARSE = 8  # pixels a side of the squares of which five a side are the surroundings
-_DARK = -0.8  # in [-1, 1]: what is darker in every colour lies outside the field of view
+DARK = 25
+"""Of 255: what is no brighter in any colour lies outside the field of view."""
 _BATCH = 32
 
 
@@ -61,7 +62,7 @@ def _block(inside: int, outside: int) -> nn.Sequential:
 
 def in_field(images: Tensor) -> Tensor:
     """(B, 1, S, S) 0 or 1: where (B, 3, S, S) images in [-1, 1] are not black."""
-    return (images.amax(dim=1, keepdim=True) > _DARK).float()
+    return (images.amax(dim=1, keepdim=True) > DARK / 127.5 - 1).float()
 
 
 def normalised(images: Tensor) -> Tensor:

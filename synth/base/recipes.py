@@ -9,6 +9,7 @@ from pathlib import Path
 from synth.base.errors import UserError
 
 _PACKAGES = Path(__file__).parents[2]
+_REPLACED = {"latent256": "fundus256"}
 
 
 def folder(package: str) -> Path:
@@ -34,4 +35,6 @@ def find(wanted: Path, package: str | None) -> Path:
         return folder(package) / f"{wanted.name}.yaml"
     near = difflib.get_close_matches(wanted.stem, known, 1, 0.45)
     hint = f"did you mean '{near[0]}'? " if near else ""
+    if wanted.name in _REPLACED:
+        hint = f"'{_REPLACED[wanted.name]}' took its place; "
     raise UserError(f"{wanted}: no such file, and no recipe of that name; {hint}known: {', '.join(known)}")

@@ -20,6 +20,12 @@ def train(
         "runs/generator"
     ),
     config: Annotated[Path | None, config_option("synth")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            help="begin with this generator's weights, as 'fundus64'; its sources join the new card"
+        ),
+    ] = None,
     set: Set = [],
     dp_epsilon: Annotated[float | None, typer.Option(help="differential privacy for each patient")] = None,
     dp_delta: Annotated[float | None, typer.Option(help="its delta; else 1 / (10 x patients)")] = None,
@@ -31,6 +37,7 @@ def train(
     Examples:
       synth train --data records/odir --out runs/odir --config odir64
       synth train --data phantoms --out runs/tiny --set images=6400 --set batch=16 --set micro_batch=16
+      synth train --data records/odir --out runs/own --config fundus256-small --start fundus64
       synth train --data records/odir --out runs/private --config private64 --dp-epsilon 8
       torchrun --nproc_per_node 2 -m synth train --data records/odir --out runs/odir
     """
@@ -49,7 +56,7 @@ def train(
         show_dry(settings.model_dump(mode="json"), cost.dry_lines(settings))  # stdout can be used as a config
         return
     with sole_writer(out):
-        model = trainer.train(settings, data, out, tell=say)
+        model = trainer.train(settings, data, out, start, tell=say)
     if is_first_process():
         typer.echo(model)
 

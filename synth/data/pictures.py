@@ -20,14 +20,14 @@ class Pictures:
     """The encoded pictures of some splits, by row number in the order of `read_table`; reads what is asked for."""
 
     def __init__(self, folder: Path, splits: Sequence[str] = SPLITS) -> None:
-        self._groups: list[tuple[Path, int]] = []
+        self._groups: list[tuple[Path, int, tuple[int, ...]]] = []
         self._starts: list[int] = []
         self._firsts: list[int] = []
         start = 0
         for path in (path for split in splits for path in shards(folder, split)):
-            first = start
+            first, held = start, stamp(path)
             for group, rows in enumerate(row_groups(path)):
-                self._groups.append((path, group))
+                self._groups.append((path, group, held))
                 self._starts.append(start)
                 self._firsts.append(first)
                 start += rows
@@ -38,8 +38,7 @@ class Pictures:
 
     def __getitem__(self, index: int) -> bytes:
         place = self._place(index)
-        path, group = self._groups[place]
-        return _images(path, group, stamp(path))[index - self._starts[place]]
+        return _images(*self._groups[place])[index - self._starts[place]]
 
     def __iter__(self) -> Iterator[bytes]:
         return (self[i] for i in range(self._length))

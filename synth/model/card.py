@@ -100,6 +100,8 @@ class GeneratorCard(Stored):
     data: str | None = None
     """The fingerprint of its training records; none under differential privacy."""
     trained_on: list[TrainingSource] = Field(default_factory=list)
+    start: str | None = None
+    """The fingerprint of another generator, whose weights its training began with."""
     reconstruction: Any = None
     """How well the autoencoder of a latent space gives pictures back."""
     canary: list[str] = Field(default_factory=list)

@@ -58,6 +58,14 @@ class NetworkConfig(Config):
                 )
         return self
 
+    @model_validator(mode="after")
+    def patches_hold_latents(self) -> Self:
+        if self.latent and self.latent.channels > (most := 3 * self.factor**2):
+            raise ValueError(
+                f"latent.channels={self.latent.channels}: a patch of {self.factor} x {self.factor} pixels has {most} numbers"
+            )
+        return self
+
     @property
     def bands(self) -> int:
         """Channels of what is denoised."""

@@ -62,6 +62,15 @@ class LabelEncoding:
         """Where a label stands in a row of codes."""
         return list(self.sizes).index(name)
 
+    def rows(self) -> dict[tuple[str, Any], int]:
+        """(label, value) -> its row in a table of embeddings; the value None is unknown."""
+        pairs: list[tuple[str, Any]] = []
+        for column, values in self._columns:
+            for name in values if column == "findings" else [column]:
+                known = (0, 1) if column == "findings" else values
+                pairs += [*((name, value) for value in known), (name, None)]
+        return {pair: row for row, pair in enumerate(pairs)}
+
     def code(self, labels: Mapping[str, Any]) -> np.ndarray:
         """(L,) int64 codes of one record's labels; missing, null or not a value of this mapping is unknown."""
         codes: list[int] = []

@@ -1,7 +1,9 @@
 """The space of a large generator: latents of a small autoencoder, each channel standardised.
 
 The simplest are the principal components of patches (`linear`): measured in a minute, and a decoder that is trained
-corrects what they blur.  Else the encoder is trained too.  The autoencoder works on Haar bands (`synth.model.wavelet`), as LiteVAE's encoder does (Sadat et al. 2024, 2405.14477):
+corrects what they blur.  Else the encoder is trained too.
+
+The autoencoder works on Haar bands (`synth.model.wavelet`), as LiteVAE's encoder does (Sadat et al. 2024, 2405.14477):
 its finest convolutions then see a quarter of the pixels, which makes its decoder four times cheaper than the same
 network on pixels.  The network is diffusers' AutoencoderTiny, trained here from nothing (`synth.training.autoencoder`), as a
 correction to the principal components of patches: the best that a linear code can do is where it starts.

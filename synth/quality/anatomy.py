@@ -11,6 +11,7 @@ import numpy as np
 from synth.anatomy.measures import Anatomy, measure
 from synth.anatomy.plausibility import CONNECTED, DISTANCE, within
 from synth.base import stats
+from synth.base.runs import progress
 from synth.data.vocabulary import READABILITY_KEYS
 from synth.quality.samples import Sample
 
@@ -34,7 +35,7 @@ RATES: dict[str, Rate] = {
     "more_discs": Rate("two optic discs or more", lambda a, _: (a.discs > 1).astype(float)),
     "side": Rate(
         "the disc on the side that the label tells, where one disc is found",
-        lambda a, told: _only(a.edge_side == told, (told != 0) & (a.discs == 1)),
+        lambda a, told: _only(a.side == told, (told != 0) & (a.discs == 1)),
     ),
     "macula": Rate(
         f"a macula {DISTANCE[0]:g} to {DISTANCE[1]:g} of the width from the disc, where one disc is found",
@@ -65,7 +66,8 @@ def rates(sample: Sample, max_count: int, n_bootstrap: int, seed: int) -> dict[s
     rows = np.flatnonzero(readable(sample))[:max_count]
     if not len(rows):
         return {"n": 0, "patients": 0, "rates": {}}
-    found, told = measure(sample.pictures[rows]), _told(sample)[rows]
+    with progress("measuring anatomy", len(rows)) as bar:
+        found, told = measure(sample.pictures, rows, bar.update), _told(sample)[rows]
     patients = np.unique(sample.patients[rows], return_inverse=True)[1]
     drawn = stats.draws(int(patients.max()) + 1, n_bootstrap, seed)
     return {
@@ -81,13 +83,14 @@ def _told(sample: Sample) -> np.ndarray:
 
 
 def _mean(values: np.ndarray, drawn: np.ndarray, patients: np.ndarray) -> dict[str, float | int | None]:
-    """The mean of what is no NaN; of a share of 0 or 1 Wilson's interval, for no resampling moves it."""
+    """The mean of what is no NaN; of a share of 0 or 1 Wilson's interval over patients, for no resampling moves it."""
     counted = np.isfinite(values)
     n, total = int(counted.sum()), float(values[counted].sum())
     if not n:
         return {"value": None, "low": None, "high": None, "n": 0}
     if total in (0, n):
-        low, high = stats.wilson(int(total), n)
+        people = len(np.unique(patients[counted]))
+        low, high = stats.wilson(people if total else 0, people)
         return {"value": total / n, "low": low, "high": high, "n": n}
 
     def mean(weights: np.ndarray) -> np.ndarray:

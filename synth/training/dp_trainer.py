@@ -28,7 +28,7 @@ from synth.base.runs import Tell, append_metrics, claim, progress, quiet, read_j
 from synth.data import classes
 from synth.data.records import data_fingerprint
 from synth.data.tensors import as_tensor
-from synth.diffusion.losses import loss
+from synth.diffusion.losses import channel_weights, loss
 from synth.diffusion.process import create
 from synth.model import labels
 from synth.model.card import TrainingSource
@@ -179,7 +179,9 @@ def take_gradients(
     shown = examples.shown(rows, chances, denoiser.shape, config.flip, config.label_dropout)
     images, codes, noise, time = shown.on(device)
     clean = space.encode(images).contiguous(memory_format=torch.channels_last)
-    error = loss(network, create(config.objective), clean, noise, time, codes)
+    weights = channel_weights(space.scales, config.channel_power)
+    process = create(config.objective)
+    error = loss(network, process, clean, noise, time, codes, floor=config.snr_floor, channels=weights)
     error.backward()
     for p in network.parameters():
         p.grad_sample = p.grad_sample.unflatten(0, (len(drawn), len(draws))).mean(dim=1)  # type: ignore[attr-defined]

@@ -18,11 +18,12 @@ from synth.data.tensors import as_tensor
 from synth.diffusion.losses import channel_weights, loss
 from synth.diffusion.process import create
 from synth.model import labels
+from synth.model.card import GeneratorCard, locate, weights_fingerprint
 from synth.model.denoiser import Denoiser
 from synth.model.latent import LatentSpace
 from synth.model.text_encoder import Captions, captions
 from synth.model.wavelet import WaveletSpace
-from synth.provenance.training_data import commitments, training_sources
+from synth.provenance.training_data import commitments, training_sources, with_more
 from synth.training import autoencoder, cost
 from synth.training.ahead import Ahead
 from synth.training.averages import PowerAverages
@@ -30,6 +31,7 @@ from synth.training.config import TrainConfig
 from synth.training.examples import Examples, Step, mix_of
 from synth.training.export import export
 from synth.training.loop import accumulate, optimise
+from synth.training.start import begin, opened
 
 _FITTED_ON = 2048  # pictures from which the deviation of the bands is measured
 _FREE = tuple(
@@ -42,7 +44,9 @@ _FREE = tuple(
 FORMAT, VERSION = "visionclip-generator-state", 2
 
 
-def train(config: TrainConfig, data: Sequence[Path], run: Path, tell: Tell = quiet) -> Path:
+def train(
+    config: TrainConfig, data: Sequence[Path], run: Path, start: Path | None = None, tell: Tell = quiet
+) -> Path:
     """Train until `config.images` pictures were seen; the same call again resumes.  Returns the model's folder.
 
     Reads split `train` of the folders of records in `data`.  Writes `run/config.json`, `run/metrics.jsonl`,
@@ -50,9 +54,14 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path, tell: Tell = qui
     length of the average) and `run/samples/`.
 
     Args:
-        tell: is given the lines that say what the training will take, before it begins.
+        start: a generator whose weights this one begins with; None begins with random ones.
+        tell:  is given the lines that say what the training will take, before it begins.
     """
     if config.dp:
+        if start:
+            raise UserError(
+                f"--start {start}: differential privacy would not hold for its photographs; leave one out"
+            )
         extras.require("dp", "opacus")
         from synth.training import dp_trainer
 
@@ -61,6 +70,9 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path, tell: Tell = qui
     chunk = accumulate(accelerator, config)
     vocabulary = labels.of_run(run)
     wanted = {"config": config.model_dump(mode="json"), "data": data_fingerprint(*data)} | vocabulary.claim()
+    known = opened(start, config.network) if start else None
+    if start:
+        wanted["start"] = weights_fingerprint(locate(start))
     with accelerator.main_process_first():
         claim(run, "config.json", wanted, "run", free=_FREE)
         tell(cost.lines(config, run))
@@ -76,6 +88,9 @@ def train(config: TrainConfig, data: Sequence[Path], run: Path, tell: Tell = qui
     space, quality = _space(config, data, examples, accelerator, run)
     space.to(accelerator.device)  # type: ignore[call-arg]
     process, provenance = create(config.objective), _provenance(data, texts) | quality
+    if known:
+        begin(denoiser, space, known[0], _some(examples))
+        provenance |= _since(known[1], wanted["start"], provenance)
     channels = channel_weights(space.scales, config.channel_power)
 
     def rate(n_images: int) -> float:
@@ -109,6 +124,20 @@ def _provenance(data: Sequence[Path], texts: Captions | None) -> dict[str, Any]:
     return provenance | ({"captions": texts.encoder} if texts else {})
 
 
+def _since(card: GeneratorCard, start: str, provenance: dict[str, Any]) -> dict[str, Any]:
+    """What the card says since the training began with a generator: whose photographs are in its weights too."""
+    return {
+        "start": start,
+        "trained_on": with_more(card.trained_on, provenance["trained_on"]),
+        "canary": sorted({*card.canary, *provenance.get("canary", [])}),
+    }
+
+
+def _some(examples: Examples) -> Tensor:
+    """(N, 3, S, S) in [-1, 1]: the first pictures of the run, through which spaces are measured."""
+    return as_tensor(examples[np.unique(examples.visited(np.arange(min(len(examples), _FITTED_ON))))])
+
+
 def _accelerator(config: TrainConfig, run: Path) -> Accelerator:
     extras.require("trackers", *config.trackers)
     precision = config.precision
@@ -137,5 +166,5 @@ def _space(
             photographs = autoencoder.held_out(data, config.preprocessing, run / "cache")
         quality = autoencoder.train(config.autoencoder, space, examples, photographs, accelerator, run)
         return space, {"reconstruction": quality}
-    space.fit(as_tensor(examples[np.unique(examples.visited(np.arange(min(len(examples), _FITTED_ON))))]))
+    space.fit(_some(examples))
     return space, {}
