@@ -136,6 +136,15 @@ def test_a_cohort_is_counted_over_patients(tmp_path):
     assert cohort["sexes"] == {"F": 2, "M": 1} and cohort["sizes"] == {"96 x 96": 6}
 
 
+def test_a_patient_of_two_sexes_is_noted_once(tmp_path):
+    pictures = {f"{i}.jpg": encoded(drawn(i)) for i in range(6)}
+    sexes = ["M", "F", "F", "", "M", "M"]  # of two pictures of one patient, and so on
+    lines = [[f"{i}.jpg", "aabbcc"[i], 50, sexes[i], "right", 0] for i in range(6)]
+    set_of(tmp_path / "in", pictures, [*lines])
+    result = import_source("folder", tmp_path / "in", tmp_path / "out", mapping=tmp_path / "in" / "m.yaml")
+    assert result["notes"] == {"patients with more than one sex: is it one id for several people?": 1}
+
+
 def test_an_import_that_loses_most_pictures_ends_with_status_2_and_keeps_its_records(tmp_path):
     lines = [[f"{i}.jpg", f"p{i}", 50, "F", "left", 0] for i in range(10)]
     root = set_of(tmp_path / "set", {"0.jpg": encoded(drawn(0)), "1.jpg": encoded(drawn(1))}, lines)

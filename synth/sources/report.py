@@ -30,6 +30,8 @@ class Report:
     labels: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     shared: list[dict[str, Any]] = field(default_factory=list)
     """Subjects who share pictures, which pictures, and whether they are taken for one person."""
+    told: dict[tuple[str, str], str | None] = field(default_factory=dict, repr=False)
+    """(subject, sex or race) -> what its first picture that tells it tells; None once another has told otherwise."""
 
     def drop(self, reason: str, name: str) -> None:
         """Count a picture that is left out; the first few of each reason are named."""
@@ -71,9 +73,17 @@ class Report:
             value = row[key]
             self.labels[key]["unknown" if value is None else str(value)] += 1
         self.labels["age"]["unknown" if row["age"] is None else "known"] += 1
+        for key in ("sex", "race"):
+            self._compare(str(row["subject_id"]), key, row[key])
         findings = self.labels["findings"]
         for finding in ["unknown"] if row["findings"] is None else row["findings"] or ["none"]:
             findings[finding] += 1
+
+    def _compare(self, subject: str, key: str, value: str | None) -> None:
+        before = self.told.setdefault((subject, key), value) if value is not None else None
+        if before is not None and before != value:
+            self.told[subject, key] = None
+            self.note(f"patients with more than one {key}: is it one id for several people?")
 
     def summary(self) -> dict[str, Any]:
         """Plain values for JSON: kept, dropped by reason with the first names, notes, who shares pictures, counts per label."""

@@ -129,5 +129,7 @@ REASONS = {
     "sex differs between table and DICOM header, the table's kept": "性别在表与 DICOM 头之间不一致，采用表中的值",
     "subjects who share a file with another, taken for one person": "与他人共用同一文件而视为同一人的患者",
     "pictures shared by more than three subjects, who are not joined": "超过三名患者共用的图像，未合并患者",
+    "patients with more than one sex: is it one id for several people?": "同一患者有不同性别：是否多人共用一个编号？",
+    "patients with more than one race: is it one id for several people?": "同一患者有不同种族：是否多人共用一个编号？",
 }
 """Reason or note, as reports have it -> the same in Chinese."""
