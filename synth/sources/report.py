@@ -30,7 +30,7 @@ class Report:
     labels: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     shared: list[dict[str, Any]] = field(default_factory=list)
     """Subjects who share pictures, which pictures, and whether they are taken for one person."""
-    facts: dict[tuple[str, str], str | None] = field(default_factory=dict, repr=False)
+    attributes: dict[tuple[str, str], str | None] = field(default_factory=dict, repr=False)
     """(subject, sex or race) -> what its first picture that tells it tells; None once another has told otherwise."""
 
     def drop(self, reason: str, name: str) -> None:
@@ -80,9 +80,9 @@ class Report:
             findings[finding] += 1
 
     def _compare(self, subject: str, key: str, value: str | None) -> None:
-        before = self.facts.setdefault((subject, key), value) if value is not None else None
+        before = self.attributes.setdefault((subject, key), value) if value is not None else None
         if before is not None and before != value:
-            self.facts[subject, key] = None
+            self.attributes[subject, key] = None
             self.note(f"patients with more than one {key}: is it one id for several people?")
 
     def summary(self) -> dict[str, Any]:
