@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import pickle
+import shutil
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 import lmdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from pictures import drawn, rows
@@ -24,9 +27,10 @@ from clip.augmentation.augment import Augment, augment
 from clip.augmentation.camera import Camera
 from clip.inputs.listing import Slices
 from clip.model.encoders import ClipConfig, ImageTower, TextTower
-from clip.training import decoding, resume
+from clip.training import cost, decoding, resume
 from clip.training.config import TrainConfig
 from clip.training.trainer import train
+from synth.base import disk_errors
 from synth.base.errors import UserError
 from synth.data.images import Preprocessing, encode
 from synth.data.records import SCHEMA, SPLITS, write_records
@@ -240,6 +244,47 @@ def test_pictures_are_the_same_however_they_are_decoded(made, tmp_path, workers)
         chosen = np.array([5, 0, 5, len(once) - 1])
         assert np.array_equal(once[chosen], always[chosen])
         assert np.array_equal(once[np.array([3])][0], SMALL(source.pictures("train")[3]))
+
+
+def as_parquet(made: list[dict], out: Path) -> Path:
+    """As img2dataset and Hugging Face write it."""
+    out.mkdir()
+    columns = {"image": [each["image"] for each in made], "caption": [each["caption_en"] for each in made]}
+    pq.write_table(pa.table(columns), out / "train-00000.parquet")
+    return out
+
+
+def lmdb_of(made: list[dict], out: Path) -> Path:
+    pairs = [(each["id"], i, each["caption_zh"]) for i, each in enumerate(made)]
+    as_lmdb(pairs, {each["id"]: each["image"]["bytes"] for each in made}, out / "train")
+    return out
+
+
+@pytest.mark.parametrize("form", [as_tars, as_table, as_parquet, lmdb_of], ids=lambda form: form.__name__)
+def test_a_set_that_is_written_again_under_its_name_is_read_again(made, tmp_path, form):
+    """By one process, as a notebook is; not what was kept in memory of it."""
+    shown = []
+    for part in (made[:20], made[20:]):
+        shutil.rmtree(tmp_path / "set", ignore_errors=True)
+        pictures = inputs.opened(form(part, tmp_path / "set")).pictures("train")
+        shown.append({bytes(pictures[i]) for i in range(len(pictures))})
+        assert shown[-1] <= {each["image"]["bytes"] for each in part}
+    assert shown[0] and shown[1]
+
+
+def test_photographs_are_kept_where_half_of_the_free_disk_holds_them(made, tmp_path, monkeypatch):
+    source = inputs.opened(as_table(made, tmp_path / "table"))
+    size = decoding.decoded_size(len(source.pictures("train")), SMALL)
+    monkeypatch.setattr(disk_errors, "free", lambda path: 2 * size - 1)
+    told = list(cost.lines(SHORT, tmp_path / "table", tmp_path / "run"))
+    assert any("they are decoded each time, by" in line for line in told)
+    assert isinstance(decoding.squares(source, "train", SMALL, tmp_path / "a", "auto", 0), decoding.Decoder)
+    assert decoding.readers("auto", 0) >= 1 == decoding.readers("auto", 1)
+    monkeypatch.setattr(disk_errors, "free", lambda path: 4 * size)
+    assert not any(
+        "decoded each time" in line for line in cost.lines(SHORT, tmp_path / "table", tmp_path / "run")
+    )
+    assert isinstance(decoding.squares(source, "train", SMALL, tmp_path / "a", "auto", 0), np.ndarray)
 
 
 def test_a_picture_of_records_is_read_by_itself(made, tmp_path):

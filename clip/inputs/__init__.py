@@ -13,7 +13,6 @@ import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa

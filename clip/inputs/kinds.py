@@ -92,7 +92,9 @@ def stamp(data: Path) -> tuple[tuple[int, ...], ...]:
 
     Of pictures that are files of their own only the folder is looked at: they are read when they are asked for.
     """
-    places = [data] if data.is_file() else []
+    if data.is_file():
+        return (shards.stamp(data),)
+    places: list[Path] = []
     for folder, names in _walk(data):
         places += [folder, *(folder / name for name in names if not name.lower().endswith(SUFFIXES))]
     return tuple(shards.stamp(place) for place in places if place.exists())

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from clip.inputs import kinds, metadata
 from clip.inputs.listing import COLUMNS, Listing, caption, split_of_path, unreadable
 from synth.base.errors import UserError
+from synth.data.shards import stamp
 
 _SUFFIXES = (".parquet", ".parq", ".pq")
 _CAPTIONS = ("caption", "text", "title")
@@ -32,13 +33,14 @@ class Cells:
     def __init__(self, paths: Sequence[Path], columns: Sequence[str], places: np.ndarray) -> None:
         """`columns`: of the pictures of each path; `places`: (N, 4) int64, file, group, row in it and row in the file."""
         self._paths, self._columns, self._places = paths, columns, places
+        self._stamps = [stamp(path) for path in paths]
 
     def __len__(self) -> int:
         return len(self._places)
 
     def __getitem__(self, index: int) -> bytes:
-        path, group, row, _ = self._places[index].tolist()
-        return _cells(self._paths[path], self._columns[path], group)[row].as_py()
+        path, group, row, _ = map(int, self._places[index])
+        return _cells(self._paths[path], self._columns[path], group, self._stamps[path])[row].as_py()
 
     def where(self, index: int) -> str:
         return f"{self._paths[self._places[index, 0]]} row {self._places[index, 3]}"
@@ -154,7 +156,7 @@ def _sizes(path: Path, column: str) -> Iterator[tuple[int, int, int | None]]:
     """The group, the row in it and the bytes of every picture; None where there are none."""
     for group in range(_opened(path).num_row_groups):
         for place, size in enumerate(
-            pc.call_function("binary_length", [_cells(path, column, group)]).to_pylist()
+            pc.call_function("binary_length", [_cells(path, column, group, stamp(path))]).to_pylist()
         ):
             yield group, place, size or None
 
@@ -186,12 +188,8 @@ def _is_struct(kind: pa.DataType) -> bool:
     return place >= 0 and _is_bytes(kind.field(place).type)
 
 
-def _cells(path: Path, column: str, group: int) -> pa.ChunkedArray:
-    return _cells_of(path, column, group, stamp(path))
-
-
 @lru_cache(maxsize=4)  # pictures are mostly asked for in order
-def _cells_of(path: Path, column: str, group: int, _stamp: tuple[int, ...]) -> pa.ChunkedArray:
+def _cells(path: Path, column: str, group: int, _stamp: tuple[int, ...]) -> pa.ChunkedArray:
     """The encoded pictures of a group of rows."""
     try:
         cells = _opened(path).read_row_group(group, [column]).column(column)

@@ -87,11 +87,13 @@ class TrainConfig(Config):
     and reads texts, by `KIND:FILE`.  It is frozen, and sees the student's pictures at its own size."""
     augment: Augment = Augment()
     """Changes to the photographs in training."""
-    decode: Decode = "once"
+    decode: Decode = "auto"
     """`once` keeps every photograph decoded under the run while it is trained, 150 GB for a million of 224 px; `always`
-    decodes each time a photograph's turn comes.  The weights are the same."""
+    decodes each time a photograph's turn comes; `auto` is `once` where that fills at most half of the free disk.  The weights
+    are the same."""
     workers: NonNegativeInt = 0
-    """Processes that decode, for each GPU; 0 is the training process itself.  `always` needs some."""
+    """Processes that decode, for each GPU; 0 is the training process itself, and for `auto` that does not keep photographs one
+    for each core but one.  `always` needs some."""
     images: PositiveInt = 1_000_000
     """Stop after this many."""
     batch: PositiveInt = 64

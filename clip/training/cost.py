@@ -9,9 +9,9 @@ import torch
 from clip import inputs
 from clip.inputs.sets import Data
 from clip.model.encoders import CLIP
-from clip.training import batches, resume, summary
+from clip.training import batches, decoding, resume, summary
 from clip.training.config import TrainConfig
-from synth.base import speed
+from synth.base import disk_errors, speed
 from synth.base.config import load
 from synth.data import classes
 
@@ -39,14 +39,15 @@ def counted(config: TrainConfig) -> Counted:
     return Counted(sum(p.numel() for p in clip.parameters()), picture, text)
 
 
-def cost(config: TrainConfig, images: int, rows: int) -> speed.Cost:
-    """The cost of training on so many `images` more, from a data set of `rows` pictures."""
+def cost(config: TrainConfig, images: int, rows: int, run: Path = Path("run")) -> speed.Cost:
+    """The cost of training on so many `images` more, from a data set of `rows` pictures, under `run`."""
     found, weights, machine = counted(config), config.weights, speed.measured(torch.get_num_threads())
     together = bool(weights.image_text or weights.distillation)
     pictures = together + 2 * bool(weights.image_image) + bool(weights.reconstruction)
     twice = config.micro_batch is not None or config.gradient_checkpointing
     step = (speed.BACKWARD + twice) * (pictures * found.picture + together * found.text)
-    kept = rows * 3 * config.model.preprocessing.size**2 if config.decode == "once" else 0
+    size = decoding.decoded_size(rows, config.model.preprocessing)
+    kept = size if decoding.is_kept(config.decode, size, run / "cache") else 0
     left_out = ["decoding"] + ["the teacher"] * bool(config.teacher)
     return speed.Cost(
         hours=machine.hours(images * step, speed.STEP),
@@ -65,7 +66,7 @@ def lines(config: TrainConfig, data: Data, run: Path) -> Iterator[str]:
     yield f"{run}: ckpt.pt is written there; Ctrl-C keeps what is done, and the same command goes on from there"
     yield from inputs.opened(data).notes
     yield from summary.lines(config, data)
-    yield from _cost(config, photographs(data), resume.trained_images(run))
+    yield from _cost(config, photographs(data), resume.trained_images(run), run)
     opened = inputs.opened(data)
     tables = {split: opened.table(split, classes.COLUMNS) for split in ("train", "validation")}
     yield from filter(None, [classes.warning(tables, str(data))])
@@ -81,11 +82,17 @@ def photographs(data: Data) -> int:
     return sum(len(inputs.opened(data).table(split, ["id"])) for split in ("train", "validation"))
 
 
-def _cost(config: TrainConfig, rows: int, seen: int = 0) -> Iterator[str]:
+def _cost(config: TrainConfig, rows: int, seen: int = 0, run: Path = Path("run")) -> Iterator[str]:
     left, side = max(0, config.images - seen), config.model.preprocessing.size
-    told = cost(config, left, rows)
+    told = cost(config, left, rows, run)
     gone = f" more, after {seen:,}" if seen else ""
     yield f"{left:,} images{gone}, of {side} px from {rows:,} photographs: {told.words()} ({told.basis})"
+    size, cache = decoding.decoded_size(rows, config.model.preprocessing), run / "cache"
+    if config.decode == "auto" and not decoding.is_kept("auto", size, cache):
+        yield (
+            f"decoded they would take {size / 1e9:.3g} GB, and {disk_errors.free(cache) / 1e9:.3g} GB are free: they are decoded "
+            f"each time, by {decoding.readers('auto', config.workers)} processes beside the training; set decode=once to keep them"
+        )
     if told.hours > _LONG:
         tiny = load(TrainConfig, Path("tiny"))
         small = cost(tiny, tiny.images, rows)

@@ -41,7 +41,8 @@ def steps(
         for at in range(first, first + share, width)
     )
     # A mapped file needs nobody to read ahead.
-    workers = config.workers if config.decode == "always" else 0
+    is_decoder = isinstance(pairs.pixels, decoding.Decoder)
+    workers = decoding.readers(config.decode, config.workers) if is_decoder else 0
     walk = decoding.in_turn(partial(_part, pairs, config.seed), spans, workers)
     while parts := list(islice(walk, len(range(0, share, width)))):
         yield parts

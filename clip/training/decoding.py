@@ -5,6 +5,7 @@ many processes there are, and when one was killed, changes nothing.
 """
 
 import mmap
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from synth.data.images import Preprocessing
 from synth.data.pictures import mapped
 from synth.data.shards import images, row_groups
 
-Decode = Literal["once", "always"]
+Decode = Literal["auto", "once", "always"]
 
 _PORTION = 64
 """Pictures that a process decodes before it hands them over."""
@@ -55,7 +56,7 @@ def squares(
     """The (N, S, S, 3) uint8 pictures of a split, in the row order of its table; indexed by an array of numbers.
 
     With "once" they are decoded now, by `workers` processes or this one, and kept under `store`: S x S x 3 bytes each.
-    With "always" nothing is kept but, for records, where each picture lies in its shard.
+    With "always" nothing is kept but, for records, where each picture lies in its shard.  "auto" is as `is_kept` says.
 
     Raises:
         UserError: no pictures in the split, or a damaged one.
@@ -64,18 +65,34 @@ def squares(
     if not len(pictures):
         raise UserError(f"{split}: no pictures in this split")
     name = fingerprint([source.fingerprint, [split], preprocessing.model_dump()])[:16]
-    if decode == "always":
+    cache, size = store / f"pixels-{name}.npy", decoded_size(len(pictures), preprocessing)
+    if not is_kept(decode, size, cache):
         found = source.shards(split)
         return Decoder(_located(found, pictures, store / f"places-{name}.npy"), preprocessing)
     count = len(pictures)
     portions = [range(at, min(at + _PORTION, count)) for at in range(0, count, _PORTION)]
-    cache = store / f"pixels-{name}.npy"
     if not cache.exists():
-        size = 3 * count * preprocessing.size**2
         disk_errors.check_room(cache, size, "free some space, choose another --out, or set decode=always")
     made = in_turn(partial(_decoded, Decoder(pictures, preprocessing)), portions, workers)
     placed = ((np.array(portion), squares) for portion, squares in zip(portions, made, strict=True))
     return mapped(cache, count, preprocessing.size, placed)
+
+
+def decoded_size(count: int, preprocessing: Preprocessing) -> int:
+    """Bytes of so many pictures, decoded."""
+    return 3 * count * preprocessing.size**2
+
+
+def is_kept(decode: Decode, size: int, cache: Path) -> bool:
+    """Whether pictures are decoded once, into `cache` of `size` bytes: with "auto", if it is there or half of the free disk holds it."""
+    if decode == "auto":
+        return cache.exists() or 2 * size <= disk_errors.free(cache)
+    return decode == "once"
+
+
+def readers(decode: Decode, workers: int) -> int:
+    """Processes that decode while a network learns: as many as were asked for; with "auto" and none, one for each core but this one's."""
+    return workers or (max(1, len(os.sched_getaffinity(0)) - 1) if decode == "auto" else 0)
 
 
 def in_turn(make: Callable[[range], T], spans: Iterable[range], workers: int) -> Iterator[T]:

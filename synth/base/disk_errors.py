@@ -59,10 +59,15 @@ def check_room(path: Path, size: int, remedy: str = "free some space, or choose 
     Raises:
         UserError: less is free.
     """
+    room = free(path)
+    if size > room:
+        raise UserError(f"{path}: needs {size / 1e9:.3g} GB, and {room / 1e9:.3g} GB are free; {remedy}")
+
+
+def free(path: Path) -> int:
+    """Bytes that are free where `path` is, or is to be."""
     folder = next(each for each in path.absolute().parents if each.is_dir())
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        raise UserError(f"{path}: needs {size / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free; {remedy}")
+    return shutil.disk_usage(folder).free
 
 
 def is_input(error: OSError, path: Path) -> bool:
