@@ -22,6 +22,7 @@ FLAGS = {
     "clip train": "--data --out --config --set",
     "clip doctor": "--data --split --json",
     "clip eval": "--model --data --benchmark --root --partial --task --lang --prompts --out",
+    "clip compare": "--out --json",
     "clip benchmarks": "--json",
     "clip embed": "--model --data --out --split",
     "clip predict": "--model --lang --saliency --finding --json",

@@ -373,8 +373,8 @@ def test_a_strip_costs_no_gigabytes(size):
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\tx"])
 def test_no_cell_of_a_table_is_a_formula(name):
-    assert private_table._text(name) == f"'{name}"
-    assert private_table._text("p=1") == "p=1"
+    assert private_table.text(name) == f"'{name}"
+    assert private_table.text("p=1") == "p=1"
 
 
 def test_a_cache_of_pictures_is_its_owners_alone(tmp_path):

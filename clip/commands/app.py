@@ -14,6 +14,7 @@ app = command(
 app.command()(training.train)
 app.command()(training.doctor)
 app.command("eval")(evaluation.evaluate)
+app.command()(evaluation.compare)
 app.command()(benchmarks.benchmarks)
 app.command()(use.predict)
 app.command()(use.embed)

@@ -125,3 +125,27 @@ def evaluate(
         reports = tasks.on_benchmarks(task, settings, model, sets, partial, name, line)
     written = run(reports, out, line, several=len(model) > 1 or len(benchmark) > 1 or len(data) > 1)
     show(written.content, json, written.text)
+
+
+def compare(
+    reports: Annotated[
+        list[Path],
+        typer.Argument(help="report.json of 'clip eval', or the folders that hold them; two or more"),
+    ],
+    out: Annotated[Path, typer.Option(help="folder for comparison.html, .md, .svg and .json")],
+    json: Json = False,
+) -> None:
+    """Put finished reports, also of several machines, into one table with a forest plot, in both languages.
+
+    Differences are paired where both reports have the probabilities of the same photographs beside them
+    (clip eval --set probabilities=true).  What is not of one test, one n and one protocol is refused.
+
+    \b
+    Examples:
+      clip compare report-a report-b --out table
+      clip compare report-a/report.json other-machine/report.json --out table --json
+    """
+    from clip.evaluation.run import compare as run
+
+    written = run(reports, out, shlex.join(["clip", *sys.argv[1:]]))
+    show(written.content, json, written.text)

@@ -5,12 +5,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from clip.evaluation import comparison_page, forest
+from clip.evaluation.provenance import ModelProvenance
 from clip.evaluation.results import EvaluationReport, Metric, Result
 from clip.evaluation.tables import (
     BaselineRow,
     BenchmarkRow,
     Comparison,
     Difference,
+    Headline,
     PublishedRow,
     Row,
     SideBySide,
@@ -20,6 +23,9 @@ from clip.evaluation.tables import (
 from synth.base import runs, stats
 from synth.base.config import Config, check, read_yaml
 from synth.base.errors import UserError
+
+FIRST = ("macro_auc", "balanced_accuracy", "rank_auc", "exact_match", "dice")
+"""The metric that is shown first, where no benchmark names one."""
 
 
 class Published(Config):
@@ -63,11 +69,44 @@ def compare(reports: Sequence[tuple[str, EvaluationReport]], command: str) -> Co
             table.rows += [Row(model=model, row=row, metrics=each) for row, each in result.metrics.items()]
     for table in tables.values():
         table.differences = differences(table.rows, table.patients)
+    return composed(command, {model: report.checkpoint for model, report in reports}, [*tables.values()])
+
+
+def composed(command: str, models: dict[str, ModelProvenance], tables: Sequence[Table]) -> Comparison:
+    """Tables of single tests as one comparison."""
     return Comparison(
         command=command,
-        models={model: report.checkpoint for model, report in reports},
-        tables=list(tables.values()),
-        benchmarks=side_by_side(list(tables.values())),
+        models=models,
+        tables=[*tables],
+        headlines=[headline(table) for table in tables],
+        benchmarks=side_by_side(tables),
+    )
+
+
+def headline(table: Table) -> Headline:
+    """One test in the metric of its benchmark, or in the first of `FIRST`; of a model's rows that of both languages, or its last."""
+    from clip import benchmarks
+
+    wanted = benchmarks.named(table.benchmark).metric if table.benchmark else None
+    metric = next(key for key in (wanted, *FIRST, *table.rows[0].metrics) if key in table.rows[0].metrics)
+    shown: dict[str, Row] = {}
+    for row in table.rows:
+        if metric in row.metrics and (row.model not in shown or shown[row.model].row != "both"):
+            shown[row.model] = row
+    gaps = {
+        each.model: each
+        for each in table.differences
+        if each.model in shown and each.row == shown[each.model].row and metric in each.metrics
+    }
+    same = {model: gap for model, gap in gaps.items() if shown[gap.base].row == gap.row}
+    return Headline(
+        **{key: getattr(table, key) for key in ("title", "task", "name", "data", "n", "patients")},
+        metric=metric,
+        chance=table.without_pictures.get("chance", {}).get(metric),
+        rows={model: row.row for model, row in shown.items()},
+        values={model: row.metrics[metric] for model, row in shown.items()},
+        differences={model: gap.metrics[metric] for model, gap in same.items()},
+        paired={model: gap.paired for model, gap in same.items()},
     )
 
 
@@ -91,7 +130,7 @@ def differences(rows: Sequence[Row], patients: int) -> list[Difference]:
                 )
                 gaps[key] = Metric.of(stats.estimate(metric.samples - other.samples, patients))
         if gaps:
-            values = {"model": row.model, "row": row.row, "from": first, "metrics": gaps}
+            values = {"model": row.model, "row": row.row, "from": first, "paired": True, "metrics": gaps}
             found.append(Difference.model_validate(values))
     return found
 
@@ -126,6 +165,9 @@ def side_by_side(tables: Sequence[Table]) -> SideBySide:
 
 
 def write(out: Path, comparison: Comparison) -> None:
-    """Write `comparison.json` and `comparison.md`, each whole or not at all."""
+    """Write `comparison.json`, `comparison.md`, and in each language page and forest plot, each whole or not at all."""
     runs.write_json(out / "comparison.json", comparison.model_dump(mode="json"))
     runs.write_text(out / "comparison.md", markdown(comparison))
+    for language, ending in comparison_page.LANGUAGES.items():
+        runs.write_text(out / f"comparison{ending}.html", comparison_page.html(comparison, language))
+        runs.write_text(out / f"comparison{ending}.svg", forest.svg(comparison.headlines, language))

@@ -11,6 +11,10 @@ from clip.evaluation.results import Metric
 
 FORMAT = "visionclip-comparison"
 VERSION = 1
+UNPAIRED = (
+    "* Not paired: the reports have no probabilities of the same photographs beside them "
+    "(--set probabilities=true), so the interval is made from those of both models, and wider than it need be."
+)
 
 
 class Row(BaseModel):
@@ -24,12 +28,14 @@ class Row(BaseModel):
 class Difference(Ordered):
     """How far a row of one model is from the same row of the first."""
 
-    ORDER = ("model", "row", "from", "metrics")
+    ORDER = ("model", "row", "from", "paired", "metrics")
 
     model: str
     row: str
     base: str = Field(alias="from")
     """The first model."""
+    paired: bool = True
+    """Patients were drawn for both at once; else the interval is made from those of both, and wider than it need be."""
     metrics: dict[str, Metric]
 
 
@@ -47,6 +53,29 @@ class Table(BaseModel):
     classes: dict[str, int]
     without_pictures: Baselines
     differences: list[Difference] = Field(default=[])
+    notes: list[str] = Field(default=[])
+    """In what the models were not asked alike."""
+
+
+class Headline(BaseModel):
+    """One test in one metric: a line of the table of all tests."""
+
+    title: str
+    task: str
+    name: str
+    data: str
+    n: int
+    patients: int
+    metric: str
+    chance: float | None
+    rows: dict[str, str]
+    """Model -> its row that is shown."""
+    values: dict[str, Metric]
+    """By model."""
+    differences: dict[str, Metric]
+    """From the first model; by model."""
+    paired: dict[str, bool]
+    """Of the differences."""
 
 
 class BenchmarkRow(BaseModel):
@@ -90,6 +119,7 @@ class Comparison(BaseModel):
     command: str
     models: dict[str, ModelProvenance]
     tables: list[Table]
+    headlines: list[Headline] = Field(default=[])
     benchmarks: SideBySide
 
 
@@ -99,9 +129,35 @@ def markdown(comparison: Comparison) -> str:
     for name, model in comparison.models.items():
         how = model.preprocessing
         parts.append(f"- **{name}**: preprocessing {how['name']} version {how['version']}, {how['size']} px")
+    parts += _headlines(comparison)
     for table in comparison.tables:
         parts += _one(table)
     return "\n".join(parts + _all(comparison.benchmarks)) + "\n"
+
+
+def _headlines(comparison: Comparison) -> list[str]:
+    """One line for each test; a star stands at a difference that is not paired."""
+    models = list(comparison.models)
+    rows = [
+        [
+            each.title,
+            str(each.n),
+            METRICS.get(each.metric) or each.metric,
+            *(_headline(each, model) for model in models),
+        ]
+        for each in comparison.headlines
+    ]
+    lines = ["", "## In one table", "", *_table(["test", "n", "metric", *models], rows)]
+    lines += ["", f"In brackets, the difference from {models[0]}."] if len(models) > 1 else []
+    unpaired = any(not paired for each in comparison.headlines for paired in each.paired.values())
+    return [*lines, "", UNPAIRED] if unpaired else lines
+
+
+def _headline(line: Headline, model: str) -> str:
+    """A model's value and its difference from the first."""
+    gap = f" [{_gap(line.differences[model])}]" if model in line.differences else ""
+    star = "" if line.paired.get(model, True) else " *"
+    return f"{_cell(line.values.get(model))}{gap}{star}"
 
 
 def _one(table: Table) -> list[str]:
@@ -119,7 +175,8 @@ def _one(table: Table) -> list[str]:
         lines += (
             ["", *_table(["model", "", *(METRICS.get(key) or key for key in some)], rows)] if some else []
         )
-    return lines + _gaps(table.differences)
+    notes = ["", *(f"- {note}" for note in table.notes)] if table.notes else []
+    return lines + notes + _gaps(table.differences)
 
 
 def _gaps(rows: Sequence[Difference]) -> list[str]:
@@ -127,10 +184,14 @@ def _gaps(rows: Sequence[Difference]) -> list[str]:
     if not rows:
         return []
     keys = list(dict.fromkeys(key for row in rows for key in row.metrics))
-    cells = [[row.model, row.row, *(_gap(row.metrics.get(key)) for key in keys)] for row in rows]
+    cells = [
+        [row.model, f"{row.row}{'' if row.paired else ' *'}", *(_gap(row.metrics.get(key)) for key in keys)]
+        for row in rows
+    ]
     heads = ["difference", "", *(METRICS.get(key) or key for key in keys)]
     line = f"Differences from {rows[0].base}; intervals are over patients, drawn for both models at once."
-    return ["", line, "", *_table(heads, cells)]
+    unpaired = [] if all(row.paired for row in rows) else [UNPAIRED, ""]
+    return ["", line, "", *unpaired, *_table(heads, cells)]
 
 
 def _gap(metric: Metric | None) -> str:

@@ -15,11 +15,11 @@ def write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -
         with open(handle, "w", encoding="utf-8", newline="") as file:
             table = csv.writer(file)
             table.writerow(header)
-            table.writerows([_text(cell) for cell in row] for row in rows)
+            table.writerows([text(cell) for cell in row] for row in rows)
     return path
 
 
-def _text(cell: object) -> object:
+def text(cell: object) -> object:
     """A cell that no spreadsheet takes for a formula: what begins as one gets an apostrophe before it."""
     formula = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
     return f"'{cell}" if formula else cell
