@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torchvision import transforms
 from typer.testing import CliRunner
 
-from clip import benchmarks, embed, loading, prompts, zoo
+from clip import baselines, benchmarks, embed, loading, prompts, zoo
 from clip.commands.app import app
-from clip.evaluation import comparison
+from clip.evaluation import phrases, references
+from clip.evaluation.results import ClassificationResult, Metric
 from clip.model import checkpoints
 from clip.model.encoders import MEAN, STD
 from clip.zoo import chinese_clip, wording
@@ -635,6 +636,14 @@ def test_models_stand_side_by_side_with_what_was_published(ours_file, eyeclip_fi
     side = made["benchmarks"]
     assert side["metrics"] == {"refuge": "macro_auc"}
     assert side["rows"][3]["values"]["refuge"] == table["rows"][3]["metrics"]["macro_auc"]
+    [visionclip] = [row for row in table["published"] if row["model"] == "VisionCLIP"]
+    assert (
+        visionclip["value"] == 0.925
+        and visionclip["inferred"]
+        and "how many photographs is not told" in visionclip["differs"]
+    )
+    assert report["results"][0]["published"] == table["published"]
+    assert "KeepFIT" in (tmp_path / "refuge" / "model-1" / "report.html").read_text()
     said = {row["model"]: row["values"] for row in side["published"]}
     assert said["VisionCLIP"] == {"refuge": 0.925} and said["CLIP"] == {"refuge": 0.470}
     page = (tmp_path / "comparison.md").read_text()
@@ -656,8 +665,30 @@ def test_a_tower_without_texts_is_probed_and_refused_prompts(tmp_path):
     assert "has no text tower; choose --task linear, few-shot or finetune" in refused.stderr
 
 
-def test_published_values_name_benchmarks_and_a_source():
-    for row in comparison.published():
-        assert row.source
-        for name, value in row.values.items():
-            assert 0 < value < 1 and benchmarks.named(name).metric
+def test_published_figures_name_a_known_benchmark_and_its_metric():
+    """A figure under another metric than its benchmark's would stand in the wrong column."""
+    anchors = {"messidor2", "fives", "refuge", "odir200x3"}
+    for row in baselines.published():
+        assert row.source and row.protocol
+        if row.benchmark in anchors:
+            known = benchmarks.named(row.benchmark)
+            assert row.metric == known.metric and row.n in (None, known.n)
+    assert {row.benchmark for row in baselines.published()} == anchors | {"idrid", None}
+    assert baselines.on("fives-test") == baselines.on("refuge-validation") == baselines.on("hygd")
+
+
+def test_a_figure_of_another_protocol_says_so():
+    """IDRiD's two classes are not our five, and a part of a set is not the set."""
+    metric = Metric(value=0.8, low=0.7, high=0.9)
+    result = ClassificationResult(task="linear", name="dr5", title="t", source="s", n=103, patients=103,
+                                  classes=dict.fromkeys("abcde", 20), metrics={"linear": {"accuracy": metric}})  # fmt: skip
+    figures = references.beside(benchmarks.summary("idrid", ["103 of 516 pictures"]), result)
+    [med] = [each for each in figures if each.model == "MedGemma-1.5"]
+    assert med.differs == [
+        "zero-shot, ours linear", "516 photographs, ours 103", "2 classes, ours 5", "ours is not the set as published",
+    ]  # fmt: skip
+    assert "ReVision" not in {each.model for each in figures}  # the result has no macro AUC
+    assert references.beside(None, result) == []
+    for each in figures:
+        for said in each.differs:
+            assert phrases.phrase(said, "zh") != said

@@ -1,9 +1,7 @@
 """Several models on the same photographs, side by side: one table a result, and one of all benchmarks with what was published."""
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 from clip.evaluation import comparison_page, forest
 from clip.evaluation.provenance import ModelProvenance
@@ -21,32 +19,10 @@ from clip.evaluation.tables import (
     markdown,
 )
 from synth.base import runs, stats
-from synth.base.config import Config, check, read_yaml
 from synth.base.errors import UserError
 
 FIRST = ("macro_auc", "balanced_accuracy", "rank_auc", "exact_match", "dice")
 """The metric that is shown first, where no benchmark names one."""
-
-
-class Published(Config):
-    """One row of somebody's table."""
-
-    model: str
-    """As it is called there."""
-    source: str
-    """Paper and table."""
-    values: dict[str, float]
-    """By benchmark, in the metric that the benchmark names."""
-
-
-@cache
-def published() -> tuple[Published, ...]:
-    """What others published, in the order of their tables."""
-    from clip import zoo
-
-    path = Path(zoo.__file__).parent / "published.yaml"
-    tables: dict[str, Any] = read_yaml(path)
-    return tuple(check(Published, row, str(path)) for row in tables["rows"])
 
 
 def compare(reports: Sequence[tuple[str, EvaluationReport]], command: str) -> Comparison:
@@ -137,11 +113,11 @@ def differences(rows: Sequence[Row], patients: int) -> list[Difference]:
 
 def side_by_side(tables: Sequence[Table]) -> SideBySide:
     """Zero-shot of each model in each benchmark's own metric, then what was published."""
-    from clip import benchmarks
+    from clip import baselines, benchmarks
 
     columns: dict[str, str] = {}
     ours: dict[tuple[str, str], dict[str, Metric]] = {}
-    baselines: dict[str, dict[str, float]] = {}
+    guesses: dict[str, dict[str, float]] = {}
     for table in tables:
         metric = benchmarks.named(table.benchmark).metric if table.benchmark else None
         if not table.benchmark or not metric or table.task != "zero-shot":
@@ -150,17 +126,17 @@ def side_by_side(tables: Sequence[Table]) -> SideBySide:
         for row in table.rows:
             ours.setdefault((row.model, row.row), {})[table.benchmark] = row.metrics[metric]
         for name, values in table.without_pictures.items():
-            baselines.setdefault(name, {})[table.benchmark] = values[metric]
-    others = [
-        PublishedRow(model=each.model, source=each.source, values=kept)
-        for each in published()
-        if (kept := {name: each.values[name] for name in columns if name in each.values})
-    ]
+            guesses.setdefault(name, {})[table.benchmark] = values[metric]
+    others: dict[tuple[str, str], PublishedRow] = {}
+    for each in baselines.published():
+        if each.benchmark in columns and each.metric == columns[each.benchmark] and each.task == "zero-shot":
+            row = PublishedRow(model=each.model, source=each.source, values={})
+            others.setdefault((each.model, each.source), row).values[each.benchmark] = each.value
     return SideBySide(
         metrics=columns,
         rows=[BenchmarkRow(model=model, row=row, values=values) for (model, row), values in ours.items()],
-        without_pictures=[BaselineRow(row=row, values=values) for row, values in baselines.items()],
-        published=others if columns else [],
+        without_pictures=[BaselineRow(row=row, values=values) for row, values in guesses.items()],
+        published=[*others.values()],
     )
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clip.evaluation import calls, comparison, metrics
+from clip.evaluation import calls, comparison, metrics, references
 from clip.evaluation.calls import Calls
 from clip.evaluation.results import ClassificationResult, EvaluationReport, Metric, Result
 from clip.evaluation.tables import Difference, Row, Table
@@ -45,6 +45,7 @@ def table(row: Sequence[Placed]) -> Table:
     shared = {key: value for key, value in first.result if key in keys}
     made = Table(data=first.report.data.data, benchmark=benchmark and benchmark.name, **shared)
     made.notes = _notes(row)
+    made.published = references.beside(benchmark, first.result)
     sampled = _sampled(row)
     for one, metrics_by_row in zip(row, sampled, strict=True):
         made.rows += [Row(model=one.model, row=name, metrics=each) for name, each in metrics_by_row.items()]

@@ -1,5 +1,7 @@
 """The words of a page of models side by side, in both languages."""
 
+import re
+
 WORDS: dict[str, dict[str, str]] = {
     "en": {
         "title": "{n} models side by side",
@@ -21,6 +23,8 @@ WORDS: dict[str, dict[str, str]] = {
         "models": "The models",
         "preprocessing": "preprocessing",
         "published": "What others published",
+        "differs": "differs from ours",
+        "source": "source",
         "command": "command",
         "chance": "chance",
         "majority": "commonest class",
@@ -48,6 +52,8 @@ WORDS: dict[str, dict[str, str]] = {
         "models": "模型",
         "preprocessing": "预处理",
         "published": "他人发表的结果",
+        "differs": "与我们的方案不同之处",
+        "source": "来源",
         "command": "命令",
         "chance": "随机",
         "majority": "最常见类别",
@@ -58,6 +64,28 @@ WORDS: dict[str, dict[str, str]] = {
     },
 }
 """Language -> what is said -> in which words."""
+
+PHRASES = {
+    r"a mean over (\d+) sets, ours is one": r"\1 个数据集的平均，本结果只有一个",
+    r"how many photographs is not told": "未说明照片数量",
+    r"(\d+) photographs, ours (\d+)": r"\1 张照片，本结果 \2 张",
+    r"(\d+) classes, ours (\d+)": r"\1 类，本结果 \2 类",
+    r"ours is not the set as published": "本结果所用并非完整发布的数据集",
+    r"the metric is inferred": "指标系推断",
+    r"(.+) was asked in other words than (.+)": r"\1 的提示语与 \2 不同",
+    r"([\w-]+), ours ([\w-]+)": r"\1，本结果为 \2",
+}
+"""What differs between two protocols -> the same in Chinese, as regular expressions."""
+
+
+def phrase(text: str, language: str) -> str:
+    """What differs between two protocols, in a language."""
+    if language == "en":
+        return text
+    return next(
+        (re.sub(f"^{key}$", said, text) for key, said in PHRASES.items() if re.match(f"^{key}$", text)), text
+    )
+
 
 METRICS_ZH = {
     "accuracy": "准确率",

@@ -13,6 +13,7 @@ from clip.evaluation.results import (
     ClassificationResult,
     EvaluationReport,
     Metric,
+    PublishedFigure,
     Result,
     SegmentationResult,
 )
@@ -200,7 +201,14 @@ def summary(report: EvaluationReport) -> str:
             for row, values in rows.items():
                 cells = [f"{METRICS[key]} {number(value)}" for key, value in values.items() if kept(key)]
                 lines += [f"  {row:{wide}}{'  '.join(cells)}"] if cells else []
+        lines += [_published(each) for each in result.published]
     return "\n".join(lines)
+
+
+def _published(figure: PublishedFigure) -> str:
+    """What others have, in one line."""
+    said = f" ({'; '.join(figure.differs)})" if figure.differs else ""
+    return f"  published: {figure.model}  {METRICS[figure.metric]} {figure.value:.3f}{said}"
 
 
 def number(value: Metric | float) -> str:

@@ -88,6 +88,23 @@ class Exchange(BaseModel):
     people: int
 
 
+class PublishedFigure(BaseModel):
+    """What others published on the same benchmark."""
+
+    model: str
+    metric: str
+    value: float
+    """Without an interval, as none was published."""
+    n: int | None
+    """Photographs; null where the source does not tell."""
+    protocol: str
+    source: str
+    inferred: bool
+    """The source does not name this metric."""
+    differs: list[str]
+    """In what its protocol differs from that of the result."""
+
+
 class Result(Ordered):
     """One task on one set of photographs."""
 
@@ -107,6 +124,8 @@ class Result(Ordered):
     metrics: Metrics = Field(default={})
     notes: list[str] = Field(default=[])
     """Sentences on how the values are to be read."""
+    published: list[PublishedFigure] = Field(default=[])
+    """Of others, on the same benchmark."""
 
     @property
     def baselines(self) -> Baselines:

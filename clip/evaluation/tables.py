@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from clip.benchmarks import Baselines
 from clip.evaluation.provenance import ModelProvenance, Ordered
 from clip.evaluation.report import CALIBRATION, METRICS, number
-from clip.evaluation.results import Metric
+from clip.evaluation.results import Metric, PublishedFigure
 
 FORMAT = "visionclip-comparison"
 VERSION = 1
@@ -55,6 +55,8 @@ class Table(BaseModel):
     differences: list[Difference] = Field(default=[])
     notes: list[str] = Field(default=[])
     """In what the models were not asked alike."""
+    published: list[PublishedFigure] = Field(default=[])
+    """Of others, on the same benchmark."""
 
 
 class Headline(BaseModel):
@@ -176,7 +178,24 @@ def _one(table: Table) -> list[str]:
             ["", *_table(["model", "", *(METRICS.get(key) or key for key in some)], rows)] if some else []
         )
     notes = ["", *(f"- {note}" for note in table.notes)] if table.notes else []
-    return lines + notes + _gaps(table.differences)
+    return lines + notes + _gaps(table.differences) + _published(table.published)
+
+
+def _published(figures: Sequence[PublishedFigure]) -> list[str]:
+    """What others published, and in what it is of another protocol."""
+    rows = [
+        [
+            each.model,
+            METRICS[each.metric],
+            _cell(each.value),
+            str(each.n or "?"),
+            "; ".join(each.differs),
+            each.source,
+        ]
+        for each in figures
+    ]
+    heads = ["published", "metric", "value", "n", "differs", "source"]
+    return ["", *_table(heads, rows)] if rows else []
 
 
 def _gaps(rows: Sequence[Difference]) -> list[str]:

@@ -181,6 +181,7 @@ def on_benchmarks(
 ) -> Iterator[Evaluated]:
     """Judge each model on public sets, by name and folder; `partial` where not all of their pictures need be there."""
     from clip.benchmarks.opening import opened
+    from clip.evaluation import references
 
     kind = TASKS[task]
     evaluate = kind.open().evaluate
@@ -194,4 +195,6 @@ def on_benchmarks(
             for k, model in enumerate(models, 1):
                 report = evaluate(chosen, Path(model), benchmark.records, splits, task_name, command)
                 report.data = report.data.of_benchmark(benchmark.data, benchmark.imported, benchmark.summary)
+                for result in report.results:
+                    result.published = references.beside(benchmark.summary, result)
                 yield Evaluated(f"{name}/model-{k}", model, report)
