@@ -21,7 +21,7 @@ FLAGS = {
     "synth preview": "--out",
     "clip train": "--data --out --config --set",
     "clip doctor": "--data --split --json",
-    "clip eval": "--model --data --benchmark --root --partial --task --lang --prompts --out",
+    "clip eval": "--model --data --benchmark --root --partial --task --lang --prompts --by --out",
     "clip compare": "--out --json",
     "clip benchmarks": "--json",
     "clip embed": "--model --data --out --split",

@@ -23,8 +23,9 @@ ALLOWED = {
     "synth.data": {"synth.base", "synth.data"},
     "synth.sources": {"synth.base", "synth.data", "synth.sources"},
     "synth.phantom": {"synth.base", "synth.data", "synth.phantom"},
-    "synth": {"synth.base", "synth.data", "synth.sources", "synth.phantom", "synth"},
-    "clip": {"synth.base", "synth.data", "synth.sources", "synth.phantom", "clip"},
+    "synth.anatomy": {"synth.base", "synth.data", "synth.phantom", "synth.anatomy"},
+    "synth": {"synth.base", "synth.data", "synth.sources", "synth.phantom", "synth.anatomy", "synth"},
+    "clip": {"synth.base", "synth.data", "synth.sources", "synth.phantom", "synth.anatomy", "clip"},
     "privacy": {"synth.base", "synth.data", "synth.phantom", "privacy"},
     # The top of the house meets generators and encoders through one door.
     "privacy.targets": {

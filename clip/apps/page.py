@@ -17,6 +17,7 @@ from PIL import Image
 from clip import serving
 from clip.apps import saliency
 from clip.apps.predict import Classifier, Finding
+from clip.apps.readability import Readability
 from synth.base.errors import UserError
 from synth.base.runs import Tell, quiet
 
@@ -37,13 +38,19 @@ _STYLE = """
 .bar div { height: 100%; background: #c2410c; } .low .bar div { background: #94a3b8; }
 .finding span { text-align: right; font-variant-numeric: tabular-nums; }
 .languages { grid-column: 2 / 4; font-size: 0.75em; color: var(--body-text-color-subdued); }
+#unreadable { border: 2px solid #b91c1c; color: #b91c1c; border-radius: 4px; padding: 0.6em 0.9em; margin-bottom: 0.6em; font-weight: 650; }
+.dark #unreadable { border-color: #fca5a5; color: #fca5a5; }
+#unreadable + #findings { opacity: 0.45; }
 #refused { border: 1px solid #b91c1c; color: #b91c1c; border-radius: 4px; padding: 0.6em 0.9em; }
 footer { display: none !important; }
 """
 
 
-def table(findings: list[Finding]) -> str:
-    """Findings as HTML, the most probable first: names in both languages, probability, and that of each language."""
+def table(findings: list[Finding], readability: Readability | None = None) -> str:
+    """Findings as HTML, the most probable first: names in both languages, probability, and that of each language.
+
+    Above them stands that the picture is unreadable, where it is.
+    """
     rows = []
     for row in sorted(findings, key=lambda row: -row.probability):
         p, each = row.probability, row.by_language
@@ -53,7 +60,10 @@ def table(findings: list[Finding]) -> str:
             f'<div class="bar"><div style="width:{100 * p:.0f}%"></div></div><span>{100 * p:.0f} %</span>'
             f'<div class="languages">{" · ".join(f"{_PROMPTS[lang]} {100 * each[lang]:.0f} %" for lang in each)}</div></div>'
         )
-    return f'<div id="findings">{"".join(rows)}</div>'
+    shown = f'<div id="findings">{"".join(rows)}</div>'
+    if readability is None or readability.readable:
+        return shown
+    return f'<div id="unreadable">{escape(readability.zh)}<br>{escape(readability.en)}</div>{shown}'
 
 
 def choices(classifier: Classifier) -> list[tuple[str, str]]:
@@ -78,10 +88,15 @@ def build(classifier: Classifier, folder: Path) -> Any:
             return
         found = classifier.findings(photograph.square)
         top = max(found, key=lambda row: row.probability).key
-        yield table(found), None, None, gr.update(value=top, interactive=True)
+        yield table(found, photograph.readability), None, None, gr.update(value=top, interactive=True)
         drops = saliency.occlusion(classifier.model, photograph.square, classifier.axes["both"])
         shown = keep(saliency.overlay(photograph.shown, drops[classifier.number(top)]))
-        yield table(found), (photograph.shown, drops), shown, gr.update(value=top, interactive=True)
+        yield (
+            table(found, photograph.readability),
+            (photograph.shown, drops),
+            shown,
+            gr.update(value=top, interactive=True),
+        )
 
     def choose(kept: tuple[np.ndarray, np.ndarray] | None, key: str):
         return keep(saliency.overlay(kept[0], kept[1][classifier.number(key)])) if kept else gr.skip()

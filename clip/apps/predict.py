@@ -9,12 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import expit
 
 from clip import embed, prompts
-from clip.apps import image_io, saliency
+from clip.apps import image_io, readability, saliency
+from clip.apps.readability import Readability
 from clip.evaluation import zero_shot
 from clip.loading import load_model
 from clip.model.encoders import CLIP
 from synth.base import ties
 from synth.base.errors import UserError
+from synth.data.images import Preprocessing
 from synth.data.vocabulary import DISEASES, DR, Term
 
 Lang = Literal["zh", "en", "both"]
@@ -27,6 +29,8 @@ class Photograph(NamedTuple):
     """(S, S, 3) uint8, preprocessed."""
     shown: np.ndarray
     """(L, L, 3) uint8: the same view at a size for the eye."""
+    readability: Readability
+    """Whether it is a readable fundus photograph at all."""
 
 
 class Finding(BaseModel):
@@ -60,6 +64,7 @@ class Prediction(BaseModel):
 
     image: str
     lang: str
+    readability: Readability
     diseases: list[Finding]
     saliency: SaliencyMap | None = None
 
@@ -69,7 +74,7 @@ class Prediction(BaseModel):
 
     def text(self) -> str:
         """Lines for people; the most probable first."""
-        lines = [self.image]
+        lines = [self.image, *filter(None, [self.readability.text()])]
         for row in sorted(self.diseases, key=lambda row: -row.probability):
             single = ", ".join(f"{lang} {each:.3f}" for lang, each in row.by_language.items())
             lines.append(f"{row.zh} {row.en}: {row.probability:.3f} ({single})")
@@ -124,7 +129,9 @@ class Classifier:
         larger = preprocessing.model_copy(
             update={key: round(size * factor) for key, size in sizes.items() if size}
         )
-        return Photograph(preprocessing(data, str(path)), larger(data, str(path)))
+        shown = larger(data, str(path))
+        cropped = shown if preprocessing.name == "fov-square" else Preprocessing(size=side)(data, str(path))
+        return Photograph(preprocessing(data, str(path)), shown, readability.check(cropped))
 
     def findings(self, square: np.ndarray, lang: Lang = "both") -> list[Finding]:
         """The diseases with their probabilities by the prompts of `lang`, and by those of each language alone.
@@ -173,8 +180,9 @@ def predict(
     """
     photograph = classifier.see(path)
     rows = classifier.findings(photograph.square, lang)
+    said = Prediction(image=str(path), lang=lang, readability=photograph.readability, diseases=rows)
     if map is None:
-        return Prediction(image=str(path), lang=lang, diseases=rows)
+        return said
     chosen = (
         classifier.number(finding)
         if finding
@@ -188,7 +196,8 @@ def predict(
     saliency.write(map, saliency.overlay(photograph.shown, drops), **metadata)
     strength = {"for": float(drops.max()), "against": float(drops.min())}
     drawn = {"file": str(map), "finding": term.key, "method": saliency.METHOD} | strength
-    return Prediction(image=str(path), lang=lang, diseases=rows, saliency=SaliencyMap.model_validate(drawn))
+    said.saliency = SaliencyMap.model_validate(drawn)
+    return said
 
 
 def predict_all(

@@ -58,6 +58,10 @@ Split = Annotated[str | None, typer.Option(help="of --data: train, validation, t
 Aggregation = Annotated[
     Literal["clip", "flair"] | None, typer.Option(help="how prompts make a class; default clip")
 ]
+By = Annotated[
+    str | None,
+    typer.Option(help="zero-shot also in parts of the people: age, sex, race, camera, eye_side, with commas"),
+]
 Settings = Annotated[list[str], typer.Option(help="KEY=VALUE over the settings of the evaluation")]
 
 
@@ -74,6 +78,7 @@ def evaluate(
     classes: Classes = None,
     split: Split = None,
     aggregation: Aggregation = None,
+    by: By = None,
     set: Settings = [],
     image_column: ImageColumn = None,
     caption_column: CaptionColumn = None,
@@ -91,6 +96,7 @@ def evaluate(
       clip eval --model ckpt.pt --data records/idrid --split all --prompts dr5 --lang zh --out report --json
       clip eval --model ckpt.pt --data records/odir --task few-shot --prompts is_gc --set draws=10 --out report
       clip eval --model ckpt.pt --data records/odir --task finetune --prompts dr5 --set epochs=10 --out report
+      clip eval --model ckpt.pt --data records/odir --prompts is_gc --by age,sex --out report
       clip eval --model ckpt.pt --data pairs.csv --task retrieval --out report
       clip eval --model ckpt.pt --data photographs/ --split all --classes classes.yaml --out report
       clip eval --model ckpt.pt --data phantoms-masks --task segmentation --set epochs=20 --out report
@@ -109,7 +115,8 @@ def evaluate(
     from clip.inputs.sets import Columns, unweighted
     from synth.data.records import parse_splits
 
-    settings = tasks.settings(task, {"lang": lang, "aggregation": aggregation}, set)
+    flags = {"lang": lang, "aggregation": aggregation, "by": by and f"[{by}]"}
+    settings = tasks.settings(task, flags, set)
     line = shlex.join(["clip", *sys.argv[1:]])
     name = str(classes) if classes else tasks.joined(task, prompts, bool(benchmark))
     if data:

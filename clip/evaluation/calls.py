@@ -1,14 +1,18 @@
 """What is called of each photograph: probabilities as a table, and who is taken for whom."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from sklearn.metrics import confusion_matrix
 
-from synth.base import private_table
+from synth.base import private_table, ties
 from synth.base.errors import UserError
+from synth.base.runs import atomic
 from synth.sources.tables import Line, read_csv
 
 
@@ -26,7 +30,7 @@ class Calls(NamedTuple):
 
 
 def write(path: Path, calls: Calls) -> None:
-    """Write a CSV file with a line for each photograph, for its owner alone: it tells of single patients."""
+    """Write a CSV file with a line for each photograph, and the same as parquet, for their owner alone: they tell of single patients."""
     header = [f"{row} {name}" for row in calls.probability for name in calls.classes]
     numbers = np.concatenate([*calls.probability.values()], axis=1)
     lines = (
@@ -34,6 +38,14 @@ def write(path: Path, calls: Calls) -> None:
         for key, subject, true, values in zip(calls.ids, calls.subjects, calls.truth, numbers, strict=True)
     )
     private_table.write(path, ["id", "subject_id", "class", *header], lines)
+    columns = {
+        "id": calls.ids,
+        "subject_id": calls.subjects,
+        "class": [calls.classes[k] for k in calls.truth],
+    }
+    with atomic(path.with_suffix(".parquet")) as temporary:
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # before anything is in it
+        pq.write_table(pa.table(columns | dict(zip(header, numbers.T, strict=True))), temporary)
 
 
 def read(path: Path, rows: Sequence[str], classes: Sequence[str]) -> Calls:
@@ -71,7 +83,6 @@ def _probability(line: Line, column: str) -> float:
     return value
 
 
-def confusion(calls: Calls, row: str) -> np.ndarray:
-    """(K, K) photographs of each true class (down) that are called as each class (across)."""
-    called = calls.probability[row].argmax(axis=1)
-    return confusion_matrix(calls.truth, called, labels=range(len(calls.classes)))
+def confusion(truth: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """(K, K) photographs of each true class (down) that are called as each class (across), of ties as the first."""
+    return confusion_matrix(truth, ties.first_largest(probability), labels=range(probability.shape[1]))

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from clip.evaluation.calls import Calls, confusion
 from clip.evaluation.results import ClassificationResult
 
 METRICS = ("balanced_accuracy", "macro_auc")
@@ -80,24 +79,26 @@ def reliability(result: ClassificationResult) -> Any:
     return _markup(figure, f"reliability {result.task} {result.name}")
 
 
-def confusions(calls: Calls) -> Any:
+def confusions(result: ClassificationResult) -> Any:
     """The confusion matrix of each row, as markup; colours are shares of the true class, numbers photographs."""
     from matplotlib.figure import Figure
 
-    rows, count = list(calls.probability), len(calls.classes)
+    assert result.confusion is not None
+    rows, classes = result.confusion, list(result.classes)
+    count = len(classes)
     side = max(3.2, 0.55 * count + 1.6)
     figure = Figure(figsize=(side * len(rows), side), layout="constrained")
-    for axis, row in zip(np.atleast_1d(figure.subplots(1, len(rows))), rows, strict=True):
-        found = confusion(calls, row)
+    for axis, (row, counts) in zip(np.atleast_1d(figure.subplots(1, len(rows))), rows.items(), strict=True):
+        found = np.array(counts)
         share = found / np.maximum(found.sum(axis=1, keepdims=True), 1)
         axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
         for (true, called), photographs in np.ndenumerate(found):
             colour = "white" if share[true, called] > 0.5 else "black"
             axis.text(called, true, str(photographs), ha="center", va="center", color=colour)
-        axis.set_xticks(range(count), calls.classes, rotation=90)
-        axis.set_yticks(range(count), calls.classes)
+        axis.set_xticks(range(count), classes, rotation=90)
+        axis.set_yticks(range(count), classes)
         axis.set(title=row, xlabel="called", ylabel="true")
-    return _markup(figure, "confusion")
+    return _markup(figure, f"confusion {result.task} {result.name}")
 
 
 def _markup(figure: Any, salt: str) -> Any:

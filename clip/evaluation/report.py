@@ -16,6 +16,7 @@ from clip.evaluation.results import (
     PublishedFigure,
     Result,
     SegmentationResult,
+    Subgroup,
 )
 from clip.evaluation.summary import leak
 from clip.model.checkpoints import Header
@@ -134,7 +135,7 @@ def write(out: Path, report: EvaluationReport) -> None:
                 result.picture.save(temporary, "PNG")
         if isinstance(result, ClassificationResult) and result.calls is not None:
             calls.write(out / f"{result.name}.csv", result.calls)
-            runs.write_text(out / f"{result.name}-confusion.svg", curves.confusions(result.calls))
+            runs.write_text(out / f"{result.name}-confusion.svg", curves.confusions(result))
     runs.write_json(out / "report.json", report.as_json())
     runs.write_text(out / "report.html", html(report))
     for name, content in report.checkpoints.items():
@@ -164,6 +165,7 @@ def html(report: EvaluationReport) -> str:
     pages.filters["leak"] = leak
     pages.filters["picture"] = curves.svg
     pages.filters["diagram"] = curves.reliability
+    pages.filters["matrices"] = curves.confusions
     kinds: list[str] = list(dict.fromkeys(result.task for result in report.results))
     title = ", ".join(TITLES.get(kind, kind.capitalize()) for kind in kinds)
     return pages.get_template("report.html.j2").render(report=report, metrics=METRICS, title=title, bins=BINS)
@@ -202,7 +204,16 @@ def summary(report: EvaluationReport) -> str:
                 cells = [f"{METRICS[key]} {number(value)}" for key, value in values.items() if kept(key)]
                 lines += [f"  {row:{wide}}{'  '.join(cells)}"] if cells else []
         lines += [_published(each) for each in result.published]
+        if isinstance(result, ClassificationResult):
+            lines += [_part(each) for each in result.subgroups or ()]
     return "\n".join(lines)
+
+
+def _part(part: Subgroup) -> str:
+    """A part of the people in one line; of one that is too small only the counts."""
+    rows = "  ".join(f"{row} {estimate(each)}" for row, each in part.auc.items())
+    counts = ", ".join(f"{name} {size}" for name, size in part.classes.items())
+    return f"  {part.attribute} {part.name}: {rows or 'too few for a number'} ({counts}; {part.patients} patients)"
 
 
 def _published(figure: PublishedFigure) -> str:

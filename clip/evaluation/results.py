@@ -68,6 +68,20 @@ class Bin(BaseModel):
     n: int
 
 
+class Subgroup(BaseModel):
+    """A part of the people, such as an age band."""
+
+    attribute: str
+    name: str
+    n: int
+    """Photographs."""
+    patients: int
+    classes: dict[str, int]
+    """Class -> photographs."""
+    auc: dict[str, Metric]
+    """Row -> macro AUC; empty where a class has too few photographs for a number."""
+
+
 class Curve(BaseModel):
     """Metrics against a number, to draw."""
 
@@ -138,7 +152,7 @@ class ClassificationResult(Result):
 
     ORDER = (
         "task", "name", "title", "source", "n", "patients", "classes", "left_out", _BASELINES, "train",
-        "validation", "prompts", "metrics", "reliability", "chosen", "curve", "notes",
+        "validation", "prompts", "metrics", "reliability", "confusion", "subgroups", "chosen", "curve", "notes",
     )  # fmt: skip
 
     train: Part | None = None
@@ -147,6 +161,10 @@ class ClassificationResult(Result):
     """Class -> language -> texts."""
     reliability: dict[str, list[Bin]] | None = None
     """Row -> bins of the calibration error."""
+    confusion: dict[str, list[list[int]]] | None = None
+    """Row -> for each true class, how many photographs are called as each class."""
+    subgroups: list[Subgroup] | None = None
+    """By what `by` names."""
     chosen: dict[str, dict[str, Any]] | None = None
     """Row -> settings that validation chose."""
     curve: Curve | None = None

@@ -9,10 +9,11 @@ import pyarrow as pa
 from scipy.special import softmax
 
 from clip import embed, loading, prompts
-from clip.evaluation import core, metrics, report
-from clip.evaluation.calls import Calls
+from clip.evaluation import core, metrics, report, subgroups
+from clip.evaluation.calls import Calls, confusion
 from clip.evaluation.core import Answers, EvaluationSettings, Photographs
 from clip.evaluation.results import ClassificationResult, EvaluationReport
+from clip.evaluation.subgroups import Attribute
 from clip.inputs.sets import Data
 from clip.model.encoders import CLIP
 from clip.prompts import Class, Task
@@ -30,8 +31,10 @@ class EvalConfig(EvaluationSettings):
     aggregation: Aggregation = "clip"
     """`clip`: the mean of a class's prompts is scaled to length 1; `flair`: it is not, so that varied prompts count less."""
     probabilities: bool = False
-    """Write each photograph's probabilities to NAME.csv beside the report, for its owner alone, and who is taken for whom to
-    NAME-confusion.svg."""
+    """Write each photograph's probabilities to NAME.csv and NAME.parquet beside the report, for its owner alone, and who is taken for
+    whom to NAME-confusion.svg."""
+    by: tuple[Attribute, ...] = ()
+    """Columns of the records: the macro AUC of each part of the people too, ages in bands."""
     prior: Literal["none", "uniform", "set"] = "none"
     """`uniform`, `set`: shift the logits until the classes are called equally often, or as often as the set's labels have them.
 
@@ -52,6 +55,7 @@ def evaluate(
     lang, wanted = wording.fitted(network, config.lang, wanted)
     config = config.model_copy(update={"lang": lang})
     table = core.labels(data, splits)
+    subgroups.check(table, config.by, str(data))
     answers = {key: core.answers(task, table, config.min_count) for key, task in wanted.items()}
     chosen = {key: each for key, each in answers.items() if len(each.classes) >= 2}
     if not chosen:
@@ -135,7 +139,12 @@ def evaluate_task(
         prompts={key: {one: list(each.texts(one)) for one in ("zh", "en")} for key, each in classes.items()},
         metrics={row: core.measure(config, answers, each, task.ordinal) for row, each in made.items()},
         reliability={row: metrics.reliability(answers.truth, each) for row, each in made.items()},
+        confusion={row: confusion(answers.truth, each).tolist() for row, each in made.items()},
     )
+    if config.by:
+        found.subgroups = subgroups.evaluate(
+            config.by, photographs.table, answers, made, config.n_bootstrap, config.seed
+        )
     if not config.probabilities:
         return found
     told = photographs.table.select(["id", "subject_id"]).take(pa.array(answers.rows)).to_pydict()
