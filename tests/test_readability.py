@@ -12,7 +12,7 @@ from clip.apps import page, predict
 from clip.model import checkpoints
 from clip.model.encoders import build
 from synth.anatomy import other_pictures
-from synth.anatomy.readability import judge, shipped
+from synth.anatomy.readability import assess, shipped
 from synth.anatomy.readability_fit import LIMITS, others, phantoms, shown
 from synth.base import checkpoint, stats
 from synth.phantom import PhantomConfig, record
@@ -28,14 +28,14 @@ def eyes() -> tuple[np.ndarray, np.ndarray]:
 
 def test_readable_phantoms_are_called_readable_but_for_the_share_that_is_said(eyes):
     pictures, seen = eyes
-    alarms = [not each.readable for each in judge(pictures[seen])]
+    alarms = [not each.readable for each in assess(pictures[seen])]
     low, _ = stats.wilson(sum(alarms), len(alarms))
     assert low <= shipped().false_alarms
 
 
 def test_drawn_pictures_of_each_kind_are_called_unreadable():
     pictures, kinds = others(8, SEED)
-    told = [not each.readable for each in judge(pictures)]
+    told = [not each.readable for each in assess(pictures)]
     assert np.mean(told) > 0.9
     for kind in other_pictures.KINDS:
         assert np.mean([said for said, each in zip(told, kinds, strict=True) if each == kind]) >= 0.6, kind
@@ -44,7 +44,7 @@ def test_drawn_pictures_of_each_kind_are_called_unreadable():
 def test_scores_tell_eyes_from_other_things(eyes):
     pictures, seen = eyes
     foreign, _ = others(8, SEED)
-    scores = np.array([each.score for each in judge(np.concatenate([pictures[seen], foreign]))])
+    scores = np.array([each.score for each in assess(np.concatenate([pictures[seen], foreign]))])
     positive = np.arange(len(scores)) >= seen.sum()
     assert stats.auc(scores, positive, np.ones((1, len(scores))))[0] > 0.98
 
@@ -52,14 +52,14 @@ def test_scores_tell_eyes_from_other_things(eyes):
 @pytest.mark.parametrize("kind, reason", [("black", "black"), ("scan", "grey")])
 def test_the_reason_is_what_a_person_would_say(kind, reason):
     rng = np.random.default_rng(3)
-    [found] = judge(shown(other_pictures.KINDS[kind](rng, 160))[None])
+    [found] = assess(shown(other_pictures.KINDS[kind](rng, 160))[None])
     assert (found.readable, found.reason) == (False, reason)
 
 
 def test_a_phantom_without_colour_is_grey(eyes):
     pictures, seen = eyes
     grey = np.repeat(pictures[seen][:4].mean(axis=3, keepdims=True), 3, axis=3).astype(np.uint8)
-    assert {each.reason for each in judge(grey)} == {"grey"}
+    assert {each.reason for each in assess(grey)} == {"grey"}
 
 
 def test_the_rule_that_ships_has_the_features_of_the_fit():

@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 from synth.anatomy import readability_fit
-from synth.anatomy.readability import RULE, features, judge, scored, shipped
+from synth.anatomy.readability import RULE, assess, features, scored, shipped
 from synth.anatomy.readability_fit import ReadabilityFit, others, phantoms
 from synth.base import stats
 from synth.base.config import load
@@ -55,18 +55,18 @@ def measure(photographs: list[Path], against: list[Path], most: int) -> None:
     sets = {str(folder.name): read(folder, most) for folder in photographs}
     foreign = {str(folder.name): read(folder, most) for folder in against}
     alarms = {
-        name: np.array([not each.readable for each in judge(pictures)])
+        name: np.array([not each.readable for each in assess(pictures)])
         for name, pictures in (sets | foreign).items()
     }
     scores = {name: scored(shipped(), features(pictures)) for name, pictures in (sets | foreign).items()}
-    said = np.array([not each.readable for each in judge(drawn)])
+    said = np.array([not each.readable for each in assess(drawn)])
     lines = [
-        rate("readable phantoms, false alarms", np.array([not each.readable for each in judge(eyes[seen])]))
+        rate("readable phantoms, false alarms", np.array([not each.readable for each in assess(eyes[seen])]))
     ]
     lines += [
         rate(
             "phantoms without a visible retina, told",
-            np.array([not each.readable for each in judge(eyes[~seen])]),
+            np.array([not each.readable for each in assess(eyes[~seen])]),
         )
     ]
     lines += [

@@ -40,7 +40,7 @@ class Readability(BaseModel):
 
 def check(square: np.ndarray) -> Readability:
     """Judge one (S, S, 3) uint8 picture, cropped to its field of view."""
-    [found], rule = readability.judge(square[None]), readability.shipped()
+    [found], rule = readability.assess(square[None]), readability.shipped()
     zh, en = _WHY.get(found.reason, ("", ""))
     return Readability(
         readable=found.readable,

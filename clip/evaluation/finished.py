@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pydantic
 
 from clip.evaluation import comparison, pairing, report, tasks
-from clip.evaluation.pairing import Placed
+from clip.evaluation.pairing import ReportResult
 from clip.evaluation.results import EvaluationReport, Result
 from clip.evaluation.tables import Comparison
 from synth.base.errors import UserError
@@ -60,12 +60,12 @@ def compare(finished: Sequence[Finished], command: str) -> Comparison:
         UserError: a report has no test in common with another, two in one row are not of the same photographs and
             protocol, or of one model.
     """
-    rows: dict[tuple[str, ...], list[Placed]] = {}
+    rows: dict[tuple[str, ...], list[ReportResult]] = {}
     names = labels(finished)
     for each in finished:
         for result in each.report.results:
             rows.setdefault(each.test(result), []).append(
-                Placed(each.path, names[each.identity], each.report, result)
+                ReportResult(each.path, names[each.identity], each.report, result)
             )
     shared = {key: row for key, row in rows.items() if len({one.model for one in row}) > 1}
     _none_alone(finished, shared)
@@ -96,7 +96,7 @@ def _size(key: tuple[str, str], every: Iterable[tuple[str, str]]) -> str:
     return f", {key[1]}" if [one[0] for one in every].count(key[0]) > 1 else ""
 
 
-def _none_alone(finished: Sequence[Finished], shared: dict[tuple[str, ...], list[Placed]]) -> None:
+def _none_alone(finished: Sequence[Finished], shared: dict[tuple[str, ...], list[ReportResult]]) -> None:
     """Refuse a report none of whose tests another has."""
     met = {one.path for row in shared.values() for one in row}
     for each in (*finished[1:], finished[0]):
@@ -119,7 +119,7 @@ def _tests(one: Finished) -> str:
     return f"{names} on {where} (fingerprint {data.fingerprint[:8]})"
 
 
-def _one_protocol(row: Sequence[Placed]) -> None:
+def _one_protocol(row: Sequence[ReportResult]) -> None:
     """Refuse what stands in one row and was not measured alike."""
     first = row[0]
     for k, one in enumerate(row[1:], 1):
@@ -134,7 +134,7 @@ def _one_protocol(row: Sequence[Placed]) -> None:
                 )
 
 
-def _protocols(one: Placed, other: Placed) -> Iterable[tuple[str, Any, Any]]:
+def _protocols(one: ReportResult, other: ReportResult) -> Iterable[tuple[str, Any, Any]]:
     """What has to be equal of two results, by name."""
     for key in ("n", "patients", "classes", "left_out"):
         yield key, getattr(one.result, key), getattr(other.result, key)
@@ -147,7 +147,7 @@ def _protocols(one: Placed, other: Placed) -> Iterable[tuple[str, Any, Any]]:
         yield f"the setting {key}", mine[key], theirs.get(key)
 
 
-def _settings(one: Placed) -> dict[str, Any]:
+def _settings(one: ReportResult) -> dict[str, Any]:
     """Those that are part of a protocol; of paths, which differ from machine to machine, the names."""
     kind = tasks.TASKS[one.result.task].open().settings if one.result.task in tasks.TASKS else None
     try:

@@ -85,14 +85,14 @@ def width(text: str) -> int:
     return sum(2 if east_asian_width(each) in "WF" else 1 for each in text)
 
 
-def shortened(text: str, most: int) -> str:
+def shortened(text: str, letters: int) -> str:
     """A text of at most so many letters: of a longer one its beginning and, as paths tell by it, its end."""
-    if width(text) <= most:
+    if width(text) <= letters:
         return text
     head, tail = "", ""
-    while width(head) < most // 3:
+    while width(head) < letters // 3:
         head += text[len(head)]
-    while width(head) + width(tail) + width(text[-len(tail) - 1]) < most:
+    while width(head) + width(tail) + width(text[-len(tail) - 1]) < letters:
         tail = text[len(text) - len(tail) - 1 :]
     return f"{head}…{tail}"
 

@@ -18,7 +18,7 @@ _CLOSE = (
 )
 
 
-class Placed(NamedTuple):
+class ReportResult(NamedTuple):
     """One result of a finished report."""
 
     path: Path
@@ -33,7 +33,7 @@ class Placed(NamedTuple):
         return path if isinstance(self.result, ClassificationResult) and path.is_file() else None
 
 
-def table(row: Sequence[Placed]) -> Table:
+def table(row: Sequence[ReportResult]) -> Table:
     """Results of one test, and how far each model is from the first.
 
     Raises:
@@ -55,7 +55,7 @@ def table(row: Sequence[Placed]) -> Table:
     return made
 
 
-def _notes(row: Sequence[Placed]) -> list[str]:
+def _notes(row: Sequence[ReportResult]) -> list[str]:
     """In what models were not asked alike: their words."""
     words = [getattr(one.result, "prompts", None) for one in row]
     return [
@@ -65,7 +65,7 @@ def _notes(row: Sequence[Placed]) -> list[str]:
     ]
 
 
-def _sampled(row: Sequence[Placed]) -> list[dict[str, dict[str, Metric]]]:
+def _sampled(row: Sequence[ReportResult]) -> list[dict[str, dict[str, Metric]]]:
     """The metrics of each result, with bootstrap samples where its probabilities are there."""
     known = [
         one.beside and calls.read(one.beside, [*one.result.metrics], [*one.result.classes]) for one in row
@@ -83,7 +83,7 @@ def _sampled(row: Sequence[Placed]) -> list[dict[str, dict[str, Metric]]]:
     return found
 
 
-def _in_order(told: Calls, base: Calls, one: Placed, first: Placed) -> Calls:
+def _in_order(told: Calls, base: Calls, one: ReportResult, first: ReportResult) -> Calls:
     """The same photographs in the order of the first report's."""
     place = {key: k for k, key in enumerate(told.ids)}
     missing = [key for key in base.ids if key not in place]
@@ -103,7 +103,7 @@ def _in_order(told: Calls, base: Calls, one: Placed, first: Placed) -> Calls:
     return Calls(base.ids, subjects, told.classes, base.truth, probability)
 
 
-def _with_samples(one: Placed, told: Calls, first: Placed) -> dict[str, dict[str, Metric]]:
+def _with_samples(one: ReportResult, told: Calls, first: ReportResult) -> dict[str, dict[str, Metric]]:
     """A result's metrics as its report has them, with samples of the first report's draws of patients."""
     people, patient_ids = np.unique(told.subjects, return_inverse=True)
     drawn = stats.draws(

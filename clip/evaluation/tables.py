@@ -58,6 +58,11 @@ class Table(BaseModel):
     published: list[PublishedFigure] = Field(default=[])
     """Of others, on the same benchmark."""
 
+    @property
+    def baselines(self) -> Baselines:
+        """What answers without the picture score."""
+        return self.without_pictures
+
 
 class Headline(BaseModel):
     """One test in one metric: a line of the table of all tests."""

@@ -62,7 +62,7 @@ def measure(
     return _columns(found)
 
 
-def of_marks(pictures: np.ndarray, marks: np.ndarray) -> Anatomy:
+def of_network(pictures: np.ndarray, marks: np.ndarray) -> Anatomy:
     """The same of (N, S, S, 3) photographs that `network.mark` has marked, (N, 3, 128, 128)."""
     return _columns([_measured(*pair) for pair in zip(pictures, marks, strict=True)])
 

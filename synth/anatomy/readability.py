@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 from scipy import ndimage
 
-from synth.anatomy.measures import of_marks
+from synth.anatomy.measures import of_network
 from synth.anatomy.network import DARK, mark, resized
 from synth.base.config import Config, check, read_yaml
 
@@ -68,7 +68,7 @@ def shipped() -> ReadabilityRule:
     return check(ReadabilityRule, read_yaml(RULE), str(RULE))
 
 
-def judge(pictures: np.ndarray) -> list[Readability]:
+def assess(pictures: np.ndarray) -> list[Readability]:
     """Of each of (N, S, S, 3) uint8 pictures, cropped to their field of view as `Preprocessing` does it."""
     small = np.clip((resized(pictures).permute(0, 2, 3, 1).numpy() + 1) * 127.5, 0, 255)
     rule, columns = shipped(), features(pictures)
@@ -101,7 +101,7 @@ def features(pictures: np.ndarray) -> dict[str, np.ndarray]:
     """By name (N,) features of (N, S, S, 3) uint8 pictures, cropped to their field of view."""
     marks = mark(pictures)
     small = np.clip((resized(pictures).permute(0, 2, 3, 1).numpy() + 1) * 127.5, 0, 255).astype(np.uint8)
-    found = of_marks(small, marks)
+    found = of_network(small, marks)
     colours = np.array([_colour(each) for each in small]).reshape(-1, 3)
     red, green, blue = (colours + 8).T
     return {
