@@ -4,9 +4,21 @@ The schema's version is raised when a key changes its meaning or goes; new keys 
 version may lack has a default, so that older ones are read too.
 """
 
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
+
+from synth.base.errors import UserError
+from synth.base.runs import read_json
 
 SCHEMA, VERSION = "visionclip-privacy-report", 3
 
@@ -213,3 +225,24 @@ class AuditReport(Part):
     def as_json(self) -> dict[str, JsonValue]:
         """What `report.json` holds."""
         return self.model_dump(by_alias=True)
+
+
+def read(file: Path) -> AuditReport:
+    """The report in a `report.json`.
+
+    Raises:
+        UserError: no report of ours, damaged, or one of another version.
+    """
+    report = read_json(file)
+    named = report.get("schema", {}) if isinstance(report, dict) else {}
+    if named.get("name") != SCHEMA:
+        raise UserError(f"{file}: no report of 'privacy audit'")
+    if named.get("version") != VERSION:
+        raise UserError(
+            f"{file}: schema {named.get('version')}, this visionclip reads {VERSION}; audit again"
+        )
+    try:
+        return AuditReport.model_validate(report)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise UserError(f"{file}: damaged at '{where}'; audit again") from None
