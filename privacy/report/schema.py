@@ -17,6 +17,7 @@ from pydantic import (
     model_serializer,
 )
 
+from privacy.data.access import Access
 from synth.base.errors import UserError
 from synth.base.runs import read_json
 
@@ -108,6 +109,8 @@ class ResultEntry(Part):
     also: list[NamedBounds] = []
     notes: list[str] = []
     details: dict[str, JsonValue] = {}
+    left_out: bool = False
+    """Whether the attacker who is assumed has too little to ask it."""
 
 
 class ProbeRow(Part):
@@ -150,6 +153,8 @@ class AttributeEntry(Part):
     excess: list[Excess] = []
     permutation: Permutations | None = None
     curve: list[CurvePoint] = []
+    left_out: bool = False
+    """As of other results."""
 
     @model_serializer(mode="wrap")
     def _without_an_absent_metric(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -183,7 +188,7 @@ class Attackers(Part):
 
 
 class Panel(Part):
-    """One word for all answers to one question."""
+    """One word for all answers to one question; what the attacker could not ask is not among them."""
 
     key: str
     question: str
@@ -220,6 +225,8 @@ class AuditReport(Part):
     attributes: list[AttributeEntry]
     results: list[ResultEntry]
     not_tested: list[NotTested]
+    given: Access = "weights"
+    """What the attacker has who is assumed."""
     exit_status: int
 
     def as_json(self) -> dict[str, JsonValue]:
