@@ -25,11 +25,11 @@ from synth.data import images, records
 
 QUICK = AuditConfig(permutations=60, bootstrap=100, detection_rounds=50)
 ASKABLE = {
-    "data": {"T3": 2, "T4": 4, "T7": 1, "T9": 1},
-    "data+captions": {"T3": 2, "T4": 4, "T7": 3, "T9": 1},
-    "embeddings": {"T1": 3, "T2": 6, "T3": 3, "T4": 4, "T7": 3, "T8": 2, "T9": 1},
-    "api": {"T1": 3, "T2": 9, "T3": 5, "T4": 4, "T7": 3, "T8": 2, "T9": 1},
-    "weights": {"T1": 3, "T2": 9, "T3": 7, "T4": 4, "T5": 4, "T6": 1, "T7": 3, "T8": 2, "T9": 1},
+    "data": {"T3": 2, "T4": 3, "T4b": 1, "T7": 1, "T9": 1},
+    "data+captions": {"T3": 2, "T4": 3, "T4b": 1, "T7": 3, "T9": 1},
+    "embeddings": {"T1": 3, "T2": 6, "T3": 3, "T4": 3, "T4b": 1, "T7": 3, "T8": 2, "T9": 1},
+    "api": {"T1": 3, "T2": 9, "T3": 5, "T4": 3, "T4b": 1, "T7": 3, "T8": 2, "T9": 1},
+    "weights": {"T1": 3, "T2": 9, "T3": 7, "T4": 3, "T4b": 1, "T5": 4, "T6": 1, "T7": 3, "T8": 2, "T9": 1},
 }
 """What each attacker can ask -> questions of each threat."""
 

@@ -10,7 +10,6 @@ everybody, and a verified one is said whatever else can or cannot be compared.
 import numpy as np
 from scipy.special import ndtr
 
-from privacy.attacks import repeats
 from privacy.attacks.copies import COPIED, QUESTION, Counts, evaluate_copies, evaluate_search
 from privacy.data import contact_sheet
 from privacy.data.inputs import Inputs
@@ -24,7 +23,7 @@ from privacy.statistics.inference import Tested, exact_difference, permuted, spl
 from synth.base import stats
 from synth.base.stats import Estimate
 
-NEEDS = ("synthetic",)
+NEEDS = ("synthetic", "members")
 CONFIG = CopiesConfig
 OriginPair = tuple[Origins, Origins]
 """What is copied of all members, and of all non-members."""
@@ -38,20 +37,10 @@ def _question(space: str) -> Result:
     return Result("T4", f"released pictures nearest to members, by {space}", "members", NEARER, access="data")
 
 
-OF_MEMBERS = [*map(_question, SPACES), QUESTION]
-QUESTIONS = [repeats.QUESTION, *OF_MEMBERS]
+QUESTIONS = [*map(_question, SPACES), QUESTION]
 
 
 def attack(inputs: Inputs, config: CopiesConfig) -> list[Result]:
-    """Of members where there are any, and whether the release repeats itself."""
-    if missing := inputs.missing(["members"]):
-        found = [each._replace(missing=f"needs {missing}") for each in OF_MEMBERS]
-    else:
-        found = _of_members(inputs, config)
-    return [repeats.attack(inputs, config), *found]
-
-
-def _of_members(inputs: Inputs, config: CopiesConfig) -> list[Result]:
     """Nearness in both spaces, and copies: those first, whatever has to be given up then."""
     checked = validity.groups(inputs, config) if inputs.nonmembers else None
     origins = neighbours.origins(inputs, config)
@@ -88,7 +77,7 @@ def _compared(
             f"{groups.patients} patients a group have no duplicate in the other; at least {FEWEST} are needed"
         )
         needed = 2 * FEWEST
-    found = [*OF_MEMBERS[:-1], evaluate_search(*_counts(origins), len(origins[0].verified))]
+    found = [*QUESTIONS[:-1], evaluate_search(*_counts(origins), len(origins[0].verified))]
     return [each._replace(missing=why, needed=needed) for each in found]
 
 

@@ -1,4 +1,4 @@
-"""T4 without members: released pictures that repeat one another, as a photograph does that was learnt by heart and drawn again.
+"""T4b: released pictures that repeat one another, as a photograph does that was learnt by heart and drawn again.
 
 An attacker who has the released set alone looks for them, and so can an auditor who has held-out photographs and no list of
 members.  It is an alarm: little variety repeats itself too, and a photograph that is drawn once repeats nothing.
@@ -16,20 +16,21 @@ from privacy.statistics.inference import share
 from privacy.targets import registered
 
 REPEATED = Scale("share of released pictures that repeat another", 0.0, 0.0, None)
-QUESTION = Result("T4", "released pictures that repeat one another", "copies", REPEATED, access="data")
+NEEDS = ("synthetic", "nonmembers")
+QUESTION = Result("T4b", "released pictures that repeat one another", "copies", REPEATED, access="data")
+QUESTIONS = [QUESTION]
+CONFIG = CopiesConfig
 FEWEST = 40
 """Released pictures without whom nothing is asked."""
 _FAR = 0.75  # of the closeness of the nearest held-out photograph: what is nearer repeats a picture
 
 
-def attack(inputs: Inputs, config: CopiesConfig) -> Result:
+def attack(inputs: Inputs, config: CopiesConfig) -> list[Result]:
     """Look up one half of the released pictures, drawn at random, among the other, and held-out photographs beside them."""
-    if missing := inputs.missing(["nonmembers"]):
-        return QUESTION._replace(missing=f"needs {missing}")
     assert inputs.synthetic and inputs.nonmembers
     pictures = neighbours.released(inputs, config)
     if len(pictures) < FEWEST:
-        return QUESTION._replace(missing=f"{len(pictures)} released pictures; {FEWEST} are the fewest")
+        return [QUESTION._replace(missing=f"{len(pictures)} released pictures; {FEWEST} are the fewest")]
     rows = inputs.nonmembers.choice(config.copies_patients, config.seed)
     held_out = inputs.nonmembers.some(rows).photographs(LOOK)
 
@@ -39,7 +40,7 @@ def attack(inputs: Inputs, config: CopiesConfig) -> Result:
     prints = [inputs.synthetic.fingerprint, inputs.nonmembers.fingerprint]
     key = ["repeats", *prints, config.copies_patients, config.copies_searched, config.seed]
     found = inputs.once(key, search)
-    return evaluate(*np.split(found, [len(found) - len(held_out)]))
+    return [evaluate(*np.split(found, [len(found) - len(held_out)]))]
 
 
 def nearest(pictures: np.ndarray, held_out: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
