@@ -25,7 +25,11 @@ from synth.data.records import data_fingerprint, parse_splits, read_table
 
 RATES = (0.001, 0.01)
 """Of false pairs, that are taken for genuine ones."""
+WIDE = "aligned by any shift, turn and zoom"
+"""A candidate that the audit does not use."""
 _BACKGROUND = 10
+_SIDE = 32  # of a descriptor
+_TURNS, _ZOOMS = (-12.0, -6.0, 0.0, 6.0, 12.0), (0.85, 0.93, 1.0, 1.08, 1.17)
 
 
 class Visits(NamedTuple):
@@ -75,20 +79,44 @@ def distances(visits: Visits, steps: int, seed: int) -> dict[str, np.ndarray]:
     learnt, others = identity.embed(visits.images[first], visits.images, steps, seed)
     del learnt
     apart = np.sqrt((2 - 2 * others.astype(float) @ others.T).clip(0))
-    found = {"registered photographs": _registered(visits.images), "identity": apart}
+    known = registered.descriptors(visits.images)
+    found = {"registered photographs": plain(known, known), "identity": apart, WIDE: aligned(known, known)}
     scores = {name: _scored(each, visits.patient) for name, each in found.items()}
-    return scores | {"both, multiplied": scores["registered photographs"] * scores["identity"]}
+    return scores | {f"{WIDE}, times identity": scores[WIDE] * scores["identity"]}
 
 
-def _registered(images: np.ndarray) -> np.ndarray:
-    """(N, N) distance at the best of the views that the audit tries."""
+def plain(queries: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(Q, N) distance of (Q, 1024) and (N, 1024) descriptors at the best of the views that the audit tries."""
     import torch
 
     from synth.sampling.filters import copies
 
-    known = torch.from_numpy(registered.descriptors(images))
-    found = [(copies.views(part) @ known.T).amax(dim=0) for part in known.split(32)]
+    pool = torch.from_numpy(known)
+    found = [(copies.views(part) @ pool.T).amax(dim=0) for part in torch.from_numpy(queries).split(32)]
     return np.sqrt((2 - 2 * torch.cat(found).numpy().astype(float)).clip(0))
+
+
+def aligned(queries: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(Q, N) distance of (Q, 1024) and (N, 1024) descriptors at the best of all shifts, `_TURNS` and `_ZOOMS`.
+
+    Shifts are those of whole pixels, all at once by the correlation theorem.
+    """
+    import torch
+    from torch.nn.functional import affine_grid, grid_sample, normalize
+
+    frequencies = torch.fft.rfft2(torch.from_numpy(known).view(-1, _SIDE, _SIDE)).conj()
+    best = torch.full((len(queries), len(known)), -1.0)
+    for turn, zoom in ((turn, zoom) for turn in _TURNS for zoom in _ZOOMS):
+        cos, sin = zoom * np.cos(np.deg2rad(turn)), zoom * np.sin(np.deg2rad(turn))
+        how = torch.tensor([[[cos, -sin, 0], [sin, cos, 0]]], dtype=torch.float32)
+        maps = torch.from_numpy(queries).view(-1, 1, _SIDE, _SIDE)
+        grid = affine_grid(how.expand(len(maps), -1, -1), list(maps.shape), align_corners=False)
+        views = grid_sample(maps, grid, align_corners=False).flatten(1)
+        views = normalize(views - views.mean(dim=1, keepdim=True), dim=1).view(-1, _SIDE, _SIDE)
+        for row, view in enumerate(torch.fft.rfft2(views)):
+            likeness = torch.fft.irfft2(view * frequencies, s=(_SIDE, _SIDE)).flatten(1)
+            best[row] = torch.maximum(best[row], likeness.amax(dim=1))
+    return np.sqrt((2 - 2 * best.numpy().astype(float)).clip(0))
 
 
 def _scored(distance: np.ndarray, patient: np.ndarray) -> np.ndarray:
