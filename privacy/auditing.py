@@ -11,11 +11,12 @@ from pathlib import Path
 from privacy import report, scope, threats
 from privacy.config import AuditConfig, audit_config
 from privacy.data import phantoms
+from privacy.data.access import Access, reaches
 from privacy.data.attributes import ATTRIBUTES, check_names
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import at_risk
 from privacy.decisions.decision import decide
-from privacy.decisions.results import Result
+from privacy.decisions.results import Result, left_out
 from privacy.report.schema import AuditReport
 from privacy.targets import open_target, training_records
 from privacy.targets.generator import Generator
@@ -39,6 +40,7 @@ def audit(
     attackers: Path | None = None,
     split: Sequence[str] = SPLITS,
     attributes: Sequence[str] = tuple(ATTRIBUTES),
+    given: Access = "weights",
     config: AuditConfig | None = None,
     command: str = "privacy.audit",
     tell: runs.Tell = runs.quiet,
@@ -54,6 +56,7 @@ def audit(
         members:     records of patients that were trained on, of some splits; `nonmembers` of others of the same source.
         attackers:   records of patients whose attributes the attacker knows; without, phantoms are drawn.
         attributes:  what to infer: some of age, sex and race.
+        given:       what the attacker has who is assumed; questions that need more are left out, and the report says so.
         command:     what the report says that it came of.
         tell:        is given the lines that say what the audit will take, before it begins.
 
@@ -82,22 +85,27 @@ def audit(
         independent=references[0] if references else None,
         attributes=names,
         references=references[1:],
+        given=given,
     )
+    doubt, inputs = members_doubt(inputs), inputs.limited()
     with scope.claimed(inputs, settings, tell) as finished:
         if finished is not None:
             return finished
-        if encoder is not None and encoder.has_untrained and inputs.attackers is None:
-            inputs.attackers = phantoms.attackers(kept, encoder.preprocessing.size, settings.seed)
-        return run(inputs, settings, command)
+        if inputs.encoder is not None and inputs.encoder.has_untrained and inputs.attackers is None:
+            inputs.attackers = phantoms.attackers(kept, inputs.encoder.preprocessing.size, settings.seed)
+        return run(inputs, settings, command, doubt)
 
 
-def run(inputs: Inputs, config: AuditConfig, command: str) -> AuditReport:
+def run(inputs: Inputs, config: AuditConfig, command: str, doubt: str | None = None) -> AuditReport:
     """Run every attack that `inputs` allow and write `report.json` and `report.html` beside `inputs.kept`.
+
+    Args:
+        doubt: what `members_doubt` says of all that was given; None asks it of `inputs`.
 
     Raises:
         UserError: a file is wrong, or the attackers' records state none of the attributes asked for.
     """
-    doubt = members_doubt(inputs)
+    doubt = members_doubt(inputs) if doubt is None else doubt
     results = [
         result._replace(doubt=doubt)
         for threat in threats.CATALOGUE
@@ -138,7 +146,11 @@ def results_of(threat: Threat, inputs: Inputs, config: AuditConfig) -> list[Resu
     """What the attack of a threat found, or what it would need."""
     if threat.attack is None:
         return []
-    attack = threat.attack()
-    if missing := inputs.missing(attack.NEEDS):
-        return [question._replace(missing=f"needs {missing}") for question in attack.QUESTIONS]
-    return attack.attack(inputs, config)
+    attack, given = threat.attack(), inputs.given
+    if not any(reaches(given, question.access) for question in attack.QUESTIONS):
+        results = list(attack.QUESTIONS)
+    elif missing := inputs.missing(attack.NEEDS):
+        results = [question._replace(missing=f"needs {missing}") for question in attack.QUESTIONS]
+    else:
+        results = attack.attack(inputs, config)
+    return [each if reaches(given, each.access) else left_out(each, given) for each in results]

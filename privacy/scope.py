@@ -74,6 +74,8 @@ def request(inputs: Inputs, config: AuditConfig) -> dict[str, JsonValue]:
     more: dict[str, JsonValue] = (
         {"references": [each.fingerprint for each in inputs.references]} if len(inputs.references) > 1 else {}
     )
+    if inputs.given != "weights":
+        more["given"] = inputs.given
     return {
         "model": encoder.metadata["sha256"] if encoder else None,
         "generator": generator.fingerprint if generator else None,

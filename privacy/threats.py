@@ -171,6 +171,12 @@ def _memorization() -> Attack:
     return memorization
 
 
+def _repeats() -> Attack:
+    from privacy.attacks import repeats
+
+    return repeats
+
+
 def _completion() -> Attack:
     from privacy.attacks import completion
 
@@ -201,6 +207,7 @@ CATALOGUE: tuple[Threat, ...] = (
     Threat("T3", "membership inference", "成员推断", (SINGLING_OUT, QUERIES, SENSITIVE, SMALL_RISK), (STOP_EARLIER, TRAIN_PRIVATELY), _membership),
     Threat("T6", "label inference by likelihood (diffusion classifier)", "似然标签推断（扩散分类器）", (INFERENCE, QUERIES), (TRAIN_PRIVATELY, DROP_ATTRIBUTE), _likelihood),
     Threat("T4", "copies and extraction", "复制与提取", (SINGLING_OUT, EXTRACTION, SENSITIVE, RESTORED, SMALL_RISK), (DEDUPLICATE, STOP_EARLIER), _memorization),
+    Threat("T4b", "repeats within the release", "发布集内的重复", (), (DEDUPLICATE, STOP_EARLIER), _repeats),
     Threat("T5", "completion of hidden photographs", "遮挡眼底的补全", (INFERENCE, EXTRACTION, RESTORED), (STOP_EARLIER,), _completion),
     Threat("T8", "linkage of one patient's photographs", "同一患者的关联", (LINKABILITY, QUERIES, SMALL_RISK), (KEEP_EMBEDDINGS,), _linkage),
     Threat("T7", "disclosure by captions", "文字说明的泄露", (INFERENCE, EXTRACTION, SENSITIVE, SMALL_RISK), (SHARED_LABELS, DROP_ATTRIBUTE), _captions),

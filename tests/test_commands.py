@@ -35,6 +35,7 @@ FLAGS = {
     "privacy canary score": "--key --members --out --generator --synthetic --model",
     "privacy power": "--patients --attacks --rate --power --json",
     "privacy selftest": "--seed --json",
+    "privacy checklist": "--out --synthetic --generator --quality --evaluation --json",
 }
 """The command lines that scripts, documents and tests rely on."""
 

@@ -92,7 +92,7 @@ def test_a_search_of_captions_does_not_speak_for_patients(tmp_path):
     answers = {each["attack"]: each["verdict"]["word"] for each in made["results"]}
     assert answers["direct identifiers in captions"] == PASS
     assert [(each["verdict"], each["asked"], each["of"]) for each in made["panels"]] == [
-        (UNTESTED, 0, 5), (UNTESTED, 1, 27), (UNTESTED, 0, 1)]  # fmt: skip
+        (UNTESTED, 0, 5), (UNTESTED, 1, 27), (UNTESTED, 0, 2)]  # fmt: skip
     label = (out / "label.svg").read_text()
     assert PASS not in label and label.count(UNTESTED) == 3 and "1 of 27 questions asked" in label
     assert PASS not in said.stdout and "NOT TESTABLE (1 of 27 questions asked)" in said.stdout

@@ -31,7 +31,9 @@ SCALES = {
 
 def question(name: str) -> Result:
     """What is asked about one attribute."""
-    return Result("T1", name, "anyone", SCALES[ATTRIBUTES[name]], attribute=Attribute(name))
+    return Result(
+        "T1", name, "anyone", SCALES[ATTRIBUTES[name]], attribute=Attribute(name), access="embeddings"
+    )
 
 
 NEEDS: tuple[str, ...] = ()

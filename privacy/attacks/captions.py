@@ -31,9 +31,9 @@ STATED = Scale("share of records that state it", 0.0, 0.0, 0.01)
 BEYOND = Scale("AUC beyond what labels tell", 0.0, 0.02, 0.05, two_sided=False)
 """Patients who share a label combination; fewer make it rare."""
 QUESTIONS = [
-    Result("T7", "direct identifiers in captions", "members", STATED),
-    Result("T7", "age, sex and race from captions", "anyone", BEYOND),
-    Result("T7", "rare label combinations", "members", DIFFERENCE),
+    Result("T7", "direct identifiers in captions", "members", STATED, access="data+captions"),
+    Result("T7", "age, sex and race from captions", "anyone", BEYOND, access="data+captions"),
+    Result("T7", "rare label combinations", "members", DIFFERENCE, access="data"),
 ]
 
 

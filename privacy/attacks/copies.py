@@ -13,7 +13,7 @@ from privacy.statistics.inference import exact_difference, rate_difference, shar
 Counts = tuple[np.ndarray, np.ndarray]
 """Released pictures for each member, and for each non-member."""
 COPIED = Scale("patients copied, members minus non-members", 0.0, 0.0, None)
-QUESTION = Result("T4", "copies of photographs of members", "copies", COPIED)
+QUESTION = Result("T4", "copies of photographs of members", "copies", COPIED, access="data")
 _TOO_MANY_DUPLICATES = 0.01  # of patients
 
 

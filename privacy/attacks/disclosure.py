@@ -34,7 +34,7 @@ NULL_SPLIT = "non-members against non-members"
 
 def question(name: str) -> Result:
     """What is asked about one attribute."""
-    return Result("T2", f"{name} read from embeddings", "members", DIFFERENCE)
+    return Result("T2", f"{name} read from embeddings", "members", DIFFERENCE, access="embeddings")
 
 
 _BY_ATTACKERS = [question(name) for name in ATTRIBUTES]

@@ -19,7 +19,7 @@ from privacy.statistics.inference import Tested
 from privacy.targets import Target
 from synth.base import ties
 
-QUESTION = Result("T3", "membership by length and spread of embeddings", "members", AUC)
+QUESTION = Result("T3", "membership by length and spread of embeddings", "members", AUC, access="embeddings")
 _DEALS = 1999
 _PENALTY = 1.0  # per feature
 _EPSILON = 1e-12

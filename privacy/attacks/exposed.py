@@ -22,7 +22,7 @@ STANDING_OUT = Scale("members who stand out", 0.0, 0.0, _FEW, two_sided=False)
 def question(of_all: Result) -> Result:
     """What is asked about a few patients, beside a question about all."""
     attack = of_all.attack.replace("membership", "the most exposed patients,", 1)
-    return Result("T3", attack, "members", STANDING_OUT, by_nearness=of_all.by_nearness)
+    return Result("T3", attack, "members", STANDING_OUT, by_nearness=of_all.by_nearness, access=of_all.access)
 
 
 def evaluate(

@@ -23,9 +23,14 @@ from synth.data.images import Preprocessing
 NEEDS = ("encoder", "members", "nonmembers")
 LINKED = Scale("verification AUC, members minus non-members", 0.0, 0.0, 0.05)
 QUESTIONS = [
-    Result("T8", "photographs of one patient linked by the encoder", "members", LINKED),
+    Result("T8", "photographs of one patient linked by the encoder", "members", LINKED, access="embeddings"),
     Result(
-        "T8", "photographs looked up among released pictures by the encoder", "members", AUC, by_nearness=True
+        "T8",
+        "photographs looked up among released pictures by the encoder",
+        "members",
+        AUC,
+        by_nearness=True,
+        access="embeddings",
     ),
 ]
 FEWEST = 20

@@ -31,7 +31,9 @@ AGES = ("younger", "older")
 
 def question(name: str) -> Result:
     """What is asked about one attribute."""
-    return Result("T2", f"{name} read by a probe of other members", "members", DIFFERENCE)
+    return Result(
+        "T2", f"{name} read by a probe of other members", "members", DIFFERENCE, access="embeddings"
+    )
 
 
 QUESTIONS = [question(name) for name in ATTRIBUTES]

@@ -28,8 +28,10 @@ from synth.base.stats import Estimate
 NEEDS = ("members", "nonmembers")
 CONFIG = MembershipConfig
 GENERATOR = Result("T3", "membership by what the generator makes of a photograph", "members", AUC)
-RELEASED = Result("T3", "membership by nearness to the released pictures", "members", AUC, by_nearness=True)
-ENCODER = Result("T3", "membership by how well photograph and caption agree", "members", AUC)
+RELEASED = Result(
+    "T3", "membership by nearness to the released pictures", "members", AUC, by_nearness=True, access="data"
+)
+ENCODER = Result("T3", "membership by how well photograph and caption agree", "members", AUC, access="api")
 
 
 _OF_EACH = [each for asked in (GENERATOR, RELEASED, ENCODER) for each in (asked, exposed.question(asked))]

@@ -34,7 +34,7 @@ _SIMULATED = 200  # resamples behind each interval of a power simulation
 
 
 def _question(space: str) -> Result:
-    return Result("T4", f"released pictures nearest to members, by {space}", "members", NEARER)
+    return Result("T4", f"released pictures nearest to members, by {space}", "members", NEARER, access="data")
 
 
 QUESTIONS = [*map(_question, SPACES), QUESTION]

@@ -23,7 +23,11 @@ NEEDS = ("synthetic", "members", "nonmembers")
 CONFIG = AttackConfig
 NEARER = Scale("distance to non-members minus distance to members", 0.0, 0.0, 0.05)
 NOTE = "tells of the hospital's cohort as a whole, such as its share of a disease; it protects the hospital, not a patient"
-QUESTIONS = [Result("T9", "property inference: composition of the cohort", "anyone", NEARER, notes=(NOTE,))]
+QUESTIONS = [
+    Result(
+        "T9", "property inference: composition of the cohort", "anyone", NEARER, notes=(NOTE,), access="data"
+    )
+]
 _DECADE = 10.0
 
 

@@ -24,7 +24,7 @@ UNTRAINED = "the same prompts to an untrained encoder"
 
 def question(name: str) -> Result:
     """What is asked about one attribute."""
-    return Result("T2", f"{name} read by prompts in both languages", "members", DIFFERENCE)
+    return Result("T2", f"{name} read by prompts in both languages", "members", DIFFERENCE, access="api")
 
 
 QUESTIONS = [question(name) for name in ATTRIBUTES]

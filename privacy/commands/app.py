@@ -1,6 +1,6 @@
 """The command `privacy`."""
 
-from privacy.commands import audit, canary, suggestions, validation
+from privacy.commands import audit, canary, ethics, suggestions, validation
 from synth.base.command import command
 
 app = command(
@@ -13,3 +13,4 @@ app.command()(validation.power)
 app.command()(validation.selftest)
 app.command()(suggestions.suggest)
 app.command()(audit.audit)
+app.command()(ethics.checklist)

@@ -39,6 +39,13 @@ def audit(
         ),
     ] = None,
     split: Annotated[str, typer.Option(help="of --attackers: train, validation, test or all")] = "all",
+    given: Annotated[
+        str,
+        typer.Option(
+            metavar="ACCESS",
+            help="what the attacker has who is assumed: data, data+captions, embeddings, api or weights",
+        ),
+    ] = "weights",
     attributes: Annotated[str, typer.Option(help="what to infer, separated by commas")] = "age,sex,race",
     seed: Annotated[int | None, typer.Option(help="of folds, permutations and resamples; 0")] = None,
     config: Annotated[Path | None, config_option("privacy")] = None,
@@ -57,12 +64,15 @@ def audit(
       privacy audit --model ckpt.pt --attackers records --attributes age,sex --out report --json
       privacy audit --generator runs/odir --synthetic synthetic --members records/odir --nonmembers records/odir --out report
       privacy audit --model ckpt.pt --attackers records --out report --config quick
+      privacy audit --synthetic synthetic --nonmembers held-out --given data+captions --out report
     """
     from privacy import auditing, report
     from privacy.config import audit_config
+    from privacy.data import access
     from synth.base.config import load
     from synth.data.records import parse_splits
 
+    attacker = access.parse(given)
     with sole_writer(out):
         made = auditing.audit(
             out,
@@ -77,6 +87,7 @@ def audit(
             attackers=attackers,
             split=parse_splits(split),
             attributes=[name.strip() for name in attributes.split(",") if name.strip()],
+            given=attacker,
             config=load(audit_config(), config, [*set, *([f"seed={seed}"] if seed is not None else [])]),
             command=shlex.join(["privacy", *sys.argv[1:]]),
             tell=say,

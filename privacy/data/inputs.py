@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from privacy.data import attributes
+from privacy.data.access import Access, reaches
 from privacy.data.attributes import Cohort
 from privacy.targets import Target
 from privacy.targets.generator import Generator
@@ -115,18 +116,33 @@ class Inputs:
         independent: Generator | None = None,
         attributes: Sequence[str] = tuple(attributes.ATTRIBUTES),
         references: Sequence[Generator] = (),
+        given: Access = "weights",
     ) -> None:
         """`kept` is where finished work waits for a repeated command; it is deleted with the last step.
 
         Args:
             independent: trained on other patients; `references` are more of these.
             attributes: what to infer of anyone, of `privacy.data.attributes.ATTRIBUTES`.
+            given: what the attacker has, who is assumed.
         """
         self.kept = kept
         self.encoder, self.generator, self.synthetic = encoder, generator, synthetic
         self.members, self.nonmembers, self.attackers = members, nonmembers, attackers
         self.independent, self.attributes = independent, tuple(attributes)
+        self.given: Access = given
         self.references = tuple(references) if independent is None else (independent, *references)
+
+    def limited(self) -> Self:
+        """The same without the models that the attacker who is assumed cannot ask; an encoder without its text tower."""
+        part = copy.copy(self)
+        if not reaches(self.given, "weights"):
+            part.generator, part.independent, part.references = None, None, ()
+        if not reaches(self.given, "embeddings"):
+            part.encoder, part.attackers = None, None
+        elif not reaches(self.given, "api") and part.encoder:
+            part.encoder = copy.copy(part.encoder)
+            part.encoder.reads_captions = False
+        return part
 
     def missing(self, needs: Sequence[str]) -> str:
         """What to provide for an attack that has `needs`; empty where all is there."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+from privacy.data.access import Access, refusal
 from privacy.data.attributes import Task
 from privacy.statistics.attribute_numbers import AttributeNumbers
 from privacy.statistics.inference import Tested
@@ -88,5 +89,25 @@ class Result(NamedTuple):
     """Why members may be none, where a model's own account says otherwise; then no silence is a PASS."""
     attribute: Attribute | None = None
     """Of T1 alone."""
+    access: Access = "weights"
+    """What an attacker must have at least to ask it; a question that does not say needs everything."""
+    left_out: bool = False
+    """Whether it was not asked because the attacker who is assumed has less than that."""
     named: tuple[str, ...] = ()
     """Members whom the attack names, for `privacy.decisions.at_risk` alone: no report may hold them."""
+
+
+def left_out(question: Result, given: Access) -> Result:
+    """A question that an attacker who was given so little cannot ask, with nothing of what was found."""
+    attribute = question.attribute and Attribute(question.attribute.name)
+    return Result(
+        question.threat,
+        question.attack,
+        question.panel,
+        question.scale,
+        missing=refusal(given, question.access),
+        by_nearness=question.by_nearness,
+        attribute=attribute,
+        access=question.access,
+        left_out=True,
+    )

@@ -7,6 +7,13 @@ import re
 from functools import cache
 
 _PHRASES = """
+not asked: it needs '--given (\\S+)', and this attacker has = 未提出：需要 --given \\1，而此攻击者只有
+this attacker has too little to ask it = 此攻击者条件不足，无法提出
+([\\d,]+) of ([\\d,]+) released pictures repeat another one, as photographs do that were learnt by heart; look whether they are one eye, and compare them with the training photographs = \\2 张发布图片中有 \\1 张与另一张重复，被记住的照片即如此；请查看是否为同一只眼，并与训练照片比对
+none of ([\\d,]+) released pictures repeats another one; no alarm, which does not show that nothing leaks = \\1 张发布图片中无一重复；未见警报，但这不表明没有泄露
+([\\d,]+) released pictures; ([\\d,]+) are the fewest = \\1 张发布图片；至少需 \\2 张
+released pictures that repeat one another = 相互重复的发布图片
+share of released pictures that repeat another = 重复另一张的发布图片比例
 released pictures nearest to members, by (.+) = 与成员最接近的发布图片（\\1）
 copies of photographs of members = 成员照片的副本
 completion of the hidden half of a photograph = 补全照片被遮挡的一半

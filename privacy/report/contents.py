@@ -38,6 +38,7 @@ from synth.base.stats import Estimate
 
 PROTOCOL = "visionclip-privacy/3"
 QUESTIONS = {key: WORDS["en"][key] for key in ("anyone", "members", "copies")}
+NOT_OF_THIS_ATTACKER = "this attacker has too little to ask it"
 NOT_TESTED = (
     NotTested(
         what="an encoder of the same kind trained on real photographs",
@@ -69,6 +70,7 @@ def build(inputs: Inputs, decisions: Sequence[Decision], config: AttackConfig, c
         attributes=[_attribute(each) for each in decisions if each.result.attribute],
         results=[_result(each) for each in decisions if not each.result.attribute],
         not_tested=list(NOT_TESTED),
+        given=inputs.given,
         exit_status=verdict.exit_status([each.answer.word for each in decisions]),
     )
 
@@ -82,9 +84,11 @@ def _panels(decisions: Sequence[Decision]) -> list[Panel]:
     """Of each panel the word for all of its questions, how many of them were asked, and why."""
     panels = []
     for key, question in QUESTIONS.items():
-        answers = [each.answer for each in decisions if each.result.panel == key]
+        of_panel = [each for each in decisions if each.result.panel == key]
+        answers = [each.answer for each in of_panel if not each.result.left_out]
         found = verdict.combined([answer.word for answer in answers])
-        why = next((answer.why for answer in answers if answer.word == found.word), "no attack asks this yet")
+        none = NOT_OF_THIS_ATTACKER if of_panel else "no attack asks this yet"
+        why = next((answer.why for answer in answers if answer.word == found.word), none)
         if found.word == verdict.NOT_TESTABLE and found.answered:
             why = f"what was asked found nothing, and {found.of - found.answered} questions are open: {why}"
         why = verdict.CAPABILITY if found.word == verdict.REVEALS else why
@@ -138,6 +142,7 @@ def _result(decision: Decision) -> ResultEntry:
         also=[_named(name, each) for name, each in result.also],
         notes=list(result.notes),
         details=_plain(result.details),
+        left_out=result.left_out,
     )
 
 
@@ -153,6 +158,7 @@ def _attribute(decision: Decision) -> AttributeEntry:
         patients=len(task.labels) if task else 0,
         classes=task.counts() if task else {},
         notes=list(task.notes) if task else [],
+        left_out=decision.result.left_out,
     )
     return _with_numbers(entry, numbers) if numbers else entry
 

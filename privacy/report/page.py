@@ -10,7 +10,7 @@ from privacy.decisions.verdict import NOT_TESTABLE, WORST
 from privacy.report.charts import METRICS, chart, curve, forest, number
 from privacy.report.chinese import translated
 from privacy.report.schema import AttributeEntry, AuditReport, ResultEntry
-from privacy.report.words import WORDS, counted, naming, reading, regulations
+from privacy.report.words import WORDS, attacker, counted, naming, reading, regulations
 from synth.base.templates import environment
 
 LANGUAGES = {"en": "report.html", "zh": "report.zh.html"}
@@ -31,7 +31,7 @@ def label(report: AuditReport) -> str:
 
 def summary(report: AuditReport) -> str:
     """A few lines for the terminal."""
-    lines = []
+    lines = [attacker(report, "en")]
     for panel in report.panels:
         asked = WORDS["en"]["asked"].format(asked=panel.answered, of=panel.of)
         lines.append(f"{panel.question}  {panel.verdict} ({asked})")
@@ -62,6 +62,7 @@ def _shown(report: AuditReport, language: str) -> dict[str, Any]:
         "t": WORDS[language],
         "regulations": regulations(report, language),
         "counted": counted(report, language),
+        "attacker": attacker(report, language),
         "say": (lambda text: text) if language == "en" else translated,
         "naming": lambda result: naming(result, language),
         "reading": lambda result: reading(result, language),

@@ -4,9 +4,22 @@ The schema's version is raised when a key changes its meaning or goes; new keys 
 version may lack has a default, so that older ones are read too.
 """
 
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
+
+from privacy.data.access import Access
+from synth.base.errors import UserError
+from synth.base.runs import read_json
 
 SCHEMA, VERSION = "visionclip-privacy-report", 3
 
@@ -96,6 +109,8 @@ class ResultEntry(Part):
     also: list[NamedBounds] = []
     notes: list[str] = []
     details: dict[str, JsonValue] = {}
+    left_out: bool = False
+    """Whether the attacker who is assumed has too little to ask it."""
 
 
 class ProbeRow(Part):
@@ -138,6 +153,8 @@ class AttributeEntry(Part):
     excess: list[Excess] = []
     permutation: Permutations | None = None
     curve: list[CurvePoint] = []
+    left_out: bool = False
+    """As of other results."""
 
     @model_serializer(mode="wrap")
     def _without_an_absent_metric(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -171,7 +188,7 @@ class Attackers(Part):
 
 
 class Panel(Part):
-    """One word for all answers to one question."""
+    """One word for all answers to one question; what the attacker could not ask is not among them."""
 
     key: str
     question: str
@@ -208,8 +225,31 @@ class AuditReport(Part):
     attributes: list[AttributeEntry]
     results: list[ResultEntry]
     not_tested: list[NotTested]
+    given: Access = "weights"
+    """What the attacker has who is assumed."""
     exit_status: int
 
     def as_json(self) -> dict[str, JsonValue]:
         """What `report.json` holds."""
         return self.model_dump(by_alias=True)
+
+
+def read(file: Path) -> AuditReport:
+    """The report in a `report.json`.
+
+    Raises:
+        UserError: no report of ours, damaged, or one of another version.
+    """
+    report = read_json(file)
+    named = report.get("schema", {}) if isinstance(report, dict) else {}
+    if named.get("name") != SCHEMA:
+        raise UserError(f"{file}: no report of 'privacy audit'")
+    if named.get("version") != VERSION:
+        raise UserError(
+            f"{file}: schema {named.get('version')}, this visionclip reads {VERSION}; audit again"
+        )
+    try:
+        return AuditReport.model_validate(report)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise UserError(f"{file}: damaged at '{where}'; audit again") from None

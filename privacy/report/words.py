@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from privacy import threats
+from privacy.data.access import HOLDS
 from privacy.decisions.verdict import NOT_TESTABLE, Combined, combined
 from privacy.report.chinese import translated
 from privacy.report.schema import AuditReport, ResultEntry
@@ -14,6 +15,9 @@ WORDS: dict[str, dict[str, str]] = {
         "members": "What does it reveal about the patients it was trained on?",
         "copies": "Does it hold copies of their photographs?",
         "asked": "{asked} of {of} questions asked",
+        "attacker": "Attacker assumed (--given {given}): has {holds}.",
+        "attacker with": "against an attacker with:",
+        "left out": " {left} questions that need more were not asked.",
         "attacked with": "attacked with",
         "photographs": "photographs",
         "patients": "patients",
@@ -72,6 +76,9 @@ WORDS: dict[str, dict[str, str]] = {
         "members": "它泄露训练患者的哪些信息？",
         "copies": "它是否包含患者照片的副本？",
         "asked": "共 {of} 问，已检验 {asked} 问",
+        "attacker": "假定的攻击者（--given {given}）：拥有{holds}。",
+        "attacker with": "假定攻击者拥有：",
+        "left out": "需要更多条件的 {left} 问未提出。",
         "attacked with": "攻击者数据：",
         "photographs": "张照片，",
         "patients": "名患者",
@@ -135,6 +142,14 @@ class Regulation(NamedTuple):
     untested: str
     word: str
     answered: str
+
+
+def attacker(report: AuditReport, language: str) -> str:
+    """Who is assumed to attack, in one sentence, with the questions that were left out because of it."""
+    left = sum(each.left_out for each in report.results) + sum(each.left_out for each in report.attributes)
+    holds = HOLDS[report.given][0 if language == "en" else 1]
+    said = WORDS[language]["attacker"].format(given=report.given, holds=holds)
+    return said + (WORDS[language]["left out"].format(left=left) if left else "")
 
 
 def naming(result: ResultEntry, language: str) -> str:

@@ -25,6 +25,8 @@ from synth.publishing.croissant import write_croissant
 from synth.sampling.plan import Plan, shards
 
 NAME = "visionclip-synthetic-fundus"
+ETHICS = "ethics.md"
+"""A section of the card that `privacy checklist` writes."""
 
 _log = logging.getLogger("synth")
 
@@ -67,7 +69,7 @@ never absent.  Columns: {columns}.
 - Age, sex and race are neither told nor recorded.
 - What the set may still reveal of the patients behind the generator is a question that `privacy audit` measures, not
   one that synthesis answers.{private}
-
+{ethics}
 ## Verify and reproduce
 ```
 synth verify FOLDER
@@ -149,6 +151,7 @@ def write_cards(folder: Path, plan: Plan, generator: GeneratorCard | None) -> No
         columns=", ".join(f"`{name}`" for name in COLUMNS),
         size=_size(generator),
         private=_private(generator),
+        ethics=_ethics(folder),
         command=_command(plan),
         cite=_cite(title, stated, trained_on, plan),
     )
@@ -174,6 +177,11 @@ def _size(generator: GeneratorCard | None) -> str:
 def _private(generator: GeneratorCard | None) -> str:
     given = generator.differential_privacy if generator else None
     return f"\n- {guarantee(given)}" if given else ""
+
+
+def _ethics(folder: Path) -> str:
+    path = folder / ETHICS
+    return f"\n{path.read_text(encoding='utf-8')}" if path.exists() else ""
 
 
 def _filters(folder: Path, plan: Plan) -> str:

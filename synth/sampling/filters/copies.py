@@ -61,12 +61,12 @@ class Search:
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
     def _closeness(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        views = _views(torch.from_numpy(np.ascontiguousarray(queries)).to(self._fine.device))  # (V, N, D)
+        turned = views(torch.from_numpy(np.ascontiguousarray(queries)).to(self._fine.device))  # (V, N, D)
         rough = torch.full((len(queries), len(self._fine)), -1.0, device=self._fine.device)
-        for view in views:
+        for view in turned:
             rough = torch.maximum(rough, _pooled(view) @ self._coarse.T)
         listed = rough.topk(min(_SHORTLIST, len(self._fine)), dim=1).indices  # (N, C)
-        likeness = torch.einsum("vnd,ncd->vnc", views, self._fine[listed]).amax(dim=0)
+        likeness = torch.einsum("vnd,ncd->vnc", turned, self._fine[listed]).amax(dim=0)
         distance = (2 - 2 * likeness).clamp(min=0).sqrt()
         first = distance.amin(dim=1)
         alike = (
@@ -118,7 +118,7 @@ def _pooled(descriptors: Tensor) -> Tensor:
     return _unit(avg_pool2d(descriptors.view(-1, 1, SIDE, SIDE), 2)[:, 0])
 
 
-def _views(descriptors: Tensor) -> Tensor:
+def views(descriptors: Tensor) -> Tensor:
     """(N, D) -> (V, N, D): each as it is, turned, drawn in and shifted (what undoes a crop), and all these mirrored."""
     maps = descriptors.view(-1, 1, SIDE, SIDE)
     found = []

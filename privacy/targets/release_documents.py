@@ -1,0 +1,126 @@
+"""What the files of a release say of it: cards, plan, reports of quality and of evaluations, read as typed values."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import JsonValue
+
+from synth.base import documents
+from synth.base.errors import UserError
+
+if TYPE_CHECKING:
+    from synth.model.card import GeneratorCard
+    from synth.provenance.publication import Publication
+    from synth.quality.results import QualityReport
+    from synth.sampling.plan import Plan
+
+_KIND = "visionclip-evaluation"
+"""What reports of both `synth evaluate` and `clip eval` are called; these differ in where they say so."""
+
+
+class Computation(NamedTuple):
+    """Operations of a denoiser, one multiplication with its addition counted as two."""
+
+    training: float
+    drawing: float | None
+    """Of the whole plan; None without one."""
+
+
+class ReleaseDocuments(NamedTuple):
+    """What there is; None of what was not given."""
+
+    card: "GeneratorCard | None" = None
+    plan: "Plan | None" = None
+    publication: "Publication | None" = None
+    """Of the data set, else of the generator."""
+    licence: str | None = None
+    """The one that holds, named or inherited."""
+    quality: "QualityReport | None" = None
+    computation: Computation | None = None
+    evaluation: dict[str, JsonValue] | None = None
+    """A report of `clip eval`."""
+
+
+def read(
+    generator: Path | None = None,
+    synthetic: Path | None = None,
+    quality: Path | None = None,
+    evaluation: Path | None = None,
+) -> ReleaseDocuments:
+    """Read what the files of a release say.
+
+    Args:
+        generator:  a generator's folder, or the run that trained one.
+        synthetic:  released records of `synth generate`.
+        quality:    report.json of `synth evaluate`, or its folder; `evaluation` that of `clip eval`.
+
+    Raises:
+        UserError: a file is absent, damaged or of another kind, or the records were drawn by another generator.
+    """
+    from synth.model.card import GeneratorCard, locate, read_card, weights_fingerprint
+    from synth.provenance import publication
+    from synth.quality.results import QualityReport
+    from synth.sampling.plan import Plan
+
+    folder = locate(generator) if generator else None
+    card = read_card(folder) if folder else None
+    plan = None
+    if synthetic:
+        plan = Plan.parse(_plan(synthetic), str(synthetic / "plan.json"))
+        if folder and weights_fingerprint(folder) != plan.model:
+            raise UserError(
+                f"--generator {generator}: --synthetic {synthetic} was drawn by another one ({plan.model[:12]}); give that "
+                "one, or leave one of the two out"
+            )
+        beside = synthetic / "generator.json"
+        card = card or (GeneratorCard.read(beside) if beside.exists() else None)
+    home = synthetic or folder
+    stated = publication.read(home) if home else None
+    return ReleaseDocuments(
+        card=card,
+        plan=plan,
+        publication=stated,
+        licence=stated.terms(card.trained_on if card else []) if stated else None,
+        quality=QualityReport.parse(_report(quality, "synth evaluate"), str(quality)) if quality else None,
+        computation=_computation(folder, card, plan) if folder and card else None,
+        evaluation=_report(evaluation, "clip eval") if evaluation else None,
+    )
+
+
+def write_section(synthetic: Path, text: str) -> None:
+    """Put a section on ethics into the card of a folder of released records, in place of an earlier one."""
+    from synth.base.runs import write_text
+    from synth.publishing import publish
+
+    write_text(synthetic / publish.ETHICS, text)
+    publish.republish(synthetic)
+
+
+def _plan(synthetic: Path) -> dict[str, Any]:
+    plan = documents.read_mapping(synthetic / "plan.json", "kind")
+    if plan["kind"] != "synthetic":
+        raise UserError(
+            f"--synthetic {synthetic}: records of kind '{plan['kind']}'; give those of 'synth generate'"
+        )
+    return plan
+
+
+def _computation(folder: Path, card: "GeneratorCard", plan: "Plan | None") -> Computation:
+    from synth.base.speed import BACKWARD
+    from synth.sampling import cost
+
+    each = cost.forward(folder / "unet")
+    passes = plan.n * cost.evaluations(plan.steps, plan.guidance) if plan else None
+    return Computation(BACKWARD * card.images * each, None if passes is None else passes * each)
+
+
+def _report(path: Path, command: str) -> dict[str, JsonValue]:
+    """The JSON of a report that `command` wrote."""
+    file = path / "report.json" if path.is_dir() else path
+    report = documents.read_mapping(file)
+    named = report.get("schema") if command == "synth evaluate" else {"name": report.get("format")}
+    if not isinstance(named, dict) or named.get("name") != _KIND:
+        raise UserError(
+            f"{file}: no report of '{command}'; give its report.json, or the folder that holds it"
+        )
+    return report
