@@ -5,13 +5,11 @@ A suggestion follows from a verdict and is no promise; after a change the audit 
 
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from privacy import threats
 from privacy.decisions.verdict import FAIL, INCONCLUSIVE, INVALID, NOT_TESTABLE, REVEALS
-from privacy.report.schema import SCHEMA, VERSION, AuditReport, Verdict
-from synth.base.errors import UserError
-from synth.base.runs import read_json
+from privacy.report.schema import AuditReport, Verdict
 
 _MORE = {
     INVALID: "repair what the validity check names before anything is read from this result",
@@ -58,7 +56,7 @@ def suggest(path: Path) -> Suggestions:
         UserError: no report of ours, or one of another version.
     """
     file = path / "report.json" if path.is_dir() else path
-    report = _read(file)
+    report = AuditReport.read(file)
     results = [(each.threat, each.attack, each.verdict) for each in report.results]
     results += [("T1", each.name, each.inference) for each in report.attributes]
     leaks = {threat for threat, _, verdict in results if verdict.word in (FAIL, REVEALS)}
@@ -96,22 +94,6 @@ def _by_word(questions: list[Open]) -> dict[str, list[Open]]:
 def _question(each: Open) -> str:
     needed = f" (about {each.patients_needed:,} patients)" if each.patients_needed else ""
     return f"{each.threat} {each.attack}{needed}"
-
-
-def _read(file: Path) -> AuditReport:
-    report = read_json(file)
-    named = report.get("schema", {}) if isinstance(report, dict) else {}
-    if named.get("name") != SCHEMA:
-        raise UserError(f"{file}: no report of 'privacy audit'")
-    if named.get("version") != VERSION:
-        raise UserError(
-            f"{file}: schema {named.get('version')}, this visionclip reads {VERSION}; audit again"
-        )
-    try:
-        return AuditReport.model_validate(report)
-    except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"]))
-        raise UserError(f"{file}: damaged at '{where}'; audit again") from None
 
 
 def _open(threat: str, attack: str, verdict: Verdict) -> Open:

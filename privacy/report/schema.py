@@ -4,9 +4,21 @@ The schema's version is raised when a key changes its meaning or goes; new keys 
 version may lack has a default, so that older ones are read too.
 """
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
+
+from synth.base.errors import UserError
+from synth.base.runs import read_json
 
 SCHEMA, VERSION = "visionclip-privacy-report", 3
 
@@ -209,6 +221,27 @@ class AuditReport(Part):
     results: list[ResultEntry]
     not_tested: list[NotTested]
     exit_status: int
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """A `report.json` of this version.
+
+        Raises:
+            UserError: absent, damaged, of another version, or no report of an audit.
+        """
+        report = read_json(file)
+        named = report.get("schema") if isinstance(report, dict) else None
+        if not isinstance(named, dict) or named.get("name") != SCHEMA:
+            raise UserError(f"{file}: no report of 'privacy audit'")
+        if named.get("version") != VERSION:
+            raise UserError(
+                f"{file}: schema {named.get('version')}, this visionclip reads {VERSION}; audit again"
+            )
+        try:
+            return cls.model_validate(report)
+        except ValidationError as error:
+            where = ".".join(map(str, error.errors()[0]["loc"]))
+            raise UserError(f"{file}: damaged at '{where}'; delete its folder and audit again") from None
 
     def as_json(self) -> dict[str, JsonValue]:
         """What `report.json` holds."""

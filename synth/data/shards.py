@@ -154,7 +154,7 @@ def read_shard(path: Path, columns: Sequence[str], schema: pa.Schema) -> pa.Tabl
             empty = pa.nulls(file.metadata.num_rows, wanted.field(name).type)
             table = table.append_column(wanted.field(name), empty)
         return table.select(list(columns)).cast(wanted)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, KeyError) as error:  # KeyError: a column stands twice
         raise _unread(path, error) from None
 
 
