@@ -19,6 +19,7 @@ from clip.training.config import TrainConfig
 from privacy.report.schema import AuditReport
 from privacy.targets.embeddings import Embeddings
 from synth import pipeline
+from synth.base import checkpoint
 from synth.base.errors import UserError
 from synth.data.records import read_table
 from synth.training import distillation
@@ -141,6 +142,13 @@ def test_a_report_of_an_evaluation_that_is_damaged_is_one_line(results, tmp_path
     (tmp_path / "report.json").write_text(f'{{"results": {results}}}')
     with pytest.raises(UserError, match=r"report\.json: no report of 'clip eval'"):
         evaluations.read(tmp_path / "report.json")
+
+
+def test_a_checkpoint_behind_whose_end_more_follows_is_refused(good, tmp_path):
+    path = tmp_path / "ckpt.pt"
+    path.write_bytes((good / "ckpt.pt").read_bytes() + b"\0" * 700)
+    with pytest.raises(UserError, match=f"{path}: damaged, the checksum of its end differs"):
+        checkpoint.load(path)
 
 
 def test_pictures_too_small_for_a_tower_are_one_line():

@@ -28,6 +28,9 @@ SUFFIXES = {"parquet": ".parquet", "webdataset": ".tar"}
 REQUIRED = ("id", "subject_id", "image", "caption_zh", "caption_en", "source", "seed", "plan")
 """Columns that every shard has.  A label may have come into the vocabulary after a shard was written: there it is null."""
 
+SIDECAR = frozenset(("sha256", "bytes", "rows", "first_index", "last_index", "plan", "filtered"))
+"""Keys that a sidecar may have."""
+
 Rows = Iterable[Mapping[str, Any]]
 
 
