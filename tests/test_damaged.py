@@ -279,12 +279,12 @@ def test_verify_finds_every_flipped_byte(copied):
         whole = path.read_bytes()
         place, bit = chance.randrange(len(whole)), 1 << chance.randrange(8)
         path.write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :])
-        with pytest.raises(UserError, match="damaged or missing|no set of ours|rows"):
+        with pytest.raises(UserError, match=r"damaged or missing|no set of ours|rows"):
             verify(copied)
         path.write_bytes(whole)
     sidecar = next((copied / "data").glob("train-*-of-*.json"))
     sidecar.write_text(sidecar.read_text().replace('"bytes"', '"bytms"'))
-    with pytest.raises(UserError, match="its sidecar train.*json is damaged"):
+    with pytest.raises(UserError, match=r"its sidecar train.*json is damaged"):
         verify(copied)
 
 
