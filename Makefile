@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-lowest check format fuzz soak bench calibrate pictures wheel bundle locks clean
+.PHONY: help demo test test-all test-lowest check format fuzz bench calibrate pictures wheel bundle locks clean
 
 FOUND = $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3 python,$(if $(shell $(name) -c 'import sys; print(sys.version_info >= (3, 11))' 2>/dev/null | grep True),$(name))))
 PYTHON ?= $(FOUND)

@@ -52,7 +52,7 @@ def _words(line: str) -> tuple[str, ...]:
 
 
 _GENERATE = _words("synth generate --n 8 --steps 2 --workers 1")
-_TRAIN = (*_words("clip train --data records --out clip"), *sets(_CLIP | {"images": 16}))
+_TRAIN = (*_words("clip train --data records --out encoder"), *sets(_CLIP | {"images": 16}))
 _LEARN = (*_words("synth train --data records --out run"), *sets(_SYNTH | {"images": 16}))
 _DISTIL = (*_words("synth distill --model run/model --data records --out student"),
            *sets({"images": 16, "batch": 8, "micro_batch": 8, "save_every": 8, "target_steps": 2}))  # fmt: skip
@@ -70,7 +70,7 @@ ARTEFACTS: dict[str, Artefact] = {
     "checkpoint, predict": Artefact("ckpt.pt", _words("clip predict photo.png --model ckpt.pt --json")),
     "checkpoint, exported": Artefact("ckpt.pt", _words("clip export ckpt.pt --to hf --out out"), "out/*"),
     "exported folder": Artefact("hf/*", _words("clip export hf --to visionclip --out out/c.pt"), "out/c.pt"),
-    "run of clip": Artefact("clip/**/*", _TRAIN, "clip/ckpt.pt", rarely=True),
+    "run of clip": Artefact("encoder/**/*", _TRAIN, "encoder/ckpt.pt", rarely=True),
     "run of synth": Artefact("run/**/*", _LEARN, "run/model/*/*", rarely=True),
     "run of distill": Artefact("student/**/*", _DISTIL, "student/model/*/*", rarely=True),
     "snapshots": Artefact("run/**/*", _words("synth average run --out out --length 0.1"), "out/unet/*.safetensors"),
