@@ -12,29 +12,24 @@
 The last five are faults.  Everything is a function of artefact and seed.
 """
 
-import ctypes
 import hashlib
-import json
 import os
 import re
-import resource
 import shutil
 import signal
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import torch
 from artefacts import ARTEFACTS, Artefact
+from forking import Died, forked
 from mutations import mutate
 from test_untrusted import APPS
 from typer.testing import CliRunner, Result
 
 FAULTS = ("unclear", "silent", "traceback", "signal", "hang")
-LIMIT = 60
-"""Seconds of processor time that a verb may take."""
-_MEMORY = 12 << 30
-"""Bytes of addresses, beyond those of the process that tries."""
 
 
 class Outcome(NamedTuple):
@@ -138,8 +133,22 @@ def _result(artefact: Artefact, work: Path, stdout: str) -> str:
     digest = hashlib.sha256()
     for path in sorted(work.glob(artefact.written)):
         if path.is_file():
-            digest.update(f"{path.relative_to(work)}\n".encode() + path.read_bytes())
+            digest.update(f"{path.relative_to(work)}\n".encode())
+            digest.update(b"".join(_values(path)) if path.suffix == ".pt" else path.read_bytes())
     return digest.hexdigest()
+
+
+def _values(path: Path) -> Iterator[bytes]:
+    """What a torch file holds: equal values have unequal bytes, where two of them were one object when they were written."""
+    level = [torch.load(path, weights_only=True)]
+    while level:
+        value = level.pop()
+        if isinstance(value, dict):
+            level += [*value, *value.values()]
+        elif isinstance(value, list | tuple):
+            level += value
+        else:
+            yield value.numpy().tobytes() if torch.is_tensor(value) else repr(value).encode()
 
 
 def _error(error: BaseException | None) -> str:
@@ -167,43 +176,6 @@ def apart(name: str, seed: int, good: Path, work: Path, expected: str) -> Outcom
         )
 
 
-class Died(Exception):
-    """A forked process ended before its function did."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(f"ended with {status}")
-        self.status = status
-
-
-def forked(call: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function returns, as JSON carries it, from a process of its own with limits.
-
-    Raises:
-        Died: it returned nothing.
-    """
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(reading)
-        code = 1
-        try:
-            _limit()
-            with os.fdopen(writing, "w") as out:
-                json.dump(call(*arguments), out)
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    os.close(writing)
-    with os.fdopen(reading) as coming:
-        text = coming.read()
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if status:
-        raise Died(status)
-    return json.loads(text)
-
-
 def _told(name: str, seed: int, good: Path, work: Path) -> str:
     copied(ARTEFACTS[name], good, work)
     there = files(ARTEFACTS[name], work)
@@ -211,28 +183,3 @@ def _told(name: str, seed: int, good: Path, work: Path) -> str:
     how = f"{path.relative_to(work)}: {mutate(path, seed)}"
     shutil.rmtree(work, ignore_errors=True)
     return how
-
-
-def _limit() -> None:
-    """Processor time, time at all, memory; and root reads no file that nobody may read."""
-    resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT + 5))
-    signal.signal(signal.SIGXCPU, signal.SIG_DFL)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(5 * LIMIT)
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    size = pages * resource.getpagesize() + _MEMORY
-    resource.setrlimit(resource.RLIMIT_AS, (size, size))
-    obey()
-
-
-def obey() -> None:
-    """Give up root's right to read everything, where this process has it (Linux's CAP_DAC_*), for good."""
-    if os.geteuid() != 0:
-        return
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    data = (ctypes.c_uint32 * 6)()
-    libc: Any = ctypes.CDLL(None, use_errno=True)
-    libc.capget(header, data)
-    for place in (0, 1, 2):
-        data[place] &= ~0b110  # DAC_OVERRIDE, DAC_READ_SEARCH
-    libc.capset(header, data)

@@ -124,7 +124,7 @@ def elsewhere(path: Path, chance: random.Random) -> str:
 
 
 def forbidden(path: Path, chance: random.Random) -> str:
-    """Nobody may read it (root is asked to obey, see `fuzzing.obey`)."""
+    """Nobody may read it (root is asked to obey, see `forking.obey`)."""
     path.chmod(0)
     return "not readable"
 

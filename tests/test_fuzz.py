@@ -1,11 +1,14 @@
 """Damaged files of many kinds, a few of each: an answer that is right, or one line.  `make fuzz` tries thousands."""
 
+import os
+import signal
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from artefacts import ARTEFACTS, Artefact, make
-from fuzzing import FAULTS, Answer, answer, attempt, copied, forked, invoke, judge
+from forking import Died, forked
+from fuzzing import FAULTS, Answer, answer, attempt, copied, invoke, judge
 from generators import untrained
 from mutations import ANY, mutate
 from pictures import folder
@@ -82,6 +85,9 @@ def test_outcomes_are_told_apart(given, kind):
 
 def test_a_process_that_dies_is_an_outcome_too():
     assert forked(lambda: [1, "x"]) == [1, "x"]
+    with pytest.raises(Died) as death:
+        forked(os.abort)
+    assert death.value.status == -signal.SIGABRT
 
 
 def test_a_mutation_is_a_function_of_its_seed(tmp_path):

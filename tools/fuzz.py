@@ -28,6 +28,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 
 import artefacts  # noqa: E402
+import forking  # noqa: E402
 import fuzzing  # noqa: E402
 from fuzzing import Answer, Outcome  # noqa: E402
 
@@ -41,7 +42,7 @@ def main() -> int:
     if not good.exists():
         shutil.rmtree(out / "making", ignore_errors=True)
         (out / "making").mkdir(parents=True)
-        fuzzing.forked(_make, out / "making")
+        forking.forked(_make, out / "making")
         (out / "making").rename(good)
     expected = _expected(names, good, out)
     if options.show:
@@ -110,7 +111,7 @@ def _good(name: str, good: Path, work: Path) -> tuple[str, list[str]]:
     artefact = artefacts.ARTEFACTS[name]
     shutil.rmtree(work, ignore_errors=True)
     fuzzing.copied(artefact, good, work)
-    value, modules = fuzzing.forked(_answer, name, work)
+    value, modules = forking.forked(_answer, name, work)
     shutil.rmtree(work)
     given = Answer(*value)
     if given.status not in artefact.exits:
