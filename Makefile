@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-lowest check format bench calibrate pictures wheel bundle locks clean
+.PHONY: help demo test test-all test-lowest check format fuzz bench calibrate pictures wheel bundle locks clean
 
 FOUND = $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3 python,$(if $(shell $(name) -c 'import sys; print(sys.version_info >= (3, 11))' 2>/dev/null | grep True),$(name))))
 PYTHON ?= $(FOUND)
@@ -61,15 +61,19 @@ test-all: test ## all tests: kills, several processes, whole commands too
 test-lowest: ## all tests with the oldest versions of locks/lowest.txt, in .venv-lowest
 	$(MAKE) test-all VENV=.venv-lowest CONSTRAINTS=locks/lowest.txt
 
-check: $(DEVELOP) ## ruff, ruff format, pyright, the pages
+check: $(DEVELOP) ## ruff, ruff format, pyright, the pages, advisories of the packages where there is a network
 	$(RUN)/ruff check $(CODE)
 	$(RUN)/ruff format --check $(CODE)
 	$(RUN)/pyright
 	NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build --strict --quiet --site-dir build/site
+	$(RUN)/python tools/advisories.py
 
 format: $(DEVELOP) ## put the code into shape
 	$(RUN)/ruff check --fix $(CODE)
 	$(RUN)/ruff format $(CODE)
+
+fuzz: $(DEVELOP) ## damage every kind of file N times and run the verb that reads it (docs/reliability.md), some hours of a core; repeat to continue
+	$(RUN)/python tools/fuzz.py --out .fuzz --n $(or $(N),2000) --seed $(or $(SEED),0)
 
 # copies.py wants records of real photographs.
 bench: $(DEVELOP) ## every benchmark that needs no photographs, short form
@@ -81,9 +85,10 @@ calibrate: $(DEVELOP) ## false alarms of the audit and the leaks it finds -> doc
 pictures: $(DEVELOP) ## the pictures of README and of the glossary, after another generator ships
 	$(RUN)/python tools/sheet.py --out docs/pictures
 
-wheel: $(DEVELOP) ## build dist/visionclip-*.whl
+wheel: $(DEVELOP) ## build dist/visionclip-*.whl, and dist/sbom.json of the environment that it was tested in
 	rm -rf build
 	$(RUN)/python -m pip wheel --no-deps --wheel-dir dist .
+	$(RUN)/python tools/sbom.py --out dist/sbom.json
 
 bundle: $(DEVELOP) ## dist/visionclip-*/ to install from on a machine without internet; PYTHON=3.12 PLATFORM=manylinux_2_28_x86_64 TORCH=cpu SLIM=1
 	$(RUN)/python tools/bundle.py --out dist --python $(or $(TARGET),3.11) --platform $(or $(PLATFORM),manylinux_2_28_x86_64) \
@@ -94,7 +99,7 @@ locks: $(DEVELOP) ## renew locks/lowest.txt, and what constraints.txt lacks (uv)
 	$(LOCK) --resolution lowest-direct pyproject.toml -o locks/lowest.txt
 
 clean: ## remove what make made, the environment too
-	rm -rf .venv .venv-lowest build dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest build dist demo .fuzz *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
 
 $(USE): pyproject.toml $(CONSTRAINTS)

@@ -57,7 +57,7 @@ def claimed(
     runs.claim(out, _FILE, request(inputs, config), "audit")
     if (out / _LAST).exists() and not inputs.kept.exists():  # written last, deleted last
         tell([f"{out}: finished, its report is there; nothing to do"])
-        yield AuditReport.model_validate(runs.read_json(out / "report.json"))
+        yield AuditReport.read(out / "report.json")
         return
     tell(lines(inputs, config))
     try:

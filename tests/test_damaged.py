@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import random
 import shutil
 import tarfile
 import time
@@ -267,6 +268,24 @@ def test_a_flipped_byte_of_a_shard_is_one_line_for_every_reader(copied):
                 read()
             except UserError as error:
                 assert str(path) in str(error) and "\n" not in str(error)
+
+
+def test_verify_finds_every_flipped_byte(copied):
+    """Of pictures, footers and sidecars, also in the name of a key, which would then be none of the known ones."""
+    chance = random.Random(0)
+    paths = sorted((copied / "data").glob("*-of-*"))
+    for _ in range(60):
+        path = chance.choice(paths)
+        whole = path.read_bytes()
+        place, bit = chance.randrange(len(whole)), 1 << chance.randrange(8)
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :])
+        with pytest.raises(UserError, match=r"damaged or missing|no set of ours|rows"):
+            verify(copied)
+        path.write_bytes(whole)
+    sidecar = next((copied / "data").glob("train-*-of-*.json"))
+    sidecar.write_text(sidecar.read_text().replace('"bytes"', '"bytms"'))
+    with pytest.raises(UserError, match=r"its sidecar train.*json is damaged"):
+        verify(copied)
 
 
 def test_columns_of_another_type_are_one_line(copied):

@@ -60,11 +60,14 @@ def read(path: Path) -> Embedded:
         table = pq.read_table(
             path, columns=["id", "subject_id", "embedding"], page_checksum_verification=True
         )
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, KeyError) as error:  # KeyError: a column stands twice
         line = str(error).splitlines()[0]
         raise UserError(f"{path}: no embeddings of 'clip embed' ({line})") from None
     if not len(table):
         raise UserError(f"{path}: holds no embeddings")
+    for name in ("id", "subject_id"):
+        if table[name].null_count or not pa.types.is_string(table[name].type):
+            raise UserError(f"{path}: '{name}' is not a name in every row; embed again")
     try:
         vectors = np.array(table["embedding"].to_pylist(), np.float32)
     except (ValueError, TypeError):

@@ -260,8 +260,10 @@ class EvaluationReport(BaseModel):
     @classmethod
     def _by_task(cls, results: Any) -> Any:
         """Results from a file, each of the kind of its task."""
+        if not isinstance(results, list):
+            return results
         return [
-            KINDS.get(each["task"], ClassificationResult).model_validate(each)
+            KINDS.get(str(each.get("task")), ClassificationResult).model_validate(each)
             if isinstance(each, dict)
             else each
             for each in results

@@ -13,6 +13,7 @@ from clip.training import batches, decoding, resume, summary
 from clip.training.config import TrainConfig
 from synth.base import disk_errors, speed
 from synth.base.config import load
+from synth.base.errors import UserError
 from synth.data import classes
 
 _LONG = 1  # hours from which on the smaller alternative is named
@@ -34,9 +35,20 @@ def counted(config: TrainConfig) -> Counted:
     model, side = config.model, config.model.preprocessing.size
     with torch.device("meta"):
         clip = CLIP(model).eval()
-        picture = speed.operations(clip.visual, torch.zeros(1, 3, side, side))
+        picture = _of_picture(clip, side)
         text = speed.operations(clip.bert, torch.zeros(1, model.context, dtype=torch.int64))
     return Counted(sum(p.numel() for p in clip.parameters()), picture, text)
+
+
+def _of_picture(clip: CLIP, side: int) -> int:
+    try:
+        return speed.operations(clip.visual, torch.zeros(1, 3, side, side))
+    except (RuntimeError, AssertionError, ValueError) as error:  # the words of timm and of torch
+        name, reason = clip.config.image.name, " ".join(str(error).split())[:120]
+        raise UserError(
+            f"model.preprocessing.size={side}: '{name}' does not take pictures of that size ({reason}); give another size, "
+            "mostly a larger one"
+        ) from None
 
 
 def cost(config: TrainConfig, images: int, rows: int, run: Path = Path("run")) -> speed.Cost:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from privacy import threats
 from privacy.decisions.verdict import FAIL, INCONCLUSIVE, INVALID, NOT_TESTABLE, REVEALS
-from privacy.report.schema import Verdict, read
+from privacy.report.schema import AuditReport, Verdict
 
 _MORE = {
     INVALID: "repair what the validity check names before anything is read from this result",
@@ -56,7 +56,7 @@ def suggest(path: Path) -> Suggestions:
         UserError: no report of ours, or one of another version.
     """
     file = path / "report.json" if path.is_dir() else path
-    report = read(file)
+    report = AuditReport.read(file)
     results = [(each.threat, each.attack, each.verdict) for each in report.results]
     results += [("T1", each.name, each.inference) for each in report.attributes]
     leaks = {threat for threat, _, verdict in results if verdict.word in (FAIL, REVEALS)}

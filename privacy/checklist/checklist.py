@@ -8,7 +8,6 @@ from pydantic import BaseModel
 from privacy.checklist import answers, audit_evidence, release_evidence
 from privacy.checklist.answers import ChecklistAnswer
 from privacy.checklist.items import SIGNS, Evidence, Item, Mark, items
-from privacy.report import schema
 from privacy.report.schema import AuditReport
 from privacy.targets import release_documents
 from privacy.targets.release_documents import ReleaseDocuments
@@ -65,7 +64,7 @@ def gather(
     Raises:
         UserError: a file is damaged or of another release, an answer cannot be checked, or nothing was given.
     """
-    audit = schema.read(home / "report.json") if (home / "report.json").exists() else None
+    audit = AuditReport.read(home / "report.json") if (home / "report.json").exists() else None
     documents = release_documents.read(generator, synthetic, quality, evaluation)
     if audit is None and documents == ReleaseDocuments():
         raise UserError(

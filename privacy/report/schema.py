@@ -5,7 +5,7 @@ version may lack has a default, so that older ones are read too.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import (
     BaseModel,
@@ -229,27 +229,27 @@ class AuditReport(Part):
     """What the attacker has who is assumed."""
     exit_status: int
 
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """A `report.json` of this version.
+
+        Raises:
+            UserError: absent, damaged, of another version, or no report of an audit.
+        """
+        report = read_json(file)
+        named = report.get("schema") if isinstance(report, dict) else None
+        if not isinstance(named, dict) or named.get("name") != SCHEMA:
+            raise UserError(f"{file}: no report of 'privacy audit'")
+        if named.get("version") != VERSION:
+            raise UserError(
+                f"{file}: schema {named.get('version')}, this visionclip reads {VERSION}; audit again"
+            )
+        try:
+            return cls.model_validate(report)
+        except ValidationError as error:
+            where = ".".join(map(str, error.errors()[0]["loc"]))
+            raise UserError(f"{file}: damaged at '{where}'; delete its folder and audit again") from None
+
     def as_json(self) -> dict[str, JsonValue]:
         """What `report.json` holds."""
         return self.model_dump(by_alias=True)
-
-
-def read(file: Path) -> AuditReport:
-    """The report in a `report.json`.
-
-    Raises:
-        UserError: no report of ours, damaged, or one of another version.
-    """
-    report = read_json(file)
-    named = report.get("schema", {}) if isinstance(report, dict) else {}
-    if named.get("name") != SCHEMA:
-        raise UserError(f"{file}: no report of 'privacy audit'")
-    if named.get("version") != VERSION:
-        raise UserError(
-            f"{file}: schema {named.get('version')}, this visionclip reads {VERSION}; audit again"
-        )
-    try:
-        return AuditReport.model_validate(report)
-    except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"]))
-        raise UserError(f"{file}: damaged at '{where}'; audit again") from None

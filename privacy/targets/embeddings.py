@@ -81,8 +81,12 @@ def _read_parquet(path: Path) -> tuple[list[str], np.ndarray]:
     except (pa.ArrowException, OSError):
         raise UserError(f"{path}: damaged parquet; write it again") from None
     for name in ("id", "embedding"):
-        if name not in table.column_names:
-            raise UserError(f"{path}: column '{name}' is missing; it has {', '.join(table.column_names)}")
+        if table.column_names.count(name) != 1:
+            raise UserError(
+                f"{path}: column '{name}' is missing or stands twice; it has {', '.join(table.column_names)}"
+            )
+    if table["id"].null_count:
+        raise UserError(f"{path}: an id is null; each embedding has one of its own")
     rows = table["embedding"].to_pylist()
     try:
         values = np.array(rows, np.float32)

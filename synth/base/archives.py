@@ -81,17 +81,24 @@ def opened_zip(path: Path, compressed: bool = True) -> Iterator[zipfile.ZipFile]
 
 
 def check_sums(path: Path) -> None:
-    """Compare every member of a zip archive with the checksum that stands in it.
+    """Compare every member of a zip archive with the checksum that stands in it, and see that nothing follows its end.
 
     Raises:
-        UserError: one differs.
+        UserError: one differs, or more follows.
     """
     try:
         with opened_zip(path, compressed=False) as archive:
-            damaged = archive.testzip()
+            damaged = archive.testzip() or (None if _ends(path) else "its end")
     except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError):
         damaged = "its list of members"
     if damaged:
         raise UserError(
             f"{path}: damaged, the checksum of {damaged} differs; copy it again, or train it again"
         )
+
+
+def _ends(path: Path) -> bool:
+    """Whether the record that ends a zip, of 22 bytes without a comment, is the last of the file."""
+    with open(path, "rb") as file:
+        file.seek(-22, 2)
+        return file.read(4) == b"PK\5\6"

@@ -28,6 +28,9 @@ SUFFIXES = {"parquet": ".parquet", "webdataset": ".tar"}
 REQUIRED = ("id", "subject_id", "image", "caption_zh", "caption_en", "source", "seed", "plan")
 """Columns that every shard has.  A label may have come into the vocabulary after a shard was written: there it is null."""
 
+SIDECAR = frozenset(("sha256", "bytes", "rows", "first_index", "last_index", "plan", "filtered"))
+"""Keys that a sidecar may have."""
+
 Rows = Iterable[Mapping[str, Any]]
 
 
@@ -154,7 +157,7 @@ def read_shard(path: Path, columns: Sequence[str], schema: pa.Schema) -> pa.Tabl
             empty = pa.nulls(file.metadata.num_rows, wanted.field(name).type)
             table = table.append_column(wanted.field(name), empty)
         return table.select(list(columns)).cast(wanted)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, KeyError) as error:  # KeyError: a column stands twice
         raise _unread(path, error) from None
 
 

@@ -14,7 +14,7 @@ from synth.base.errors import UserError
 from synth.base.runs import progress, read_json, sha256
 from synth.data import completeness
 from synth.data.records import COLUMNS, SCHEMA, SPLITS, shards
-from synth.data.shards import REQUIRED
+from synth.data.shards import REQUIRED, SIDECAR
 from synth.sampling.plan import Plan
 from synth.sampling.plan import shards as planned
 
@@ -132,9 +132,10 @@ def _ailment(path: Path, plan: str) -> str | None:
 
 
 def _is_whole(sidecar: dict[str, Any]) -> bool:
-    """Whether a sidecar has what is relied on, each of its kind."""
+    """Whether a sidecar has what is relied on, each of its kind, and no key that nobody writes: one of ours, damaged."""
     return (
-        isinstance(sidecar.get("plan"), str)
+        sidecar.keys() <= SIDECAR
+        and isinstance(sidecar.get("plan"), str)
         and isinstance(sidecar.get("sha256"), str)
         and isinstance(sidecar.get("rows"), int)
         and isinstance(sidecar.get("bytes", 0), int)

@@ -57,7 +57,7 @@ def distill(
     chunk, folder = accumulate(accelerator, config), pipeline.locate(model)
     teacher, card = pipeline.load(folder)
     _check_private(folder, card, data)
-    student = _untuned(teacher, card)
+    student = _untuned(folder, teacher, card)
     targets = _targets(config, student, teacher, accelerator)
     provenance, trained_on = _provenance(student, card, folder, data, start)
     card = card.replaced(trained_on=trained_on, distilled=provenance | targets.student)
@@ -135,12 +135,17 @@ def _examples(
     return Examples(data, card.preprocessing, run / "cache", config.seed, 0, vocabulary)
 
 
-def _untuned(teacher: FundusPipeline, card: GeneratorCard) -> Denoiser:
-    """A student that knows what its teacher knows."""
-    network = check(NetworkConfig, card.config["network"], "the teacher's visionclip.json")
+def _untuned(folder: Path, teacher: FundusPipeline, card: GeneratorCard) -> Denoiser:
+    """A student that knows what its teacher, of `folder`, knows.
+
+    Raises:
+        UserError: the card there tells another network than the one that lies there.
+    """
+    network = check(NetworkConfig, card.config.get("network", {}), str(folder / "visionclip.json"))
     student = Denoiser(network, teacher.size, teacher.conditioning.labels)
-    student.unet.load_state_dict(teacher.unet.state_dict())
-    student.conditioning.load_state_dict(teacher.conditioning.state_dict())
+    with checkpoint.fitting(folder / "visionclip.json"):
+        student.unet.load_state_dict(teacher.unet.state_dict())
+        student.conditioning.load_state_dict(teacher.conditioning.state_dict())
     return student
 
 

@@ -1,0 +1,40 @@
+"""What is installed: a bill of materials that names all of it, and advisories that fail a check only where an update mends them."""
+
+import json
+from importlib.metadata import version
+
+import advisories
+import pytest
+import sbom
+from cyclonedx.output.json import JsonV1Dot6
+
+
+def test_the_bill_of_materials_names_what_is_installed_and_what_requires_it():
+    made = json.loads(JsonV1Dot6(sbom.bill()).output_as_string())
+    found = {each["name"]: each for each in made["components"]}
+    assert made["specVersion"] == "1.6"
+    assert found["torch"]["version"] == version("torch")
+    assert found["torch"]["purl"] == f"pkg:pypi/torch@{version('torch')}"
+    requires = {each["ref"]: each.get("dependsOn", []) for each in made["dependencies"]}
+    assert found["torch"]["bom-ref"] in requires[found["torchvision"]["bom-ref"]]
+
+
+@pytest.mark.parametrize(
+    "package, status, words",
+    [
+        ({"vulns": [{"id": "PYSEC-1", "fix_versions": ["2.0"]}]}, 1, "mended in 2.0; raise it in constraints.txt"),
+        ({"vulns": [{"id": "PYSEC-1", "fix_versions": []}]}, 0, "no version mends it yet"),
+        ({"vulns": []}, 0, "1 packages looked up, 0 advisories"),
+        ({"skip_reason": "not found"}, 0, "not looked up"),
+    ],
+)  # fmt: skip
+def test_an_advisory_fails_the_check_where_an_update_mends_it(package, status, words, capsys):
+    assert advisories.told({"dependencies": [{"name": "x", "version": "1.0"} | package]}) == status
+    assert words in capsys.readouterr().out
+
+
+def test_without_a_network_it_is_said_and_no_failure(monkeypatch, capsys):
+    program = "import sys; sys.exit('ConnectionError: no route to host')"
+    monkeypatch.setattr(advisories, "_COMMAND", (advisories.sys.executable, "-c", program))
+    assert advisories.main() == 0
+    assert capsys.readouterr().out == "advisories: not looked up (ConnectionError: no route to host)\n"
