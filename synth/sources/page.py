@@ -34,6 +34,7 @@ def write(path: Path, summary: Mapping[str, Any], kept: Sequence[Tile], dropped:
             words=WORDS,
             named=named,
             reason=reason,
+            split_counts=split_counts,
             kept=kept,
             dropped=dropped,
         )
@@ -50,6 +51,11 @@ def named(key: str, language: str) -> str:
     if term is None:
         return WORDS[language].get(key, key)
     return term.zh if language == "zh" else term.en
+
+
+def split_counts(cohort: Cohort, language: str) -> dict[str, int]:
+    """Pictures of each split, by what it is called."""
+    return {WORDS[language][split]: part.pictures for split, part in cohort.splits.items()}
 
 
 def reason(text: str, language: str) -> str:
