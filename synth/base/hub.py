@@ -7,6 +7,10 @@ from synth.base.errors import UserError
 
 HEAVY = (".parquet", ".tar", ".safetensors", ".pt")
 """Endings of files whose being there already means that a repository holds something else."""
+CHECKLIST = (
+    "What its publishers had to settle before: the checklist in `docs/how-to/data-manager.md` of visionclip."
+)
+"""A line of every card."""
 
 
 def repository_card(kind: Literal["model", "dataset"], front: dict[str, Any], body: str) -> str:
