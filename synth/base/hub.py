@@ -1,5 +1,6 @@
 """The Hugging Face Hub: whether we may go there, and how a folder gets there."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -13,7 +14,7 @@ CHECKLIST = (
 """A line of every card."""
 
 
-def repository_card(kind: Literal["model", "dataset"], front: dict[str, Any], body: str) -> str:
+def repository_card(kind: Literal["model", "dataset"], front: Mapping[str, object], body: str) -> str:
     """The README of a repository: `front` as its YAML front matter, checked as the hub does, then Markdown."""
     from huggingface_hub import DatasetCard, ModelCard
     from huggingface_hub.repocard_data import CardData
