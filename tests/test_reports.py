@@ -6,6 +6,7 @@ The page of `synth evaluate` is in `test_judging.py`, where one is made.
 import base64
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import page as demo
@@ -65,7 +66,7 @@ def evaluated() -> EvaluationReport:
     good, poor = (
         {"balanced_accuracy": Metric(value=value, low=value - 0.1, high=value + 0.1)} for value in (0.8, 0.5)
     )
-    tasks = [
+    tasks: list[Any] = [
         ClassificationResult(
             task="zero-shot", name=f"task{place}", title=f"Task {place} of many classes", source="a source", n=40,
             patients=20, classes={"normal": 20, "疑似青光眼": 20}, metrics={"zh": found, "en": found},

@@ -55,8 +55,9 @@ def forest(
     def bar(row: Row) -> Bar:
         at = [row.value if end is None else end for end in (row.low, row.high)]
         shown = "" if at[0] == at[1] else f"{at[0]:.{digits}f} – {at[1]:.{digits}f}"
-        places = (place(row.value), *map(place, at))
-        return Bar(row.name, row.kind, *places, f"{row.value:.{digits}f}", shown)
+        return Bar(
+            row.name, row.kind, place(row.value), place(at[0]), place(at[1]), f"{row.value:.{digits}f}", shown
+        )
 
     found = [(name, place(value)) for name, value in marks.items()]
     return Forest(f"{left:.{digits}f}", f"{right:.{digits}f}", [bar(row) for row in rows], found)

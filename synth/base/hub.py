@@ -20,7 +20,7 @@ def repository_card(kind: Literal["model", "dataset"], front: Mapping[str, objec
     from huggingface_hub.repocard_data import CardData
 
     card = ModelCard if kind == "model" else DatasetCard
-    return str(card(f"---\n{CardData(**front).to_yaml()}\n---\n{body}"))
+    return str(card(f"---\n{CardData(**cast(dict[str, Any], front)).to_yaml()}\n---\n{body}"))
 
 
 def check_repo(repo: str) -> None:
