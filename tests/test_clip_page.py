@@ -17,11 +17,12 @@ import pytest
 from pictures import drawn
 from PIL import Image
 
-from clip import enclosure, loading, serving
-from clip.apps import page
+from clip import embed, enclosure, loading, serving
+from clip.apps import page, tabs
 from clip.apps.predict import Classifier
 from clip.model import checkpoints
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
+from synth import phantom
 from synth.base import checkpoint
 from synth.base.errors import UserError
 from synth.data.images import Preprocessing, encode
@@ -407,3 +408,57 @@ def test_a_port_that_is_taken_leaves_nothing(model, tmp_path, monkeypatch):
         with page.running(reader):
             pass
     assert list(tmp_path.glob("visionclip*")) == []
+
+
+@pytest.fixture(scope="module")
+def collection(model, tmp_path_factory) -> tabs.Collection:
+    """Phantoms that can be searched."""
+    home = tmp_path_factory.mktemp("collection")
+    phantom.write(phantom.PhantomConfig(size=64), 12, home / "phantoms")
+    embed.write(home / "phantoms.parquet", loading.load_model(model), home / "phantoms")
+    return tabs.Collection(home / "phantoms.parquet", home / "phantoms")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not chromium.PROGRAM, reason="needs Chromium")
+def test_a_set_is_searched_in_a_browser_and_nothing_leaves(model, collection, tmp_path):
+    reader = Classifier(loading.load_model(model))
+    with (
+        page.running(reader, collection=collection) as address,
+        chromium.Browser(tmp_path / "profile") as browser,
+    ):
+        browser.open(address)
+        browser.wait("!!document.querySelector('#photograph button')")
+        _choose(browser, "search")
+        browser.wait("!!document.querySelector('#find')")
+        browser.run("document.querySelector('#find').click()")
+        browser.wait("document.querySelectorAll('#found img').length >= 8")
+        elsewhere = [
+            each for each in browser.requests if not each.startswith((address, "data:", "blob:", "about:"))
+        ]
+        assert elsewhere == []
+
+
+def _choose(browser: chromium.Browser, name: str) -> None:
+    """Open a tab by the end of its name."""
+    found = f"[...document.querySelectorAll('button[role=tab]')].find(each => each.innerText.trim().endsWith('{name}'))"
+    browser.wait(f"!!{found}")
+    browser.run(f"{found}.click()")
+
+
+def test_embeddings_of_other_records_or_of_another_model_are_refused_before_the_page_is_served(
+    model, collection, tmp_path
+):
+    phantom.write(phantom.PhantomConfig(size=64, seed=5), 3, tmp_path / "others")
+    reader = Classifier(loading.load_model(model))
+    with (
+        pytest.raises(UserError, match="no record 'phantom-"),
+        page.running(reader, collection=collection._replace(data=tmp_path / "others")),
+    ):
+        pass
+    other = Classifier(build(MODEL, 7))
+    with (
+        pytest.raises(UserError, match="embeddings of another model"),
+        page.running(other, collection=collection),
+    ):
+        pass

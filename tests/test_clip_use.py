@@ -233,7 +233,7 @@ def test_saliency_is_written_as_png_that_says_what_it_shows(trained, wide, tmp_p
     result = invoke("predict", wide, "--model", trained, "--saliency", out, "--finding", "is_gc", "--json")
     drawn_map = json.loads(result.stdout)["saliency"]
     with Image.open(out) as picture:
-        assert picture.format == "PNG" and picture.size == (640, 640)
+        assert picture.format == "PNG" and picture.size == (640, 640 + 40)  # the legend below
         assert picture.info["finding"] == drawn_map["finding"] == "is_gc"
         assert "occlusion" in picture.info["method"] and "no diagnosis" in picture.info["use"]
     assert drawn_map["for"] > 0

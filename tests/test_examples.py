@@ -78,7 +78,8 @@ def test_a_command_of_the_demo_has_flags_and_files_that_exist(step, monkeypatch)
     assert all(Path(argument).is_file() for argument in arguments if argument.endswith(".yaml"))
 
 
-def test_the_page_of_the_demo_carries_everything_in_itself(tmp_path):
+def demo_folder(folder: Path) -> Path:
+    """What the commands of the demo leave, as small as can be."""
     labels = [{"is_gc": 1}, {"dr_grade": 3}, dict.fromkeys(records.FLAGS, 0) | {"dr_grade": 0}] * 2
     for name in ("phantoms", "synthetic"):
         rows = [
@@ -86,10 +87,10 @@ def test_the_page_of_the_demo_carries_everything_in_itself(tmp_path):
                 caption_en="<glaucoma>", **each)
             for i, each in enumerate(labels)
         ]  # fmt: skip
-        write_records(tmp_path / name, rows, {"kind": name})
-    (tmp_path / "clip").mkdir()
-    append_metrics(tmp_path / "clip" / "metrics.jsonl", images=8, loss=1.5)
-    append_metrics(tmp_path / "clip" / "metrics.jsonl", images=16, loss=1.2)
+        write_records(folder / name, rows, {"kind": name})
+    (folder / "clip").mkdir()
+    append_metrics(folder / "clip" / "metrics.jsonl", images=8, loss=1.5)
+    append_metrics(folder / "clip" / "metrics.jsonl", images=16, loss=1.2)
     answer = {"word": "REVEALS", "level": "weak", "why": "lower bound of AUC 0.6 > 0.52"}
     number = {"value": 0.7, "low": 0.6, "high": 0.8, "patients": 6}
     attribute = {"name": "sex", "reveals": answer, "training_adds": answer, "patients": 6, "images": 6,
@@ -101,16 +102,20 @@ def test_the_page_of_the_demo_carries_everything_in_itself(tmp_path):
         "of": 1,
         "why": "needs lists",
     }
-    write_json(tmp_path / "audit" / "report.json", {"attributes": [attribute], "panels": [panel]})
+    write_json(folder / "audit" / "report.json", {"attributes": [attribute], "panels": [panel]})
     found = {"accuracy": number, "balanced_accuracy": number, "macro_auc": number}
     blind = {"accuracy": 0.5, "balanced_accuracy": 0.5, "macro_auc": 0.5}
     result = {"title": "Glaucoma", "patients": 6, "n": 6, "classes": {"no": 3, "glaucoma": 3},
               "metrics": {"zh": found, "en": found}, "without_pictures": {"chance": blind}}  # fmt: skip
-    write_json(tmp_path / "eval" / "report.json", {"results": [result]})
+    write_json(folder / "eval" / "report.json", {"results": [result]})
+    return folder
+
+
+def test_the_page_of_the_demo_carries_everything_in_itself(tmp_path):
     commands = [{"name": "a step", "command": "synth phantom --n 6", "seconds": 75.4, "status": 0}]
-    page.build(tmp_path, commands)
+    page.build(demo_folder(tmp_path), commands)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert html.count('<img src="data:image/jpeg;base64,') == 12
+    assert html.count('<img src="data:image/jpeg;base64,') == 12 + 3  # in the table, and on the first page
     assert "&lt;glaucoma&gt;" in html and "<glaucoma>" not in html
     assert "疑似青光眼。" in html
     assert "1:15" in html

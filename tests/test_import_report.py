@@ -228,3 +228,18 @@ def test_few_patients_are_named_before_a_training(tmp_path):
     assert (classes.few_patients(root / "out") or "").startswith(
         f"{root / 'out'}: only 1 patient to learn from; below 100"
     )
+
+
+def test_the_counts_of_an_import_stand_in_columns(tmp_path):
+    """One line of 1,500 characters is read by nobody."""
+    lines = [[f"{i}.jpg", f"p{i}", 50, "F", "left", i % 3] for i in range(6)]
+    root = set_of(tmp_path / "set", {f"{i}.jpg": encoded(drawn(i)) for i in range(6)}, lines)
+    told = run(root).stdout.splitlines()
+    [head] = [
+        line for line in told if line.split() == ["train", "validation", "test"] or line.split() == ["train"]
+    ]
+    place = told.index(head)
+    rows = {tuple(line.split()[: -len(head.split())]): line for line in told[place + 1 : place + 6]}
+    assert {("pictures",), ("patients",), ("dr_grade", "0"), ("dr_grade", "2")} <= set(rows)
+    assert {len(line) for line in rows.values()} == {len(head)}
+    assert max(map(len, told)) < 200 + len(str(root))

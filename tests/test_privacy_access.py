@@ -19,8 +19,8 @@ from privacy.decisions import verdict
 from privacy.decisions.decision import decide
 from privacy.decisions.results import left_out
 from privacy.report.chinese import translated
+from privacy.report.counts import regulations
 from privacy.report.schema import AuditReport
-from privacy.report.words import regulations
 from synth.data import images, records
 
 QUICK = AuditConfig(permutations=60, bootstrap=100, detection_rounds=50)

@@ -17,7 +17,7 @@ from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
 from privacy.decisions.decision import decide
 from privacy.decisions.results import AUC, DIFFERENCE, Result, ValidityCheck
-from privacy.report import words
+from privacy.report import counts, words
 from privacy.report.schema import AuditReport
 from privacy.statistics import inference
 from privacy.statistics.inference import Tested
@@ -97,12 +97,12 @@ def test_a_search_of_captions_does_not_speak_for_patients(tmp_path):
     assert PASS not in label and label.count(UNTESTED) == 3 and "1 of 27 questions asked" in label
     assert PASS not in said.stdout and "NOT TESTABLE (1 of 27 questions asked)" in said.stdout
     for language, unasked in (("en", "1 of 27 questions asked"), ("zh", "共 27 问，已检验 1 问")):
-        assert {row.word for row in words.regulations(parsed, language)} == {UNTESTED}
+        assert {row.word for row in counts.regulations(parsed, language)} == {UNTESTED}
         page = report.html(parsed, language)
         assert unasked in page.partition("</main>")[0]
         once = words.WORDS[language][PASS]
         assert page.count(once) == 2  # the one question that was asked: on the first page, and in the table
-    rows = {row.law: row for row in words.regulations(parsed, "en")}
+    rows = {row.law: row for row in counts.regulations(parsed, "en")}
     assert rows["EDPB 28/2024: extraction of training data"].threats == "T7 (1/3)"
 
 

@@ -127,7 +127,9 @@ def leftovers(chinese: str) -> set[str]:
     shown = re.sub(unread, " ", chinese)
     shown = html.unescape(re.sub(r"<[^>]*>", " ", shown)).replace(EVIL, " ")
     shown = re.sub(
-        r"--given [a-z+]+|--\w+( [A-Z]+\b)?|\b[\w-]+\.(?:csv|pt|parquet)\b|visionclip-privacy\S*|synth train", " ", shown
+        r"--given [a-z+]+|--\w+( [A-Z]+\b)?|\b[\w-]+\.(?:csv|pt|parquet)\b|visionclip-privacy\S*|synth train",
+        " ",
+        shown,
     )
     return {word for word in re.findall(r"[A-Za-z]{2,}", shown)} - FIELD
 

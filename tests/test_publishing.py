@@ -10,10 +10,12 @@ import pytest
 import yaml
 from generators import tiny
 from hubstub import TOKEN, environment, serving
+from huggingface_hub import DatasetCard, InferenceClient, ModelCard
 from pictures import folder, rows
 from typer.testing import CliRunner
 
 from synth.base.errors import UserError
+from synth.base.hub import CHECKLIST
 from synth.base.runs import read_json, sha256, write_json
 from synth.commands.app import app
 from synth.data.records import SCHEMA, claim, read_table, write_records
@@ -207,6 +209,27 @@ def test_the_model_card_attributes_what_the_generator_learnt_from(run):
     assert front(run / "model")["license"] == "cc-by-4.0"
     assert "Porwal et al. 2018, doi:10.3390/data3030025" in text and "Not a medical device" in text
     assert [origin["source"] for origin in known["trained_on"]] == ["idrid", "phantom"]
+
+
+@pytest.mark.parametrize(
+    "name, keys",
+    [
+        (
+            "set",
+            "license pretty_name language multilinguality annotations_creators task_categories size_categories tags configs",
+        ),
+        ("model", "license library_name pipeline_tag tags"),
+    ],
+)
+def test_a_card_says_what_the_hub_asks_for_in_words_that_it_knows(run, synthetic, name, keys):
+    """Tasks are those that the hub's own client has; the card leads to what its publishers had to settle."""
+    folder = synthetic if name == "set" else run / "model"
+    card = (DatasetCard if name == "set" else ModelCard).load(folder / "README.md")
+    told = card.data.to_dict()
+    assert [key for key in keys.split() if not told.get(key)] == []
+    tasks = told.get("task_categories") or [told["pipeline_tag"]]
+    assert [task for task in tasks if not hasattr(InferenceClient, task.replace("-", "_"))] == []
+    assert CHECKLIST in card.text
 
 
 def test_training_longer_keeps_what_a_person_said_of_the_model(run, tmp_path):

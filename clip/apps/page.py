@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from clip import serving
-from clip.apps import saliency
+from clip.apps import saliency, tabs
 from clip.apps.predict import Classifier, Finding
 from clip.apps.readability import Readability
 from synth.base.errors import UserError
@@ -41,7 +41,7 @@ _STYLE = """
 #unreadable { border: 2px solid #b91c1c; color: #b91c1c; border-radius: 4px; padding: 0.6em 0.9em; margin-bottom: 0.6em; font-weight: 650; }
 .dark #unreadable { border-color: #fca5a5; color: #fca5a5; }
 #unreadable + #findings { opacity: 0.45; }
-#refused { border: 1px solid #b91c1c; color: #b91c1c; border-radius: 4px; padding: 0.6em 0.9em; }
+#refused, .refused { border: 1px solid #b91c1c; color: #b91c1c; border-radius: 4px; padding: 0.6em 0.9em; }
 footer { display: none !important; }
 """
 
@@ -71,8 +71,33 @@ def choices(classifier: Classifier) -> list[tuple[str, str]]:
     return [(f"{term.zh} {term.en}", term.key) for term in classifier.terms]
 
 
-def build(classifier: Classifier, folder: Path) -> Any:
-    """The page, as a `gradio.Blocks`, over a `serving.private_folder` for what is uploaded and drawn."""
+def build(classifier: Classifier, folder: Path, collection: tabs.Collection | None = None) -> Any:
+    """The page, as a `gradio.Blocks`, over a `serving.private_folder` for what is uploaded and drawn.
+
+    Args:
+        collection: a set to search; without one the page has no such tab.
+    """
+    import gradio as gr
+
+    def keep(picture: np.ndarray) -> str:
+        descriptor, path = tempfile.mkstemp(".webp", "evidence-", folder)  # mode 0600
+        with open(descriptor, "wb") as file:
+            Image.fromarray(picture).save(file, "WEBP")
+        return path
+
+    with gr.Blocks(title="visionclip", analytics_enabled=False) as page:
+        gr.Markdown("# 眼底照片 · fundus photograph", elem_id="title")
+        gr.HTML("<br>".join(NOTICE), elem_id="notice")
+        with gr.Tab("读片 read", id="read"):
+            _reading(classifier, folder, keep)
+        if collection:
+            with gr.Tab("检索 search", id="search"):
+                tabs.search(classifier.model, collection, keep)
+    return page
+
+
+def _reading(classifier: Classifier, folder: Path, keep: tabs.Keep) -> None:
+    """A photograph in, its findings and what speaks for them out."""
     import gradio as gr
 
     def read(path: str | None):
@@ -101,42 +126,32 @@ def build(classifier: Classifier, folder: Path) -> Any:
     def choose(kept: tuple[np.ndarray, np.ndarray] | None, key: str):
         return keep(saliency.overlay(kept[0], kept[1][classifier.number(key)])) if kept else gr.skip()
 
-    def keep(overlay: np.ndarray) -> str:
-        descriptor, path = tempfile.mkstemp(".webp", "evidence-", folder)  # mode 0600
-        with open(descriptor, "wb") as file:
-            Image.fromarray(overlay).save(file, "WEBP")
-        return path
-
-    with gr.Blocks(title="visionclip", analytics_enabled=False) as page:
-        gr.Markdown("# 眼底照片 · fundus photograph", elem_id="title")
-        gr.HTML("<br>".join(NOTICE), elem_id="notice")
-        kept = gr.State()
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=5):
-                photo = gr.Image(
-                    type="filepath", sources=["upload", "clipboard"], height=330,
-                    label="照片 photograph", elem_id="photograph", buttons=[],
-                )  # fmt: skip
-                finding = gr.Dropdown(
-                    choices(classifier), label="显示哪一项的依据 · show what speaks for", interactive=False
-                )
-                shown = gr.Image(
-                    label="依据 橙＝支持 蓝＝反对 · orange: speaks for, blue: against", height=330,
-                    interactive=False, elem_id="saliency", buttons=["fullscreen"],
-                )  # fmt: skip
-            with gr.Column(scale=6):
-                answer = gr.HTML(label="findings", elem_id="answer")
-                gr.Markdown(
-                    "各项均与正常眼底相比，视二者同样常见，未经校准；依据由遮挡法得出。"
-                    "Each against a normal fundus, as if both were equally common, calibrated by nothing; "
-                    f"evidence by {saliency.METHOD}."
-                )
-        # The file is handed on unopened: what is no picture, `intake.read` refuses in words.
-        photo.preprocess = lambda payload: payload and payload.path  # type: ignore[method-assign]
-        photo.async_move_resource_to_block_cache = _stay  # type: ignore[method-assign]
-        photo.change(read, photo, [answer, kept, shown, finding], api_name="read")
-        finding.input(choose, [kept, finding], shown, api_name="choose")
-    return page
+    kept = gr.State()
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=5):
+            photo = gr.Image(
+                type="filepath", sources=["upload", "clipboard"], height=330,
+                label="照片 photograph", elem_id="photograph", buttons=[],
+            )  # fmt: skip
+            finding = gr.Dropdown(
+                choices(classifier), label="显示哪一项的依据 · show what speaks for", interactive=False
+            )
+            shown = gr.Image(
+                label="依据 橙＝支持 蓝＝反对 · orange: speaks for, blue: against", height=330,
+                interactive=False, elem_id="saliency", buttons=["fullscreen"],
+            )  # fmt: skip
+        with gr.Column(scale=6):
+            answer = gr.HTML(label="findings", elem_id="answer")
+            gr.Markdown(
+                "各项均与正常眼底相比，视二者同样常见，未经校准；依据由遮挡法得出。"
+                "Each against a normal fundus, as if both were equally common, calibrated by nothing; "
+                f"evidence by {saliency.METHOD}."
+            )
+    # The file is handed on unopened: what is no picture, `intake.read` refuses in words.
+    photo.preprocess = lambda payload: payload and payload.path  # type: ignore[method-assign]
+    photo.async_move_resource_to_block_cache = _stay  # type: ignore[method-assign]
+    photo.change(read, photo, [answer, kept, shown, finding], api_name="read")
+    finding.input(choose, [kept, finding], shown, api_name="choose")
 
 
 async def _stay(path: str | Path | None) -> str:
@@ -146,7 +161,11 @@ async def _stay(path: str | Path | None) -> str:
 
 @contextmanager
 def running(
-    classifier: Classifier, port: int | None = None, open_browser: bool = False, host: str = serving.HOSTS[0]
+    classifier: Classifier,
+    port: int | None = None,
+    open_browser: bool = False,
+    host: str = serving.HOSTS[0],
+    collection: tabs.Collection | None = None,
 ) -> Iterator[str]:
     """Serve the page, at the address that is given; nothing is left of it afterwards.
 
@@ -158,7 +177,9 @@ def running(
     """
     with (
         serving.private_folder() as folder,
-        serving.launched(build(classifier, folder), folder, port, open_browser, _STYLE, host) as address,
+        serving.launched(
+            build(classifier, folder, collection), folder, port, open_browser, _STYLE, host
+        ) as address,
     ):
         yield address
 
@@ -169,6 +190,7 @@ def serve(
     open_browser: bool = False,
     host: str = serving.HOSTS[0],
     tell: Tell = quiet,
+    collection: tabs.Collection | None = None,
 ) -> None:
     """Serve the page until Ctrl-C, `kill`, or the end of the terminal.
 
@@ -178,6 +200,9 @@ def serve(
     Raises:
         UserError: the port is taken, or `host` is not of this machine.
     """
-    with serving.until_stopped() as stop, running(classifier, port, open_browser, host) as address:
+    with (
+        serving.until_stopped() as stop,
+        running(classifier, port, open_browser, host, collection) as address,
+    ):
         tell([f"{address} is served until Ctrl-C"])
         stop.wait()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from clip import embed
 from synth.base.runs import atomic
@@ -70,10 +70,23 @@ def overlay(shown: np.ndarray, saliency: np.ndarray) -> np.ndarray:
     return (grey * (1 - alpha) + colour * alpha).round().clip(0, 255).astype(np.uint8)
 
 
+def with_legend(picture: np.ndarray) -> np.ndarray:
+    """(L + H, W, 3) uint8: an (L, W, 3) overlay above a line that says what its colours mean."""
+    height = max(16, len(picture) // 16)
+    line = Image.new("RGB", (picture.shape[1], height), "black")
+    pen, font = ImageDraw.Draw(line), ImageFont.load_default(0.6 * height)
+    x = height // 4
+    for colour, text in ((FOR, "speaks for"), (AGAINST, "speaks against")):
+        pen.rectangle((x, height // 4, x + height // 2, 3 * height // 4), colour)
+        pen.text((x + 3 * height // 4, height // 2), text, "white", font, anchor="lm")
+        x += int(1.5 * height + font.getlength(text))
+    return np.concatenate([picture, np.asarray(line)])
+
+
 def write(path: Path, picture: np.ndarray, **metadata: str) -> None:
-    """Write an overlay as PNG; `metadata`, and the method, go into its text."""
+    """Write an overlay and its legend as PNG; `metadata`, and the method, go into its text."""
     text = PngImagePlugin.PngInfo()
     for key, value in {**metadata, "method": METHOD, "use": "research only, no diagnosis"}.items():
         text.add_itxt(key, value)
     with atomic(path) as temporary:
-        Image.fromarray(picture).save(temporary, "PNG", pnginfo=text)
+        Image.fromarray(with_legend(picture)).save(temporary, "PNG", pnginfo=text)

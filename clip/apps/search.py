@@ -2,7 +2,6 @@
 
 import base64
 import io
-from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,10 +16,13 @@ from clip.model.encoders import CLIP
 from synth.base import ties
 from synth.base.errors import UserError
 from synth.base.runs import atomic, write_text
+from synth.base.templates import environment
 from synth.data.images import decode
 
 SIDE = 192
-"""Pixels a side of a picture on a contact sheet."""
+"""Pixels a side of a picture on a contact sheet, `.png`."""
+LARGE = 512
+"""Pixels a side of a picture that enlarges where it is chosen, on a sheet `.html`."""
 
 
 class Hit(NamedTuple):
@@ -120,10 +122,10 @@ def sheet(path: Path, text: str, hits: list[Hit], data: Data) -> None:
     if absent := [hit.id for hit in hits if hit.id not in rows]:
         raise UserError(f"{data}: no record '{absent[0]}'; give the records that were embedded")
     pictures = photographs.pictures(data)
-    images = []
+    images, side = [], LARGE if path.suffix.lower() == ".html" else SIDE
     for hit in hits:
         image = Image.fromarray(decode(pictures[rows[hit.id]], pictures.where(rows[hit.id])))
-        image.thumbnail((SIDE, SIDE))
+        image.thumbnail((side, side))
         images.append(image)
     if path.suffix.lower() == ".html":
         write_text(path, _html(text, hits, images))
@@ -144,20 +146,17 @@ def _grid(hits: list[Hit], images: list[Image.Image]) -> Image.Image:
 
 
 def _html(text: str, hits: list[Hit], images: list[Image.Image]) -> str:
-    figures = []
+    shown = []
     for hit, image in zip(hits, images, strict=True):
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=90)
-        figures.append(
-            f'<figure><img src="data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}" alt="">'
-            f"<figcaption>{hit.rank}. {hit.score:.3f}<br>{escape(hit.id)}</figcaption></figure>"
-        )
-    style = (
-        "body{font:15px system-ui,'Noto Sans CJK SC',sans-serif;margin:2em}main{display:flex;flex-wrap:wrap;gap:1em}"
-        f"figure{{margin:0;width:{SIDE}px}}figcaption{{font-size:.8em;overflow-wrap:anywhere}}"
-    )
+        shown.append((hit, f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"))
     return (
-        f'<!doctype html><html><head><meta charset="utf-8"><title>{escape(text)}</title><style>{style}</style></head>'
-        f"<body><h1>{escape(text)}</h1><p>{len(hits)} nearest by cosine; for research only</p>"
-        f"<main>{''.join(figures)}</main></body></html>\n"
+        environment(Path(__file__).parent)
+        .get_template("search.html.j2")
+        .render(text=text, shown=shown, text_language=_language(text))
     )
+
+
+def _language(text: str) -> str:
+    return "zh" if any("\u4e00" <= letter <= "\u9fff" for letter in text) else "en"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from synth.base.command import DryRun, Json, Set, config_option, say, show_dry
+from synth.base.command import DryRun, Json, Set, config_option, say, show, show_dry, then
 from synth.base.runs import is_first_process
 
 ImageColumn = Annotated[
@@ -40,6 +40,7 @@ def train(
         ),
     ] = 0.0,
     dry_run: DryRun = False,
+    json: Json = False,
 ) -> None:
     """Train a CLIP on captioned photographs; writes OUT/ckpt.pt.
 
@@ -66,7 +67,8 @@ def train(
         return
     checkpoint = run(settings, sets, out, tell=say)
     if is_first_process():
-        typer.echo(checkpoint)
+        show({"checkpoint": str(checkpoint)}, json, str(checkpoint))
+        then("clip", "eval", "--model", checkpoint, "--data", data[0], "--split", "test", "--out", "report")
 
 
 def doctor(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from clip.commands.training import CaptionColumn, ImageColumn
-from synth.base.command import Json, say, show, show_pushed
+from synth.base.command import Json, say, show, show_pushed, then
 from synth.base.errors import UserError
 
 Lang = Literal["zh", "en", "both"]
@@ -61,6 +61,7 @@ def embed(
     split: Annotated[str, typer.Option(help="train, validation, test or all")] = "all",
     image_column: ImageColumn = None,
     caption_column: CaptionColumn = None,
+    json: Json = False,
 ) -> None:
     """Write the embeddings of photographs, each of length 1.
 
@@ -75,7 +76,9 @@ def embed(
     from synth.data.records import parse_splits
 
     sets = joined(data, Columns(image_column, caption_column))
-    typer.echo(f"{write(out, load_model(model), sets, parse_splits(split))} embeddings: {out}")
+    count = write(out, load_model(model), sets, parse_splits(split))
+    show({"file": str(out), "embeddings": count}, json, f"{count} embeddings: {out}")
+    then("clip", "search", "疑似青光眼。", "--model", model, "--embeddings", out)
 
 
 def search(
@@ -108,6 +111,7 @@ def search(
         json,
         "\n".join(lines + ([str(sheet)] if sheet else [])),
     )
+    then(open=sheet)
 
 
 def demo(
@@ -122,23 +126,34 @@ def demo(
             help="a name or IPv4 address of this machine under which others may open the page; its address then ends in a token"
         ),
     ] = "127.0.0.1",
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(help="a file of 'clip embed', by the same model: the page can search it; needs --data"),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="what was embedded; whoever opens the page sees its photographs")
+    ] = None,
 ) -> None:
-    """Serve a page to this machine: drop a photograph, read findings in Chinese and English.  For research, not for diagnosis.
+    """Serve a page to this machine: read a photograph, search a set.  For research, not for diagnosis.
 
     \b
     Examples:
       clip demo --model runs/clip/ckpt.pt
+      clip demo --model runs/clip/ckpt.pt --embeddings odir.parquet --data records/odir
       clip demo --model runs/clip/ckpt.pt --port 8000 --no-browser
     """
     from clip import serving
-    from clip.apps import page
+    from clip.apps import page, tabs
     from clip.apps.predict import Classifier
     from clip.loading import load_model
     from synth.base import extras
 
     serving.check_host(host)
+    if (embeddings is None) != (data is None):
+        raise UserError("--embeddings and --data go together: the file of 'clip embed', and what it embeds")
     extras.require("clip demo", "gradio")
-    page.serve(Classifier(load_model(model)), port, browser, host, say)
+    collection = tabs.Collection(embeddings, data) if embeddings and data else None
+    page.serve(Classifier(load_model(model)), port, browser, host, say, collection)
 
 
 def export(
@@ -152,6 +167,7 @@ def export(
             help="for --to visionclip from a Chinese-CLIP .pt: the model's training config, as of 'clip train'",
         ),
     ] = None,
+    json: Json = False,
 ) -> None:
     """Rewrite a checkpoint for other libraries, or one of theirs for us.
 
@@ -171,8 +187,8 @@ def export(
     """
     from clip import export
 
-    for line in export.export(model, out, to, config):
-        typer.echo(line)
+    lines = list(export.export(model, out, to, config))
+    show({"written": str(out), "form": to, "lines": lines}, json, "\n".join(lines))
 
 
 def push(

@@ -157,7 +157,7 @@ def read(path: Path) -> EvaluationReport:
 
 def html(report: EvaluationReport) -> str:
     """The page for people."""
-    from clip.evaluation import curves
+    from clip.evaluation import curves, first_page
     from clip.evaluation.metrics import BINS
 
     pages = environment(Path(__file__).parent / "templates")
@@ -168,7 +168,18 @@ def html(report: EvaluationReport) -> str:
     pages.filters["matrices"] = curves.confusions
     kinds: list[str] = list(dict.fromkeys(result.task for result in report.results))
     title = ", ".join(TITLES.get(kind, kind.capitalize()) for kind in kinds)
-    return pages.get_template("report.html.j2").render(report=report, metrics=METRICS, title=title, bins=BINS)
+    return pages.get_template("report.html.j2").render(
+        report=report,
+        metrics=METRICS,
+        title=title,
+        bins=BINS,
+        answer=first_page.answer(report.results),
+        figures=[
+            (f"{result.title}: {METRICS[first_page.headline(result)]}", first_page.drawn(result))
+            for result in report.results[: first_page.SHOWN]
+        ],
+        shown_first=first_page.SHOWN,
+    )
 
 
 def estimate(metric: Metric) -> str:

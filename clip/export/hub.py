@@ -14,7 +14,7 @@ from clip.model import checkpoints
 from clip.model.checkpoints import Header
 from clip.model.encoders import CLIP
 from synth.base.errors import UserError
-from synth.base.hub import check_hub, check_repo, upload
+from synth.base.hub import CHECKLIST, check_hub, check_repo, repository_card, upload
 from synth.base.runs import write_text
 from synth.base.scratch import scratch
 
@@ -52,11 +52,14 @@ and temperature.
 - It knows the cameras, the people and the words that it learnt from.  Judge it on your own set with `clip eval`, and ask
   `clip benchmarks` which public sets others have learnt from.
 - What it may tell of single people whose photographs it saw is a question that `privacy audit` measures.
+- {checklist}
 """
 _OPENS = {
     "ChineseCLIPModel": "`transformers.ChineseCLIPModel.from_pretrained` opens this repository",
     "folder of parts": "`text/` is a `transformers.BertModel`, `image/` a timm network, `projection.safetensors` the rest",
 }
+_LIBRARIES = {"ChineseCLIPModel": "transformers", "folder of parts": "visionclip"}
+"""Form of the export -> the library that opens it, as the Hub calls it."""
 
 
 def push(path: Path, repo: str, licence: str, private: bool = False, dry_run: bool = False) -> dict[str, Any]:
@@ -101,6 +104,7 @@ def card(model: CLIP, head: Header, repo: str, licence: str, kind: str) -> str:
     front = {
         **terms(licence),
         "language": ["zh", "en"],
+        "library_name": _LIBRARIES[kind],
         "pipeline_tag": "zero-shot-image-classification",
         "tags": ["medical", "ophthalmology", "fundus", "clip", "visionclip"],
     }
@@ -111,6 +115,7 @@ def card(model: CLIP, head: Header, repo: str, licence: str, kind: str) -> str:
         layers=config.text.layers,
         repo=repo,
         opens=_OPENS[kind],
+        checklist=CHECKLIST,
         preprocessing=f"{config.preprocessing.name}, version {config.preprocessing.version}",
         licence=licence,
         parameters=sum(each.numel() for each in model.parameters()),
@@ -120,7 +125,7 @@ def card(model: CLIP, head: Header, repo: str, licence: str, kind: str) -> str:
         context=config.context,
         config=told if head.config else "unknown",
     )
-    return f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n{body}"
+    return repository_card("model", front, body)
 
 
 def terms(licence: str) -> dict[str, str]:

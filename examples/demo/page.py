@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import pyarrow as pa
 
 from privacy.report import charts
+from synth.base.forest import Forest, Row, forest
 from synth.base.runs import read_json, read_metrics, write_text
 from synth.base.templates import environment
 from synth.data import records
@@ -19,6 +20,7 @@ from synth.data.pictures import Pictures
 from synth.data.vocabulary import DISEASES, DR, DR_GRADES, FINDINGS, FLAGS, NORMAL, READABILITY_KEYS
 
 PER_ROW = 4
+SHOWN = 6  # tasks of the first page
 
 
 class Condition(NamedTuple):
@@ -95,6 +97,24 @@ def curves(runs: dict[str, Path]) -> str:
     return data_uri(buffer.getvalue(), "image/svg+xml")
 
 
+def figures(evaluation: dict[str, Any], audit: dict[str, Any]) -> list[tuple[str, Forest]]:
+    """How well tasks are told, and what is read of people, with intervals; tasks in the language that does best."""
+    told, read = [], []
+    for result in evaluation["results"]:
+        rows = [found["balanced_accuracy"] for found in result["metrics"].values()]
+        best = max(rows, key=lambda row: row["value"])
+        told.append(Row(result["title"], best["value"], best["low"], best["high"]))
+    for attribute in audit["attributes"]:
+        first = attribute["rows"][0]["person"] if attribute["rows"] else {}
+        if auc := first.get("auc"):
+            kind = attribute["reveals"]["word"].split()[0]
+            read.append(Row(attribute["name"], auc["value"], auc["low"], auc["high"], kind))
+    found = [("Tested: balanced accuracy of zero-shot, by task", forest(told[:SHOWN], low=0, high=1))]
+    if read:
+        found.append(("Audited: AUC of an attribute, per person", forest(read, {"chance": 0.5}, high=1)))
+    return found
+
+
 def build(out: Path, commands: Sequence[dict[str, Any]]) -> None:
     """Write `out/report.html` from what the commands of the demo left in `out`."""
     phantoms, synthetic = Gallery(out / "phantoms"), Gallery(out / "synthetic")
@@ -102,6 +122,7 @@ def build(out: Path, commands: Sequence[dict[str, Any]]) -> None:
         {"zh": c.zh, "en": c.en, "phantoms": phantoms.pick(c), "synthetic": synthetic.pick(c)}
         for c in conditions()
     ]
+    evaluation, audit = (read_json(out / name / "report.json") for name in ("eval", "audit"))
     html = (
         environment(Path(__file__).parent)
         .get_template("page.html.j2")
@@ -109,8 +130,9 @@ def build(out: Path, commands: Sequence[dict[str, Any]]) -> None:
             sheet=sheet,
             count={"phantoms": len(phantoms.rows), "synthetic": len(synthetic.rows)},
             curves=curves({"CLIP": out / "clip" / "metrics.jsonl"}),
-            evaluation=read_json(out / "eval" / "report.json"),
-            audit=read_json(out / "audit" / "report.json"),
+            evaluation=evaluation,
+            audit=audit,
+            figures=figures(evaluation, audit),
             names=charts.METRICS,
             commands=commands,
             seconds=int(sum(command["seconds"] for command in commands)),

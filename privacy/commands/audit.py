@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from synth.base.command import Json, Set, config_option, say, show
+from synth.base.command import Json, Set, config_option, say, show, then
 from synth.base.lock import sole_writer
 
 
@@ -93,4 +93,5 @@ def audit(
             tell=say,
         )
     show(made.as_json(), json, f"{report.summary(made)}\nreport: {out / 'report.html'}")
+    then("privacy", "suggest", "--report", out, open=out / "report.html")
     raise typer.Exit(made.exit_status)

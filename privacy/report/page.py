@@ -9,8 +9,9 @@ from jinja2 import Environment
 from privacy.decisions.verdict import NOT_TESTABLE, WORST
 from privacy.report.charts import METRICS, chart, curve, forest, number
 from privacy.report.chinese import translated
+from privacy.report.counts import attacker, counted, open_questions, regulations
 from privacy.report.schema import AttributeEntry, AuditReport, ResultEntry
-from privacy.report.words import WORDS, attacker, counted, naming, reading, regulations
+from privacy.report.words import WORDS, naming, reading
 from synth.base.templates import environment
 
 LANGUAGES = {"en": "report.html", "zh": "report.zh.html"}
@@ -63,7 +64,9 @@ def _shown(report: AuditReport, language: str) -> dict[str, Any]:
         "regulations": regulations(report, language),
         "counted": counted(report, language),
         "attacker": attacker(report, language),
+        "open_questions": open_questions(report, language),
         "say": (lambda text: text) if language == "en" else translated,
+        "said": lambda key: WORDS[language][key],
         "naming": lambda result: naming(result, language),
         "reading": lambda result: reading(result, language),
         "asked": lambda panel: WORDS[language]["asked"].format(asked=panel.answered, of=panel.of),

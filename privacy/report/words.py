@@ -1,12 +1,8 @@
 """What a report says, in English and Chinese."""
 
-from typing import NamedTuple
-
 from privacy import threats
-from privacy.data.access import HOLDS
-from privacy.decisions.verdict import NOT_TESTABLE, Combined, combined
 from privacy.report.chinese import translated
-from privacy.report.schema import AuditReport, ResultEntry
+from privacy.report.schema import ResultEntry
 
 WORDS: dict[str, dict[str, str]] = {
     "en": {
@@ -36,12 +32,24 @@ WORDS: dict[str, dict[str, str]] = {
         "worst": "answer to all",
         "exit": "exit status",
         "exit 0": "no leak about training patients was found by what was asked",
+        "exit 0 says": "No leak about training patients was found by what was asked.",
         "exit 3": "a leak about training patients was found",
+        "exit 3 says": "A leak about training patients was found.",
         "exit 4": "nothing could be tested",
+        "exit 4 says": "Nothing could be tested: below stands what each question needs.",
         "exit 5": "an answer is INVALID, and no leak was found",
+        "exit 5 says": "An answer is INVALID: the data cannot answer it; no leak was found.",
         "no advice": "This is evidence for an assessment, not the assessment: whether a risk is acceptable is for the controller and counsel to decide.",
         "at risk": "Beside this report lies private-at-risk.csv, the list of patients whom attacks name: its owner alone can read it, and it is not to be sent around. Each attack names one in a hundred by chance.",
-        "untested": "What was not tested, and why",
+        "untested": "What was not tested, and how to test it",
+        "open": "{count} questions were not tested; below stands what each needs.",
+        "questions": "{count} questions",
+        "question": "1 question",
+        "chance": "chance",
+        "margin": "margin",
+        "second": "Answers",
+        "details": "The audit in full",
+        "intervals": "All estimates with their 95 % intervals",
         "nothing found": "An attack that finds nothing shows that this attack, with these patients, found nothing; no more.",
         "features of": "what the attacker sees",
         "per person": "per person",
@@ -97,12 +105,24 @@ WORDS: dict[str, dict[str, str]] = {
         "worst": "总体结论",
         "exit": "退出状态",
         "exit 0": "已检验的各问未发现训练患者信息泄露",
+        "exit 0 says": "已检验的各问未发现训练患者信息泄露。",
         "exit 3": "发现训练患者信息泄露",
+        "exit 3 says": "发现训练患者信息泄露。",
         "exit 4": "无一可检验",
+        "exit 4 says": "无一可检验；各问所需见下文。",
         "exit 5": "有结论无效，且未发现泄露",
+        "exit 5 says": "有结论无效：数据无法回答该问；未发现泄露。",
         "no advice": "本报告为评估提供证据，并不替代评估；风险能否接受由数据控制者与法律顾问决定。",
         "at risk": "本报告旁另有 private-at-risk.csv，列出被攻击指认的患者：仅文件所有者可读，不得外传。每种攻击会偶然指认百分之一的患者。",
-        "untested": "未检验的内容及原因",
+        "untested": "未检验的内容及检验方法",
+        "open": "{count} 问未检验；各问所需见下文。",
+        "questions": "{count} 问",
+        "question": "1 问",
+        "chance": "随机水平",
+        "margin": "界值",
+        "second": "各项结论",
+        "details": "审计全文",
+        "intervals": "全部估计及其 95 % 区间",
         "nothing found": "未发现泄露只说明：在这些患者上，这种攻击没有发现泄露，别无他意。",
         "features of": "攻击者所见",
         "per person": "按患者",
@@ -132,24 +152,6 @@ WORDS: dict[str, dict[str, str]] = {
         "NOT TESTABLE": "无法检验",
     },
 }
-
-
-class Regulation(NamedTuple):
-    """A requirement with the attacks that bear on it, and the word for all of their questions."""
-
-    law: str
-    threats: str
-    untested: str
-    word: str
-    answered: str
-
-
-def attacker(report: AuditReport, language: str) -> str:
-    """Who is assumed to attack, in one sentence, with the questions that were left out because of it."""
-    left = sum(each.left_out for each in report.results) + sum(each.left_out for each in report.attributes)
-    holds = HOLDS[report.given][0 if language == "en" else 1]
-    said = WORDS[language]["attacker"].format(given=report.given, holds=holds)
-    return said + (WORDS[language]["left out"].format(left=left) if left else "")
 
 
 def naming(result: ResultEntry, language: str) -> str:
@@ -187,81 +189,5 @@ def _besides(result: ResultEntry, high: float | None) -> str:
     return ""
 
 
-def regulations(report: AuditReport, language: str) -> list[Regulation]:
-    """Of each requirement the attacks that bear on it, and the word for all of their questions."""
-    found: dict[str, list[str]] = {}
-    for each in report.results:
-        found.setdefault(each.threat, []).append(each.verdict.word)
-    for each in report.attributes:
-        found.setdefault("T1", []).append(each.inference.word)
-    rows = []
-    for law in threats.LAWS:
-        keys = threats.keys_of(law)
-        each = {key: combined(found.get(key, [NOT_TESTABLE])) for key in keys}
-        tested = [_counted(key, one) for key, one in each.items() if one.answered]
-        whole = combined([word for key in keys for word in found.get(key, [NOT_TESTABLE])])
-        rows.append(
-            Regulation(
-                law=law.name if language == "en" else law.name_zh,
-                threats=", ".join(tested) or "–",
-                untested=", ".join(key for key, one in each.items() if not one.answered),
-                word=whole.word,
-                answered=WORDS[language]["asked"].format(asked=whole.answered, of=whole.of),
-            )
-        )
-    return rows
-
-
-def _counted(key: str, found: Combined) -> str:
-    return key if found.answered == found.of else f"{key} ({found.answered}/{found.of})"
-
-
 def _three(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
-
-
-def counted(report: AuditReport, language: str) -> list[str]:
-    """What was found of members, as numbers of patients: one sentence for each question that a rate or a count answers."""
-    found = []
-    for each in report.results:
-        estimate, members = each.estimate, report.members
-        if (
-            each.panel != "members"
-            or not estimate
-            or not members
-            or estimate.high is None
-            or estimate.low is None
-        ):
-            continue
-        if each.verdict.word in ("INVALID", "NOT TESTABLE") or each.threat not in ("T2", "T3"):
-            continue
-        name = each.statistic.name
-        if name not in ("difference of rates", "members who stand out"):
-            continue
-        scale = members.patients if name == "difference of rates" else 1
-        low, high = (
-            max(0, min(members.patients, round(scale * end))) for end in (estimate.low, estimate.high)
-        )
-        sentence = SENTENCES[language][name]
-        found.append(
-            (
-                high,
-                sentence.format(members=members.patients, low=low, high=high, attack=naming(each, language)),
-            )
-        )
-    return [sentence for _, sentence in sorted(found, key=lambda each: -each[0])[:COUNTED]]
-
-
-SENTENCES = {
-    "en": {
-        "difference of rates": "Of {members:,} patients, up to {high:,} more than by chance are guessed right because they were trained on (at least {low:,}): {attack}.",
-        "members who stand out": "Of {members:,} patients, up to {high:,} can be known with certainty (at least {low:,}): {attack}.",
-    },
-    "zh": {
-        "difference of rates": "在 {members:,} 名患者中，因参与训练而被多猜对的至多 {high:,} 名（至少 {low:,} 名）：{attack}。",
-        "members who stand out": "在 {members:,} 名患者中，能被确知的至多 {high:,} 名（至少 {low:,} 名）：{attack}。",
-    },
-}
-"""Of a statistic, as a count of patients."""
-COUNTED = 2
-"""Sentences that the first page has room for, of the most patients."""

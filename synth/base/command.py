@@ -1,11 +1,14 @@
 """What the three commands share: errors as one line, options given once, `--version`, logging, what is printed where."""
 
+import inspect
 import json
 import logging
 import os
+import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +20,7 @@ from synth.base import recipes, stopping
 from synth.base.disk_errors import disk_error, file_error
 from synth.base.errors import UserError
 from synth.base.runs import is_first_process
+from synth.base.silence import is_silent, silent
 
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
 Set = Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="over the config; may repeat")]
@@ -24,6 +28,9 @@ DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="print the resolved config as JSON, say what it would cost, and stop"),
 ]
+
+
+_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="say nothing but results and errors")]
 
 
 def config_option(package: str) -> Any:
@@ -58,12 +65,30 @@ class Verb(TyperCommand):
 
 
 class App(typer.Typer):
-    """A Typer app whose verbs are each a `Verb`."""
+    """A Typer app whose verbs are each a `Verb`, and can be quiet."""
 
     def command(
         self, name: str | None = None, *, cls: type[TyperCommand] | None = Verb, **settings: Any
     ) -> Any:
-        return super().command(name, cls=cls, **settings)
+        register = super().command(name, cls=cls, **settings)
+        return lambda function: register(_with_quiet(function))
+
+
+def _with_quiet(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same verb with the option `--quiet`; at a terminal it says at once that it is loading."""
+
+    @wraps(function)
+    def verb(*arguments: Any, quiet: bool = False, **options: Any) -> Any:
+        with silent(quiet):
+            if sys.stderr.isatty():
+                say(["loading"])
+            return function(*arguments, **options)
+
+    signature = inspect.signature(function)
+    option = inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_Quiet)
+    verb.__signature__ = signature.replace(parameters=[*signature.parameters.values(), option])  # type: ignore[attr-defined]
+    verb.__annotations__ = {**function.__annotations__, "quiet": _Quiet}
+    return verb
 
 
 class Command(TyperGroup):
@@ -98,7 +123,6 @@ def command(name: str, help: str, *examples: str) -> App:
         help=help,
         cls=Command,
         no_args_is_help=True,
-        add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -136,9 +160,18 @@ def show(result: dict, as_json: bool, text: str | None = None) -> None:
 
 def say(lines: Iterable[str]) -> None:
     """Say something to people: on stderr, so that stdout holds results alone, and from the first of several processes."""
-    if is_first_process():
+    if is_first_process() and not is_silent():
         for line in lines:
             typer.echo(line, err=True)
+
+
+def then(*command: object, open: Path | None = None) -> None:
+    """Say what can be opened now, and the command that comes next; to people at a terminal alone."""
+    if sys.stderr.isatty():
+        say(
+            ([f"open: {open}"] if open else [])
+            + ([f"next: {shlex.join(map(str, command))}"] if command else [])
+        )
 
 
 def show_dry(settings: dict, lines: Iterable[str]) -> None:

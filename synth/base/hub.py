@@ -1,5 +1,6 @@
 """The Hugging Face Hub: whether we may go there, and how a folder gets there."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -7,15 +8,19 @@ from synth.base.errors import UserError
 
 HEAVY = (".parquet", ".tar", ".safetensors", ".pt")
 """Endings of files whose being there already means that a repository holds something else."""
+CHECKLIST = (
+    "What its publishers had to settle before: the checklist in `docs/how-to/data-manager.md` of visionclip."
+)
+"""A line of every card."""
 
 
-def repository_card(kind: Literal["model", "dataset"], front: dict[str, Any], body: str) -> str:
+def repository_card(kind: Literal["model", "dataset"], front: Mapping[str, object], body: str) -> str:
     """The README of a repository: `front` as its YAML front matter, checked as the hub does, then Markdown."""
     from huggingface_hub import DatasetCard, ModelCard
     from huggingface_hub.repocard_data import CardData
 
     card = ModelCard if kind == "model" else DatasetCard
-    return str(card(f"---\n{CardData(**front).to_yaml()}\n---\n{body}"))
+    return str(card(f"---\n{CardData(**cast(dict[str, Any], front)).to_yaml()}\n---\n{body}"))
 
 
 def check_repo(repo: str) -> None:

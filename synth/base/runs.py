@@ -20,6 +20,7 @@ from tqdm import tqdm
 from synth.base.disk_errors import disk_error, full, is_input
 from synth.base.documents import read_json as read_json
 from synth.base.errors import UserError
+from synth.base.silence import is_silent
 
 Tell = Callable[[Iterable[str]], None]
 """Takes the lines that say what some work will take, before it begins; nothing is reckoned where nobody listens."""
@@ -221,7 +222,7 @@ def progress(what: str, total: int, done: int = 0, unit: str = "images") -> tqdm
     terminal = sys.stderr.isatty()
     bar = tqdm(
         total=total,
-        disable=not is_first_process(),
+        disable=is_silent() or not is_first_process(),
         initial=done,
         desc=what,
         unit=f" {unit}",

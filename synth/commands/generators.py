@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from synth.base.command import DryRun, Json, Set, config_option, say, show, show_dry
+from synth.base.command import DryRun, Json, Set, config_option, say, show, show_dry, then
 from synth.base.errors import UserError
 from synth.base.lock import sole_writer
 from synth.base.runs import is_first_process
@@ -30,6 +30,7 @@ def train(
     dp_epsilon: Annotated[float | None, typer.Option(help="differential privacy for each patient")] = None,
     dp_delta: Annotated[float | None, typer.Option(help="its delta; else 1 / (10 x patients)")] = None,
     dry_run: DryRun = False,
+    json: Json = False,
 ) -> None:
     """Train a generator on records.
 
@@ -58,7 +59,8 @@ def train(
     with sole_writer(out):
         model = trainer.train(settings, data, out, start, tell=say)
     if is_first_process():
-        typer.echo(model)
+        show({"generator": str(model)}, json, str(model))
+        then("synth", "generate", "--model", model, "--n", 1000, "--out", "synthetic")
 
 
 def average(
@@ -79,6 +81,7 @@ def average(
     from synth.training.averages import average
 
     show(average(run, length, at, out, half), json)
+    then("synth", "generate", "--model", out, "--n", 1000, "--out", "synthetic")
 
 
 def distill(
@@ -96,6 +99,7 @@ def distill(
     config: Annotated[Path | None, typer.Option(help="YAML of what differs from the defaults")] = None,
     set: Set = [],
     dry_run: DryRun = False,
+    json: Json = False,
 ) -> None:
     """Tune a student that draws in 4 steps, or 2, what its teacher draws in 20.
 
@@ -117,4 +121,5 @@ def distill(
     with sole_writer(out):
         student = distill.distill(settings, model, data, out, start, tell=say)
     if is_first_process():
-        typer.echo(student)
+        show({"generator": str(student)}, json, str(student))
+        then("synth", "generate", "--model", student, "--n", 1000, "--out", "synthetic")

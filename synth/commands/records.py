@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from synth.base.command import Json, show
+from synth.base.command import Json, show, then
 from synth.base.errors import UserError
 
 Out = Annotated[Path, typer.Option(help="folder to write; repeat the command to continue")]
@@ -42,15 +42,29 @@ def import_(
     from synth.sources.report import dropped_share
 
     if list:
-        for name, known in SOURCES.items():
-            typer.echo(f"{name:12} {known.title} [{known.licence}]")
+        named = {name: {"title": known.title, "licence": known.licence} for name, known in SOURCES.items()}
+        text = "\n".join(f"{name:12} {known.title} [{known.licence}]" for name, known in SOURCES.items())
+        show(named, json, text)
         return
     if suggest:
         from synth.sources.suggest import suggest as write_mapping
 
         if source != "folder" or root is None:
             raise UserError("--suggest is for 'synth import folder --root DIR [--mapping FILE]'")
-        show(write_mapping(root, mapping or Path("mapping.yaml")), json)
+        written = mapping or Path("mapping.yaml")
+        show(write_mapping(root, written), json)
+        then(
+            "synth",
+            "import",
+            "folder",
+            "--root",
+            root,
+            "--mapping",
+            written,
+            "--out",
+            "records/mine",
+            open=written,
+        )
         return
     if not source or root is None or out is None:
         raise UserError("give SOURCE, --root and --out; 'synth import --list' names the sources")
@@ -62,6 +76,7 @@ def import_(
             f"{out}: ONLY {result['kept']:,} PICTURES KEPT, {lost:.1%} of what is listed is lost (--max-dropped "
             f"{max_dropped:g}); the records are written, see why in {out / page.NAME}"
         )
+    then("clip", "train", "--data", out, "--out", "runs/clip", open=out / page.NAME)
 
 
 def phantom(
@@ -100,6 +115,7 @@ def phantom(
     if masks:
         phantom.write_masks(config, n, out)
     show(counts, json)
+    then("synth", "preview", out, "--out", f"{out}.png")
 
 
 def verify(folder: Annotated[Path, typer.Argument(help="records")], json: Json = False) -> None:
@@ -121,6 +137,7 @@ def preview(
     columns: Annotated[int, typer.Option(help="pictures in a row")] = 8,
     side: Annotated[int, typer.Option(help="pixels a picture")] = 128,
     seed: Annotated[int, typer.Option(help="another seed, other pictures")] = 0,
+    json: Json = False,
 ) -> None:
     """Draw a contact sheet of records.
 
@@ -132,7 +149,8 @@ def preview(
     from synth.sampling.preview import preview
 
     shown = preview(folder, out, count, columns, side, seed)
-    typer.echo(f"{out}: {shown} pictures")
+    show({"sheet": str(out), "pictures": shown}, json, f"{out}: {shown} pictures")
+    then(open=out)
 
 
 def _shares(text: str) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from synth.base.command import DryRun, Json, Set, say, show, show_dry, show_pushed
+from synth.base.command import DryRun, Json, Set, say, show, show_dry, show_pushed, then
 from synth.base.errors import UserError
 
 Out = Annotated[Path, typer.Option(help="folder to write; repeat the command to continue")]
@@ -156,6 +156,7 @@ def generate(
     )
     result = {"folder": str(out), "shards_written": made.shards_written, "complete": made.complete}
     show(result | (made.pushed or {}), json)
+    then("clip", "train", "--data", out, "--out", "runs/clip", open=out / "preview.png")
 
 
 def evaluate(
@@ -211,6 +212,9 @@ def evaluate(
         show(made.to_json(), json)
     else:
         typer.echo(f"{report.summary(made)}\n{out / 'report.html'}")
+    then(
+        "privacy", "audit", "--synthetic", data, "--members", real, "--out", "audit", open=out / "report.html"
+    )
 
 
 def push(

@@ -15,7 +15,7 @@ def write_card(
     licence: str,
     tags: Sequence[str] = (),
     suffix: str = "parquet",
-    more: Mapping[str, str] = {},
+    more: Mapping[str, str | list[str]] = {},
 ) -> None:
     """Write `folder/README.md`: YAML front matter for Hugging Face, then `body` (Markdown).
 
@@ -31,6 +31,7 @@ def write_card(
         "license": licence,
         **more,
         "language": ["zh", "en"],
+        "multilinguality": ["multilingual"],
         "task_categories": ["zero-shot-image-classification", "text-to-image"],
         "size_categories": [next((name for limit, name in sizes if total < limit), "1M<n<10M")],
         "tags": ["medical", "ophthalmology", "fundus", *tags],

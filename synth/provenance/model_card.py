@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from synth.base import weights
-from synth.base.hub import repository_card
+from synth.base.hub import CHECKLIST, repository_card
 from synth.base.runs import read_json, write_text
 from synth.model.card import PrivacyGuarantee, read_card
 from synth.provenance import publication
@@ -52,6 +52,7 @@ on it.
 - A label is what the generator is asked to show.  Whether it shows it is measured, not guaranteed.
 - It knows the cameras and the people of the photographs above and no others; rare labels are learnt from few people.
 - {privacy}
+- {checklist}
 """
 
 _CANARY = """
@@ -75,6 +76,7 @@ def write_model_card(folder: Path) -> None:
         "tags": ["medical", "ophthalmology", "fundus", "diffusion", "synthetic", "visionclip"],
     }
     text = _CARD.format(
+        checklist=CHECKLIST,
         title=stated.title or NAME,
         about=f"{stated.about.strip()}\n\n" if stated.about else "",
         size=card.preprocessing.size,

@@ -11,6 +11,7 @@ from typing import Any
 
 from synth.base import extras
 from synth.base.documents import read_mapping
+from synth.base.hub import CHECKLIST
 from synth.base.runs import write_json
 from synth.base.stats import wilson
 from synth.data.card import write_card
@@ -69,6 +70,7 @@ never absent.  Columns: {columns}.
 - Age, sex and race are neither told nor recorded.
 - What the set may still reveal of the patients behind the generator is a question that `privacy audit` measures, not
   one that synthesis answers.{private}
+- {checklist}
 {ethics}
 ## Verify and reproduce
 ```
@@ -152,6 +154,7 @@ def write_cards(folder: Path, plan: Plan, generator: GeneratorCard | None) -> No
         size=_size(generator),
         private=_private(generator),
         ethics=_ethics(folder),
+        checklist=CHECKLIST,
         command=_command(plan),
         cite=_cite(title, stated, trained_on, plan),
     )
@@ -166,7 +169,9 @@ def write_cards(folder: Path, plan: Plan, generator: GeneratorCard | None) -> No
             "%s: no croissant.json is written; for one, %s, and repeat", folder, extras.remedy("mlcroissant")
         )
     front, suffix = publication.front(licence), SUFFIXES[plan.format][1:]
-    write_card(folder, title, text, counts, front.pop("license"), tags, suffix, front)
+    told = front.pop("license")
+    more = {**front, "annotations_creators": ["machine-generated"]}
+    write_card(folder, title, text, counts, told, tags, suffix, more)
 
 
 def _size(generator: GeneratorCard | None) -> str:

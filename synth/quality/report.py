@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from synth.base.forest import Forest, Row, forest
 from synth.base.runs import atomic, write_json, write_text
 from synth.base.templates import environment
 from synth.classifier.targets import TARGETS
@@ -32,12 +33,16 @@ _SHOWN = 8  # pictures a disease on the sheets
 _SIDE = 96  # pixels of a picture in the report
 
 
-def write(out: Path, report: QualityReport, pictures: dict[str, str]) -> None:
+def write(out: Path, report: QualityReport, pictures: dict[str, list[str]]) -> None:
     """Write both files, each whole or not at all."""
     write_json(out / "report.json", report.to_json())
     head = report.utility.headline
     page = _render(
-        "report.html.j2", report=report.to_json(), pictures=pictures, doubt=head.doubt if head else ""
+        "report.html.j2",
+        report=report.to_json(),
+        pictures=pictures,
+        doubt=head.doubt if head else "",
+        figures=figures(report),
     )
     write_text(out / "report.html", page)
 
@@ -55,13 +60,43 @@ def write_photographs(path: Path, report: QualityReport, samples: list[Pair], he
         temporary.write_text(page, encoding="utf-8")
 
 
-def sheets(sample: Sample, columns: list[int]) -> dict[str, str]:
-    """Target -> data URL of some synthetic photographs that were asked to show it."""
+def figures(report: QualityReport) -> dict[str, Forest]:
+    """The three pictures of the first page: what the photographs teach, how like real ones they are, how near to copies."""
+    head, near, found = report.utility.headline, report.neighbours, dict[str, Forest]()
+    if head:
+        rows = _rows({TRAINING_SETS[name]: each for name, each in head.mean_auc.items()})
+        found["mean AUC on held-out real photographs, taught by"] = forest(rows, {"chance": 0.5})
+    sides = {"synthetic": "", "held_out": ", held-out real"}
+    alike = {
+        f"{key}{sides[side]}": report.comparison.rows[side][key]
+        for key in ("precision", "recall", "coverage")
+        for side in sides
+        if side in report.comparison.rows
+    }
+    found["likeness to real training photographs"] = forest(_rows(alike), low=0, high=1)
+    rows = _rows({"samples nearer than that": near.closer})
+    if rows:
+        title = f"samples as near to a training photograph as the nearest {100 * near.tail:.0f} % of other patients'"
+        found[title] = forest(rows, {"expected without copies": near.tail}, low=0)
+    return found
+
+
+def _rows(values: dict[str, Interval]) -> list[Row]:
+    """What is known, to draw; held-out photographs, which are the reference, are quiet."""
+    return [
+        Row(name, each.value, each.low, each.high, "quiet" if "held-out" in name else "")
+        for name, each in values.items()
+        if each.value is not None
+    ]
+
+
+def sheets(sample: Sample, columns: list[int]) -> dict[str, list[str]]:
+    """Target -> data URLs of some synthetic photographs that were asked to show it."""
     shown = {}
     for column in columns:
         rows = np.flatnonzero(sample.truth[:, column] == 1)[:_SHOWN]
         if len(rows):
-            shown[TARGETS[column]] = data_url(row([np.array(sample.pictures[i]) for i in rows]))
+            shown[TARGETS[column]] = [data_url(row([np.array(sample.pictures[i])])) for i in rows]
     return shown
 
 

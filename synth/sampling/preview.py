@@ -15,11 +15,11 @@ from synth.data.images import Preprocessing, decode, resize
 from synth.data.pictures import Pictures
 from synth.data.records import LABELS, SPLITS, read_table
 from synth.data.shards import ROW_GROUP, images, is_done
-from synth.data.vocabulary import DISEASES, DR_GRADES, FINDINGS, READABILITY_KEYS
+from synth.data.vocabulary import DISEASES, DR, DR_GRADES, FINDINGS, READABILITY_KEYS
 from synth.sampling.plan import Plan, draws
 from synth.sampling.plan import shards as planned
 
-_SHORT = {term.key: term.key.removeprefix("is_").upper() for term in DISEASES}
+_NAMES = {term.key: term.en for term in DISEASES}
 _LINE = 12  # pixels of one line of text
 _REFRESH = 30  # seconds between two states of a live sheet
 
@@ -44,27 +44,39 @@ def preview(
 
 
 def sheet(tiles: list[np.ndarray], legends: list[list[str]], columns: int) -> Image.Image:
-    """Square tiles in rows, with up to two lines of text below each."""
-    side = tiles[0].shape[0]
-    pitch = side + 2 * _LINE + 6
+    """Square tiles in rows, with text below each: every line is broken where the tile ends, and none is cut."""
+    side, font = tiles[0].shape[0], ImageFont.load_default(10)
+    broken = [[part for line in lines for part in wrapped(line, side, font)] for lines in legends]
+    pitch = side + max(2, *map(len, broken)) * _LINE + 6
     rows = -(-len(tiles) // columns)
     page = Image.new("RGB", (columns * (side + 4) + 4, rows * pitch + 4), "white")
-    pen, font = ImageDraw.Draw(page), ImageFont.load_default(10)
-    for place, (tile, text) in enumerate(zip(tiles, legends, strict=True)):
+    pen = ImageDraw.Draw(page)
+    for place, (tile, text) in enumerate(zip(tiles, broken, strict=True)):
         x, y = 4 + place % columns * (side + 4), 4 + place // columns * pitch
         page.paste(Image.fromarray(tile), (x, y))
-        for number, line in enumerate(text[:2]):
-            pen.text((x, y + side + number * _LINE), line[: side // 5], "black", font)
+        for number, line in enumerate(text):
+            pen.text((x, y + side + number * _LINE), line, "black", font)
     return page
 
 
+def wrapped(line: str, width: int, font: Any) -> list[str]:
+    """A line of words as lines that are at most `width` pixels wide, but for a word that alone is wider."""
+    lines: list[str] = []
+    for word in line.split():
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
 def legend(labels: dict[str, Any]) -> list[str]:
-    """What a record shows, in two short lines of English."""
-    shown = [_SHORT[key] for key in _SHORT if labels.get(key)]
+    """What a record shows, and which eye it is, in two lines of English."""
+    shown = [_NAMES[key] for key in _NAMES if labels.get(key)]
     if labels.get("dr_grade"):
-        shown.append(f"DR {DR_GRADES[labels['dr_grade']].en}")
+        shown.append(f"{DR_GRADES[labels['dr_grade']].en} {DR.en}")
     shown += [term.en for term in FINDINGS if term.key in (labels.get("findings") or ())]
-    absent = labels.get("dr_grade") == 0 and not any(labels.get(key) for key in _SHORT)
+    absent = labels.get("dr_grade") == 0 and not any(labels.get(key) for key in _NAMES)
     blurred = [key.split("_")[1] for key in READABILITY_KEYS if labels.get(key) == 0]
     second = [labels["eye_side"]] if labels.get("eye_side") else []
     if blurred:

@@ -34,6 +34,7 @@ def write(path: Path, summary: Mapping[str, Any], kept: Sequence[Tile], dropped:
             words=WORDS,
             named=named,
             reason=reason,
+            split_counts=split_counts,
             kept=kept,
             dropped=dropped,
         )
@@ -50,6 +51,11 @@ def named(key: str, language: str) -> str:
     if term is None:
         return WORDS[language].get(key, key)
     return term.zh if language == "zh" else term.en
+
+
+def split_counts(cohort: Cohort, language: str) -> dict[str, int]:
+    """Pictures of each split, by what it is called."""
+    return {WORDS[language][split]: part.pictures for split, part in cohort.splits.items()}
 
 
 def reason(text: str, language: str) -> str:
@@ -69,13 +75,7 @@ def lines(summary: Mapping[str, Any], out: Path) -> list[str]:
     ]
     found += [_listed("noted", summary["notes"])]
     found.append(f"patients: {cohort.patients:,}, {_people(cohort)}")
-    found += [
-        f"{split}: {part.pictures:,} pictures of {part.patients:,} patients"
-        for split, part in cohort.splits.items()
-    ]
-    found += [
-        f"{label}: {_by_split(values)}" for label, values in cohort.classes.items() if label != "findings"
-    ]
+    found += _table(cohort)
     found.append(
         _some(
             "findings", (f"{key} {sum(n.values())}" for key, n in cohort.classes.get("findings", {}).items())
@@ -106,9 +106,30 @@ def _some(what: str, texts: Iterable[str], count: int = _SHOWN) -> str:
     return f"{what}: {', '.join([*texts[:count], *more])}" if texts else ""
 
 
-def _by_split(values: Mapping[str, Mapping[str, int]]) -> str:
-    """Class and its pictures by split, as in `0: 80/10/9, 1: 20/3/0`."""
-    return ", ".join(f"{name}: {'/'.join(map(str, counts.values()))}" for name, counts in values.items())
+def _table(cohort: Cohort) -> list[str]:
+    """Pictures, patients and each class by split, in columns."""
+    splits = cohort.splits
+    rows = [
+        ["", *splits],
+        ["pictures", *(f"{part.pictures:,}" for part in splits.values())],
+        ["patients", *(f"{part.patients:,}" for part in splits.values())],
+    ]
+    for label, values in cohort.classes.items():
+        if label != "findings":
+            rows += [
+                [f"{label} {name}", *(f"{count:,}" for count in counts.values())]
+                for name, counts in values.items()
+            ]
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            [
+                row[0].ljust(wide[0]),
+                *(cell.rjust(width) for cell, width in zip(row[1:], wide[1:], strict=True)),
+            ]
+        )
+        for row in rows
+    ]
 
 
 def _pairs(cohort: Cohort) -> str:
