@@ -34,8 +34,8 @@ QUICK = {
 }  # fmt: skip
 """Artefact -> the seeds of its mutations."""
 UNREAD = {
-    "synth phantom", "synth evaluate", "clip benchmarks", "clip eval", "clip demo", "clip push", "privacy canary plant", "privacy power",
-    "privacy selftest",
+    "synth phantom", "synth evaluate", "clip benchmarks", "clip eval", "clip compare", "clip demo", "clip push", "privacy canary plant", "privacy power",
+    "privacy selftest", "privacy checklist",
 }  # fmt: skip
 """Verbs that read no file, or only kinds that another verb reads here."""
 

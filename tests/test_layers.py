@@ -244,6 +244,7 @@ def test_every_dependency_is_imported():
         "pytest-timeout",
         "pytest-xdist",
         "pyright",
+        "pip-audit",
         "mkdocs-material",
         "mkdocstrings",
     }

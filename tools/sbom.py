@@ -9,6 +9,7 @@ import argparse
 import importlib.metadata
 import re
 from pathlib import Path
+from typing import Any
 
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
@@ -19,13 +20,13 @@ from packageurl import PackageURL
 _PROJECT = "visionclip"
 
 
-def bill() -> Bom:
+def bill() -> Any:
     """Every distribution of this environment, and what requires what."""
     found: dict[str, importlib.metadata.Distribution] = {}
     for distribution in importlib.metadata.distributions():
         found.setdefault(_name(distribution.metadata["Name"]), distribution)
     components = {name: _component(name, each) for name, each in sorted(found.items())}
-    made = Bom()
+    made: Any = Bom()
     if _PROJECT in components:
         made.metadata.component = components[_PROJECT]
     for name, component in components.items():
@@ -40,17 +41,19 @@ def _name(text: str) -> str:
     return re.sub(r"[-_.]+", "-", text).lower()
 
 
-def _component(name: str, distribution: importlib.metadata.Distribution) -> Component:
+def _component(name: str, distribution: importlib.metadata.Distribution) -> Any:
     told = distribution.metadata
     named = [told[key] for key in ("License-Expression", "License") if key in told]
     licence = next(filter(None, named), "").strip().splitlines()[:1]
-    return Component(
+    component: Any = Component  # its decorators hide the parameters from a type checker
+    kinds: Any = DisjunctiveLicense
+    return component(
         type=ComponentType.APPLICATION if name == _PROJECT else ComponentType.LIBRARY,
         name=name,
         version=distribution.version,
         bom_ref=f"{name}@{distribution.version}",
         purl=PackageURL("pypi", None, name, distribution.version),
-        licenses=[DisjunctiveLicense(name=licence[0][:100])] if licence and licence[0] else [],
+        licenses=[kinds(name=licence[0][:100])] if licence and licence[0] else [],
     )
 
 

@@ -75,7 +75,9 @@ def fit(config: ReadabilityFit) -> ReadabilityRule:
     mean, scale = values.mean(axis=0), values.std(axis=0)
     model = LogisticRegression(max_iter=2000, class_weight="balanced")
     scaled = (values - mean) / scale
-    scores = cross_val_predict(model, scaled, unreadable, cv=5, method="decision_function")
+    scores: np.ndarray = np.asarray(
+        cross_val_predict(model, scaled, unreadable, cv=5, method="decision_function")
+    )
     model.fit(scaled, unreadable)
     weights = {
         name: Weight(mean=m, scale=s, weight=w, low=low, high=high)
@@ -85,7 +87,7 @@ def fit(config: ReadabilityFit) -> ReadabilityRule:
     }
     return ReadabilityRule(
         weights=weights,
-        intercept=round(float(model.intercept_[0]), 4),
+        intercept=round(float(np.ravel(model.intercept_)[0]), 4),
         threshold=round(float(np.quantile(scores[: len(seen)][seen], 1 - config.false_alarms)), 4),
         false_alarms=config.false_alarms,
         phantoms=int(seen.sum()),
