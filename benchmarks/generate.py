@@ -224,9 +224,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, default=SHIPPED, help="a trained generator; else fundus64")
+    parser.add_argument("--model", type=Path, default=SHIPPED, help="a trained generator; else fundus256")
     parser.add_argument(
-        "--student", type=Path, default=WEIGHTS / "fundus64-4", help="its student, from 'synth distill'"
+        "--student", type=Path, default=WEIGHTS / "fundus256-4", help="its student, from 'synth distill'"
     )
     parser.add_argument(
         "--data", type=Path, help="records with pictures and labels; without, only cost is measured"

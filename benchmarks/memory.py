@@ -57,7 +57,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="200 and 2,000 images, not 500 and 20,000")
-    parser.add_argument("--model", default="fundus64-4", help="a generator; the shipped student by default")
+    parser.add_argument("--model", default="fundus256-4", help="a generator; the shipped student by default")
     parser.add_argument("--precision", default="bf16", help="of the network, fp32 or bf16")
     given = parser.parse_args()
     found = measure(given.model, given.precision, [200, 2_000] if given.quick else [500, 20_000])

@@ -33,7 +33,7 @@ class GenerateConfig(Config):
     n: int
     """How many images."""
     model: Path | None = None
-    """A run of `synth train`, a generator's folder or the name of one that ships; null is `fundus64`."""
+    """A run of `synth train`, a generator's folder or the name of one that ships; null is `fundus256`."""
     seed: int = 0
     """Another seed, other images."""
     labels: str = "joint"

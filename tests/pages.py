@@ -83,7 +83,7 @@ def scaled(words: list[str]) -> list[str]:
         small[number] = str(min(int(small[number]), COUNTS[verb] * (3 if "--marks" in rest else 1)))
     if verb == "synth generate":
         small += ["--workers", "1"]
-        if "fundus64-4" not in rest and "--steps" not in rest:
+        if "fundus256-4" not in rest and "--steps" not in rest:
             small += ["--steps", "2", "--guidance", "1"]
     if verb == "clip export" and "--config" in rest:
         small[small.index("--config") + 1] = SCALED

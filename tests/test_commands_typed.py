@@ -177,7 +177,7 @@ def test_counted_operations_are_those_of_the_towers_that_are_trained():
 
     config = load(TrainConfig, Path("demo"))
     found, clip = training_cost.counted(config), build(config.model)
-    assert found.picture == speed.operations(clip.visual, torch.zeros(1, 3, 64, 64))
+    assert found.picture == speed.operations(clip.visual, torch.zeros(1, 3, *[config.model.preprocessing.size] * 2))
     assert found.parameters == sum(p.numel() for p in clip.parameters())
     more = load(TrainConfig, Path("eyeclip-tiny"))
     alone = load(TrainConfig, Path("eyeclip-tiny"), ["weights.image_image=0", "weights.reconstruction=0"])
@@ -189,7 +189,7 @@ def test_an_estimate_is_near_what_it_takes():
     from synth import pipeline
     from synth.model.denoiser import add_coordinates
 
-    generator, _ = pipeline.load(WEIGHTS / "fundus64")
+    generator, _ = pipeline.load(WEIGHTS / "fundus256")
     told = torch.zeros(16, generator.unet.config["block_out_channels"][0] * 4)
     noisy = add_coordinates(torch.zeros(16, *generator.shape))
     best = float("inf")
@@ -198,7 +198,7 @@ def test_an_estimate_is_near_what_it_takes():
             start = time.process_time()
             generator.unet(noisy, torch.full((16,), 5), class_labels=told)
             best = min(best, time.process_time() - start)
-    expected = speed.measured(1).hours(16 * sampling_cost.forward(WEIGHTS / "fundus64" / "unet")) * 3600
+    expected = speed.measured(1).hours(16 * sampling_cost.forward(WEIGHTS / "fundus256" / "unet")) * 3600
     assert expected / 4 < best < expected * 4
 
 
@@ -212,13 +212,13 @@ def test_a_time_is_told_in_a_unit_that_people_use(hours, words):
 
 
 def test_a_million_images_are_announced_with_what_takes_less(tmp_path):
-    model = WEIGHTS / "fundus64"
+    model = WEIGHTS / "fundus256"
     asked = plan.make(model, 1_000_000)
     first, second, third = sampling_cost.lines(asked, model, tmp_path / "synthetic", 1_000_000, 1_000_000)
-    assert first.startswith(f"{tmp_path}/synthetic: images of 64 px are written there")
+    assert first.startswith(f"{tmp_path}/synthetic: images of 256 px are written there")
     assert re.match(r"1,000,000 images: about [\d.]+ (hours|days) and about [\d.]+ GB of disk", second)
     assert re.match(
-        r"smaller, with an --out of its own: --n 10+, .*; --model fundus64-4, a student of 4 steps, about",
+        r"smaller, with an --out of its own: --n 10+, .*; --model fundus256-4, a student of 4 steps, about",
         third,
     )
     halves = list(sampling_cost.lines(asked, model, tmp_path / "synthetic", 400_000, 1_000_000))
@@ -341,7 +341,7 @@ def test_a_dry_run_tells_labels_that_are_to_be_absent(tmp_path, monkeypatch):
     (tmp_path / "mix.yaml").write_text(
         "mix:\n- {weight: 2, labels: {is_gc: 0}}\n- {weight: 1, labels: {is_gc: 1, is_pm: 0}}\n- {weight: 1, labels: {}}\n"
     )
-    said = invoke("synth generate --n 8 --model fundus64-4 --labels mix.yaml --dry-run").stderr
+    said = invoke("synth generate --n 8 --model fundus256-4 --labels mix.yaml --dry-run").stderr
     for line in ("50.00%  without is_gc", '25.00%  {"is_gc": 1}', "25.00%  every label unknown"):
         assert line in said
 

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 KINDS: dict[str, type[Config]] = {"clip": ClipTraining, "synth": SynthTraining, "privacy": AuditConfig}
 
 CLIP = {  # size and name of the preprocessing, images, batch, image tower, its layers, width of the text tower
-    "demo": (64, "fov-square", 32_000, 64, "resnet50_clip", (1, 1, 1, 1), 128),
+    "demo": (128, "fov-square", 20_000, 64, "resnet50_clip", (1, 1, 1, 1), 128),
     "eyeclip": (224, "fov-square", 12_800_000, 200, "vit_base_patch32_clip_quickgelu_224", None, 768),
     "eyeclip-legacy": (224, "fov-square", 12_800_000, 200, "vit_base_patch32_clip_quickgelu_224", None, 768),
     "eyeclip-tiny": (64, "fov-square", 100_000, 64, "vit_base_patch32_clip_quickgelu_224", None, 128),
@@ -38,12 +38,12 @@ SYNTH = {  # size, images, batch, images of a forward pass, channels
     "fundus128": (128, 20_480_000, 256, 32, (64, 64, 128, 192, 256)),
     "fundus128w": (128, 20_480_000, 256, 32, (96, 128, 192, 256)),
     "fundus256": (256, 20_480_000, 256, 32, (192, 384, 576)),
-    "fundus256-small": (256, 160_000, 32, 16, (64, 96, 128, 160)),
+    "fundus256-small": (256, 160_000, 16, 16, (64, 80, 112, 128)),
     "fundus64": (64, 10_240_000, 256, 32, (128, 192, 256)),
     "latent512": (512, 20_480_000, 256, 32, (128, 192, 384, 576)),
     "odir64": (64, 160_000, 32, 16, (64, 96, 128, 160)),
+    "phantom64": (64, 57_600, 32, 32, (64, 80, 112, 128)),
     "private64": (64, 1_024_000, 512, 16, (32, 64, 96)),
-    "shipped": (64, 57_600, 32, 32, (64, 80, 112, 128)),
 }
 PRIVACY = {"quick": (60, 300, 2), "thorough": (1000, 5000, 10)}  # permutations, resamples, untrained encoders
 

@@ -308,6 +308,26 @@ def test_a_student_may_begin_with_another_of_the_same_teacher(student, teacher, 
         distill(config, teacher, [records], run)
 
 
+def test_what_a_student_learnt_is_carried_to_a_generator_that_began_with_its_teacher(
+    student, teacher, records, tmp_path
+):
+    """In the same space, so that the map between spaces is the identity: the student's weights less its teacher's, added."""
+    shutil.copytree(teacher, tmp_path / "teacher")
+    shutil.copytree(student, tmp_path / "student")
+    later = train(tiny(images=32), [records], tmp_path / "later", tmp_path / "teacher")
+    config = TINY.model_copy(update={"images": 16, "save_every": 16, "lr": 1e-9})
+    distill(config, later, [records], tmp_path / "run", tmp_path / "student")
+    first, taught, tuned, made = (
+        pipeline.load(tmp_path / name)[0].unet.state_dict() for name in ("teacher", "student", "later", "run")
+    )
+    for name, value in made.items():
+        assert torch.allclose(value, tuned[name] + taught[name] - first[name], atol=1e-4), name
+    assert any(not torch.equal(taught[name], first[name]) for name in first)
+    shutil.rmtree(tmp_path / "teacher")
+    with pytest.raises(UserError, match="its teacher neither ships nor lies in"):
+        distill(config, later, [records], tmp_path / "other", tmp_path / "student")
+
+
 def test_uneven_steps_follow_a_teacher_to_the_end():
     """Every step of a split is asked as often, and a network that is exact draws by them what it draws evenly."""
     targets = TeacherTargets(Gaussian(0.5), None, 4, 40, 1, None, (4, 6, 12, 18))

@@ -69,7 +69,7 @@ def test_a_process_follows_from_its_coefficients(flow):
 
 
 def test_the_steps_of_the_scheduler_and_ours_are_the_same_ddim():
-    generator, _ = pipeline.load(Path("fundus64-4"))
+    generator, _ = pipeline.load(Path("fundus256-4"))
     codes = torch.from_numpy(generator.conditioning.labels.unknown)[None]
     noise = torch.randn(1, *generator.shape, generator=torch.Generator().manual_seed(0))
     even = [999, 749, 499, 249]

@@ -61,7 +61,7 @@ print(json.dumps([picture(Path(folder)) for folder in sys.argv[1:]]))
 
 @pytest.mark.slow
 def test_shipped_generators_draw_the_same_for_the_same_labels():
-    folders = [card.WEIGHTS / "fundus64", card.WEIGHTS / "fundus64-4"]
+    folders = [card.WEIGHTS / "fundus256", card.WEIGHTS / "fundus256-4"]
     assert json.loads(extended(PICTURES, *folders)) == [picture(each) for each in folders]
 
 

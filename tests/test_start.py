@@ -10,10 +10,11 @@ from typer.testing import CliRunner
 from synth import pipeline
 from synth.commands.app import app
 from synth.data.tensors import as_tensor
-from synth.model.card import weights_fingerprint
+from synth.model.card import TrainingSource, weights_fingerprint
 from synth.model.denoiser import Denoiser, NetworkConfig
 from synth.model.labels import LabelEncoding, current
 from synth.model.wavelet import WaveletSpace
+from synth.provenance.training_data import with_more
 from synth.training.start import begin, opened
 from synth.training.trainer import train
 
@@ -105,6 +106,17 @@ def test_labels_are_found_by_name(first):
         ("is_new", 1),
         ("is_new", None),
     }
+
+
+def test_of_a_source_of_both_trainings_the_larger_counts():
+    told = {"title": "t", "licence": "CC BY 4.0", "citation": "c"}
+    few, many, other = (
+        TrainingSource(source=name, images=images, subjects=people, **told)
+        for name, images, people in (("a", 10, 5), ("a", 30, 4), ("b", None, 1))
+    )
+    assert with_more([few], [many, other]) == [few.replaced(images=30), other]
+    assert with_more([many], [few]) == [many.replaced(subjects=5)]
+    assert with_more([], [few]) == []
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ GOLDEN = Path(__file__).parent / "golden" / "plan-1.json"
     "kind, path",
     [
         (Plan, GOLDEN),
-        *((GeneratorCard, WEIGHTS / name / "visionclip.json") for name in ("fundus64", "fundus64-4")),
+        *((GeneratorCard, WEIGHTS / name / "visionclip.json") for name in ("fundus256", "fundus256-4")),
     ],
     ids=["plan", "generator", "student"],
 )

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import uniform_filter
 
 from synth import pipeline
+from synth.anatomy.measures import measure
+from synth.anatomy.network import SIDE
 from synth.data.vocabulary import FLAGS, READABILITY_KEYS
 from synth.model import card
 from synth.sampling import noise
@@ -40,16 +41,19 @@ def test_a_card_names_licence_and_attribution(folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda p: p.name)
 def test_an_eye_is_drawn_bright_on_black_with_the_disc_on_its_side(folder):
-    """The brightest patch of a healthy left eye lies left, of a right one right."""
-    right = []
-    for side in ("left", "right"):
+    """And one optic disc in most, by the network that marks them."""
+    found = []
+    for side, told in (("left", -1), ("right", 1)):
         pictures = drawn(folder, 8, **NORMAL, eye_side=side, modality="cfp")
+        size = pictures.shape[1]
+        middle = slice(3 * size // 8, 5 * size // 8)
         corners = pictures[:, [0, 0, -1, -1], [0, -1, 0, -1]]
-        assert corners.mean() < 20 < 60 < pictures[:, 24:40, 24:40].mean()
-        columns = [uniform_filter(p.mean(-1), 5)[8:-8, 8:-8].argmax() % 48 for p in pictures]
-        right += [(column < 24) == (side == "left") for column in columns]
-    assert np.mean(right) > 0.7
+        assert corners.mean() < 20 < 60 < pictures[:, middle, middle].mean()
+        halves = pictures.reshape(len(pictures), SIDE, size // SIDE, SIDE, size // SIDE, 3).mean((2, 4))
+        anatomy = measure(halves.round().astype(np.uint8))
+        found += [(anatomy.discs == 1) & (anatomy.side == told)]
+    assert np.mean(found) > 0.7
 
 
 def test_a_shipped_generator_is_found_by_its_name():
-    assert card.locate(Path("fundus64-4")) == card.WEIGHTS / "fundus64-4"
+    assert card.locate(Path("fundus256-4")) == card.WEIGHTS / "fundus256-4"

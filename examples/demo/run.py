@@ -35,12 +35,12 @@ def steps(folder: Path) -> list[Step]:
     return [
         Step(
             "phantoms with ground truth, to test on in place of patients",
-            f"synth phantom --n 1200 --out {out}/phantoms --size 96"
+            f"synth phantom --n 1000 --out {out}/phantoms --size 128"
             " --age-strength 0.6 --sex-strength 0.3 --race-strength 0.6",
         ),
         Step(
             "captioned synthetic photographs, from the generator that ships",
-            f"synth generate --model fundus64-4 --n 2000 --seed 1 --out {out}/synthetic",
+            f"synth generate --model fundus256-4 --n 1500 --seed 1 --out {out}/synthetic",
         ),
         Step("what they look like", f"synth preview {out}/synthetic --out {out}/sheet.png"),
         Step(

@@ -23,7 +23,7 @@ def train(
     start: Annotated[
         Path | None,
         typer.Option(
-            help="begin with this generator's weights, as 'fundus64'; its sources join the new card"
+            help="begin with this generator's weights, as 'fundus256'; its sources join the new card"
         ),
     ] = None,
     set: Set = [],
@@ -38,7 +38,7 @@ def train(
     Examples:
       synth train --data records/odir --out runs/odir --config odir64
       synth train --data phantoms --out runs/tiny --set images=6400 --set batch=16 --set micro_batch=16
-      synth train --data records/odir --out runs/own --config fundus256-small --start fundus64
+      synth train --data records/odir --out runs/own --config fundus256-small --start fundus256
       synth train --data records/odir --out runs/private --config private64 --dp-epsilon 8
       torchrun --nproc_per_node 2 -m synth train --data records/odir --out runs/odir
     """
@@ -93,7 +93,10 @@ def distill(
         "runs/student"
     ),
     start: Annotated[
-        Path | None, typer.Option(help="another student of the same teacher, to begin with its weights")
+        Path | None,
+        typer.Option(
+            help="begin with another student of the same teacher, or with one of the generator that the teacher began with"
+        ),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="of the student; default 4")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML of what differs from the defaults")] = None,
@@ -108,6 +111,7 @@ def distill(
       synth distill --model runs/odir --data records/odir --out runs/odir-4
       synth distill --model runs/odir-4 --data records/odir --out runs/odir-2 --steps 2
       synth distill --model runs/odir --start runs/odir-4 --data records/odir --out runs/odir-4-bold --set guidance=3
+      synth distill --model runs/own --start fundus256-4 --data records/odir --out runs/own-4 --set split=[5,9,12,14]
       synth generate --model runs/odir-4 --n 10000 --out synthetic
     """
     from synth.base.config import load

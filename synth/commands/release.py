@@ -22,7 +22,7 @@ def generate(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="a run of 'synth train', a generator's folder, or fundus64-4; else fundus64, which ships"
+            help="a run of 'synth train', a generator's folder, or fundus256-4; else fundus256, which ships"
         ),
     ] = None,
     out: Out = Path("synthetic"),

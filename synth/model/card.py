@@ -14,8 +14,8 @@ from synth.data.images import Preprocessing
 
 FORMAT, VERSION = "visionclip-generator", 1
 WEIGHTS = Path(__file__).parent.parent / "weights"
-"""The generators that come with the package: `fundus64`, and `fundus64-4`, its student of four steps."""
-SHIPPED = WEIGHTS / "fundus64"
+"""The generators that come with the package: `fundus256`, and `fundus256-4`, its student of four steps."""
+SHIPPED = WEIGHTS / "fundus256"
 """The one that is sampled where no other is named."""
 STEPS, GUIDANCE, INTERVAL = 20, 2.0, (0.15, 0.85)
 """How a generator is sampled where nothing else is asked, unless it is a student of few steps."""

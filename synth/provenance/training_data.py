@@ -60,11 +60,23 @@ def commitments(folders: Sequence[Path]) -> list[str]:
 
 
 def with_more(trained_on: list[TrainingSource], more: Sequence[TrainingSource]) -> list[TrainingSource]:
-    """The sources of a generator that was tuned on `more` photographs; unknown stays unknown."""
+    """The sources of a generator that was tuned on `more` photographs; unknown stays unknown.
+
+    Of a source in both, the larger counts: how many photographs of the one are in the other is not known.
+    """
     if not trained_on:
         return []
-    known = {(origin.source, origin.title) for origin in trained_on}
-    return [*trained_on, *(origin for origin in more if (origin.source, origin.title) not in known)]
+    known = {(origin.source, origin.title): origin for origin in trained_on}
+    for origin in more:
+        before = known.get((origin.source, origin.title), origin)
+        known[origin.source, origin.title] = before.replaced(
+            images=_larger(before.images, origin.images), subjects=_larger(before.subjects, origin.subjects)
+        )
+    return [*known.values()]
+
+
+def _larger(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else max(one, other)
 
 
 def _of(folder: Path) -> list[TrainingSource]:

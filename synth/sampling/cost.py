@@ -26,7 +26,7 @@ _JPEG = (
 _ROW = {"parquet": 700, "webdataset": 4700}
 """Bytes of a row beside its picture: captions, labels, headers."""
 _LONG = 1  # hours from which on the smaller alternatives are named
-_STUDENT = "fundus64-4"
+_STUDENT = "fundus256-4"
 
 
 def estimate(plan: Plan, model: Path, size: int, n: int | None = None) -> speed.Cost:

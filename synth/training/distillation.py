@@ -24,8 +24,9 @@ from synth.base.documents import read_mapping
 from synth.base.errors import UserError
 from synth.base.runs import Tell, announced, claim, quiet, read_json
 from synth.data.records import data_fingerprint
+from synth.data.tensors import as_tensor
 from synth.diffusion.process import saved_as
-from synth.model.card import GeneratorCard, weights_fingerprint
+from synth.model.card import WEIGHTS, GeneratorCard, weights_fingerprint
 from synth.model.denoiser import Denoiser, NetworkConfig
 from synth.model.labels import LabelEncoding
 from synth.pipeline import FundusPipeline
@@ -35,9 +36,11 @@ from synth.training.averages import PowerAverages
 from synth.training.distill_config import DistillConfig
 from synth.training.examples import Examples, Step
 from synth.training.loop import accumulate, optimise
+from synth.training.start import add_steps
 from synth.training.teacher import TeacherTargets
 
 FORMAT, VERSION = "visionclip-student-state", 1
+_SEEN = 256  # pictures through which spaces are compared
 
 
 def distill(
@@ -50,7 +53,8 @@ def distill(
 ) -> Path:
     """Tune a student of the generator `model` until it has seen `config.images`; the same call again resumes.
 
-    It begins with the weights of its teacher, or of `start`, another student of the same teacher.  Reads split `train` of the records in `data`.  Writes `run/config.json`, `run/metrics.jsonl`, `run/state.pt` (to
+    It begins with the weights of its teacher, or of `start`: another student of the same teacher, or of the generator that
+    the teacher's training began with.  Reads split `train` of the records in `data`.  Writes `run/config.json`, `run/metrics.jsonl`, `run/state.pt` (to
     resume) and `run/model/`, a generator as any other.  Returns that folder.
     """
     accelerator = _accelerator(config)
@@ -59,11 +63,13 @@ def distill(
     _check_private(folder, card, data)
     student = _untuned(folder, teacher, card)
     targets = _targets(config, student, teacher, accelerator)
-    provenance, trained_on = _provenance(student, card, folder, data, start)
+    provenance, trained_on = _provenance(card, folder, data, start)
     card = card.replaced(trained_on=trained_on, distilled=provenance | targets.student)
     mix = read_json(folder / "mix.json")
     with accelerator.main_process_first():
         examples = _examples(config, card, provenance, data, run, teacher.conditioning.labels)
+    if start:
+        _begin(student, start, provenance["teacher"], card, teacher, examples)
     tell([announced(run, "the student", config.images, config.save_every)])
     teacher.space.to(accelerator.device)  # type: ignore[call-arg]
 
@@ -101,13 +107,19 @@ def _targets(
 
 
 def _provenance(
-    student: Denoiser, card: GeneratorCard, folder: Path, data: Sequence[Path], start: Path | None
+    card: GeneratorCard, folder: Path, data: Sequence[Path], start: Path | None
 ) -> tuple[dict[str, str], list[dict[str, Any]]]:
-    """What names teacher, data and start, and all that they were trained on; the student takes the weights of `start`."""
+    """What names teacher, data and start, and all that they were trained on.
+
+    Raises:
+        UserError: `start` is no student of this teacher, nor of the generator that its training began with.
+    """
     provenance = {"teacher": weights_fingerprint(folder), "data": data_fingerprint(*data)}
     trained_on = with_more(card.trained_on, training_sources(data))
     if start:
-        begun = _begin(student, start, provenance["teacher"])
+        begun = pipeline.read_card(pipeline.locate(start))
+        if begun.distilled is None or begun.distilled.teacher not in (provenance["teacher"], card.start):
+            raise UserError(f"--start {start}: no student of this --model; leave it out, or name one that is")
         provenance["start"] = weights_fingerprint(pipeline.locate(start))
         trained_on = with_more(trained_on, begun.trained_on)
     return provenance, [each.to_json() for each in trained_on]
@@ -149,18 +161,43 @@ def _untuned(folder: Path, teacher: FundusPipeline, card: GeneratorCard) -> Deno
     return student
 
 
-def _begin(student: Denoiser, start: Path, teacher: str) -> GeneratorCard:
-    """Give the student the weights of `start`; returns what that says of itself.
+def _begin(
+    student: Denoiser,
+    start: Path,
+    fingerprint: str,
+    card: GeneratorCard,
+    teacher: FundusPipeline,
+    examples: Examples,
+) -> None:
+    """Give the student the weights of `start`; of a student of the generator that the teacher's training began with, what
+    that learnt beyond its own teacher.
+
+    Args:
+        fingerprint, card: of the teacher.
+    """
+    begun, told = pipeline.load(start)
+    assert told.distilled
+    if told.distilled.teacher == fingerprint:
+        student.unet.load_state_dict(begun.unet.state_dict())
+        student.conditioning.load_state_dict(begun.conditioning.state_dict())
+        return
+    first, _ = pipeline.load(_generator(told.distilled.teacher, start))
+    images = as_tensor(examples[np.arange(min(len(examples), _SEEN))])
+    add_steps(student, teacher.space, begun, first, images)
+
+
+def _generator(fingerprint: str, start: Path) -> Path:
+    """The teacher of `start`: it comes with the package, or lies beside it.
 
     Raises:
-        UserError: `start` is no student of this teacher.
+        UserError: it is not there.
     """
-    begun, card = pipeline.load(start)
-    if card.distilled is None or card.distilled.teacher != teacher:
-        raise UserError(f"--start {start}: no student of this --model; leave it out, or name one that is")
-    student.unet.load_state_dict(begun.unet.state_dict())
-    student.conditioning.load_state_dict(begun.conditioning.state_dict())
-    return card
+    beside = start.absolute().parent
+    for each in (*WEIGHTS.iterdir(), *beside.iterdir()):
+        for folder in (each, each / "model"):
+            if (folder / "model_index.json").exists() and weights_fingerprint(folder) == fingerprint:
+                return folder
+    raise UserError(f"--start {start}: its teacher neither ships nor lies in {beside}; copy it there")
 
 
 def _check_private(teacher: Path, card: GeneratorCard, data: Sequence[Path]) -> None:

@@ -6,6 +6,7 @@ are joined to the least-squares map from the channels of one to those of the oth
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from synth.model.latent import LatentSpace
 from synth.model.wavelet import WaveletSpace
 from synth.pipeline import FundusPipeline
 
+Space = WaveletSpace | LatentSpace
 _ENDS = ("conv_in.weight", "conv_out.weight", "conv_out.bias")
 _AT_ONCE = 64  # pictures seen through both spaces at a time
 
@@ -50,27 +52,64 @@ def opened(start: Path, config: NetworkConfig) -> tuple[FundusPipeline, Generato
     return begun, card
 
 
-def begin(
-    denoiser: Denoiser, space: WaveletSpace | LatentSpace, begun: FundusPipeline, images: Tensor
-) -> None:
+def begin(denoiser: Denoiser, space: Space, begun: FundusPipeline, images: Tensor) -> None:
     """Give the denoiser the weights of `begun`.
 
     Args:
         space:  of the denoiser, fitted.
         images: (B, 3, S, S) in [-1, 1], of the size that the denoiser is to draw: through them spaces are compared.
     """
-    new, old = _seen_through_both(denoiser, space, begun, images)
-    to_old, to_new = (torch.linalg.lstsq(a, b).solution.float() for a, b in ((new, old), (old, new)))
-    theirs = begun.unet.state_dict()
-    entry, weight, bias = (theirs[name] for name in _ENDS)
-    bands, places = entry[:, : len(to_old.T)], entry[:, len(to_old.T) :]
-    ends = {
-        "conv_in.weight": torch.cat([torch.einsum("obhw,nb->onhw", bands, to_old), places], dim=1),
-        "conv_out.weight": torch.einsum("bihw,bn->nihw", weight, to_new),
-        "conv_out.bias": bias @ to_new,
-    }
-    denoiser.unet.load_state_dict(theirs | ends)
+    bridge = _Bridge.between(denoiser, space, begun, images)
+    denoiser.unet.load_state_dict(bridge.carried(begun.unet.state_dict()))
     _tell_labels(denoiser.conditioning, begun.conditioning)
+
+
+@torch.no_grad()
+def add_steps(
+    student: Denoiser, space: Space, taught: FundusPipeline, teacher: FundusPipeline, images: Tensor
+) -> None:
+    """Add to the weights of `student` what `taught` learnt beyond its `teacher`: to draw in few steps.
+
+    `student` has the weights of a generator whose training began with those of `teacher`.  The difference between two
+    tunings of one network is a direction that serves a third (Ilharco et al. 2023, 2212.04089).
+
+    Args:
+        space, images: as in `begin`.
+    """
+    bridge, before = _Bridge.between(student, space, teacher, images), teacher.unet.state_dict()
+    learnt = bridge.carried({name: value - before[name] for name, value in taught.unet.state_dict().items()})
+    student.unet.load_state_dict(
+        {name: value + learnt[name] for name, value in student.unet.state_dict().items()}
+    )
+    ours, known = student.conditioning, teacher.conditioning.labels.rows()
+    gained = taught.conditioning.table.weight - teacher.conditioning.table.weight
+    for pair, row in ours.labels.rows().items():
+        if pair in known:
+            ours.table.weight[row] += gained[known[pair]]
+
+
+class _Bridge(NamedTuple):
+    """The least-squares maps between the channels of two spaces."""
+
+    to_old: Tensor
+    """(C, C')"""
+    to_new: Tensor
+    """(C', C)"""
+
+    @classmethod
+    def between(cls, denoiser: Denoiser, space: Space, begun: FundusPipeline, images: Tensor) -> "_Bridge":
+        new, old = _seen_through_both(denoiser, space, begun, images)
+        return cls(*(torch.linalg.lstsq(a, b).solution.float() for a, b in ((new, old), (old, new))))
+
+    def carried(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of a U-Net of the old space, or a difference of two, for one of the new."""
+        entry, weight, bias = (weights[name] for name in _ENDS)
+        bands, places = entry[:, : len(self.to_old.T)], entry[:, len(self.to_old.T) :]
+        return weights | {
+            "conv_in.weight": torch.cat([torch.einsum("obhw,nb->onhw", bands, self.to_old), places], dim=1),
+            "conv_out.weight": torch.einsum("bihw,bn->nihw", weight, self.to_new),
+            "conv_out.bias": bias @ self.to_new,
+        }
 
 
 def _attention_from(begun: FundusPipeline) -> int:
@@ -91,7 +130,7 @@ def _tell_labels(ours: LabelConditioning, theirs: LabelConditioning) -> None:
 
 @torch.no_grad()
 def _seen_through_both(
-    denoiser: Denoiser, space: WaveletSpace | LatentSpace, begun: FundusPipeline, images: Tensor
+    denoiser: Denoiser, space: Space, begun: FundusPipeline, images: Tensor
 ) -> tuple[Tensor, Tensor]:
     """(N, C) and (N, C'): each pixel of the pictures in the denoiser's space and in that of `begun`."""
     _, *grid = denoiser.shape
