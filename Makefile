@@ -48,7 +48,7 @@ export HF_HUB_OFFLINE ?= 1
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-demo: $(USE) ## TORCH=cpu without CUDA; synthetic pairs -> CLIP -> zero-shot -> audit -> demo/report.html, some eight minutes of two cores; repeat to continue
+demo: $(USE) ## TORCH=cpu without CUDA; synthetic pairs -> CLIP -> zero-shot -> audit -> demo/report.html, some ten minutes of two cores; repeat to continue
 	PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/python examples/demo/run.py --out demo
 
 # One thread a process: two OpenMP pools on two cores stand in each other's way.
