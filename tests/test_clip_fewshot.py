@@ -245,7 +245,7 @@ def test_few_shot_reports_every_method_with_intervals_and_a_picture(checkpoint, 
     )
     assert judged["metrics"]["zero-shot"] == alone["results"][0]["metrics"]["both"]
     page = (tmp_path / "report.html").read_text()
-    assert page.count("<svg") == 2 and "tip-adapter-f" in page and "<script" not in page
+    assert page.count("<svg") >= 2 and "tip-adapter-f" in page and "<script" not in page
 
 
 def test_an_interval_over_draws_is_wider_than_one_over_patients_alone(parts):

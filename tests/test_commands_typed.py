@@ -177,7 +177,9 @@ def test_counted_operations_are_those_of_the_towers_that_are_trained():
 
     config = load(TrainConfig, Path("demo"))
     found, clip = training_cost.counted(config), build(config.model)
-    assert found.picture == speed.operations(clip.visual, torch.zeros(1, 3, *[config.model.preprocessing.size] * 2))
+    assert found.picture == speed.operations(
+        clip.visual, torch.zeros(1, 3, *[config.model.preprocessing.size] * 2)
+    )
     assert found.parameters == sum(p.numel() for p in clip.parameters())
     more = load(TrainConfig, Path("eyeclip-tiny"))
     alone = load(TrainConfig, Path("eyeclip-tiny"), ["weights.image_image=0", "weights.reconstruction=0"])

@@ -21,7 +21,11 @@ from synth.base import checkpoint
 from synth.base.runs import sha256
 
 HERE = Path(__file__).parent
-ELSEWHERE = {"clip demo": "tests/test_clip_page.py", "privacy selftest": "tests/test_privacy_calibration.py"}
+ELSEWHERE = {
+    "clip compare": "tests/test_clip_compare.py, which reads reports alone",
+    "clip demo": "tests/test_clip_page.py",
+    "privacy selftest": "tests/test_privacy_calibration.py",
+}
 """Verbs that are watched by other tests: one serves, the other reads no file."""
 _RUN = """
 import json, sys
@@ -181,6 +185,7 @@ def lines(given: Path, out: Path) -> Iterator[tuple[Any, ...]]:
         *sets(_QUICK),
     )
     yield ("privacy suggest", "--report", out / "audit")
+    yield ("privacy checklist", "--out", out / "audit")
 
 
 def test_no_verb_is_left_out(tmp_path):

@@ -23,7 +23,7 @@ class Regulation(NamedTuple):
 class OpenQuestions(NamedTuple):
     """Questions that were not tested for one reason."""
 
-    asked: str
+    heading: str
     names: list[str]
     why: str
 

@@ -66,9 +66,9 @@ def begin(denoiser: Denoiser, space: Space, begun: FundusPipeline, images: Tenso
 
 @torch.no_grad()
 def add_steps(
-    student: Denoiser, space: Space, taught: FundusPipeline, teacher: FundusPipeline, images: Tensor
+    student: Denoiser, space: Space, tuned: FundusPipeline, teacher: FundusPipeline, images: Tensor
 ) -> None:
-    """Add to the weights of `student` what `taught` learnt beyond its `teacher`: to draw in few steps.
+    """Add to the weights of `student` what `tuned` learnt beyond its `teacher`: to draw in few steps.
 
     `student` has the weights of a generator whose training began with those of `teacher`.  The difference between two
     tunings of one network is a direction that serves a third (Ilharco et al. 2023, 2212.04089).
@@ -77,12 +77,12 @@ def add_steps(
         space, images: as in `begin`.
     """
     bridge, before = _Bridge.between(student, space, teacher, images), teacher.unet.state_dict()
-    learnt = bridge.carried({name: value - before[name] for name, value in taught.unet.state_dict().items()})
+    learnt = bridge.carried({name: value - before[name] for name, value in tuned.unet.state_dict().items()})
     student.unet.load_state_dict(
         {name: value + learnt[name] for name, value in student.unet.state_dict().items()}
     )
     ours, known = student.conditioning, teacher.conditioning.labels.rows()
-    gained = taught.conditioning.table.weight - teacher.conditioning.table.weight
+    gained = tuned.conditioning.table.weight - teacher.conditioning.table.weight
     for pair, row in ours.labels.rows().items():
         if pair in known:
             ours.table.weight[row] += gained[known[pair]]
