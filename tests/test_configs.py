@@ -233,3 +233,12 @@ def test_recipes_hold_only_what_differs():
         for name in recipes.names(package):
             given = yaml.safe_load((recipes.folder(package) / f"{name}.yaml").read_text())
             assert given and set(given) <= set(plain) | set(kind.model_fields)
+
+
+def test_no_is_a_word_where_a_setting_knows_it(tmp_path):
+    """YAML 1.1 reads it as false."""
+    file = tmp_path / "run.yaml"
+    file.write_text("precision: no\nflip: no\n")
+    read = load(SynthTraining, file)
+    assert (read.precision, read.flip) == ("no", False)
+    assert load(SynthTraining, None, ["precision=no"]).precision == "no"

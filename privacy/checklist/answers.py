@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from privacy.checklist.items import Item, items
 from synth.base import config, runs
@@ -37,11 +37,6 @@ class ChecklistAnswer(Config):
     """The same for the Chinese page, which else shows `explanation`."""
     source: str | None = None
     """Where a reader can check it."""
-
-    @field_validator("answer", mode="before")
-    @classmethod
-    def _yaml_reads_yes_as_true(cls, value: Any) -> Any:
-        return {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def an_answer_can_be_checked(self) -> "ChecklistAnswer":

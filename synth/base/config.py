@@ -6,9 +6,16 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, get_args
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from synth.base import documents, recipes
 from synth.base.documents import read_yaml as read_yaml
@@ -45,6 +52,14 @@ class Config(BaseModel):
             return values
         return {name: _over(cls._default(name), value) for name, value in cls.by_name(values).items()}
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _a_word_that_yaml_reads_as_a_truth_value(cls, value: Any, info: ValidationInfo) -> Any:
+        """`no` of `precision: no`, where the field knows that word."""
+        word = {True: "yes", False: "no"}.get(value) if isinstance(value, bool) else None
+        field = cls.model_fields.get(info.field_name or "")
+        return word if word and field and word in _words(field.annotation) else value
+
     @classmethod
     def by_name(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values by the fields that their keys mean.
@@ -67,6 +82,13 @@ class Config(BaseModel):
         """The default of a field; None for what is no field."""
         field = cls.model_fields.get(name)
         return field and field.get_default(call_default_factory=True, validated_data={})
+
+
+def _words(annotation: Any) -> list[Any]:
+    """The values of the `Literal`s in a type."""
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    return [word for part in get_args(annotation) for word in _words(part)]
 
 
 def _over(default: Any, value: Any) -> Any:
