@@ -27,6 +27,8 @@ TOWERS = ["image.layers=[1,1,1,1]", "image.width=8", "text.layers=1", "text.widt
           "text.feedforward=64", "embedding=32", "preprocessing.size=32"]  # fmt: skip
 SMALLER = {
     "synth train": ["images=32", "batch=16", "micro_batch=16", "save_every=32", "network.channels=[16,32]", "network.attention_from=1"],
+    "synth train --start": ["images=32", "batch=16", "micro_batch=16", "save_every=32", "autoencoder.images=32",
+                            "autoencoder.batch=16", "autoencoder.save_every=32"],
     "clip train": ["images=64", "batch=16", "warmup=16", "save_every=64", *(f"model.{each}" for each in TOWERS)],
     "clip train eyeclip": ["images=32", "batch=16", "warmup=16", "save_every=32", "model.text.layers=1"],
     "clip eval": ["n_bootstrap=20", "min_count=1"],
@@ -87,7 +89,7 @@ def scaled(words: list[str]) -> list[str]:
             small += ["--steps", "2", "--guidance", "1"]
     if verb == "clip export" and "--config" in rest:
         small[small.index("--config") + 1] = SCALED
-    kind = f"{verb} eyeclip" if "eyeclip-tiny" in rest else verb
+    kind = f"{verb} eyeclip" if "eyeclip-tiny" in rest else f"{verb} --start" if "--start" in rest else verb
     return (
         small[:place] + [part for each in SMALLER.get(kind, []) for part in ("--set", each)] + small[place:]
     )

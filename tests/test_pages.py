@@ -285,7 +285,7 @@ def with_records(home: Path) -> None:
 def with_generator(home: Path) -> None:
     """What the tutorial before leaves: records, and a generator that learnt from them."""
     with_records(home)
-    run_line("synth train --config odir64 --data records --out runs/generator")
+    run_line("synth train --config fundus256-small --start fundus256 --data records --out runs/generator")
 
 
 def chinese_clip(home: Path) -> None:

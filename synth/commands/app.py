@@ -7,7 +7,7 @@ app = command(
     "synth",
     "Make labelled, captioned fundus photographs.",
     "synth import odir5k --root ODIR/ --out records/odir",
-    "synth train --data records/odir --out runs/odir --config odir64",
+    "synth train --data records/odir --out runs/odir --config fundus256-small --start fundus256",
     "synth generate --model runs/odir --n 10000 --out synthetic",
 )
 

@@ -36,9 +36,9 @@ def train(
 
     \b
     Examples:
-      synth train --data records/odir --out runs/odir --config odir64
+      synth train --data records/odir --out runs/odir --config fundus256-small --start fundus256
       synth train --data phantoms --out runs/tiny --set images=6400 --set batch=16 --set micro_batch=16
-      synth train --data records/odir --out runs/own --config fundus256-small --start fundus256
+      synth train --data records/odir --out runs/small --config odir64
       synth train --data records/odir --out runs/private --config private64 --dp-epsilon 8
       torchrun --nproc_per_node 2 -m synth train --data records/odir --out runs/odir
     """
