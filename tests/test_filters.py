@@ -18,7 +18,7 @@ from synth.classifier import classifier
 from synth.commands.app import app
 from synth.data.images import Preprocessing, decode
 from synth.data.pictures import Pictures
-from synth.data.records import read_table, write_records
+from synth.data.records import data_fingerprint, read_table, write_records
 from synth.model.card import GeneratorCard
 from synth.provenance import training_data
 from synth.publishing.publish import publish
@@ -183,6 +183,17 @@ def test_a_generators_own_records_and_a_part_of_them_may_be_given(real, model, t
     assert (
         "learnt from 44 photographs of 22 subjects from 'clinic' too, which nothing protects" in caplog.text
     )
+
+
+def test_photographs_of_a_training_before_are_told(real, tmp_path, caplog):
+    """A generator that began with another one's weights may copy what that one saw."""
+    own = known(
+        ("drawn", real), ("clinic", folder(tmp_path / "other", 60, seed=2)), data=data_fingerprint(real)
+    )
+    source_check.check([real], own)
+    assert not caplog.text
+    source_check.check([real], own.replaced(start="of another"))
+    assert "from 'clinic' too, which nothing protects" in caplog.text
 
 
 def test_phantoms_need_no_copy_filter(real, tmp_path, caplog):

@@ -185,10 +185,17 @@ def test_a_double_registration_is_found_by_pixels(tmp_path):
 
 
 def test_groups_that_a_model_contradicts_are_refused():
-    learnt, splits = {"--generator": "abc"}, {"--members": ["train"], "--nonmembers": ["test"]}
+    learnt, splits = (
+        {"--generator": ["abc", "of a training before"]},
+        {"--members": ["train"], "--nonmembers": ["test"]},
+    )
     training_records.check_splits(learnt, {"--members": "abc", "--nonmembers": "abc"}, splits)
     with pytest.raises(UserError, match="--generator was trained on the split 'train' of these very records"):
         training_records.check_splits(learnt, {"--nonmembers": "abc"}, {"--nonmembers": ["train"]})
+    with pytest.raises(UserError, match="--generator was trained on the split 'train' of these very records"):
+        training_records.check_splits(
+            learnt, {"--nonmembers": "of a training before"}, {"--nonmembers": ["train"]}
+        )
     with pytest.raises(UserError, match="--members-split train"):
         training_records.check_splits(learnt, {"--members": "abc"}, {"--members": ["test"]})
 
@@ -196,9 +203,9 @@ def test_groups_that_a_model_contradicts_are_refused():
 def test_members_of_whom_the_model_knows_nothing_pass_nothing():
     """A silence about other people clears nobody."""
     folder = Path("records")
-    assert not training_records.doubt({"--model": "abc"}, "abc", folder, None)
+    assert not training_records.doubt({"--model": ["abc"]}, "abc", folder, None)
     assert not training_records.doubt({}, "abc", folder, None)
-    doubt = training_records.doubt({"--model": "abc"}, "def", folder, None)
+    doubt = training_records.doubt({"--model": ["abc"]}, "def", folder, None)
     tested = Tested(Estimate(0.5, 0.48, 0.52, 4000), 0.5)
     result = Result("T3", "membership", "members", AUC, tested)
     assert decide([result])[0].answer.word == verdict.PASS

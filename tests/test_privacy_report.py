@@ -154,7 +154,7 @@ SAID = [
     *copies.evaluate_search((np.ones(3), np.ones(2)), (np.ones(3), np.ones(2)), 500).notes,
     "3 of 500 released pictures copy photographs of 3 patients, all of them said not to be trained on",
     "the upper bound is below 0.6, yet 3 of 500 released pictures copy photographs of 3 patients, 2 of them said not to be trained on: this attack overlooks them",
-    f"the upper bound is below 0.6, yet {training_records.doubt({'--generator': '12' * 8}, '34' * 8, Path('/7'), None)}",
+    f"the upper bound is below 0.6, yet {training_records.doubt({'--generator': ['12' * 8]}, '34' * 8, Path('/7'), None)}",
     captions.evaluate_identifiers(
         Count(9, 2, Counter({"name": 2, "year of birth": 1}), Counter(), 0)
     ).suspected,

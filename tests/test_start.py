@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from synth import pipeline
 from synth.commands.app import app
+from synth.data.records import data_fingerprint
 from synth.data.tensors import as_tensor
 from synth.model.card import TrainingSource, weights_fingerprint
 from synth.model.denoiser import Denoiser, NetworkConfig
@@ -80,6 +81,7 @@ def test_a_latent_generator_of_another_size_begins_with_what_a_small_one_knows(f
     assert [origin.source for origin in card.trained_on] == [
         o.source for o in pipeline.read_card(first).trained_on
     ]
+    assert card.records == [data_fingerprint(records)]  # the folder of both trainings
     begun, _ = pipeline.load(first)
     for name, weight in begun.unet.named_parameters():
         if name.startswith("mid_block"):  # one step of training moves it by hardly more than its rate

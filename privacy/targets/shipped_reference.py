@@ -20,6 +20,11 @@ def shipped(audited: Generator, records: Sequence[str], sources: Sequence[str | 
     theirs = audited.card
     related = {audited.fingerprint, *([theirs.distilled.teacher] if theirs.distilled else [])}
     known = {origin.source for origin in card.trained_on} - set(_NOBODY)
-    if weights in related or theirs.data == card.data or card.data in records or known & set(sources):
+    if (
+        weights in related
+        or theirs.data == card.data
+        or card.learnt_from() & {*records}
+        or known & set(sources)
+    ):
         return None
     return Generator(SHIPPED)

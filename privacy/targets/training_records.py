@@ -13,8 +13,9 @@ _TRAINED = "train"  # the split that every trainer of ours learns from
 
 def fingerprints(
     generator: Generator | None, released: Path | None, encoder: Target | None
-) -> dict[str, str]:
-    """What was given -> the fingerprint of the records that it learnt from; nothing of what carries none."""
+) -> dict[str, list[str]]:
+    """What was given -> the fingerprints of the records that it learnt from, in trainings before too; nothing of what
+    carries none."""
     from synth.model.card import GeneratorCard
 
     cards = {}
@@ -22,14 +23,14 @@ def fingerprints(
         cards["--generator"] = generator.card
     if released and (released / _CARD).exists():
         cards["--synthetic"] = GeneratorCard.read(released / _CARD)
-    found = {name: card.data or (card.distilled and card.distilled.data) for name, card in cards.items()}
-    if encoder:
-        found["--model"] = encoder.metadata.get("training_data")
-    return {name: str(each) for name, each in found.items() if each}
+    found = {name: sorted(card.learnt_from()) for name, card in cards.items()}
+    if encoder and (data := encoder.metadata.get("training_data")):
+        found["--model"] = [str(data)]
+    return {name: each for name, each in found.items() if each}
 
 
 def check_splits(
-    learnt: Mapping[str, str], records: Mapping[str, str], splits: Mapping[str, Sequence[str]]
+    learnt: Mapping[str, Sequence[str]], records: Mapping[str, str], splits: Mapping[str, Sequence[str]]
 ) -> None:
     """Refuse groups that a model's own fingerprint contradicts.
 
@@ -41,27 +42,33 @@ def check_splits(
         UserError: non-members are of the split that a model was trained on, or members are of another one.
     """
     for model, data in learnt.items():
-        if records.get("--nonmembers") == data and _TRAINED in splits["--nonmembers"]:
+        if records.get("--nonmembers") in data and _TRAINED in splits["--nonmembers"]:
             raise UserError(
                 f"--nonmembers: {model} was trained on the split '{_TRAINED}' of these very records; give "
                 "--nonmembers-split test, or other patients"
             )
-        if records.get("--members") == data and set(splits["--members"]) != {_TRAINED}:
+        if records.get("--members") in data and set(splits["--members"]) != {_TRAINED}:
             raise UserError(
                 f"--members: {model} was trained on the split '{_TRAINED}' of these records, and "
                 f"{', '.join(splits['--members'])} was given; give --members-split {_TRAINED}"
             )
 
 
-def doubt(learnt: Mapping[str, str], members: str, folder: Path, generator: Generator | None) -> str:
+def doubt(
+    learnt: Mapping[str, Sequence[str]], members: str, folder: Path, generator: Generator | None
+) -> str:
     """Why it is not known that members were trained on; empty where a model says so, or none says anything.
 
     Args:
         members: the fingerprint of the records in `folder`.
     """
-    if not learnt or members in learnt.values() or (generator and _of_sources(folder, generator)):
+    if (
+        not learnt
+        or any(members in data for data in learnt.values())
+        or (generator and _of_sources(folder, generator))
+    ):
         return ""
-    said = ", ".join(f"{name} {data[:12]}" for name, data in learnt.items())
+    said = ", ".join(f"{name} {' '.join(each[:12] for each in data)}" for name, data in learnt.items())
     return (
         f"{folder} ({members[:12]}) is not what was trained on by its own account ({said}); give the records of the "
         "training, whole, as --members"

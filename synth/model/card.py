@@ -99,6 +99,9 @@ class GeneratorCard(Stored):
     """The version of `synth.data.vocabulary`."""
     data: str | None = None
     """The fingerprint of its training records; none under differential privacy."""
+    records: list[str] = Field(default_factory=list)
+    """The fingerprint of each folder of records that its weights learnt from, in trainings before too; none under
+    differential privacy."""
     trained_on: list[TrainingSource] = Field(default_factory=list)
     start: str | None = None
     """The fingerprint of another generator, whose weights its training began with."""
@@ -116,6 +119,11 @@ class GeneratorCard(Stored):
     def of(cls, **values: Any) -> Self:
         """The card of a generator that is written now: `values` under a header of this version and these libraries."""
         return cls.model_validate(header(FORMAT, VERSION, **values))
+
+    def learnt_from(self) -> set[str]:
+        """The fingerprints of the records that its weights learnt from: of each folder, and of those of a training together."""
+        together = {self.data, self.distilled.data if self.distilled else None}
+        return {*self.records, *(each for each in together if each)}
 
 
 def locate(model: Path) -> Path:

@@ -118,7 +118,11 @@ def train(
 
 def _provenance(data: Sequence[Path], texts: Captions | None) -> dict[str, Any]:
     """What the generator's card says of its data."""
-    provenance: dict[str, Any] = {"data": data_fingerprint(*data), "trained_on": training_sources(data)}
+    provenance: dict[str, Any] = {
+        "data": data_fingerprint(*data),
+        "records": sorted(map(data_fingerprint, data)),
+        "trained_on": training_sources(data),
+    }
     if planted := commitments(data):
         provenance["canary"] = planted
     return provenance | ({"captions": texts.encoder} if texts else {})
@@ -128,6 +132,7 @@ def _since(card: GeneratorCard, start: str, provenance: dict[str, Any]) -> dict[
     """What the card says since the training began with a generator: whose photographs are in its weights too."""
     return {
         "start": start,
+        "records": sorted({*card.learnt_from(), *provenance["records"]}),
         "trained_on": with_more(card.trained_on, provenance["trained_on"]),
         "canary": sorted({*card.canary, *provenance.get("canary", [])}),
     }

@@ -28,23 +28,25 @@ def check(records: Sequence[Path], card: GeneratorCard) -> None:
     """
     student = card.distilled
     learnt = {card.data, student.data if student and "data" in student.model_fields_set else card.data}
-    if learnt == {data_fingerprint(*records)}:
+    whole = learnt == {data_fingerprint(*records)}
+    if whole and not card.start:
         return
     if not card.trained_on:
         _log.warning("--reject-copies: the generator does not say what it learnt from; nothing was compared")
         return
     given = training_sources(records)
     for found in given:
-        if not any(_same(found, origin) for origin in card.trained_on):
+        if not whole and not any(_same(found, origin) for origin in card.trained_on):
             raise UserError(
                 f"--reject-copies: the split 'train' of {', '.join(map(str, records))} has {_described(found)}, the generator "
                 f"learnt from {'; '.join(map(_described, card.trained_on))}; give the records that it was trained on, with the same "
                 "splits, each folder with a flag of its own"
             )
+    names = {(found.source, found.title) for found in given}
     left = [
         origin
         for origin in card.trained_on
-        if origin.source not in _NOBODY and not any(_same(found, origin) for found in given)
+        if origin.source not in _NOBODY and (origin.source, origin.title) not in names
     ]
     if left:
         _log.warning(
