@@ -64,8 +64,8 @@ def distill(
     student = _untuned(folder, teacher, card)
     targets = _targets(config, student, teacher, accelerator)
     provenance, trained_on = _provenance(card, folder, data, start)
-    shown = sorted({*card.learnt_from(), *map(data_fingerprint, data)})
-    card = card.replaced(records=shown, trained_on=trained_on, distilled=provenance | targets.student)
+    learnt = sorted({*card.learnt_from(), *map(data_fingerprint, data)})
+    card = card.replaced(records=learnt, trained_on=trained_on, distilled=provenance | targets.student)
     mix = read_json(folder / "mix.json")
     with accelerator.main_process_first():
         examples = _examples(config, card, provenance, data, run, teacher.conditioning.labels)
