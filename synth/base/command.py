@@ -103,6 +103,9 @@ class Command(TyperGroup):
             raise typer.Exit(stopping.status(stop)) from None
         except UserError as error:
             line = str(error)
+        except typer.BadParameter as error:
+            told = error.format_message().rstrip(".")
+            line = f"{told[:1].lower()}{told[1:]}; see '{error.ctx.command_path if error.ctx else self.name} --help'"
         except OSError as error:
             named = isinstance(error.filename, str | bytes) and error.filename
             shown = (

@@ -70,6 +70,18 @@ def free(path: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+def check_file(path: Path) -> None:
+    """Refuse a pipe, a socket or a device: who opens it waits for somebody to write, or reads for ever.
+
+    Raises:
+        UserError: it is one.
+    """
+    if str(path).startswith("/dev/fd/"):  # a shell's <(command), in which somebody does write
+        return
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError(f"{path}: a pipe or a device, where a file is needed; put the file there")
+
+
 def is_input(error: OSError, path: Path) -> bool:
     """Whether an error is about another file than `path`, its folder and those around it: one that is read."""
     if not isinstance(error.filename, str | bytes | os.PathLike):

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from synth.base.disk_errors import check_file
 from synth.base.errors import UserError
 
 DEEPEST = 64
@@ -124,6 +125,7 @@ def check_depth(value: Any) -> None:
 
 
 def _text(path: Path, kind: str, damaged: str) -> str:
+    check_file(path)
     try:
         size = path.stat().st_size
         if size > LARGEST[kind]:
@@ -137,3 +139,7 @@ def _text(path: Path, kind: str, damaged: str) -> str:
         raise UserError(f"{path}: a folder, where a {kind} file is needed") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: {damaged}") from None
+    except OSError as error:
+        if error.filename:  # the command knows what to say
+            raise
+        raise UserError(f"{path}: cannot be read ({error.strerror}); is it the right file?") from None

@@ -17,7 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from synth.base.disk_errors import disk_error, full, is_input
+from synth.base.disk_errors import check_file, disk_error, full, is_input
 from synth.base.documents import read_json as read_json
 from synth.base.errors import UserError
 from synth.base.silence import is_silent
@@ -150,7 +150,12 @@ def _short(value: Any) -> str:
 
 
 def sha256(path: Path) -> str:
-    """The sha256 of a file, in hex."""
+    """The sha256 of a file, in hex.
+
+    Raises:
+        UserError: it is a pipe or a device.
+    """
+    check_file(path)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
