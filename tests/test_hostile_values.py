@@ -76,7 +76,11 @@ def test_weights_of_another_kind_are_not_taken_for_floats(model, tmp_path):
 def test_an_encoder_that_gives_no_numbers_tells_nothing(model, tmp_path):
     """Finite weights, so large that what they give is not."""
     Image.fromarray(drawn(1, 0)).save(tmp_path / "photo.png")
-    large = saved(model, tmp_path / "large.pt", lambda _, v: v * 1e25 if v.is_floating_point() else v)
+    large = saved(
+        model,
+        tmp_path / "large.pt",
+        lambda k, v: v * 1e25 if "scale" not in k and v.is_floating_point() else v,
+    )
     scale = saved(model, tmp_path / "scale.pt", lambda k, v: v * 0 + 1e30 if k == "logit_scale" else v)
     for path, words in ((large, "its embeddings are no numbers"), (scale, "logit_scale=1e+30")):
         told = line("clip", "predict", tmp_path / "photo.png", "--model", path)
