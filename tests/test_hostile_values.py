@@ -16,6 +16,7 @@ from PIL import Image
 from test_untrusted import APPS, MODEL
 from typer.testing import CliRunner
 
+from clip import zoo
 from clip.inputs import kinds
 from clip.model import checkpoints
 from clip.model.encoders import build
@@ -99,6 +100,22 @@ def test_a_checkpoint_behind_other_bytes_is_damaged(model, tmp_path):
     path.write_bytes(path.read_bytes() * 2)
     with pytest.raises(UserError, match="its begin or end"):
         archives.check_sums(path)
+
+
+STRANGE = {
+    "retfound": {"cls_token": (1,), "pos_embed": (), "patch_embed.proj.weight": (2,)},
+    "cn_clip": {"visual.conv1.weight": (), "bert.embeddings.word_embeddings.weight": (3,), "text_projection": ()},
+    "eyeclip": {"visual.proj": (), "text_projection": (), "token_embedding.weight": (2,), "logit_scale": (3,)},
+    "flair": {"vision_model.projection_head_vision.projection.weight": (), "logit_scale": (),
+              "text_model.model.embeddings.word_embeddings.weight": ()},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_weights_of_others_of_no_shape_are_one_line(kind, tmp_path):
+    torch.save({name: torch.zeros(shape) for name, shape in STRANGE[kind].items()}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match=rf"{tmp_path}/w\.pth"):
+        zoo.load(f"{kind}:{tmp_path}/w.pth")
 
 
 # Generators
@@ -194,6 +211,28 @@ def test_a_pipe_or_a_device_is_not_read(tmp_path):
     for read in (documents.read_json, runs.sha256):
         with pytest.raises(UserError, match=r"zero.json: a pipe or a device"):
             read(tmp_path / "zero.json")
+
+
+# Documents
+
+
+def test_merges_of_merges_end_at_once(tmp_path):
+    """Thirty lines of YAML that would stand for 2^30 keys."""
+    lines = [f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 30)]
+    (tmp_path / "x.yaml").write_text("\n".join(["a0: &a0 {k: 1}", *lines]))
+    with pytest.raises(UserError, match=r"x.yaml: not YAML \(more than 100,000 keys"):
+        documents.read_yaml(tmp_path / "x.yaml")
+    (tmp_path / "x.yaml").write_text("a: &a {k: 1, l: 2}\nb: {<<: *a, k: 3}\n")
+    assert documents.read_yaml(tmp_path / "x.yaml")["b"] == {"k": 3, "l": 2}
+
+
+def test_a_key_that_stands_twice_is_not_taken_for_its_last_value(tmp_path):
+    (tmp_path / "x.yaml").write_text("images: 64\nlr: 1\nimages: 8\n")
+    with pytest.raises(UserError, match=r"x.yaml: not YAML \(key 'images' stands twice"):
+        documents.read_yaml(tmp_path / "x.yaml")
+    (tmp_path / "x.json").write_text('{"a": {"n": 5, "n": 6}}')
+    with pytest.raises(UserError, match=r"x.json: damaged JSON \(key 'n' stands twice"):
+        documents.read_json(tmp_path / "x.json")
 
 
 # Records
