@@ -213,6 +213,14 @@ def test_a_pipe_or_a_device_is_not_read(tmp_path):
             read(tmp_path / "zero.json")
 
 
+def test_metrics_are_not_written_through_a_link(tmp_path):
+    (tmp_path / "profile").write_text("mine\n")
+    (tmp_path / "metrics.jsonl").symlink_to("profile")
+    with pytest.raises(UserError, match=r"metrics.jsonl: a link"):
+        runs.append_metrics(tmp_path / "metrics.jsonl", images=8, loss=1.0)
+    assert (tmp_path / "profile").read_text() == "mine\n"
+
+
 # Documents
 
 
