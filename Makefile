@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-lowest check format fuzz bench calibrate pictures wheel bundle locks clean
+.PHONY: help demo test test-all test-lowest check format fuzz soak bench calibrate pictures wheel bundle locks clean
 
 FOUND = $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3 python,$(if $(shell $(name) -c 'import sys; print(sys.version_info >= (3, 11))' 2>/dev/null | grep True),$(name))))
 PYTHON ?= $(FOUND)
@@ -28,7 +28,7 @@ define install
 if test -x $(RUN)/uv && $(RUN)/uv pip install --python $(RUN)/python -c $(CONSTRAINTS) -e '$(1)'; then :; \
 	else $(RUN)/python -m pip install -c $(CONSTRAINTS) -e '$(1)'; fi
 endef
-LOCK := $(RUN)/uv pip compile --python-version 3.11 --no-annotate --no-emit-package visionclip --extra test --extra cluster --extra docs
+LOCK := $(RUN)/uv pip compile --python-version 3.11 --no-annotate --no-emit-package visionclip --extra test --extra docs
 
 # uv does not read pip's settings: hand over the index and the certificates that pip would use.
 ifdef PIP_INDEX_URL
@@ -75,6 +75,9 @@ format: $(DEVELOP) ## put the code into shape
 fuzz: $(DEVELOP) ## damage every kind of file N times and run the verb that reads it (docs/reliability.md), some hours of a core; repeat to continue
 	$(RUN)/python tools/fuzz.py --out .fuzz --n $(or $(N),2000) --seed $(or $(SEED),0)
 
+soak: $(DEVELOP) ## kill, pause, starve and fill the disk under commands for MINUTES=30, then compare every byte (docs/reliability.md); SEED=1
+	$(RUN)/python tools/soak.py --out .soak --minutes $(or $(MINUTES),30) --seed $(or $(SEED),0)
+
 # copies.py wants records of real photographs.
 bench: $(DEVELOP) ## every benchmark that needs no photographs, short form
 	for script in $(filter-out benchmarks/copies.py benchmarks/reidentify.py,$(wildcard benchmarks/*.py)); do $(RUN)/python $$script --quick; done
@@ -99,7 +102,7 @@ locks: $(DEVELOP) ## renew locks/lowest.txt, and what constraints.txt lacks (uv)
 	$(LOCK) --resolution lowest-direct pyproject.toml -o locks/lowest.txt
 
 clean: ## remove what make made, the environment too
-	rm -rf .venv .venv-lowest build dist demo .fuzz *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest build dist demo .fuzz .soak *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
 
 $(USE): pyproject.toml $(CONSTRAINTS)

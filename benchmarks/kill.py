@@ -25,13 +25,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from synth.sampling.engines.ray import cluster
-
 from synth.base.errors import UserError
 from synth.base.runs import sha256
 from synth.model.card import SHIPPED, locate
 from synth.release import draw_shards
 from synth.sampling import plan
+from synth.sampling.engines.cluster import cluster
 from synth.sampling.plan import Plan, Shard
 from synth.sampling.verify import verify
 

@@ -27,10 +27,14 @@ def device() -> torch.device:
 
 @torch.inference_mode()
 def pixels(model: CLIP, batch: np.ndarray) -> np.ndarray:
-    """(B, D) float32 of unit length from (B, S, S, 3) uint8, already preprocessed."""
+    """(B, D) float32 of unit length from (B, S, S, 3) uint8, already preprocessed.
+
+    Raises:
+        UserError: what the model gives are no numbers.
+    """
     place = next(model.parameters()).device
     images = normalise(torch.from_numpy(np.array(batch)).to(place))
-    return nn.functional.normalize(model.encode_image(images).float(), dim=-1).cpu().numpy()
+    return _unit(model, model.encode_image(images))
 
 
 def images(model: CLIP, folder: Data, splits: Sequence[str] = SPLITS, batch: int = 64) -> np.ndarray:
@@ -61,10 +65,29 @@ def embed(
 
 @torch.inference_mode()
 def texts(model: CLIP, captions: Sequence[str]) -> np.ndarray:
-    """(N, D) float32 of unit length from texts in either language."""
+    """(N, D) float32 of unit length from texts in either language.
+
+    Raises:
+        UserError: what the model gives are no numbers.
+    """
     place = next(model.parameters()).device
     read = [model.encode_text(part) for part in model.tokenize(captions).to(place).split(256)]
-    return nn.functional.normalize(torch.cat(read).float(), dim=-1).cpu().numpy()
+    return _unit(model, torch.cat(read))
+
+
+def _unit(model: CLIP, features: torch.Tensor) -> np.ndarray:
+    """(B, D) float32 of length 1.
+
+    Raises:
+        UserError: they are no numbers.
+    """
+    found = nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
+    if not np.isfinite(found).all():
+        raise UserError(
+            f"{model.source}: its embeddings are no numbers (NaN or infinity): the weights are damaged, or their training "
+            "diverged; copy them again, or train with a lower lr"
+        )
+    return found
 
 
 def write(path: Path, model: CLIP, folder: Data, splits: Sequence[str] = SPLITS) -> int:

@@ -7,6 +7,7 @@ from clip.model import checkpoints, folders
 from clip.model.checkpoints import Header
 from clip.model.encoders import CLIP
 from clip.zoo.foreign import fetch
+from synth.base.errors import UserError
 from synth.base.runs import sha256
 
 HUB = "hub:"
@@ -20,8 +21,18 @@ def load(spec: Path | str, finite: bool = True) -> tuple[CLIP, Header]:
     takes weights that are not `finite`.
 
     Raises:
-        UserError: no such file, or not what its name says.
+        UserError: no such file, or not what its name says; or the factor of its cosines is no number.
     """
+    model, head = _opened(spec, finite)
+    if finite and not model.logit_scale.exp().isfinite():
+        raise UserError(
+            f"{spec}: logit_scale={model.logit_scale.item():.3g} is the logarithm of no number; copy or train it again"
+        )
+    model.source = str(spec)
+    return model, head
+
+
+def _opened(spec: Path | str, finite: bool) -> tuple[CLIP, Header]:
     if str(spec).startswith(HUB) and not Path(spec).exists():
         path = fetch(str(spec).removeprefix(HUB), [checkpoints.FILE])
         model, head = checkpoints.load(path, finite)

@@ -27,7 +27,7 @@ from synth.base.errors import UserError
 from synth.base.runs import read_json, write_json
 from synth.base.weights import check_finite, share
 from synth.data.tensors import as_pictures
-from synth.diffusion.process import Prediction, Process, Timestep, opened
+from synth.diffusion.process import PROCESSES, Prediction, Process, Timestep, opened
 from synth.diffusion.samplers import SAMPLERS, Sampler, guided
 from synth.model import folders
 from synth.model.card import FORMAT as FORMAT
@@ -161,7 +161,7 @@ class FundusPipeline(DiffusionPipeline):
             (B, S, S, 3) uint8.
 
         Raises:
-            UserError: a student is asked for other steps than its own, or for more guidance.
+            UserError: a student is asked for other steps than its own, or for more guidance; or what is drawn is no number.
         """
         steps, guidance = sampling_defaults(self.config["student"], steps, guidance)
         uneven = (self.config["student"] or {}).get("times")
@@ -171,7 +171,13 @@ class FundusPipeline(DiffusionPipeline):
             return guided(self._network, noisy, timestep, *vectors, guidance, interval)
 
         draw = sampler or SAMPLERS["ddim" if uneven else process.sampler]
-        return as_pictures(self.decode(draw(process, predict, noise, uneven or steps))).contiguous()
+        images = self.decode(draw(process, predict, noise, uneven or steps))
+        if not images.isfinite().all():
+            raise UserError(
+                "the generator draws no numbers (NaN or infinity): its weights are damaged, or its training diverged; "
+                "take an earlier one, or train again with a lower lr"
+            )
+        return as_pictures(images).contiguous()
 
     def _conditions(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """(B, D) what the network is told of `codes`, and where nothing is known."""
@@ -222,6 +228,16 @@ def _parts(pipeline: FundusPipeline) -> dict[str, Any]:
     return {"unet": pipeline.unet, "conditioning": pipeline.conditioning, "space": pipeline.space}
 
 
+def _schedulers(folder: Path, index: dict[str, Any]) -> tuple[Any, ...]:
+    """Those that a new generator of the process, and a student, would have; none of a process that is not known."""
+    path = folder / "scheduler/scheduler_config.json"
+    name = (index.get("process") or {}).get("name") or documents.read_mapping(path).get("prediction_type")
+    if name not in PROCESSES:
+        return ()
+    process = PROCESSES[name]()
+    return process.new_scheduler(), process.student_scheduler()
+
+
 def load(model: Path) -> tuple[FundusPipeline, GeneratorCard]:
     """Open a generator and what it says of itself; nothing that the folder holds is executed.
 
@@ -232,11 +248,13 @@ def load(model: Path) -> tuple[FundusPipeline, GeneratorCard]:
     card = read_card(folder)
     diffusers_logging.set_verbosity_error()
     diffusers_logging.disable_progress_bar()
-    index: dict[str, Any] = documents.read_mapping(folder / "model_index.json")
+    index: dict[str, Any] = folders.read_index(folder)
     folders.check_index(
         folder / "model_index.json", index, (*FundusPipeline.__annotations__, "student", "process")
     )
     kinds = folders.kinds_of(folder, index, FundusPipeline.__annotations__)
+    folders.check_size(folder, card.preprocessing.size)
+    folders.check_schedule(folder, kinds["scheduler"], _schedulers(folder, index))
     check_sums(folder, card)
     weights = {"use_safetensors": True, "torch_dtype": torch.float32}
     try:

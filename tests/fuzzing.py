@@ -133,6 +133,7 @@ def _result(artefact: Artefact, work: Path, stdout: str) -> str:
     digest = hashlib.sha256()
     for path in sorted(work.glob(artefact.written)):
         if path.is_file():
+            path.chmod(0o600)  # it may be what was made unreadable
             digest.update(f"{path.relative_to(work)}\n".encode())
             digest.update(b"".join(_values(path)) if path.suffix == ".pt" else path.read_bytes())
     return digest.hexdigest()

@@ -1,5 +1,6 @@
 """A disk that is full, or a file that may not grow: one line, whoever writes."""
 
+import errno
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 from pictures import folder
+from typer.testing import CliRunner
 
 from clip.export import export
 from clip.inputs import opened
 from clip.model import checkpoints
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
 from clip.training.decoding import squares
-from synth.base import arrays, checkpoint, disk_errors, weights
+from synth.base import arrays, checkpoint, command, disk_errors, weights
 from synth.base.errors import UserError
 from synth.data.images import Preprocessing
 
@@ -97,3 +99,27 @@ def test_exported_weights_can_be_read_by_whoever_may_read_the_rest(tmp_path):
 def test_words_of_libraries_that_tell_of_another_error_are_left_alone(tmp_path: Path):
     with pytest.raises(RuntimeError, match="os error 2"), disk_errors.writing(tmp_path):
         raise RuntimeError("no such file (os error 2)")
+
+
+@pytest.mark.parametrize(
+    "error, words",
+    [
+        (MemoryError(), "not enough memory; lower batch"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] can't allocate memory: 4 bytes"), "not enough memory"),
+        (OSError(errno.EMFILE, "Too many open files", "x"), "too many files are open; raise the limit"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "x"), "a longer name than the disk takes"),
+    ],
+)
+def test_what_a_machine_has_too_little_of_is_one_line(error, words):
+    app = command.command("synth", "x")
+
+    @app.command()
+    def work() -> None:
+        raise error
+
+    @app.command()
+    def rest() -> None:
+        pass
+
+    result = CliRunner().invoke(app, ["work"])
+    assert result.exit_code == 2 and words in result.stderr and result.stderr.count("\n") == 1

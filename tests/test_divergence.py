@@ -9,8 +9,11 @@ from pictures import folder
 
 from clip.training import step, trainer
 from clip.training.config import TrainConfig
+from synth.base import returns
 from synth.base.divergence import LossWatch
 from synth.base.errors import UserError
+from synth.base.returns import Diverged
+from synth.base.runs import read_json
 from synth.training import loop
 from synth.training import trainer as generators
 
@@ -61,3 +64,34 @@ def test_a_generator_ends_at_the_step_that_diverges(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"the loss is nan at 32 images.*nothing was kept before"):
         generators.train(config, [folder(tmp_path / "records", 20)], tmp_path / "run")
     assert len(calls) == 2
+
+
+def test_a_run_returns_to_its_checkpoint_with_half_the_rate_and_a_killed_one_too(tmp_path, monkeypatch):
+    """It diverges at any rate above a quarter of its own, from the third step on."""
+    plain, rates = loop._step, list[float]()
+
+    def diverges(accelerator, model, optimizer, error):
+        rates.append(optimizer.param_groups[0]["lr"])
+        loss = plain(accelerator, model, optimizer, error)
+        return loss * (math.nan if len(rates) >= 3 and rates[-1] > 2.5e-5 else 1)
+
+    monkeypatch.setattr(loop, "_step", diverges)
+    config = tiny(images=64, save_every=32, lr=1e-4, warmup=0, on_nan="return")
+    data, run, told = [folder(tmp_path / "records", 20)], tmp_path / "run", list[str]()
+    again = lambda: generators.train(config, data, run)  # noqa: E731
+    assert returns.returning(run, "return", again, told.extend) == run / "model"
+    assert rates == pytest.approx([1e-4, 1e-4, 1e-4, 5e-5, 2.5e-5, 2.5e-5])
+    assert read_json(run / returns.RETURNS) == {"state.pt": [32, 32]}
+    assert any("back to 32 images, with half the rate" in line for line in told)
+    assert LossWatch(run, "state.pt", 32).slowed(1.0, 48) == 0.25
+    assert LossWatch(run, "state.pt", 0).slowed(1.0, 16) == 1.0
+
+
+def test_a_run_that_always_diverges_stops_in_one_line(tmp_path):
+    def train():
+        raise Diverged("the loss is nan", "state.pt", 32)
+
+    with pytest.raises(UserError, match="the loss is nan; it has returned 5 times"):
+        returns.returning(tmp_path, "return", train, list[str]().extend)
+    with pytest.raises(Diverged):
+        returns.returning(tmp_path, "stop", train, list[str]().extend)

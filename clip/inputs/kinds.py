@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from clip.inputs.listing import unreadable
+from synth.base.disk_errors import check_file
 from synth.base.errors import UserError
 from synth.data import shards
 from synth.sources.paths import SUFFIXES
@@ -47,6 +48,7 @@ def kind(path: Path) -> Kind:
     Raises:
         UserError: it cannot be read.
     """
+    check_file(path)
     try:
         with open(path, "rb") as file:
             begin = file.read(512)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 
+from synth.base.disk_errors import check_file
 from synth.base.errors import UserError
 from synth.data import records
 
@@ -106,6 +107,7 @@ class Files:
         return len(self._paths)
 
     def __getitem__(self, index: int) -> bytes:
+        check_file(self._paths[index])
         try:
             return self._paths[index].read_bytes()
         except OSError as error:

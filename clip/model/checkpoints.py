@@ -1,6 +1,7 @@
 """Checkpoints of ours: what they say of themselves, and the model in them."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from clip.model.encoders import CLIP, ClipConfig, build
-from synth.base import checkpoint, config
+from synth.base import checkpoint, config, weights
 from synth.base.errors import UserError
 from synth.data.vocabulary import VERSION as VOCABULARY
 
@@ -64,15 +65,29 @@ def load(path: Path, finite: bool = True) -> tuple[CLIP, Header]:
             f"{path}: vocabulary version {said.vocabulary}, this visionclip knows {VOCABULARY}; "
             "update with 'pip install -U visionclip'"
         )
-    model = build(config.check(ClipConfig, said.model, str(path)))
+    model = built(said.model, str(path))
     try:
+        weights.check_kinds(model, content["weights"], str(path))
         model.load_state_dict(content.pop("weights"))
     except (KeyError, RuntimeError, AttributeError, TypeError) as error:
-        line = str(error).splitlines()[-1].strip()
+        line = str(error).splitlines()[-1].strip()[-200:]
         raise UserError(
             f"{path}: weights do not fit the model that it names ({line}); train it again"
         ) from None
     return model.eval(), said
+
+
+def built(settings: Mapping[str, Any], where: str) -> CLIP:
+    """A model of the settings that a file tells, with random weights.
+
+    Raises:
+        UserError: they are not settings of a model; `where` begins the line.
+    """
+    known = config.check(ClipConfig, settings, where)
+    try:
+        return build(known)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
 
 
 def weights_fingerprint(model: nn.Module) -> str:

@@ -124,6 +124,9 @@ class CLIP(nn.Module):
     `config.bias`.
     """
 
+    source = "the model"
+    """Where it was opened from, for errors."""
+
     def __init__(self, config: ClipConfig) -> None:
         super().__init__()
         self.config = config

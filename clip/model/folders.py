@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clip.model.checkpoints import Header
-from clip.model.encoders import CLIP, ClipConfig, build
+from clip.model.checkpoints import Header, built
+from clip.model.encoders import CLIP
 from synth.base import config as configs
 from synth.base import weights as safetensors
 from synth.base.documents import read_mapping
@@ -53,14 +53,15 @@ def load(folder: Path) -> CLIP:
         return _from_whole(folder, said)
     if missing := [part for part in _PARTS if not (folder / part).is_file()]:
         raise UserError(f"{folder}: no '{missing[0]}'; give a folder that 'clip export --to hf' made")
-    model = build(configs.check(ClipConfig, said.get("model", {}), str(folder / "visionclip.json")))
+    model = built(said.get("model", {}), str(folder / FILE))
     try:
         text, image, rest = (safetensors.read(folder / part) for part in _PARTS)
         named = {f"bert.{name}": tensor for name, tensor in text.items()}
         named |= {f"visual.{name}": tensor for name, tensor in image.items()}
+        safetensors.check_kinds(model, named | rest, str(folder))
         model.load_state_dict(named | rest)
     except RuntimeError as error:
-        line = str(error).splitlines()[-1].strip()
+        line = str(error).splitlines()[-1].strip()[-200:]
         raise UserError(
             f"{folder}: weights do not fit its visionclip.json ({line}); export it again"
         ) from None
@@ -69,8 +70,7 @@ def load(folder: Path) -> CLIP:
 
 def _from_whole(folder: Path, said: dict[str, Any]) -> CLIP:
     """A ChineseCLIPModel of ours under our names; `said` is in its `visionclip.json`."""
-    config = configs.check(ClipConfig, said.get("model", {}), str(folder / FILE))
-    found, model = safetensors.read(folder / _WHOLE), build(config)
+    found, model = safetensors.read(folder / _WHOLE), built(said.get("model", {}), str(folder / FILE))
     own = model.state_dict()
     named = {
         f"bert.{k.removeprefix('text_model.')}": v for k, v in found.items() if k.startswith("text_model.")
@@ -78,9 +78,11 @@ def _from_whole(folder: Path, said: dict[str, Any]) -> CLIP:
     try:
         named |= _timm(found, own) | {"text_projection": found["text_projection.weight"].T}
         bias = {"logit_bias": torch.tensor(said["logit_bias"])} if "logit_bias" in own else {}
-        model.load_state_dict(named | {"logit_scale": found["logit_scale"], **bias})
+        named |= {"logit_scale": found["logit_scale"], **bias}
+        safetensors.check_kinds(model, named, str(folder))
+        model.load_state_dict(named)
     except (KeyError, RuntimeError, TypeError, StopIteration) as error:
-        line = str(error).splitlines()[-1].strip()
+        line = str(error).splitlines()[-1].strip()[-200:]
         raise UserError(
             f"{folder}: weights do not fit its visionclip.json ({line}); export it again"
         ) from None

@@ -20,6 +20,7 @@ from clip.training.initial import Initial
 from clip.training.masking import Masking
 from clip.training.views import Relation
 from synth.base.config import Config
+from synth.base.returns import OnNan
 
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -111,6 +112,9 @@ class TrainConfig(Config):
     """AdamW's memories of gradient and of its square."""
     eps: PositiveFloat = 1e-8
     """AdamW's guard against division by 0."""
+    on_nan: OnNan = "stop"
+    """What a loss that is no number does: `stop` ends the training; `return` goes back to the last checkpoint and on from there
+    with half the rate, five times at most."""
     save_every: PositiveInt = 64_000
     """Images between checkpoints; each validates too."""
     validation: NonNegativeInt = 2_000

@@ -31,10 +31,19 @@ from clip.training.step import gradients
 from synth.base import device, runs, stopping
 from synth.base.divergence import LossWatch
 from synth.base.lock import sole_writer
+from synth.base.returns import returning
 
 _FREE = tuple(
     f"config.{key}"
-    for key in ("decode", "workers", "gradient_checkpointing", "compile", "trackers", "deterministic")
+    for key in (
+        "decode",
+        "workers",
+        "gradient_checkpointing",
+        "compile",
+        "trackers",
+        "deterministic",
+        "on_nan",
+    )
 )
 _KEPT_EVERY = 900  # seconds after which a run is kept between two checkpoints, which may lie hours apart
 
@@ -50,7 +59,7 @@ def train(config: TrainConfig, data: Data, run: Path, tell: runs.Tell = runs.qui
         tell: is given the lines that say what the training will take, before it begins.
     """
     with sole_writer(run):
-        return _train(config, data, run, tell)
+        return returning(run, config.on_nan, lambda: _train(config, data, run, tell), tell)
 
 
 def _train(config: TrainConfig, data: Data, run: Path, tell: runs.Tell) -> Path:
@@ -88,7 +97,9 @@ def _train(config: TrainConfig, data: Data, run: Path, tell: runs.Tell) -> Path:
     with _stoppable(config, accelerator, progress, watch, run):
         while progress.images < total:
             for group in optimizer.param_groups:
-                group["lr"] = group["scale"] * rate(config, progress.images + config.batch)
+                group["lr"] = group["scale"] * watch.slowed(
+                    rate(config, progress.images + config.batch), progress.images
+                )
             losses = gradients(config, accelerator, model, teacher, next(steps))
             watch.step(losses["loss"], progress.images + config.batch, optimizer.param_groups[0]["lr"])
             with stopping.put_off():

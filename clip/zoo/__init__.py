@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from clip.zoo.foreign import Foreign
+from synth.base import pretrained
 from synth.base.errors import UserError
 
 KINDS = ("open_clip", "hf-hub", "flair", "cn_clip", "eyeclip", "retfound", "hf")
@@ -42,12 +43,22 @@ def load(spec: str | Path) -> Foreign:
     Raises:
         UserError: no such file, or not what its prefix says.
     """
-    from clip.zoo import chinese_clip, eyeclip, flair, hf, openclip, retfound
-
     parts = split(spec)
     if parts is None or not parts[1]:
         raise UserError(f"{spec}: write it as KIND:FILE; kinds: {', '.join(KINDS)}")
-    kind, source, more = parts
+    try:
+        return _load(str(spec), *parts)
+    except UserError:
+        raise
+    except pretrained.errors() as error:  # tensors by the right names, and of no shape that the tower has
+        raise UserError(
+            f"{spec}: cannot be opened ({pretrained.reason(error)}); is it a file of {parts[0]}? fetch it again"
+        ) from None
+
+
+def _load(spec: str, kind: str, source: str, more: str) -> Foreign:
+    from clip.zoo import chinese_clip, eyeclip, flair, hf, openclip, retfound
+
     if kind in ("open_clip", "hf-hub"):
         return openclip.load(source if kind == "open_clip" else f"hf-hub:{source}", more).eval()
     if kind == "flair":

@@ -86,6 +86,7 @@ def fit(
     told = "; ".join(f"{what}: {_some(names)}" for what, names in faults.items() if names)
     if told:
         raise UserError(f"{where}: weights of another network ({told}){remedy and f'; {remedy}'}")
+    safetensors.check_kinds(network, weights, where)
     network.load_state_dict(dict(weights), strict=False)
     return lacking
 

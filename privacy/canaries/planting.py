@@ -48,6 +48,7 @@ class Key(NamedTuple):
     seed: int | None
     commitment: str
     """sha256 of the key's file, which a nonce in it keeps from being guessed."""
+    file: Path
 
 
 def plant(data: Path, out: Path, key: Path, share: float = 1.0, seed: int | None = None) -> dict[str, Any]:
@@ -119,7 +120,7 @@ def read_key(path: Path) -> Key:
     ):
         raise UserError(f"{path}: key '{wrong}' is missing or of another kind; copy the key again")
     kept = {name: found[name] for name in kinds}
-    return Key(**kept, commitment=sha256(path))
+    return Key(**kept, commitment=sha256(path), file=path)
 
 
 def marked(caption: str | None, lang: Lang, bit: int) -> str | None:

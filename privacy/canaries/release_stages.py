@@ -62,7 +62,7 @@ def canary_bits(key: Key, people: People) -> CanaryBits:
     if odd := sorted(subjects ^ fell.keys()):
         where = "has no canary bit" if odd[0] in subjects else "is not in the records"
         raise UserError(
-            f"{people.folder}: {len(odd)} patients of the key or of the records, but not of both; '{odd[0]}' {where}; "
+            f"{key.file}: {len(odd)} patients of the key or of {people.folder}, but not of both; '{odd[0]}' {where}; "
             "give the records that 'privacy canary plant' read or wrote"
         )
     shown = people.per_patient(np.array([-1 if c is None else c for c in people.table["canary"].to_pylist()]))
@@ -72,7 +72,7 @@ def canary_bits(key: Key, people: People) -> CanaryBits:
     )
     if (shown >= 0).any() and (shown != np.where(found.planted, found.bits, -1)).any():
         raise UserError(
-            f"{people.folder}: its marks are not those of this key; give the key of its 'plan.json'"
+            f"{people.folder}: its marks are not those of {key.file}; give the key of its 'plan.json'"
         )
     return found
 

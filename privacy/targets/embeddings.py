@@ -63,7 +63,7 @@ def _read_npy(path: Path) -> tuple[list[str], np.ndarray]:
         ids = names.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
         raise UserError(f"{names}: not UTF-8; write one id a line in UTF-8") from None
-    if values.ndim != 2 or values.dtype.kind not in "fiu":
+    if values.ndim != 2 or not values.size or values.dtype.kind not in "fiu":
         raise UserError(
             f"{path}: holds {values.dtype} of shape {values.shape}, where (N, D) numbers are needed"
         )

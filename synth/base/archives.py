@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from synth.base.disk_errors import check_file
 from synth.base.errors import UserError
 
 _FILLING = 2**20  # bytes of zeros at most that a tar ends in; tar's own records have 10,240
@@ -22,6 +23,7 @@ def opened_tar(path: Path) -> Iterator[tarfile.TarFile]:
     Raises:
         tarfile.TarError: it is damaged, cut short, or goes on behind its end.
     """
+    check_file(path)
     with tarfile.open(path, "r:") as file:
         yield file
         _check_end(path, file.offset)
@@ -88,7 +90,8 @@ def check_sums(path: Path) -> None:
     """
     try:
         with opened_zip(path, compressed=False) as archive:
-            damaged = archive.testzip() or (None if _ends(path) else "its end")
+            begins = any(each.header_offset == 0 for each in archive.infolist())
+            damaged = archive.testzip() or (None if begins and _ends(path) else "its begin or end")
     except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError):
         damaged = "its list of members"
     if damaged:

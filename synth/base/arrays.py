@@ -1,6 +1,7 @@
 """Arrays in `.npy` files: plain numbers, with a checksum beside them, for their owner's eyes alone where they show people."""
 
 import os
+import tokenize
 from collections.abc import Callable
 from math import prod
 from pathlib import Path
@@ -12,7 +13,9 @@ from synth.base.errors import UserError
 from synth.base.runs import atomic
 
 _REMEDY = "delete it and repeat the command, which makes it again"
-_ERRORS = (ValueError, EOFError, OSError, SyntaxError, TypeError, MemoryError, OverflowError)
+_ERRORS = (
+    ValueError, EOFError, OSError, SyntaxError, TypeError, MemoryError, OverflowError, RecursionError, tokenize.TokenError,
+)  # fmt: skip
 """What numpy raises on a file that is damaged, cut short, or holds objects."""
 
 

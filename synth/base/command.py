@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from synth.base import recipes, stopping
-from synth.base.disk_errors import disk_error, file_error
+from synth.base.disk_errors import disk_error, file_error, memory_error
 from synth.base.errors import UserError
 from synth.base.runs import is_first_process
 from synth.base.silence import is_silent, silent
@@ -103,6 +103,13 @@ class Command(TyperGroup):
             raise typer.Exit(stopping.status(stop)) from None
         except UserError as error:
             line = str(error)
+        except typer.BadParameter as error:
+            told = error.format_message().rstrip(".")
+            line = f"{told[:1].lower()}{told[1:]}; see '{error.ctx.command_path if error.ctx else self.name} --help'"
+        except (MemoryError, RuntimeError) as error:
+            if not (short := memory_error(error)):
+                raise
+            line = str(short)
         except OSError as error:
             named = isinstance(error.filename, str | bytes) and error.filename
             shown = (

@@ -22,6 +22,15 @@ _BROKEN = frozenset(
     )
 )
 
+_MEMORY = "not enough memory; lower batch or --workers, or take a machine with more"
+_FILES = "too many files are open; raise the limit (ulimit -n), or lower --workers"
+_SHORT = {
+    errno.ENOMEM: _MEMORY,
+    errno.EMFILE: _FILES,
+    errno.ENFILE: _FILES,
+    errno.ENAMETOOLONG: "a longer name than the disk takes; give it a shorter one",
+}
+"""What the machine has too little of."""
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
@@ -36,6 +45,14 @@ def full(error: BaseException) -> OSError | None:
     told = re.search(r"os error (\d+)", str(error))  # safetensors'
     number = int(told[1]) if told else 0
     return OSError(number, os.strerror(number)) if number in _FULL else None
+
+
+def memory_error(error: BaseException) -> UserError | None:
+    """The line to say where memory did not suffice, in whatever words a library tells it."""
+    told = isinstance(error, MemoryError) or re.search(
+        r"out of memory|(can't|cannot) allocate memory|bad_alloc", str(error), re.IGNORECASE
+    )
+    return UserError(_MEMORY) if told else None
 
 
 @contextmanager
@@ -70,6 +87,18 @@ def free(path: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+def check_file(path: Path) -> None:
+    """Refuse a pipe, a socket or a device: who opens it waits for somebody to write, or reads for ever.
+
+    Raises:
+        UserError: it is one.
+    """
+    if str(path).startswith("/dev/fd/"):  # a shell's <(command), in which somebody does write
+        return
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError(f"{path}: a pipe or a device, where a file is needed; put the file there")
+
+
 def is_input(error: OSError, path: Path) -> bool:
     """Whether an error is about another file than `path`, its folder and those around it: one that is read."""
     if not isinstance(error.filename, str | bytes | os.PathLike):
@@ -90,6 +119,8 @@ def disk_error(path: Path, error: OSError) -> Exception:
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return UserError(f"{path}: cannot be written ({error.strerror}); choose another --out")
+    if error.errno in _SHORT:
+        return UserError(f"{path}: {_SHORT[error.errno]}")
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return UserError(f"{path}: a file stands where a folder is needed; choose another --out")
     return error

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from synth.base.errors import UserError
+from synth.base import returns
+from synth.base.returns import Diverged
 
 
 class LossWatch:
@@ -19,13 +20,18 @@ class LossWatch:
         self.kept = kept
         """Images that the last checkpoint has seen."""
         self._run, self._file = run, file
+        self._returns = returns.read(run).get(file, [])
         self._coming: deque[tuple[Tensor, Any, int, float]] = deque()
+
+    def slowed(self, lr: float, images: int) -> float:
+        """The rate after `images`: half of `lr` for each time that the run has returned to there, or to before."""
+        return lr * 0.5 ** sum(images >= each for each in self._returns)
 
     def step(self, loss: Tensor | float, images: int, lr: float) -> None:
         """Take the loss of the step that ends at `images`, taken at the rate `lr`, and look at all that are known.
 
         Raises:
-            UserError: one is NaN or infinite; names the step, the rate and the last checkpoint.
+            Diverged: one is NaN or infinite; names the step, the rate and the last checkpoint.
         """
         value, event = torch.as_tensor(loss).detach(), None
         if value.device.type == "cuda":
@@ -42,7 +48,7 @@ class LossWatch:
         """Look at all that were taken, and wait for them; before anything is written.
 
         Raises:
-            UserError: as `step`.
+            Diverged: as `step`.
         """
         while self._coming:
             if self._coming[0][1] is not None:
@@ -53,7 +59,9 @@ class LossWatch:
         value, _, images, lr = self._coming.popleft()
         if not isfinite(found := value.item()):
             kept = f"{self._file} is of {self.kept} images" if self.kept else "nothing was kept before"
-            raise UserError(
+            raise Diverged(
                 f"{self._run}: the loss is {found} at {images} images, with lr={lr:.3g}, the training has diverged ({kept}); "
-                "train anew with a lower lr"
+                "train anew with a lower lr, or go on with --set on_nan=return",
+                self._file,
+                self.kept,
             )

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from synth.base.disk_errors import check_file
 from synth.base.errors import UserError
 
 DEEPEST = 64
@@ -18,6 +19,41 @@ LARGEST = {"JSON": 512 * 2**20, "YAML": 16 * 2**20}
 """Bytes of a file."""
 MOST = 20_000_000
 """Values in a file, each counted as often as it stands there; an alias of YAML's stands for all that it names."""
+
+
+_MERGED = 100_000
+"""Keys of a mapping, with those that `<<` brings: each merge of two merges has twice as many."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML of plain types, in whose mappings a key stands once."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        if len(set(keys)) < len(keys):
+            raise _refused(node, f"key '{_twice(keys)}' stands twice")
+        return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > _MERGED:
+            raise _refused(node, f"more than {_MERGED:,} keys")
+
+
+def _refused(node: yaml.Node, why: str) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(None, None, why, node.start_mark)
+
+
+def _twice(names: list[str]) -> str:
+    return next(name for name in names if names.count(name) > 1)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"key '{_twice([name for name, _ in pairs])}' stands twice")
+    return found
 
 
 def read_json(path: Path) -> Any:
@@ -53,7 +89,7 @@ def parse_json(text: str | bytes, where: str, remedy: str = "mend or remove it")
         UserError: damaged or too deep.
     """
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=_object)
         check_depth(found)
     except RecursionError:
         raise UserError(f"{where}: lists within lists, deeper than {DEEPEST}; {remedy}") from None
@@ -85,7 +121,7 @@ def parse_yaml(text: str, where: str) -> Any:
         UserError: not YAML, a tag that names code, too deep, or aliases that stand for too much.
     """
     try:
-        values = yaml.safe_load(text)
+        values = yaml.load(text, _Loader)
         check_depth(values)
     except RecursionError:
         raise UserError(
@@ -124,6 +160,7 @@ def check_depth(value: Any) -> None:
 
 
 def _text(path: Path, kind: str, damaged: str) -> str:
+    check_file(path)
     try:
         size = path.stat().st_size
         if size > LARGEST[kind]:
@@ -137,3 +174,7 @@ def _text(path: Path, kind: str, damaged: str) -> str:
         raise UserError(f"{path}: a folder, where a {kind} file is needed") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: {damaged}") from None
+    except OSError as error:
+        if error.filename:  # the command knows what to say
+            raise
+        raise UserError(f"{path}: cannot be read ({error.strerror}); is it the right file?") from None

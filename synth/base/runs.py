@@ -17,7 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from synth.base.disk_errors import disk_error, full, is_input
+from synth.base.disk_errors import check_file, disk_error, full, is_input
 from synth.base.documents import read_json as read_json
 from synth.base.errors import UserError
 from synth.base.silence import is_silent
@@ -150,7 +150,12 @@ def _short(value: Any) -> str:
 
 
 def sha256(path: Path) -> str:
-    """The sha256 of a file, in hex."""
+    """The sha256 of a file, in hex.
+
+    Raises:
+        UserError: it is a pipe or a device.
+    """
+    check_file(path)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -159,7 +164,7 @@ def append_metrics(path: Path, **values: Any) -> None:
     """Add one line of JSON to a run's metrics.
 
     Raises:
-        UserError: its loss is no number; nothing was added.
+        UserError: its loss is no number, or the file is a link; nothing was added.
     """
     for name, value in values.items():
         if name == "loss" and value is not None and not isfinite(value):
@@ -167,6 +172,8 @@ def append_metrics(path: Path, **values: Any) -> None:
                 f"{path.parent}: the loss is {value} at {values.get('images')} images, the training has diverged; train anew "
                 "with a lower lr"
             )
+    if path.is_symlink():  # a folder of somebody else's must not have us write into another file
+        raise UserError(f"{path}: a link, where the metrics are to be written; put a file there, or remove it")
     with open(path, "a", encoding="utf-8") as file:
         print(json.dumps(values), file=file)
 

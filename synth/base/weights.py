@@ -16,16 +16,46 @@ def check_finite(content: Any, where: str) -> None:
     """Refuse values that are no numbers, in a network or at any depth of mappings and lists.
 
     Raises:
-        UserError: names the first tensor that holds NaN or infinity; `where` begins the line.
+        UserError: names the first tensor that holds NaN or infinity, or is none of plain numbers that all stand in the file;
+            `where` begins the line.
     """
     import torch
 
     for name, tensor in _tensors(content, ""):
+        if not _is_plain(tensor):
+            raise UserError(
+                f"{where}: '{name}' is no plain tensor (sparse, quantised, complex, or larger than what is stored of it); "
+                "save it dense, as floats"
+            )
         if (tensor.is_floating_point() or tensor.is_complex()) and not torch.isfinite(tensor).all():
             raise UserError(
                 f"{where}: '{name}' holds what is no number (NaN or infinity): the training diverged, or the file is damaged; "
                 "train again with a lower lr, or go back to a sound checkpoint"
             )
+
+
+def check_kinds(network: Any, tensors: Mapping[str, Any], where: str) -> None:
+    """Refuse weights of another kind than the network's: torch takes whole numbers for floats without a word.
+
+    Raises:
+        UserError: names the first; `where` begins the line.
+    """
+    for name, own in network.state_dict().items():
+        given = tensors.get(name)
+        if given is not None and own.is_floating_point() != given.is_floating_point():
+            raise UserError(
+                f"{where}: '{name}' holds {given.dtype}, where {own.dtype} is needed; train or copy it again"
+            )
+
+
+def _is_plain(tensor: Any) -> bool:
+    """Whether it is dense, of real numbers, and no view that repeats what is stored of it."""
+    import torch
+
+    odd = tensor.layout != torch.strided or tensor.is_nested or tensor.is_quantized or tensor.is_complex()
+    if odd or tensor.device.type == "meta":
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def _tensors(content: Any, name: str) -> Iterator[tuple[str, Any]]:
@@ -70,7 +100,7 @@ def read(path: Path) -> Any:
     """The tensors of a safetensors file by name, on the CPU; the checksum is compared where the file has one.
 
     Raises:
-        UserError: absent, damaged, cut short, or other values than were written.
+        UserError: absent, damaged, cut short, or other values than were written, or no numbers.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -87,6 +117,7 @@ def read(path: Path) -> Any:
         raise UserError(
             f"{path}: damaged, its tensors are not those that were written; copy or make it again"
         )
+    check_finite(found, str(path))
     return found
 
 

@@ -8,6 +8,7 @@ import typer
 from synth.base.command import DryRun, Json, Set, config_option, say, show, show_dry, then
 from synth.base.errors import UserError
 from synth.base.lock import sole_writer
+from synth.base.returns import returning
 from synth.base.runs import is_first_process
 
 
@@ -57,7 +58,9 @@ def train(
         show_dry(settings.model_dump(mode="json"), cost.dry_lines(settings))  # stdout can be used as a config
         return
     with sole_writer(out):
-        model = trainer.train(settings, data, out, start, tell=say)
+        model = returning(
+            out, settings.on_nan, lambda: trainer.train(settings, data, out, start, tell=say), say
+        )
     if is_first_process():
         show({"generator": str(model)}, json, str(model))
         then("synth", "generate", "--model", model, "--n", 1000, "--out", "synthetic")
@@ -123,7 +126,9 @@ def distill(
         show_dry(settings.model_dump(mode="json"), [])
         return
     with sole_writer(out):
-        student = distill.distill(settings, model, data, out, start, tell=say)
+        student = returning(
+            out, settings.on_nan, lambda: distill.distill(settings, model, data, out, start, tell=say), say
+        )
     if is_first_process():
         show({"generator": str(student)}, json, str(student))
         then("synth", "generate", "--model", student, "--n", 1000, "--out", "synthetic")

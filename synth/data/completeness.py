@@ -7,8 +7,7 @@ from typing import Any
 
 from synth.base.documents import read_json
 from synth.base.errors import UserError
-from synth.data.records import SPLITS
-from synth.data.shards import SUFFIXES
+from synth.data.shards import SPLITS, SUFFIXES
 
 DONE = "data/done.json"
 """What an import writes last: the rows of each split."""

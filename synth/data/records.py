@@ -19,14 +19,15 @@ from synth.base.config import fingerprint
 from synth.base.documents import read_mapping
 from synth.base.errors import UserError
 from synth.base.runs import write_json
+from synth.data import completeness
 from synth.data.card import write_card
+from synth.data.shards import SPLITS as SPLITS
 from synth.data.shards import SUFFIXES, read_shard, shard_name, writing
 from synth.data.vocabulary import FINDING_KEYS, FLAGS, MODALITY_KEYS, READABILITY_KEYS, SEX_KEYS, SIDE_KEYS
 
 Row = dict[str, Any]
 """One record: column -> value; `image` is {"bytes": encoded picture, "path": None}."""
 
-SPLITS: tuple[str, ...] = ("train", "validation", "test")
 ROWS_PER_SHARD = 5000
 
 LABELS = ("dr_grade", *FLAGS, *READABILITY_KEYS, "eye_side", "modality", "findings")
@@ -196,7 +197,21 @@ def write_records(
 
 
 def shards(folder: Path, split: str) -> list[Path]:
-    """The finished shards of a split, in order.
+    """The shards of a split, in order.
+
+    Raises:
+        UserError: `folder` holds no records at all, or one of the split's shards is missing.
+    """
+    found = present(folder, split)
+    if lost := sorted({path for path in completeness.expected(folder) if _is_of(path, split)} - set(found)):
+        raise UserError(
+            f"{lost[0]}: missing, the records are not whole; repeat the command that writes them, or copy them again"
+        )
+    return found
+
+
+def present(folder: Path, split: str) -> list[Path]:
+    """The same of records that may not be whole: those shards of a split that are there.
 
     Raises:
         UserError: `folder` holds no records at all.
@@ -208,7 +223,11 @@ def shards(folder: Path, split: str) -> list[Path]:
         raise UserError(
             f"{folder}: no records in it (data/*.parquet); make some with 'synth import' or 'synth generate'"
         )
-    return [path for path in found if path.name.startswith(f"{split}-")]
+    return [path for path in found if _is_of(path, split)]
+
+
+def _is_of(path: Path, split: str) -> bool:
+    return path.name.startswith(f"{split}-")
 
 
 def read_table(

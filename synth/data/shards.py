@@ -17,10 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synth.base import archives
+from synth.base.disk_errors import check_file
 from synth.base.documents import parse_json, read_mapping
 from synth.base.errors import UserError
 from synth.base.runs import atomic, sha256, write_json
 
+SPLITS: tuple[str, ...] = ("train", "validation", "test")
 ROW_GROUP = 100  # rows that are written, and read, at a time
 SUFFIXES = {"parquet": ".parquet", "webdataset": ".tar"}
 """Format -> the ending of its files."""
@@ -121,10 +123,24 @@ def open_shard(path: Path) -> pq.ParquetFile:
     Raises:
         UserError: it is damaged.
     """
+    check_file(path)
     try:
-        return pq.ParquetFile(path, memory_map=True)
+        found = pq.ParquetFile(path, memory_map=True)
     except (pa.ArrowException, OSError) as error:
         raise _unread(path, error) from None
+    _check_rows(path, found.metadata.num_rows)
+    return found
+
+
+def _check_rows(path: Path, rows: int) -> None:
+    """Refuse a shard that holds other rows than were written, where its sidecar tells.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    sidecar = path.with_suffix(".json")
+    if sidecar.exists() and read_mapping(sidecar).get("rows") != rows:
+        raise _damaged(path)
 
 
 def _unread(path: Path, error: Exception) -> Exception:
@@ -229,10 +245,8 @@ def _index_of(path: Path, _stamp: tuple[int, ...]) -> dict[str, list[tuple[int, 
                     found[ending].append((member.offset_data, member.size))
     except (tarfile.TarError, OSError, ValueError):
         raise _damaged(path) from None
-    sidecar = path.with_suffix(".json")
-    if (sidecar.exists() and read_mapping(sidecar).get("rows") != len(found["jpg"])) or len(
-        found["jpg"]
-    ) != len(found["json"]):
+    _check_rows(path, len(found["jpg"]))
+    if len(found["jpg"]) != len(found["json"]):
         raise _damaged(path)
     return found
 

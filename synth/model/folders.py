@@ -1,14 +1,48 @@
 """What a generator's folder may hold: no part is opened that the pipeline does not take, and no setting that it does not know."""
 
+from collections.abc import Iterable
 from inspect import signature
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, Field
 
 from synth.base import arguments, documents
+from synth.base.config import check
 from synth.base.errors import UserError
 
+_REDUCED = 64
+"""Times as wide as its own pixels that a denoiser's pictures may be."""
 _NOTES = ("_class_name", "_diffusers_version", "_name_or_path", "_use_default_values")
 """What diffusers notes in a configuration beside the arguments of the class, and nothing is built from."""
+
+
+class _Student(BaseModel):
+    steps: Annotated[int, Field(strict=True, ge=1, le=1000)]
+    guidance: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    times: list[Annotated[int, Field(strict=True, ge=0, lt=1000)]] | None = None
+
+
+class _Process(BaseModel):
+    name: str
+    version: int
+
+
+class _Index(BaseModel):
+    student: _Student | None = None
+    process: _Process | None = None
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """What a generator's model_index.json says.
+
+    Raises:
+        UserError: absent, damaged, or what it says of a student or a process is none.
+    """
+    path = folder / "model_index.json"
+    found = documents.read_mapping(path)
+    check(_Index, found, str(path))
+    return found
 
 
 def kinds_of(folder: Path, index: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
@@ -58,6 +92,40 @@ def check_index(path: Path, index: dict[str, Any], names: tuple[str, ...]) -> No
             f"{path}: '{other}' is {index[other]!r}, which no generator of 'synth train' says; "
             "copy or train the generator again"
         )
+
+
+def check_size(folder: Path, size: int) -> None:
+    """Refuse a network whose pictures are not of the `size` that the generator's card tells.
+
+    Raises:
+        UserError: it draws others.
+    """
+    path = folder / "unet/config.json"
+    side = documents.read_mapping(path).get("sample_size")
+    if not isinstance(side, int) or side < 1 or size % side or size // side > _REDUCED:
+        raise UserError(
+            f"{path}: sample_size={str(side)[:40]}, where the pictures of {size} pixels a side need a part of it; "
+            "copy or train the generator again"
+        )
+
+
+def check_schedule(folder: Path, kind: type, known: Iterable[Any]) -> None:
+    """Refuse a schedule that its process does not have; one of other noise draws other pictures, without a word.
+
+    Args:
+        known: the schedulers of that process.
+
+    Raises:
+        UserError: names the setting, what it is and what it should be.
+    """
+    path = folder / "scheduler/scheduler_config.json"
+    said = documents.read_mapping(path)
+    ours = next((each.config for each in known if isinstance(each, kind)), {})
+    for name, value in ours.items():
+        if not name.startswith("_") and said.get(name, value) != value:
+            raise UserError(
+                f"{path}: {name}={str(said[name])[:40]}, where {value} is needed; copy or train the generator again"
+            )
 
 
 def _check_part(path: Path, kind: Any) -> None:

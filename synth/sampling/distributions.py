@@ -5,9 +5,10 @@ and holds only combinations that at least five subjects share; no re-weighting b
 """
 
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from synth.base.errors import UserError
 from synth.base.stored import Number, Stored
@@ -18,8 +19,8 @@ from synth.model.labels import of_generator
 class Combination(Stored):
     """One combination of labels that is drawn, and how often."""
 
-    weight: Number
-    """Relative to the other combinations of the mix."""
+    weight: Annotated[Number, Field(gt=0, le=1e300, allow_inf_nan=False)]
+    """Above 0, relative to the other combinations of the mix."""
     labels: dict[str, Any]
     """Any of `records.LABELS`; what is absent is unknown."""
     prompt: str | None = None
@@ -36,9 +37,15 @@ DISTRIBUTIONS = {
 _BETA = 0.999  # one label's thousand photographs say nearly as much as its ten thousand
 
 
-def parse_mix(entries: Iterable[dict[str, Any]]) -> Mix:
-    """A mix from the values of a JSON or YAML file."""
-    return [Combination.model_validate(entry) for entry in entries]
+def parse_mix(entries: Any, where: str = "mix") -> Mix:
+    """A mix from the values of a JSON or YAML file.
+
+    Raises:
+        UserError: no list, or an entry lacks a key or has a weight that is no positive number; `where` begins the line.
+    """
+    if not isinstance(entries, list):
+        raise UserError(f"{where}: holds a {type(entries).__name__}, where a list of combinations is needed")
+    return [Combination.parse(entry, f"{where} entry {place}") for place, entry in enumerate(entries)]
 
 
 def distribution(mix: Mix, name: str) -> Mix:

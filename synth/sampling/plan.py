@@ -11,13 +11,13 @@ from pydantic import Field, model_validator
 
 from synth.base.checkpoint import versions
 from synth.base.config import fingerprint, read_yaml
-from synth.base.documents import read_mapping
 from synth.base.errors import UserError
 from synth.base.runs import read_json
 from synth.base.stored import Number, Stored
 from synth.data.records import LABELS, SPLITS, check_labels
 from synth.data.shards import SUFFIXES, shard_name
 from synth.data.vocabulary import VERSION as VOCABULARY
+from synth.model import folders
 from synth.model.card import CaptionEncoder, read_card, sampling_defaults, weights_fingerprint
 from synth.sampling.distributions import (
     DISTRIBUTIONS,
@@ -129,7 +129,8 @@ def make(
     Raises:
         UserError: a number is out of range, the label file is wrong, or the generator knows no marks.
     """
-    index = read_mapping(model / "model_index.json")
+    index = folders.read_index(model)
+    folders.check_size(model, read_card(model).preprocessing.size)
     steps, guidance = sampling_defaults(index.get("student"), steps, guidance)
     for name, value, lowest in (
         ("n", n, 1),
@@ -151,7 +152,7 @@ def make(
     if precision not in PRECISIONS:
         raise UserError(f"--precision '{precision}': known: {', '.join(PRECISIONS)}")
     named = labels in DISTRIBUTIONS
-    mix = distribution(parse_mix(read_json(model / "mix.json")), labels) if named else read_mix(Path(labels))
+    mix = _learnt(model, labels) if named else read_mix(Path(labels))
     if not mix:
         raise UserError(
             f"{model}/mix.json: no label combination that enough people share; say what to draw with --labels FILE"
@@ -179,6 +180,11 @@ def make(
     plan = plan.replaced(noise=noise) if noise != "numpy" else plan
     encoder = _text_encoder(model, mix)
     return plan.replaced(captions=encoder.to_json()) if encoder else plan
+
+
+def _learnt(model: Path, name: str) -> Mix:
+    path = model / "mix.json"
+    return distribution(parse_mix(read_json(path), str(path)), name)
 
 
 def _solver(index: dict[str, Any]) -> str:
@@ -229,15 +235,13 @@ def read_mix(path: Path) -> Mix:
             raise UserError(f"{where}: must have 'weight' and 'labels', and may have 'prompt'")
         if "prompt" in entry and (not isinstance(entry["prompt"], str) or not entry["prompt"].strip()):
             raise UserError(f"{where}: prompt={entry['prompt']!r} must be a sentence")
-        if not isinstance(entry["weight"], int | float) or entry["weight"] <= 0:
-            raise UserError(f"{where}: weight={entry['weight']!r} must be a positive number")
         labels = entry["labels"] or {}
         unknown = set(labels) - set(LABELS)
         if unknown:
             raise UserError(f"{where}: unknown label '{min(unknown)}'; known: {', '.join(LABELS)}")
         check_labels(labels, where)
         entry["labels"] = labels
-    return parse_mix(mix)
+    return parse_mix(mix, f"{path}: mix")
 
 
 def _rows_per_shard(n: int, batch: int) -> int:

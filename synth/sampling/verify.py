@@ -13,7 +13,7 @@ from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import progress, read_json, sha256
 from synth.data import completeness
-from synth.data.records import COLUMNS, SCHEMA, SPLITS, shards
+from synth.data.records import COLUMNS, SCHEMA, SPLITS, present
 from synth.data.shards import REQUIRED, SIDECAR
 from synth.sampling.plan import Plan
 from synth.sampling.plan import shards as planned
@@ -28,7 +28,7 @@ def verify(folder: Path) -> dict[str, Any]:
         UserError: shards are damaged, missing or foreign: how many, which, what ails them and what to do about it.
     """
     plan = _plan(folder)
-    there = [path for split in SPLITS for path in shards(folder, split)]
+    there = [path for split in SPLITS for path in present(folder, split)]
     wanted, remedy = completeness.expected(folder), "delete the folder and repeat the command that wrote it"
     firsts: dict[Path, int] = {}
     if plan.get("kind") == "synthetic":

@@ -53,6 +53,8 @@ class Others:
 
 def head(path: Path) -> bytes:
     """The first bytes of a file, as many as tell what it is; none where it cannot be read."""
+    if not path.is_file():
+        return b""
     try:
         with open(path, "rb") as file:
             return file.read(256)

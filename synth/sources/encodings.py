@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from synth.base.disk_errors import check_file
 from synth.base.errors import UserError
 
 _MARKS = (
@@ -37,6 +38,7 @@ def read(path: Path, encoding: str | None = None) -> Text:
     Raises:
         UserError: no such file, or not text in this encoding.
     """
+    check_file(path)
     try:
         data = path.read_bytes()
     except FileNotFoundError:

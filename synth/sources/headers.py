@@ -23,6 +23,8 @@ def completed(path: Path, labels: dict[str, Any]) -> tuple[dict[str, Any], tuple
     """
     if path.suffix.lower() not in _SUFFIXES and without_suffix(path.name) != path.name:
         return labels, ()
+    if not path.is_file():
+        return labels, ()
     try:
         with open(path, "rb") as file:
             if not dicom.is_dicom(file.read(132)):

@@ -5,10 +5,11 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from synth.base.disk_errors import check_file
 from synth.base.errors import UserError
 from synth.data import formats
 from synth.data.keeping import Kept, kept
@@ -33,6 +34,16 @@ class Photo(NamedTuple):
     """The file, where the picture is one of its own."""
     notes: tuple[str, ...] = ()
     """What the report is to count of it."""
+
+
+def _content(path: Path) -> bytes:
+    """What a file holds.
+
+    Raises:
+        UserError: it is none, but a pipe or a device.
+    """
+    check_file(path)
+    return path.read_bytes()
 
 
 class Folder:
@@ -100,7 +111,7 @@ class Folder:
         What `labels` leave open, the header of DICOM tells.
         """
         known, notes = completed(path, {"id": self.identity(path)} | labels)
-        return Photo(self._name(path), path.read_bytes, known, where, path, notes)
+        return Photo(self._name(path), partial(_content, path), known, where, path, notes)
 
     def identity(self, path: Path) -> str:
         """What names one picture of those in use: its stem if no other has it, else its path, without suffix if it can be."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from synth.base.disk_errors import check_file
 from synth.base.errors import UserError
 from synth.sources import encodings, separated, workbooks
 from synth.sources.report import Report
@@ -97,6 +98,7 @@ def read_xlsx(path: Path, needed: Iterable[str] = (), sheet: str | None = None) 
 
 def _kind(path: Path) -> str | None:
     """What a file is by its first bytes: a workbook, in words what we do not read, or None for text."""
+    check_file(path)
     try:
         with path.open("rb") as file:
             start = file.read(64)

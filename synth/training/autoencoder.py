@@ -135,7 +135,7 @@ def train(
     with progress("training the autoencoder", config.images, n_images) as bar:
         while n_images < config.images:
             for group in optimizer.param_groups:
-                group["lr"] = rate(config, n_images)
+                group["lr"] = watch.slowed(rate(config, n_images), n_images)
             mine = np.arange(n_images + rank, n_images + config.batch, processes)
             step = steps(mine)
             images = step.images.contiguous(memory_format=torch.channels_last)

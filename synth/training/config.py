@@ -5,6 +5,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from synth.base.config import Config
+from synth.base.returns import OnNan
 from synth.data.images import Preprocessing
 from synth.diffusion.process import PROCESSES, VPrediction
 from synth.model.denoiser import NetworkConfig
@@ -46,6 +47,9 @@ class TrainConfig(Config):
     deterministic: bool = Field(default=False, exclude_if=lambda on: not on)
     """Take on a GPU the kernels that give the same bits each time, so that a resumed run equals an uninterrupted one there
     too; slower, and what has no such kernel is refused.  A CPU is so anyway."""
+    on_nan: OnNan = "stop"
+    """What a loss that is no number does: `stop` ends the training; `return` goes back to the last checkpoint and on from there
+    with half the rate, five times at most."""
     save_every: PositiveInt = 102_400
     """Images between checkpoints; a killed run loses at most this many."""
     snapshot_every: PositiveInt = 1_024_000
@@ -99,6 +103,10 @@ class TrainConfig(Config):
         return self
 
     def _check_private(self) -> None:
+        if self.on_nan == "return":
+            raise ValueError(
+                "on_nan=return would show gradients of patients twice under one noise; with dp it must be 'stop'"
+            )
         if self.balance:
             raise ValueError(f"balance={self.balance:g} counts labels of patients; with dp it must be 0")
         if self.precision == "bf16":

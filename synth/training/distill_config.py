@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from synth.base.config import Config
+from synth.base.returns import OnNan
 from synth.diffusion.schedulers import STEPS
 from synth.training.averages import LONGEST
 
@@ -46,6 +47,9 @@ class DistillConfig(Config):
     """Mirror half of the pictures, and swap their eye side."""
     precision: Literal["auto", "no", "bf16"] = "auto"
     """`auto` is bf16 on a GPU and fp32 on the CPU."""
+    on_nan: OnNan = "stop"
+    """What a loss that is no number does: `stop` ends the training; `return` goes back to the last checkpoint and on from there
+    with half the rate, five times at most."""
     save_every: PositiveInt = 3_200
     """Images between checkpoints; a killed run loses at most this many."""
     seed: NonNegativeInt = 0

@@ -144,7 +144,7 @@ def _examples(
 ) -> Examples:
     """What the student is shown, prepared as its teacher saw it, once `run` is known to be this one."""
     wanted = {"config": config.model_dump(mode="json"), **provenance}
-    claim(run, "config.json", wanted, "run", free=("config.images", "config.save_every"))
+    claim(run, "config.json", wanted, "run", free=("config.images", "config.save_every", "config.on_nan"))
     return Examples(data, card.preprocessing, run / "cache", config.seed, 0, vocabulary)
 
 

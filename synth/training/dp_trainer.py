@@ -144,7 +144,7 @@ def _claim(
         path.name,
         asked | vocabulary.claim(),
         "run, or the same with another budget",
-        free=("config.save_every",),
+        free=("config.save_every", "config.on_nan"),
     )
     return found
 

@@ -80,7 +80,7 @@ def optimise(
     with progress(what, config.images, n_images) as bar:
         while n_images < config.images:
             for group in optimizer.param_groups:
-                group["lr"] = config.lr * rate(n_images)
+                group["lr"] = watch.slowed(config.lr * rate(n_images), n_images)
             positions = np.arange(n_images + accelerator.process_index, n_images + chunk, processes)
             losses.append(_step(accelerator, model, optimizer, lambda at=positions: error(model, at)))
             n_images += chunk

@@ -37,7 +37,7 @@ _FITTED_ON = 2048  # pictures from which the deviation of the bands is measured
 _FREE = tuple(
     f"config.{key}"
     for key in (
-        *("images", "save_every", "gradient_checkpointing", "compile", "deterministic"),
+        *("images", "save_every", "on_nan", "gradient_checkpointing", "compile", "deterministic"),
         "network.attention",
     )
 )
