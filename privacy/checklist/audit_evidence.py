@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from pydantic import TypeAdapter
+
 from privacy.checklist.items import Evidence, Mark
 from privacy.decisions import verdict
 from privacy.report.chinese import translated
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 AUDIT, EVALUATION = "report.json (privacy audit)", "report.json (clip eval)"
 _IDENTIFIERS = "direct identifiers in captions"
+_SUBGROUPS = TypeAdapter(list[Subgroup])
+"""As `privacy.statistics.strata` gives them, the worst first."""
 _WORST = 3  # groups that a line has room for
 _MARKS: dict[str, Mark] = {
     verdict.PASS: "yes",
@@ -63,10 +67,9 @@ def _identifiers(audit: AuditReport) -> Iterator[Evidence]:
 
 def _exposure(audit: AuditReport) -> Iterator[Evidence]:
     for each in audit.results:
-        groups = each.details.get("subgroups") or []  # of `privacy.statistics.strata`, the worst first
-        rows = [Subgroup(row["name"], row["value"], row["low"], row["high"]) for row in groups[:_WORST]]
+        rows = _SUBGROUPS.validate_python(each.details.get("subgroups") or [])
         if rows:
-            text = _written(rows)
+            text = _written(rows[:_WORST])
             name = f"{each.threat} {each.attack}"
             yield Evidence(
                 f"{name}, members minus non-members, worst first: {text}.",
@@ -92,4 +95,4 @@ def _subgroups(evaluation: "EvaluationReport") -> Evidence:
 
 def _written(rows: Sequence[Subgroup]) -> str:
     """As in "sex M 0.812 (0.790–0.835), sex F 0.830 (0.801–0.852)"."""
-    return ", ".join(f"{name} {value:.3f} ({low:.3f}–{high:.3f})" for name, value, low, high in rows)
+    return ", ".join(f"{row.name} {row.value:.3f} ({row.low:.3f}–{row.high:.3f})" for row in rows)

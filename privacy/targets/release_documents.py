@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pydantic import BaseModel
+
 from synth.base import documents
 from synth.base.errors import UserError
 
@@ -25,7 +27,7 @@ class Computation(NamedTuple):
     """Of the whole plan; None without one."""
 
 
-class Subgroup(NamedTuple):
+class Subgroup(BaseModel):
     """A number of one group of patients, with its 95 % interval."""
 
     name: str
@@ -101,7 +103,9 @@ def subgroups(evaluation: "EvaluationReport") -> list[Subgroup]:
     from clip.evaluation.results import ClassificationResult
 
     found = [
-        Subgroup(f"{part.attribute} {part.name}, {language}", each.value, each.low, each.high)
+        Subgroup(
+            name=f"{part.attribute} {part.name}, {language}", value=each.value, low=each.low, high=each.high
+        )
         for result in evaluation.results
         if isinstance(result, ClassificationResult)
         for part in result.subgroups or ()
