@@ -130,6 +130,20 @@ def test_each_planted_identifier_is_counted(share, words, kinds, word):
     assert words not in str(result) and "青光眼" not in str(result)
 
 
+@pytest.mark.parametrize("captions", [(None, None), ("", " \n")])
+def test_a_release_without_captions_passes_nothing(captions):
+    """A search that had nothing to search is no answer."""
+    [decision] = decide([attack.evaluate_identifiers(identifiers.count([captions] * 1000))])
+    assert decision.answer.word == "NOT TESTABLE" and "none of these records has one" in decision.answer.why
+
+
+def test_records_without_a_caption_do_not_make_the_search_look_larger():
+    found = identifiers.count([("疑似青光眼。", None)] * 50 + [(None, None)] * 950)
+    assert (
+        found.records == 50 and decide([attack.evaluate_identifiers(found)])[0].answer.word == "INCONCLUSIVE"
+    )
+
+
 def test_few_records_without_an_identifier_prove_little():
     found = identifiers.count([("疑似青光眼。", None)] * 50)
     assert decide([attack.evaluate_identifiers(found)])[0].answer.word == "INCONCLUSIVE"
