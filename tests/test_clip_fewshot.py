@@ -1,6 +1,7 @@
 """What learns from labels: linear probe, few shots, fine-tuning; and the report that all evaluations share."""
 
 import json
+import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -245,7 +246,17 @@ def test_few_shot_reports_every_method_with_intervals_and_a_picture(checkpoint, 
     )
     assert judged["metrics"]["zero-shot"] == alone["results"][0]["metrics"]["both"]
     page = (tmp_path / "report.html").read_text()
-    assert page.count("<svg") >= 2 and "tip-adapter-f" in page and "<script" not in page
+    rows = re.findall(r'<span class="name">([^<]*)</span>\s*<svg', page)
+    assert rows == list(judged["metrics"])[:6]
+    curves, calibration = re.findall(r"<svg [^>]*xmlns.*?</svg>", page, re.DOTALL)
+    assert set(few_shot.METHODS) <= set(_words(curves))
+    assert [name for name in _words(calibration) if name in judged["metrics"]] == list(judged["reliability"])
+    assert "<script" not in page
+
+
+def _words(figure: str) -> list[str]:
+    """What is written in a figure, in its order."""
+    return re.findall(r"<text[^>]*>([^<]*)</text>", figure)
 
 
 def test_an_interval_over_draws_is_wider_than_one_over_patients_alone(parts):

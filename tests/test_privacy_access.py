@@ -11,16 +11,18 @@ from typer.testing import CliRunner
 
 from privacy import auditing, report, threats
 from privacy.attacks import repeats
+from privacy.attacks.copies import QUESTION
 from privacy.commands.app import app
 from privacy.config import AuditConfig
 from privacy.data import access
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
 from privacy.decisions.decision import decide
-from privacy.decisions.results import left_out
+from privacy.decisions.results import ValidityCheck, left_out
 from privacy.report.chinese import translated
 from privacy.report.counts import regulations
 from privacy.report.schema import AuditReport
+from privacy.statistics.inference import exact_difference
 from synth.data import images, records
 
 QUICK = AuditConfig(permutations=60, bootstrap=100, detection_rounds=50)
@@ -171,3 +173,19 @@ def test_the_same_picture_twice_is_a_repeat(pictures):
     twice = np.concatenate([pictures[:60], pictures[:60]])
     found = repeats.evaluate(*repeats.nearest(twice, pictures[100:], 0))
     assert found.details["repeated"] > 20
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+@pytest.mark.parametrize(
+    "copied", [{"certain": "1 copy"}, {"checks": (ValidityCheck("twins", True, "2 %"),)}, {"tested": True}]
+)
+def test_repeats_change_no_panel_and_no_exit_status_where_members_were_given(tmp_path, copied, repeated):
+    """An alarm cannot unsay a PASS of copies: that question is an alarm too, and nothing it finds is one."""
+    if "tested" in copied:
+        nobody = np.zeros(300, bool)
+        copied = {"tested": exact_difference(nobody, nobody)}
+    near = np.where(repeated, 0.0, 1.0) * np.ones(60)
+    found = QUESTION._replace(**copied), repeats.evaluate(near, np.full(40, 0.8))
+    made = [report.build(Inputs(tmp_path), decide(each), QUICK, "") for each in (found[:1], found)]
+    without, beside = ((each.panels[2].verdict, each.exit_status) for each in made)
+    assert without == beside and beside[0] != verdict.PASS

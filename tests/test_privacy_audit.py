@@ -269,7 +269,15 @@ def test_hostile_names_are_escaped():
 def test_the_page_needs_nothing_from_elsewhere():
     page = report.html(hostile())
     assert re.findall(r"(?:src|href)=\S+|url\(|@import", page) == ['href="report.zh.html"']
-    assert page.count("<svg") >= 2
+
+
+def test_every_row_of_an_attribute_and_every_point_of_its_curve_is_drawn():
+    made = hostile()
+    [race] = [each for each in made.attributes if each.rows]
+    rows = [row.name for row in race.rows if "auc" in row.person]
+    points = [f"{point.training_patients} patients" for point in race.curve]
+    drawn = re.findall(r'<span class="name">([^<]*)</span>\s*<svg', report.html(made))
+    assert drawn == [*rows, *points] and rows[0] == "the encoder" and len(points) == 3
 
 
 def test_no_report_says_that_anything_is_safe(attackers, checkpoint, tmp_path):

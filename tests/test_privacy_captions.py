@@ -64,6 +64,43 @@ def test_identifiers_are_told_by_kind(caption, kinds):
     assert identifiers.kinds(caption) == kinds
 
 
+OTHERS = {
+    "name": (
+        "患者周明，右眼", "患者阿卜杜拉，左眼", "王建国老人左眼", "由周杰医师阅片", "家属李梅陪同", "受检人：赵六",
+        "J. Smith, severe NPDR", "Mrs. O'Brien with AMD", "Seen by Prof. Dr. Müller", "Nurse Kelly noted drusen",
+        "María García López, left eye", "Nguyen Thi Hoa, right eye",
+    ),
+    "age": ("65/M, AMD", "M/65 with drusen", "F, 72", "early 60s"),
+    "date": ("21年3月就诊", "seen on March 5th", "Mar 5, OD", "on the 5th of March", "12 August"),
+    "year of birth": ("80后，高度近视",),
+    "place": (
+        "12 Baker St, London", "221B Baker Street", "lives in Springfield", "Ames, IA 50010", "Joslin Diabetes Center",
+        "Aravind Eye Care System", "seen at Bascom Palmer", "浙江杭州", "四川人，农民",
+    ),
+    "number": (
+        "SSN 123-45-6789", "Hosp no 12345", "NHS 943 476 5919", "Medicare ID 1EG4-TE5-MK73", "passport E1234567",
+        "微信号 zhangwei1985", "weibo @zhangwei", "车牌京A12345", "sent from 192.168.1.1", "file ZhangWei_OD.jpg",
+    ),
+    "e-mail": ("zhangwei at gmail dot com",),
+    "": (
+        "周边视网膜", "周围，可见渗出", "孔源性视网膜脱离", "石蜡，样视盘", "Müller cells", "Leber's optic neuropathy", "AMD in the elderly",
+        "OCT 5 mm scan", "F/5 mm aperture", "ICD-10 H36.0", "Image of Good Quality", "Goldmann-Favre syndrome", "C/D 0.6", "20/200",
+        "3个月后复查", "lesions may 2 fields", "ETDRS level 53", "Zone II stage 3+", "Von Hippel-Lindau disease", "6/60",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_others_of_a_kind_are_told_and_terms_like_them_are_not(kind):
+    wrong = {
+        text: found
+        for text in OTHERS[kind]
+        for found in [identifiers.kinds(text)]
+        if (kind not in found if kind else found)
+    }
+    assert wrong == {}
+
+
 def test_no_caption_of_ours_is_taken_for_a_person():
     groups = (vocabulary.DISEASES, vocabulary.FINDINGS, vocabulary.READABILITY, vocabulary.MODALITIES,
               vocabulary.SIDES, vocabulary.DR_GRADES, (vocabulary.DR, vocabulary.NORMAL))  # fmt: skip
@@ -93,6 +130,20 @@ def test_each_planted_identifier_is_counted(share, words, kinds, word):
     assert words not in str(result) and "青光眼" not in str(result)
 
 
+@pytest.mark.parametrize("captions", [(None, None), ("", " \n")])
+def test_a_release_without_captions_passes_nothing(captions):
+    """A search that had nothing to search is no answer."""
+    [decision] = decide([attack.evaluate_identifiers(identifiers.count([captions] * 1000))])
+    assert decision.answer.word == "NOT TESTABLE" and "none of these records has one" in decision.answer.why
+
+
+def test_records_without_a_caption_do_not_make_the_search_look_larger():
+    found = identifiers.count([("疑似青光眼。", None)] * 50 + [(None, None)] * 950)
+    assert (
+        found.records == 50 and decide([attack.evaluate_identifiers(found)])[0].answer.word == "INCONCLUSIVE"
+    )
+
+
 def test_few_records_without_an_identifier_prove_little():
     found = identifiers.count([("疑似青光眼。", None)] * 50)
     assert decide([attack.evaluate_identifiers(found)])[0].answer.word == "INCONCLUSIVE"
@@ -105,6 +156,10 @@ def test_few_records_without_an_identifier_prove_little():
         ("身份证 11010519491231002X，青光眼", True),  # the example of GB 11643
         ("身份证 110105194912310021，青光眼", False),
         ("call +44 20 7946 0958", True),
+        ("SSN 123-45-6789", True),
+        ("Hospital number A12345, AMD", True),
+        ("zhangwei at gmail dot com", True),
+        ("weibo @zhangwei", False),
         ("13812345678", False),  # may be the name of a file
         ("王小明，左眼青光眼", False),
     ],
@@ -122,7 +177,7 @@ def test_the_search_finds_what_its_documentation_says():
             bool(identifiers.kinds(caption.text))
         )
     assert sum(map(len, told.values())) == 221
-    assert {key: sum(found) for key, found in told.items() if key[1]} == {("zh", True): 68, ("en", True): 71}
+    assert {key: sum(found) for key, found in told.items() if key[1]} == {("zh", True): 69, ("en", True): 71}
     assert not [any(found) for key, found in told.items() if not key[1] and any(found)]
 
 

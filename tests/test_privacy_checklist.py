@@ -5,10 +5,14 @@ import re
 import shutil
 from pathlib import Path
 
+import pictures
 import pytest
+import releases
 import yaml
 from typer.testing import CliRunner
 
+from clip.commands.app import app as clip
+from clip.evaluation import report as evaluation
 from privacy import threats
 from privacy.checklist import answers, audit_evidence, checklist, page
 from privacy.checklist.answers import ChecklistAnswer
@@ -161,15 +165,32 @@ def test_a_panel_is_ticked_only_where_it_passes(release, tmp_path, word, answere
     assert f"{answered} of 4" in found[f"privacy.{panel.key}"][0].en
 
 
-def test_subgroups_are_not_measured_where_the_report_has_none():
-    report = {"format": "visionclip-evaluation", "results": [{"metrics": {"zh": {"auc": 0.8}}}]}
-    assert audit_evidence.evidence(None, report)["equity.subgroups"][0].mark == "open"  # type: ignore[arg-type]
-    row = {"value": 0.71, "low": 0.6, "high": 0.8}
-    report["results"][0]["subgroups"] = {
-        "sex": {"F": {"macro_auc": row}, "M": {"macro_auc": row | {"value": 0.7}}}
-    }
-    (found,) = audit_evidence.evidence(None, report)["equity.subgroups"]  # type: ignore[arg-type]
-    assert found.mark == "yes" and "sex M macro_auc 0.700 (0.600–0.800), sex F" in found.en
+@pytest.mark.parametrize("by, mark", [([], "open"), (["--by", "sex,age"], "yes")])
+def test_groups_of_patients_are_those_that_clip_eval_measured(tmp_path, by, mark):
+    """Bands of ages here have fewer than ten photographs of a class: they are counted, and no number is read of them."""
+    rows = pictures.rows(48)
+    for place, each in enumerate(rows):
+        each["age"] = 30.0 + place
+    records.write_records(tmp_path / "records", rows, {"kind": "drawn"}, (1, 0, 0))
+    model = releases.encoder(tmp_path / "m.pt")
+    line = ["eval", "--model", model, "--data", tmp_path / "records", "--split", "all", "--prompts", "is_gc", *by,
+            "--out", tmp_path / "evaluated", "--set", "n_bootstrap=20"]  # fmt: skip
+    assert CliRunner().invoke(clip, list(map(str, line))).exit_code == 0
+    status, _, _ = invoke("--out", tmp_path / "out", "--evaluation", tmp_path / "evaluated")
+    made = Checklist.model_validate(json.loads((tmp_path / "out" / "checklist.json").read_text()))
+    [found] = [each for each in made.items if each.key == "equity.subgroups"]
+    assert (status, found.mark) == (0, mark)
+    parts = evaluation.read(tmp_path / "evaluated" / "report.json").results[0].subgroups or []
+    measured = [
+        (
+            each.value,
+            f"{part.attribute} {part.name}, {language} {each.value:.3f} ({each.low:.3f}–{each.high:.3f})",
+        )
+        for part in parts
+        for language, each in part.auc.items()
+    ]
+    assert len(measured) == (6 if by else 0)  # two sexes by three rows
+    assert not by or f"the lowest: {min(measured, key=lambda each: each[0])[1]}" in found.evidence[0].en
 
 
 def test_the_audit_of_another_release_is_refused(release, tmp_path):

@@ -81,6 +81,10 @@ def evaluate_identifiers(released: Count, of_members: Count | None = None) -> Re
         of_members: the same of the members' captions, which models may repeat.
     """
     records, certain, suspected = released.records, "", ""
+    if not records:
+        return QUESTIONS[0]._replace(
+            missing="needs --synthetic RECORDS with captions; none of these records has one"
+        )
     if released.certainly:
         certain = f"{released.certainly:,} of {records:,} released records state who somebody is: {_each(released.certain)}"
     elif released.stating:
@@ -91,7 +95,7 @@ def evaluate_identifiers(released: Count, of_members: Count | None = None) -> Re
     # with this share, 80 % of such releases show one
     least = 1 - (1 - power_simulation.POWER) ** (1 / records)
     also: tuple[tuple[str, Estimate], ...] = ()
-    if of_members:
+    if of_members and of_members.records:
         also = (("the members' own captions", inference.share(of_members.stating, of_members.records)),)
     return QUESTIONS[0]._replace(
         tested=Tested(inference.share(released.stating, records), 0.0 if released.stating else 1.0),

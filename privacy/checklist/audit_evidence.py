@@ -1,18 +1,24 @@
 """What the report of an audit, and that of an encoder's evaluation, answer to the checklist."""
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from pydantic import JsonValue
+from pydantic import TypeAdapter
 
 from privacy.checklist.items import Evidence, Mark
 from privacy.decisions import verdict
 from privacy.report.chinese import translated
 from privacy.report.schema import AuditReport, Panel
 from privacy.report.words import WORDS
+from privacy.targets.release_documents import Subgroup, subgroups
+
+if TYPE_CHECKING:
+    from privacy.targets.release_documents import EvaluationReport
 
 AUDIT, EVALUATION = "report.json (privacy audit)", "report.json (clip eval)"
 _IDENTIFIERS = "direct identifiers in captions"
+_SUBGROUPS = TypeAdapter(list[Subgroup])
+"""As `privacy.statistics.strata` gives them, the worst first."""
 _WORST = 3  # groups that a line has room for
 _MARKS: dict[str, Mark] = {
     verdict.PASS: "yes",
@@ -24,9 +30,7 @@ _MARKS: dict[str, Mark] = {
 }
 
 
-def evidence(
-    audit: AuditReport | None, evaluation: Mapping[str, JsonValue] | None
-) -> dict[str, list[Evidence]]:
+def evidence(audit: AuditReport | None, evaluation: "EvaluationReport | None") -> dict[str, list[Evidence]]:
     """Key of an item -> what the reports answer to it."""
     found: dict[str, list[Evidence]] = {}
     if audit:
@@ -61,40 +65,11 @@ def _identifiers(audit: AuditReport) -> Iterator[Evidence]:
             )
 
 
-class Subgroup(NamedTuple):
-    """A number of one group of patients, with its 95 % interval."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-
-    def text(self) -> str:
-        """As in "M 0.812 (0.790–0.835)"."""
-        return f"{self.name} {self.value:.3f} ({self.low:.3f}–{self.high:.3f})"
-
-
-def subgroups(value: JsonValue, name: str = "") -> Iterator[Subgroup]:
-    """All numbers with an interval in what a report keeps under `subgroups`, however deep, each by the keys above it."""
-    if isinstance(value, list):
-        for each in value:
-            yield from subgroups(each, name)
-    elif isinstance(value, dict):
-        label = next((value[key] for key in ("name", "group") if isinstance(value.get(key), str)), "")
-        name = " ".join(filter(None, [name, str(label)]))
-        ends = [value.get(key) for key in ("value", "low", "high")]
-        numbers = [float(end) for end in ends if isinstance(end, int | float) and not isinstance(end, bool)]
-        if len(numbers) == len(ends):
-            yield Subgroup(name, *numbers)
-        for key, each in value.items():
-            yield from subgroups(each, " ".join(filter(None, [name, str(key)])))
-
-
 def _exposure(audit: AuditReport) -> Iterator[Evidence]:
     for each in audit.results:
-        rows = sorted(subgroups(each.details.get("subgroups")), key=lambda row: -row.low)[:_WORST]
+        rows = _SUBGROUPS.validate_python(each.details.get("subgroups") or [])
         if rows:
-            text = ", ".join(row.text() for row in rows)
+            text = _written(rows[:_WORST])
             name = f"{each.threat} {each.attack}"
             yield Evidence(
                 f"{name}, members minus non-members, worst first: {text}.",
@@ -104,23 +79,20 @@ def _exposure(audit: AuditReport) -> Iterator[Evidence]:
             )
 
 
-def _subgroups(evaluation: Mapping[str, JsonValue]) -> Evidence:
-    """What `clip eval --by` measured; not measured where its report has no subgroups, or none with an interval."""
-    results = evaluation.get("results")
-    parts = [evaluation.get("subgroups")]
-    parts += (
-        [each.get("subgroups") for each in results if isinstance(each, dict)]
-        if isinstance(results, list)
-        else []
-    )
-    rows = sorted((row for part in parts for row in subgroups(part)), key=lambda row: row.value)
-    rows = [row for row in rows if "auc" in row.name] or rows
+def _subgroups(evaluation: "EvaluationReport") -> Evidence:
+    """What `clip eval --by` measured; not measured where no group had photographs enough for an interval."""
+    rows = subgroups(evaluation)
     if not rows:
         return Evidence("Not measured ('clip eval --by').", "未测量（clip eval --by）。", EVALUATION, "open")
-    text = ", ".join(row.text() for row in rows[:_WORST])
+    text = _written(rows[:_WORST])
     return Evidence(
-        f"{len(rows)} numbers of groups with intervals; the lowest: {text}.",
-        f"{len(rows)} 个分组数值及区间；最低者：{text}。",
+        f"{len(rows)} AUCs of groups with intervals; the lowest: {text}.",
+        f"{len(rows)} 个分组 AUC 及区间；最低者：{text}。",
         EVALUATION,
         "yes",
     )
+
+
+def _written(rows: Sequence[Subgroup]) -> str:
+    """As in "sex M 0.812 (0.790–0.835), sex F 0.830 (0.801–0.852)"."""
+    return ", ".join(f"{row.name} {row.value:.3f} ({row.low:.3f}–{row.high:.3f})" for row in rows)

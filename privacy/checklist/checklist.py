@@ -136,8 +136,7 @@ def _of_one_release(audit: AuditReport | None, documents: ReleaseDocuments, synt
 
 
 def _of_one_encoder(audit: AuditReport | None, documents: ReleaseDocuments) -> None:
-    tested = (documents.evaluation or {}).get("checkpoint")
-    tested = tested.get("sha256") if isinstance(tested, dict) else None
+    tested = documents.evaluation.checkpoint.sha256 if documents.evaluation else None
     model = audit.model.get("sha256") if audit and audit.model else None
     if tested and model and tested != model:
         raise UserError(

@@ -1,9 +1,13 @@
 """What cards, plan and reports of quality answer to the checklist."""
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from privacy.checklist.items import Evidence, Mark
 from privacy.targets.release_documents import ReleaseDocuments
+
+if TYPE_CHECKING:
+    from privacy.targets.release_documents import GeneratorCard, Plan
 
 CARD, PLAN, QUALITY, STATED = (
     "visionclip.json",
@@ -15,9 +19,11 @@ CARD, PLAN, QUALITY, STATED = (
 
 def evidence(documents: ReleaseDocuments) -> dict[str, list[Evidence]]:
     """Key of an item -> what the files of a release answer to it."""
-    found: dict[str, list[Evidence]] = {}
-    for key, answer in _ANSWERS:
-        found.setdefault(key, []).extend(answer(documents))
+    found = {key: list(answer(documents)) for key, answer in _ANSWERS.items()}
+    if documents.card:
+        found |= {key: list(answer(documents.card)) for key, answer in _OF_CARD.items()}
+    if documents.plan:
+        found |= {key: [answer(documents.plan)] for key, answer in _OF_PLAN.items()}
     return found
 
 
@@ -28,9 +34,8 @@ def _responsible(documents: ReleaseDocuments) -> Iterator[Evidence]:
         yield Evidence(f"Published by {names}.", f"发布者：{names}。", STATED, "partly")
 
 
-def _population(documents: ReleaseDocuments) -> Iterator[Evidence]:
-    card = documents.card
-    for origin in card.trained_on if card else []:
+def _population(card: "GeneratorCard") -> Iterator[Evidence]:
+    for origin in card.trained_on:
         images, people = _count(origin.images), _count(origin.subjects)
         yield Evidence(
             f"Learnt from {origin.title}: {images} photographs, {people} people; ages, sexes, origins and cameras are not told.",
@@ -40,17 +45,15 @@ def _population(documents: ReleaseDocuments) -> Iterator[Evidence]:
         )
 
 
-def _labels(documents: ReleaseDocuments) -> Iterator[Evidence]:
-    plan = documents.plan
-    if plan:
-        total = sum(entry.weight for entry in plan.mix)
-        largest = max(entry.weight for entry in plan.mix) / total
-        yield Evidence(
-            f"{plan.n:,} pictures of {len(plan.mix):,} label combinations; the commonest is {largest:.1%} of what was asked for. The card counts each label.",
-            f"{plan.n:,} 张图像，{len(plan.mix):,} 种标签组合，最常见者占所求的 {largest:.1%}；数据卡列出每个标签的数目。",
-            PLAN,
-            "yes",
-        )
+def _labels(plan: "Plan") -> Evidence:
+    total = sum(entry.weight for entry in plan.mix)
+    largest = max(entry.weight for entry in plan.mix) / total
+    return Evidence(
+        f"{plan.n:,} pictures of {len(plan.mix):,} label combinations; the commonest is {largest:.1%} of what was asked for. The card counts each label.",
+        f"{plan.n:,} 张图像，{len(plan.mix):,} 种标签组合，最常见者占所求的 {largest:.1%}；数据卡列出每个标签的数目。",
+        PLAN,
+        "yes",
+    )
 
 
 def _fidelity(documents: ReleaseDocuments) -> Iterator[Evidence]:
@@ -91,47 +94,40 @@ def _usefulness(documents: ReleaseDocuments) -> Iterator[Evidence]:
         )
 
 
-def _reproducible(documents: ReleaseDocuments) -> Iterator[Evidence]:
-    plan = documents.plan
-    if plan:
-        print_ = plan.fingerprint[:16]
-        yield Evidence(
-            f"Picture i is a function of plan {print_}, seed {plan.seed}, and the weights {plan.model[:16]}.",
-            f"第 i 张图像由计划 {print_}、种子 {plan.seed} 与权重 {plan.model[:16]} 唯一确定。",
-            PLAN,
-            "yes",
-        )
+def _reproducible(plan: "Plan") -> Evidence:
+    print_, weights = plan.fingerprint[:16], plan.model[:16]
+    return Evidence(
+        f"Picture i is a function of plan {print_}, seed {plan.seed}, and the weights {weights}.",
+        f"第 i 张图像由计划 {print_}、种子 {plan.seed} 与权重 {weights} 唯一确定。",
+        PLAN,
+        "yes",
+    )
 
 
-def _bound(documents: ReleaseDocuments) -> Iterator[Evidence]:
-    card = documents.card
-    given = card.differential_privacy if card else None
-    if given:
-        yield Evidence(
-            f"ε = {given.epsilon:.2f} at δ = {given.delta:.2g} for each {given.unit} of {given.patients:,} (one who is added or removed).",
-            f"每名患者（共 {given.patients:,} 名，增减一人）ε = {given.epsilon:.2f}，δ = {given.delta:.2g}。",
-            CARD,
-            "yes",
-        )
-    elif card:
+def _bound(card: "GeneratorCard") -> Iterator[Evidence]:
+    given = card.differential_privacy
+    if given is None:
         yield Evidence("Trained without differential privacy.", "训练未使用差分隐私。", CARD, "no")
-
-
-def _rejected(documents: ReleaseDocuments) -> Iterator[Evidence]:
-    plan = documents.plan
-    if plan is None:
         return
+    yield Evidence(
+        f"ε = {given.epsilon:.2f} at δ = {given.delta:.2g} for each {given.unit} of {given.patients:,} (one who is added or removed).",
+        f"每名患者（共 {given.patients:,} 名，增减一人）ε = {given.epsilon:.2f}，δ = {given.delta:.2g}。",
+        CARD,
+        "yes",
+    )
+
+
+def _rejected(plan: "Plan") -> Evidence:
     copies = plan.filters.copies if plan.filters else None
-    if copies:
-        yield Evidence(
-            f"Compared with {copies.photographs:,} training photographs of {copies.patients:,} patients; what came nearer than held-out "
-            "patients do was drawn again.",
-            f"与 {copies.patients:,} 名患者的 {copies.photographs:,} 张训练照片比较，比留出患者更接近者已重新生成。",
-            PLAN,
-            "yes",
-        )
-    else:
-        yield Evidence("Drawn without such a filter.", "生成时未作此筛选。", PLAN, "no")
+    if copies is None:
+        return Evidence("Drawn without such a filter.", "生成时未作此筛选。", PLAN, "no")
+    return Evidence(
+        f"Compared with {copies.photographs:,} training photographs of {copies.patients:,} patients; what came nearer than held-out "
+        "patients do was drawn again.",
+        f"与 {copies.patients:,} 名患者的 {copies.photographs:,} 张训练照片比较，比留出患者更接近者已重新生成。",
+        PLAN,
+        "yes",
+    )
 
 
 def _checksums(documents: ReleaseDocuments) -> Iterator[Evidence]:
@@ -149,26 +145,23 @@ def _checksums(documents: ReleaseDocuments) -> Iterator[Evidence]:
         )
 
 
-def _synthetic(documents: ReleaseDocuments) -> Iterator[Evidence]:
-    if documents.plan:
-        yield Evidence(
-            "The column 'source' of every record names the generator, and the card says that no photograph of a patient is there.",
-            "每条记录的 source 列写明由生成器生成，数据卡写明不含患者照片。",
-            PLAN,
-            "yes",
-        )
+def _synthetic(plan: "Plan") -> Evidence:
+    return Evidence(
+        f"The column 'source' of all {plan.n:,} records names the generator, and the card says that no photograph of a patient is there.",
+        f"全部 {plan.n:,} 条记录的 source 列写明由生成器生成，数据卡写明不含患者照片。",
+        PLAN,
+        "yes",
+    )
 
 
-def _model(documents: ReleaseDocuments) -> Iterator[Evidence]:
-    card = documents.card
-    if card:
-        size, count = card.preprocessing.size, len(card.config)
-        yield Evidence(
-            f"{card.images:,} photographs shown in training, {size} x {size} pixels; the card keeps {count} groups of settings and the versions of the libraries.",
-            f"训练中展示 {card.images:,} 张照片，{size} x {size} 像素；模型卡保存 {count} 组设置及软件库版本。",
-            CARD,
-            "yes",
-        )
+def _model(card: "GeneratorCard") -> Iterator[Evidence]:
+    size, count = card.preprocessing.size, len(card.config)
+    yield Evidence(
+        f"{card.images:,} photographs shown in training, {size} x {size} pixels; the card keeps {count} groups of settings and the versions of the libraries.",
+        f"训练中展示 {card.images:,} 张照片，{size} x {size} 像素；模型卡保存 {count} 组设置及软件库版本。",
+        CARD,
+        "yes",
+    )
 
 
 def _licence(documents: ReleaseDocuments) -> Iterator[Evidence]:
@@ -206,18 +199,22 @@ def _three(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-_ANSWERS: tuple[tuple[str, Callable[[ReleaseDocuments], Iterator[Evidence]]], ...] = (
-    ("accountability.responsible", _responsible),
-    ("equity.population", _population),
-    ("equity.labels", _labels),
-    ("integrity.labels", _fidelity),
-    ("integrity.usefulness", _usefulness),
-    ("integrity.reproducible", _reproducible),
-    ("privacy.bound", _bound),
-    ("privacy.copies_rejected", _rejected),
-    ("security.checksums", _checksums),
-    ("transparency.synthetic", _synthetic),
-    ("transparency.model", _model),
-    ("transparency.licence", _licence),
-    ("environment.computation", _computation),
-)
+_ANSWERS: dict[str, Callable[[ReleaseDocuments], Iterator[Evidence]]] = {
+    "accountability.responsible": _responsible,
+    "integrity.labels": _fidelity,
+    "integrity.usefulness": _usefulness,
+    "security.checksums": _checksums,
+    "transparency.licence": _licence,
+    "environment.computation": _computation,
+}
+_OF_CARD: "dict[str, Callable[[GeneratorCard], Iterator[Evidence]]]" = {
+    "equity.population": _population,
+    "privacy.bound": _bound,
+    "transparency.model": _model,
+}
+_OF_PLAN: "dict[str, Callable[[Plan], Evidence]]" = {
+    "equity.labels": _labels,
+    "integrity.reproducible": _reproducible,
+    "privacy.copies_rejected": _rejected,
+    "transparency.synthetic": _synthetic,
+}

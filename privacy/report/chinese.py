@@ -50,6 +50,7 @@ distance to non-members = 与非成员的距离
 distance to members = 与成员的距离
 members who stand out = 突出的成员数
 hits less false alarms = 命中减误报
+needs --synthetic RECORDS with captions; none of these records has one = 需要带说明文字的 --synthetic RECORDS；这些记录均无说明
 no identifier of these kinds found in ([\\d,]+) captions = 在 \\1 条说明文字中未发现这些类型的标识
 ([\\d,]+) of ([\\d,]+) released records may state who somebody is: = \\2 条发布记录中有 \\1 条可能写明是谁：
 ([\\d,]+) of ([\\d,]+) released records state who somebody is: = \\2 条发布记录中有 \\1 条写明是谁：

@@ -11,8 +11,14 @@ _PEOPLES = (
     "赫哲|门巴|珞巴|基诺"
 )
 """The 56 that a Chinese record may state (GB/T 3304-1991)."""
+_PROVINCES = (
+    "北京|天津|上海|重庆|河北|山西|辽宁|吉林|黑龙江|江苏|浙江|安徽|福建|江西|山东|河南|湖北|湖南|广东|海南|四川|贵州|云南|陕西|甘肃|青海|"
+    "台湾|内蒙古|广西|西藏|宁夏|新疆|香港|澳门"
+)
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _PERSON = r"m[ae]n|wom[ae]n|(?:fe)?males?|patients?|lad(?:y|ies)|gentlem[ae]n|boys?|girls?|people|race|origin|descent|ethnicity"
+_LONG_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Nov|Dec"
+"""Not "Oct": that is optical coherence tomography."""
 _DIGITS = "一二两三四五六七八九十"
 _MEASURES = (
     r"o'?clock|d\.?d\b|disc|disk|mm\b|μm|um\b|degrees?|dpi|diopt|PD|\u70b9|\u89c6\u76d8|\u500d|\u8c61\u9650"
@@ -25,7 +31,9 @@ _NOWHERE = re.sub(
 )
 """What before a Chinese word for a hospital leaves it without a name."""
 _GENERAL = r"(?:to|the|a|an|in|at|our|local|this|his|her|any|or|and|nearest|urgent|outside|from|general)"
-_HOUSES = r"hospital|clinic|infirmary|institute|cent(?:er|re)|unit|associates|service|department"
+_HOUSES = (
+    r"hospital|clinic|infirmary|institute|cent(?:er|re)|unit|associates|service|department|care|foundation"
+)
 
 _SPELT: dict[str, tuple[str, ...]] = {
     "age": (
@@ -36,9 +44,10 @@ _SPELT: dict[str, tuple[str, ...]] = {
         r"(?i:\bage(?:d|\s*[:=])?\s*\d{1,3}\b)",
         r"(?i:\b\d{1,3}[\s-]*(?:years?|yrs?|months?)[\s-]*old\b)",
         r"(?i:\b\d{1,3}\s*(?:y/o|yo\b|y\.o\.))",
-        r"\b\d{1,3}\s?[MF]\b",
+        r"\b\d{1,3}\s?/?\s?[MF]\b|\b[MF](?:/|,\s)\s?\d{2,3}\b(?!\s*(?:mm|um|μm|%))",
+        r"(?i:\b(?:early|mid|late)[\s-]+\d0s\b)",
         r"(?i:\bin\s+(?:his|her|their)\s+(?:\d0s|(?:twen|thir|for|fif|six|seven|eigh|nine)ties)\b)",
-        r"(?i:\b(?:sexa|septua|octo|nona)genarian|\bcentenarian|\belderly\b|\bteenager\b|\binfant\b)",
+        r"(?i:\b(?:sexa|septua|octo|nona)genarian|\bcentenarian|(?<!\bthe\s)\belderly\b|\bteenager\b|\binfant\b)",
     ),
     "age over 89": (
         r"(?<!\d)(?:9\d|1[0-4]\d)\s*岁|九十[一二三四五六七八九]?[多余]?岁|九旬|百岁|期颐",
@@ -49,7 +58,7 @@ _SPELT: dict[str, tuple[str, ...]] = {
     "sex": (
         r"[男女](?:性(?!型)|患|童|孩|士|婴|$|[，,。;；\s\d])|(?:岁|性别\s*[:：为]?\s*)[男女]|先生|女士|老太|孕妇|[她]|(?<!其)他的",
         r"(?i:\b(?:fe)?males?\b|\b(?:wo)?m[ae]n\b|\b(?:boy|girl|lady|gentleman)\b|\b(?:his|her|hers|she|he|wife|husband)\b|\bpregnant\b)",
-        r"\b\d{1,3}\s?(?:yo\s)?[MF]\b",
+        r"\b\d{1,3}\s?/?\s?(?:yo\s)?[MF]\b|\b[MF](?:/|,\s)\s?\d{2,3}\b(?!\s*(?:mm|um|μm|%))",
     ),
     "race": (
         rf"(?<!家)(?:{_PEOPLES})族|非洲裔|亚裔|高加索裔|西班牙裔|藏民|回民|维族",
@@ -60,6 +69,7 @@ _SPELT: dict[str, tuple[str, ...]] = {
         r"(?<!\d)(?:19|20)\d{2}\s*年?\s*(?:出生|生(?!长|理|物))|(?:出生|生于)(?:年份|日期|年月)?\s*(?:[:：于为])?\s*(?:19|20)\d{2}",
         r"(?i:\bborn\s+(?:in|on)?\s*(?:\w+\s+){0,2}(?:19|20)\d{2}\b|\bd\.?o\.?b\b|\bdate\s+of\s+birth\b|\byear\s+of\s+birth\b)",
         r"\bb\.\s*(?:19|20)\d{2}\b",
+        r"(?<!\d)[3-9]0后|[0-9]0年代(?:出)?生",
     ),
     "date": (
         rf"(?<!\d)(?:19|20)\d{{2}}\s*[-/.]\s*\d{{1,2}}(?!\d)(?!\s*(?:{_MEASURES}))",
@@ -68,6 +78,9 @@ _SPELT: dict[str, tuple[str, ...]] = {
         rf"(?<![\d.])(?:0?[1-9]|[12]\d|3[01])[/.-](?:0?[1-9]|[12]\d|3[01])[/.-](?:19|20)?\d{{2}}(?!\d)(?!\s*(?:{_MEASURES}))",
         rf"(?i:\b(?:{_MONTHS})[a-z]*\.?\s+(?:\d{{1,2}}(?:st|nd|rd|th)?,?\s+)?(?:19|20)\d{{2}}\b)",
         rf"(?i:\b\d{{1,2}}(?:st|nd|rd|th)?\s+(?:of\s+)?(?:{_MONTHS})[a-z]*\.?,?\s+(?:19|20)\d{{2}}\b)",
+        r"(?<!\d)[12]\d年(?:0?[1-9]|1[0-2])月",
+        rf"\b(?:{_LONG_MONTHS})\.?\s+(?:[12]?\d|3[01])(?:st|nd|rd|th)?\b(?!\s*(?:{_MEASURES}))",
+        rf"\b(?:[12]?\d|3[01])(?:st|nd|rd|th)?\s+(?:of\s+)?(?:{_LONG_MONTHS})\b",
         r"(?<!\d)(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?!\d)",
     ),
     "place": (
@@ -77,8 +90,13 @@ _SPELT: dict[str, tuple[str, ...]] = {
         r"[一-鿿]{2,3}省(?!略)|[一-鿿]{2,4}市[一-鿿]{1,4}[区县]|[路街道巷]\d+号|[一-鿿]{2}小区|\d+号?[栋楼]|\d+室",
         rf"(?i:\b(?!{_GENERAL}\b)[a-z][\w'’.-]+\s+(?:eye|ophthalm\w+|retinal?|vision)\s+(?:{_HOUSES})\b)",
         rf"\b(?!(?i:{_GENERAL}|eye|refer|follow-up|urgent)\b)[A-Z][\w'’.-]+(?:\s+[A-Z][\w'’.-]+)*\s+(?i:hospital|clinic|infirmary)\b",
-        r"(?i:\b(?:medical|health)\s+(?:center|centre|institute)\b)",
+        rf"(?:{_PROVINCES})",
+        r"(?i:\b(?:medical|health|diabetes|laser|cancer)\s+(?:center|centre|institute)\b)",
         r"(?i:\b\d+\s+(?:\w+\s+){1,3}(?:street|road|avenue|lane|drive)\b)",
+        r"\b\d+[A-Z]?\s+(?:[A-Z][a-z]+\s+){1,2}(?:St|Rd|Ave|Ln|Blvd|Street|Road|Avenue|Lane|Drive|Close|Court)\b",
+        r"(?i:\b(?:lives?|living|resid(?:es?|ing|ent)|born)\s+(?:in|of|at)\s+)[A-Z]\w+",
+        r",\s*[A-Z]{2}\s+\d{5}\b|(?i:\bzip(?:\s*code)?\s*[:#]?\s*\d{5}\b)",
+        r"\b(?:Bascom Palmer|Wilmer|Moorfields|Aravind|Nethralaya|Tongren|Zhongshan|Quinze-Vingts)\b",
         r"\b[A-Z]{1,2}\d[A-Z\d]?\s+\d[A-Z]{2}\b",
     ),
     "number": (
@@ -86,9 +104,19 @@ _SPELT: dict[str, tuple[str, ...]] = {
         r"(?:病历|住院|门诊|就诊|病案|检查|医保|身份证|档案|登记)\s*(?:编?号|id)|编号\s*[:：]?\s*[A-Za-z]*\d{3,}|床号?\s*\d+|\d+\s*床",
         r"(?i:\bmrn\b|\bpatient\s*(?:id|no\b|number)|\b(?:medical\s+record|accession|nhs\s+number)\b|\bbed\s+\d+\b)",
         r"\b[Ii][Dd]\s*[:#.]?\s*[A-Za-z]{0,3}-?\d{3,}|(?i:\b(?:record|chart|case|file|study)\s*(?:no\.?|number|id|#)?\s*[:#]?\s*[a-z]{0,2}\d{4,}\b)",
+        r"(?i:\b(?:hosp(?:ital)?|nhs|insurance|medicare|medicaid|policy|passport)\s*(?:no\.?|number|id|#)?\s*[:#]?\s*(?=(?:[\w-]*\d){3})[\w-]+)",
+        r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])|(?i:\bssn\b)",
+        r"(?:微信|微博)\s*号?\s*[:：]?\s*@?\w{4,}",
+        r"(?i:\b(?:qq|wechat|weibo|whatsapp|telegram)\b\s*(?:id)?\s*[:：]?\s*@?\w{4,})",
+        r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-Z][·\s]?(?=[A-Z]*\d)[A-Z0-9]{5}(?![A-Za-z0-9])",
+        r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])",
+        r"(?i:\b[\w-]+\.(?:jpe?g|png|dcm|tiff?|bmp)\b)",
         r"https?://|\bwww\.",
     ),
-    "e-mail": (r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+",),
+    "e-mail": (
+        r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
+        r"(?i:\b[\w.+-]+\s*(?:\(at\)|\[at\]|\sat\s)\s*[\w-]+\s*(?:\(dot\)|\[dot\]|\sdot\s)\s*(?:com|cn|org|net|edu|gov)\b)",
+    ),
     "mark of removal": (
         r"\*{2,}|\bX{3,}\b|_{3,}|█|某某|脱敏|(?i:\bredacted\b|de-?identified)",
         r"(?i:\[(?:\w+[ _-])?(?:name|date|phone|id|mrn|hospital|doctor|physician|address|location|age|patient|phi|removed|deleted|email)\w*\])",
@@ -118,6 +146,8 @@ def patterns(text: str) -> list[tuple[str, re.Pattern[str]]]:
 
 LABELLED = re.compile(
     r"(?:病历|住院|门诊|病案|医保)\s*编?号\s*[:：]?\s*[A-Za-z]?\d{4,}"
-    r"|(?i:\b(?:mrn|patient\s*id|medical\s+record(?:\s+(?:no\.?|number))?)\s*[:#]?\s*[a-z]?\d{4,})"
+    r"|(?i:\b(?:ssn|social\s+security(?:\s+number)?)\s*[:#]?\s*\d{3}-\d{2}-\d{4}\b)"
+    r"|(?i:\bnhs\s*(?:no\.?|number)?\s*[:#]?\s*\d{3}\s?\d{3}\s?\d{4}\b)"
+    r"|(?i:\b(?:mrn|patient\s*id|hosp(?:ital)?\s*(?:no\.?|number|id)|medical\s+record(?:\s+(?:no\.?|number))?)\s*[:#]?\s*[a-z]?\d{4,})"
 )
 """A number that its own caption calls a patient's."""

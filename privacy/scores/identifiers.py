@@ -49,7 +49,7 @@ def kinds(caption: str) -> set[str]:
 
 
 class Count(NamedTuple):
-    """Of the records of a release."""
+    """Of the records of a release that have a caption."""
 
     records: int
     stating: int
@@ -62,11 +62,14 @@ class Count(NamedTuple):
 
 
 def count(rows: Iterable[Iterable[str | None]]) -> Count:
-    """Count the records whose captions, one of each language, state identifiers."""
+    """Count the records whose captions, one of each language, state identifiers; one without a caption states nothing."""
     records, stating, certainly = 0, 0, 0
     by_kind, certain = Counter[str](), Counter[str]()
     for captions in rows:
-        found = [hit for text in captions if text for hit in hits(text)]
+        told = [text for text in captions if text and text.strip()]
+        if not told:
+            continue
+        found = [hit for text in told for hit in hits(text)]
         sure = {hit.kind for hit in found if hit.certain}
         records, stating, certainly = records + 1, stating + bool(found), certainly + bool(sure)
         by_kind.update({hit.kind for hit in found})

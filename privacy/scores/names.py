@@ -1,6 +1,7 @@
 """People's names in captions: a surname or a title where a name may stand, and no word of the vocabulary."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from functools import cache
 
@@ -11,21 +12,27 @@ _SURNAMES = (
     "林刁钟徐邱骆高夏蔡田樊胡凌霍万卢丁邓石崔龚程邢裴陆荣翁甄曲封储靳段侯班仇甘厉武符刘景詹叶白蒲赖卓蔺池乔闻莫房解应宗曾关向易廖"
 )
 _DOUBLE = "欧阳|司马|上官|诸葛|东方|皇甫|尉迟|公孙|慕容|司徒|令狐|端木"
+_ELSEWHERE = (
+    "阿卜杜|阿不都|阿卜都|艾合买提|艾买提|买买提|吐尔逊|古丽|热合曼|努尔|玉素甫|依不拉音|穆罕默德|艾力|阿依|帕提|"
+    "扎西|卓玛|次仁|尼玛|达娃|旺堆|格桑|丹增|洛桑|巴特尔|其其格|乌云|苏日娜"
+)
+"""What names of Uyghurs, Kazakhs, Tibetans and Mongols are made of."""
 _NEVER = (
-    "斑膜视网眼血压障病变盘脉管区渗肿度形性期级侧影像片图键词症炎瘤孔裂损伤疣点线层边周颞鼻部位可见未疑似患者正异显示模糊时间内外上下左右中轻重请便由与需诊治术后前激复查议应该已无有为及或"
+    "斑膜视网眼围源洞径蜡规法血压障病变盘脉管区渗肿度形性期级侧影像片图键词症炎瘤孔裂损伤疣点线层边周颞鼻部位可见未疑似患者正异显示模糊时间内外上下左右中轻重请便由与需诊治术后前激复查议应该已无有为及或"
     "纹状色样石反光征阴射体腔萎缩增殖粒糖尿"
 )
 """Characters of findings that names do not have."""
-_NAMING = r"(?:患者|病人|病员|受检者|受试者|被检者|姓名|患儿)(?:姓名)?\s*[:：为是]?\s*"
+_NAMING = r"(?:患者|病人|病员|受检者|受试者|被检者|受检人|被检人|家属|姓名|患儿)(?:姓名)?\s*[:：为是]?\s*"
 _NAME = rf"(?:(?:{_DOUBLE})[一-鿿]{{1,2}}|[{_SURNAMES}][一-鿿]{{1,2}})"
-_END = r"(?=$|[，,。;；、:：\s\d（(男女因于]|的)"
+_END = r"(?=$|[，,。;；、:：\s\d（(男女因于陪]|的)"
 _CALLED = r"先生|女士|小姐|阿姨|大爷|大妈|大娘|奶奶|爷爷|老师|同志|某"
 _DOCTORS = "医生|医师|主任|大夫|教授"
 
 _CHINESE = (
     re.compile(rf"{_NAMING}(?P<name>{_NAME}){_END}"),
     re.compile(rf"{_NAMING[:-1]}*[:：]\s*(?P<name>[一-鿿]{{2,6}}){_END}"),
-    re.compile(rf"(?:^|[，,。;；\n])\s*(?P<name>{_NAME})(?=[，,、:：\s的（(])"),
+    re.compile(rf"(?:^|[，,。;；\n])\s*(?P<name>{_NAME})(?=[，,、:：\s的（(]|老人)"),
+    re.compile(rf"(?P<name>(?:{_ELSEWHERE})[一-鿿]{{0,4}})"),
     re.compile(rf"(?P<name>(?:{_DOUBLE}|[{_SURNAMES}])(?:{_CALLED}))"),
     re.compile(rf"(?:{_DOCTORS})\s*[:：]?\s*(?P<name>{_NAME}){_END}"),
     re.compile(rf"(?P<name>[{_SURNAMES}][一-鿿]{{0,2}}(?:{_DOCTORS}))"),
@@ -45,12 +52,16 @@ _GIVEN = (
 )
 _FAMILY = (
     "Smith|Johnson|Williams|Brown|Jones|Garcia|Miller|Davis|Rodriguez|Martinez|Hernandez|Lopez|Gonzalez|Wilson|Anderson|Thomas|Taylor|Moore|Jackson|Martin|Lee|Perez|Thompson|White|Harris|Sanchez|Clark|Ramirez|Lewis|Robinson|Walker|"
-    "Young|Allen|King|Wright|Scott|Torres|Nguyen|Hill|Flores|Green|Adams|Nelson|Baker|Hall|Rivera|Campbell|Mitchell|Carter|Roberts|Khan|Patel|Singh|Kumar|Sharma|Kim|Park|Tanaka|Suzuki|Sato|Müller|Schmidt|Rossi|Silva|Ivanov"
+    "Young|Allen|King|Wright|Scott|Torres|Nguyen|Hill|Flores|Green|Adams|Nelson|Baker|Hall|Rivera|Campbell|Mitchell|Carter|Roberts|Khan|Patel|Singh|Kumar|Sharma|Kim|Park|Tanaka|Suzuki|Sato|Muller|Schmidt|Rossi|Silva|Ivanov"
 )
 _WORD = r"[A-Z][\w’'-]+"
-_SINGLE = r"[A-Z][a-z][\w’'-]*"
+_SINGLE = r"(?:[A-Z][’'])?[A-Z][a-z][\w’'-]*"
 _ENGLISH = (
-    re.compile(rf"\b(?:Dr|Mr|Mrs|Ms|Miss|Prof)\b\.?\s+(?P<words>{_SINGLE})"),
+    re.compile(
+        rf"\b(?:(?:Dr|Mr|Mrs|Ms|Miss|Prof|Professor|Doctor|Nurse|Sister|Sir|Madam|Mme|Herr|Frau|Sra?)\b\.?\s+)+(?P<words>{_SINGLE})"
+    ),
+    re.compile(rf"\b(?P<words>(?:[A-Z]\.\s?){{1,2}}(?:{_FAMILY}))\b"),
+    re.compile(rf"\b(?P<words>(?:Nguyen|Tran|Pham|Hoang|Huynh)(?:\s+{_SINGLE}){{1,3}})"),
     re.compile(rf"(?i:\b(?:by|with|from|under|per|for)\s+(?:dr|mr|mrs|ms|prof)\b\.?\s+)(?P<words>{_WORD})"),
     re.compile(
         rf"\b(?P<words>(?:{_PINYIN})\s+[A-Z](?:{_SYLLABLE}){{1,2}})(?=$|\W)|\b(?P<other>[A-Z](?:{_SYLLABLE}){{2}}\s+(?:{_PINYIN}))(?=$|\W)"
@@ -74,7 +85,7 @@ _CHARACTER = re.compile("[一-鿿]")
 _ORDINARY = frozenset(re.findall(r"\S+",
     "the a an no and or of with in at left right eye eyes optic disc disk macula macular fundus retina retinal retinopathy edema oedema healthy clear normal image images photograph photo shows showing seen early late treatment study "
     "diabetic disease syndrome spot spots membrane ring pearls plaques stage grade level patient patients right-eye left-eye color colour widefield cornea lens vitreous nerve vessel vessels artery vein branch central ischemic anterior "
-    "posterior moderate mild severe proliferative suspected possible probable referable laser scars field posterior uveitis")
+    "posterior moderate mild severe proliferative suspected possible probable referable laser scars field posterior uveitis good fair poor high low quality resolution leber kjer devic graves wolfram coats best eales oguchi stargardt behcet")
 )  # fmt: skip
 
 
@@ -84,6 +95,7 @@ def names(text: str) -> Iterator[tuple[int, int]]:
         for found in pattern.finditer(text):
             if _is_chinese_name(found["name"]):
                 yield found.span("name")
+    text = "".join(unicodedata.normalize("NFD", each)[0] if each < "\u0250" else each for each in text)
     known = not _FIRST.isdisjoint(re.findall(r"[a-z]+", text.lower()))
     for pattern in (*_ENGLISH, *(_LISTED if known else ())):
         for found in pattern.finditer(text):
@@ -94,7 +106,8 @@ def names(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_chinese_name(candidate: str) -> bool:
-    return not (set(candidate) & set(_NEVER)) and candidate not in _terms()
+    """The surname itself may be a word of findings, such as 周 of 周边."""
+    return not (set(candidate[1:]) & set(_NEVER)) and candidate not in _terms()
 
 
 def _is_ordinary(word: str) -> bool:

@@ -3,19 +3,20 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import JsonValue
+from pydantic import BaseModel
 
 from synth.base import documents
 from synth.base.errors import UserError
 
 if TYPE_CHECKING:
+    from clip.evaluation.results import EvaluationReport
     from synth.model.card import GeneratorCard
     from synth.provenance.publication import Publication
     from synth.quality.results import QualityReport
     from synth.sampling.plan import Plan
 
 _KIND = "visionclip-evaluation"
-"""What reports of both `synth evaluate` and `clip eval` are called; these differ in where they say so."""
+"""What a report of `synth evaluate` is called; one of `clip eval` says the same elsewhere."""
 
 
 class Computation(NamedTuple):
@@ -24,6 +25,15 @@ class Computation(NamedTuple):
     training: float
     drawing: float | None
     """Of the whole plan; None without one."""
+
+
+class Subgroup(BaseModel):
+    """A number of one group of patients, with its 95 % interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
 
 
 class ReleaseDocuments(NamedTuple):
@@ -37,8 +47,8 @@ class ReleaseDocuments(NamedTuple):
     """The one that holds, named or inherited."""
     quality: "QualityReport | None" = None
     computation: Computation | None = None
-    evaluation: dict[str, JsonValue] | None = None
-    """A report of `clip eval`."""
+    evaluation: "EvaluationReport | None" = None
+    """Of an encoder, by `clip eval`."""
 
 
 def read(
@@ -57,6 +67,7 @@ def read(
     Raises:
         UserError: a file is absent, damaged or of another kind, or the records were drawn by another generator.
     """
+    from clip.evaluation import report
     from synth.model.card import GeneratorCard, locate, read_card, weights_fingerprint
     from synth.provenance import publication
     from synth.quality.results import QualityReport
@@ -81,10 +92,26 @@ def read(
         plan=plan,
         publication=stated,
         licence=stated.terms(card.trained_on if card else []) if stated else None,
-        quality=QualityReport.parse(_report(quality, "synth evaluate"), str(quality)) if quality else None,
+        quality=QualityReport.parse(_quality(quality), str(quality)) if quality else None,
         computation=_computation(folder, card, plan) if folder and card else None,
-        evaluation=_report(evaluation, "clip eval") if evaluation else None,
+        evaluation=report.read(_file(evaluation)) if evaluation else None,
     )
+
+
+def subgroups(evaluation: "EvaluationReport") -> list[Subgroup]:
+    """The AUCs that `clip eval --by` measured, the lowest first; none of groups with too few photographs of a class."""
+    from clip.evaluation.results import ClassificationResult
+
+    found = [
+        Subgroup(
+            name=f"{part.attribute} {part.name}, {language}", value=each.value, low=each.low, high=each.high
+        )
+        for result in evaluation.results
+        if isinstance(result, ClassificationResult)
+        for part in result.subgroups or ()
+        for language, each in part.auc.items()
+    ]
+    return sorted(found, key=lambda each: each.value)
 
 
 def write_section(synthetic: Path, text: str) -> None:
@@ -114,13 +141,17 @@ def _computation(folder: Path, card: "GeneratorCard", plan: "Plan | None") -> Co
     return Computation(BACKWARD * card.images * each, None if passes is None else passes * each)
 
 
-def _report(path: Path, command: str) -> dict[str, JsonValue]:
-    """The JSON of a report that `command` wrote."""
-    file = path / "report.json" if path.is_dir() else path
+def _quality(path: Path) -> dict[str, Any]:
+    file = _file(path)
     report = documents.read_mapping(file)
-    named = report.get("schema") if command == "synth evaluate" else {"name": report.get("format")}
+    named = report.get("schema")
     if not isinstance(named, dict) or named.get("name") != _KIND:
         raise UserError(
-            f"{file}: no report of '{command}'; give its report.json, or the folder that holds it"
+            f"{file}: no report of 'synth evaluate'; give its report.json, or the folder that holds it"
         )
     return report
+
+
+def _file(path: Path) -> Path:
+    """The report that a path names, or the one in a folder."""
+    return path / "report.json" if path.is_dir() else path
