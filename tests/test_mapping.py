@@ -86,6 +86,45 @@ def test_an_age_comes_from_two_dates_and_an_unclear_date_is_refused(tmp_path):
     assert [each["age"] for each in labels(tmp_path, table, mapping, "1.jpg")] == [64]
 
 
+@pytest.mark.parametrize(
+    "born, at, years",
+    [("03-Jan-1950", "2 January 2020", 69), ("1950-1-3 0:00:00", "2020/1/3 上午 9:30:00", 70), ("1900-01-01", "2018-05-01", None),
+     ("1900/1/1 0:00", "2018-05-01", None), ("不详", "2018-05-01", None)],
+)  # fmt: skip
+def test_a_date_is_read_as_programs_export_it_and_the_one_for_none_is_none(tmp_path, born, at, years):
+    """Programs write the first day of Excel's calendar where nobody told a date; a patient of 118 years comes of it."""
+    mapping = "columns: {image: file, age: {born: dob, at: day}}\n"
+    assert labels(tmp_path, f"file,dob,day\n1.jpg,{born},{at}\n", mapping, "1.jpg")[0]["age"] == years
+
+
+def test_the_yaml_for_two_dates_maps_them(tmp_path):
+    table = "file,dob,day\n1.jpg,2031-01-01,2024-05-01\n2.jpg,1960-13-01,2024-05-01\n"
+    mapping = "columns: {image: file, age: {born: dob, at: day}}\n"
+    told = refusal(tmp_path, table, mapping, "1.jpg", "2.jpg")
+    pasted = yaml.safe_load(told.rpartition("TODO: ")[2].replace("TODO", "null"))
+    pasted["columns"]["age"]["values"]["1960-13-01 to 2024-05-01"] = 63
+    whole = yaml.safe_dump({"columns": {"image": "file"} | pasted["columns"]})
+    assert [each["age"] for each in labels(tmp_path, table, whole, "1.jpg", "2.jpg")] == [None, 63]
+
+
+def test_long_numbers_that_excel_has_cut_are_nobodys(tmp_path):
+    """Two patients whose numbers are alike in fifteen digits would be one."""
+    mapping = "columns: {image: file, subject_id: id}\n"
+    table = "file,id\n1.jpg,{}\n2.jpg,{}\n"
+    cut = ["110101199003074000", "110101199003074000"]
+    assert "Excel has cut them" in refusal(tmp_path, table.format(*cut), mapping, "1.jpg", "2.jpg")
+    whole = ["110101199003074000", "110101199003074518"]
+    found = labels(tmp_path, table.format(*whole), mapping, "1.jpg", "2.jpg")
+    assert [each["subject_id"] for each in found] == whole
+
+
+def test_lines_of_one_picture_that_say_different_things_are_refused_with_both(tmp_path):
+    """A second reader's grade, or a line for each diagnosis: whichever came first would be the label."""
+    mapping = "columns: {image: file, subject_id: id, dr_grade: dr}\n"
+    message = refusal(tmp_path, "file,id,dr\n1.jpg,P1,1\n1.jpg,P1,3\n", mapping, "1.jpg")
+    assert "line 3: dr_grade of '1.jpg' is 3, but 1 in line 2" in message
+
+
 UNKNOWN = ("", "nan", "NA", "N/A", "#N/A", "-", "—", "不详", "未知", "unknown", "NULL")
 
 
@@ -99,11 +138,11 @@ def test_what_says_nothing_is_null_in_every_column(tmp_path, key):
 @pytest.mark.parametrize(
     "key, cells, expected",
     [
-        ("sex", ("女", "男", "f", "Male", "女性"), ["F", "M", "F", "M", "F"]),
+        ("sex", ("女", "男", "f", "Male", "女性", "♂", "未说明的性别"), ["F", "M", "F", "M", "F", "M", None]),
         (
             "eye_side",
-            ("OD", "os", "右", "左眼", "Right eye", "L"),
-            ["right", "left", "right", "left", "right", "left"],
+            ("OD", "os", "右", "左眼", "Right eye", "L", "O.S.", "右眼(OD)", "左侧"),
+            ["right", "left", "right", "left", "right", "left", "left", "right", "left"],
         ),
         ("dr_grade", ("0", "2.0", "PDR", "中度", "mild NPDR", "无糖尿病视网膜病变"), [0, 2, 4, 2, 1, 0]),
         ("is_gc", ("1", "0.0", "Yes", "无", "阳性", "FALSE"), [1, 0, 1, 0, 1, 0]),
@@ -212,6 +251,12 @@ def test_all_cells_that_are_not_mapped_are_told_at_once_with_yaml_that_maps_them
         ("有髓神经纤维", {"findings": ["myelinated_fibers"]}),
         ("无糖尿病视网膜病变、青光眼", {"dr_grade": 0, "is_gc": 0}),
         ("右眼正常；青光眼", {"is_gc": None}),
+        ("双眼白内障。", {"findings": ["cataract"]}),
+        ("Normal.", ALL_ABSENT),
+        ("青光眼（可疑）", {"is_gc": None}),
+        ("AMD (阴性)", {"is_amd": 0}),
+        ("1.青光眼 2、AMD", {"is_gc": 1, "is_amd": 1, "is_aon": None}),
+        ("1、DR 2、未见青光眼", {"dr_grade": None, "is_dme": None, "is_gc": 0}),
     ],
 )
 def test_a_cell_of_diagnoses_says_no_more_than_it_says(cell, expected):
@@ -231,7 +276,7 @@ def test_where_nobody_knows_how_far_a_denial_goes_a_disease_is_unknown_and_not_p
 
 NEGATIONS = ("未见{}", "无{}", "未见明显{}", "没有{}", "可疑{}", "疑似{}", "{}？", "?{}", "{}待排", "不除外{}", "排除{}", "{}（-）", "{}阴性",
              "no {}", "without {}", "No evidence of {}", "R/O {}", "rule out {}", "suspected {}", "possible {}", "{}?", "negative for {}",
-             "history of {}", "s/p {}", "{} ruled out", "{}: no", "not {}", "{}病史", "考虑{}", "右眼未见{}", "OD no {}", "W/O {}", "h/o {}")  # fmt: skip
+             "history of {}", "s/p {}", "{} ruled out", "{}: no", "not {}", "{}病史", "考虑{}", "{}（可疑）", "{}（无）", "{} (suspect)", "1.{}？ 2.正常眼底", "1、无{}", "右眼未见{}", "OD no {}", "W/O {}", "h/o {}")  # fmt: skip
 
 
 @pytest.mark.parametrize("form", NEGATIONS)

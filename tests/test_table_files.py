@@ -3,6 +3,7 @@
 import csv
 import datetime
 import io
+import zipfile
 from pathlib import Path
 
 import openpyxl
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth.base.errors import UserError
+from synth.sources.cells import OutsideVocabulary, convert
 from synth.sources.report import Report
 from synth.sources.tables import Form, read_csv
 
@@ -239,3 +241,51 @@ def test_any_table_is_read_as_a_naive_reader_does(tmp_path_factory, rows, separa
         assert encoding == "gb18030" and "nor Chinese in GB18030" in str(error)
     else:
         assert found == expected
+
+
+@pytest.mark.parametrize(
+    "header, row",
+    [
+        ("\u200b图片,病历号,诊断", "\u202aa.jpg\u200b,0012\ufeff,青光眼\u3000"),
+        ('图片,病历号,诊断', 'a.jpg,"=""0012""",青光眼'),
+        ('图片,病历号,诊断', '="a.jpg",="0012",青光眼'),
+        ("图片|病历号|诊断", "a.jpg|0012|青光眼"),
+        ("\ufeff\ufeff图片,病历号,诊断", "a.jpg,0012,青光眼\n\x1a"),
+        ("\ufeff\"图片\",病历号,诊断", "a.jpg,0012,青光眼"),
+    ],
+    ids=["invisible", "zeros", "unquoted zeros", "bars", "marks", "mark and quote"],
+)  # fmt: skip
+def test_what_nobody_sees_in_a_table_is_no_part_of_a_cell(tmp_path, header, row):
+    """`001` with a blank of no width behind it would be another patient."""
+    path = written(tmp_path, f"{header}\n{row}".encode())
+    assert cells(path, "图片", "病历号", "诊断") == READ[:1]
+
+
+def test_the_mark_of_gb18030_is_no_part_of_the_first_name(tmp_path):
+    assert cells(written(tmp_path, ("\ufeff" + VISITS).encode("gb18030")), "图片") == READ
+
+
+def test_the_first_sheet_that_is_seen_is_read_and_others_like_it_are_noted(tmp_path):
+    path, report = tmp_path / "visits.xlsx", Report("folder")
+    for grade, title in enumerate(("old", "2024", "2025"), start=1):
+        workbook(path, ["file", "grade"], ["a.jpg", grade], title=title)
+    book = openpyxl.load_workbook(path)
+    book["old"].sheet_state = "hidden"
+    book.save(path)
+    assert cells(path, "file", report=report) == [["a.jpg", "2"]]
+    assert list(report.notes) == [f"{path.name}: sheet '2025' has the same columns and is not read"]
+
+
+def test_a_formula_without_a_value_is_no_empty_cell(tmp_path):
+    """As programs write it that do not compute; Excel keeps the value, an empty text too."""
+    path = workbook(tmp_path / "visits.xlsx", ["file", "patient"], ["a.jpg", "=B1"], ["b.jpg", "P2"])
+    assert cells(path) == [["a.jpg", "#VALUE?"], ["b.jpg", "P2"]]
+    with pytest.raises(OutsideVocabulary, match="never computed"):
+        convert("subject_id", cells(path)[0][1])
+
+
+@pytest.mark.parametrize("name", ["content.xml", "word/document.xml", "visits.csv"])
+def test_another_archive_is_not_called_a_damaged_workbook(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / "visits.xlsx", "w") as archive:
+        archive.writestr(name, "<x/>")
+    assert refusal(tmp_path / "visits.xlsx").startswith(": not an Excel file")

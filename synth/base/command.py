@@ -118,7 +118,7 @@ class Command(TyperGroup):
             if not isinstance(shown, UserError):
                 raise
             line = str(shown)
-        typer.echo(f"{self.name}: {line}", err=True)
+        typer.echo(f"{self.name}: {chr(32).join(line.splitlines())}", err=True)
         raise typer.Exit(2)
 
 

@@ -1,6 +1,6 @@
 """Ages as hospitals write them -> years: `61`, `61,5`, `045Y`, `018M`, `12岁`, `90+`, and the time between two dates."""
 
-import datetime
+import calendar
 import re
 import unicodedata
 from itertools import pairwise
@@ -14,13 +14,15 @@ _FIRST_YEAR = 1850  # of a date; 0012 is none
 Order = Literal["ymd", "dmy", "mdy"]
 
 _UNITS = {
-    1.0: ("y", "yr", "yrs", "year", "years", "yo", "y/o", "years old", "year old", "岁", "周岁", ""),
+    1.0: ("y", "yr", "yrs", "year", "years", "yo", "y/o", "years old", "year old", "岁", "歲", "周岁", ""),
     1 / 12: ("m", "mo", "mon", "month", "months", "月", "个月", "月龄"),
     7 / 365.25: ("w", "wk", "week", "weeks", "周"),
     1 / 365.25: ("d", "day", "days", "天", "日", "日龄"),
 }
 _YEARS = {unit: years for years, units in _UNITS.items() for unit in units}
 _PART = re.compile(r"(\d+(?:\.\d+|,\d{1,2})?)\s*([^\d.,+\s>≥][^\d.,+]*|)\s*")
+_MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_abbr) if name}
+_NAMED_MONTH = re.compile(rf"(\d{{1,2}})[-/ .]({'|'.join(_MONTHS)})[a-z]*[-/ .,]+(\d{{4}})", re.IGNORECASE)
 _PLACES = {"ymd": (0, 1, 2), "dmy": (2, 1, 0), "mdy": (2, 0, 1)}
 
 
@@ -55,7 +57,7 @@ def parse(text: str) -> float:
         or (sign and more)
         or (len(parts) > 1 and not parts[0][1])
     ):
-        raise ValueError("is no age in years, such as 61, 061Y, 18M or 90+")
+        raise ValueError("is no age in years, such as 61, 061Y, 018M or 90+")
     years = sum(number * (step or 0) for (number, _), step in zip(parts, steps, strict=True))
     return in_range(years + 1 if sign == ">" else years)
 
@@ -69,6 +71,14 @@ def in_range(years: float) -> float:
     if not 0 <= years <= OLDEST:
         raise ValueError(f"is no age between 0 and {OLDEST:.0f} years")
     return years
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether a date is the one that programs write where they know none: the first days that Excel counts."""
+    try:
+        return date(text) in (Date(1900, 1, 1), Date(1899, 12, 31), Date(1899, 12, 30))
+    except ValueError:
+        return False
 
 
 def between(born: str, at: str, order: Order = "ymd") -> float:
@@ -89,8 +99,9 @@ def date(text: str, order: Order = "ymd") -> Date:
     Raises:
         ValueError: no date in this order; one that begins with a year of four digits is read in any.
     """
-    plain = re.sub(r"[T ]\d{1,2}:\d\d.*", "", unicodedata.normalize("NFKC", text).strip())
+    plain = re.sub(r"[T ](?:上午|下午)? ?\d{1,2}:\d\d.*", "", unicodedata.normalize("NFKC", text).strip())
     plain = re.sub(r"^(\d{4})(\d\d)(\d\d)$", r"\1-\2-\3", plain)
+    plain = _NAMED_MONTH.sub(lambda found: f"{found[3]}-{_MONTHS[found[2].lower()]}-{found[1]}", plain)
     parts = [part for part in re.split(r"\s*[-./年月日]\s*", plain) if part]
     if (
         [len(part) for part in parts] == [4]
@@ -101,9 +112,8 @@ def date(text: str, order: Order = "ymd") -> Date:
     year_first = bool(parts) and len(parts[0]) == 4
     if len(parts) == 3 and all(map(str.isdecimal, parts)) and (year_first or order != "ymd"):
         year, month, day = (int(parts[place]) for place in _PLACES["ymd" if year_first else order])
-        if year >= _FIRST_YEAR:
-            found = datetime.date(year, month, day)
-            return Date(found.year, found.month, found.day)
+        if year >= _FIRST_YEAR and 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year, month)[1]:
+            return Date(year, month, day)
     raise ValueError(
         f"is no date in the order {order}, such as {_EXAMPLES[order]}; a key 'order' says another"
     )

@@ -69,16 +69,17 @@ _BEFORE = {
 }  # fmt: skip
 _AFTER = {
     Assertion.OPEN: (
-        r"\?+|\(\?+\)|可疑|待排除?|待查|待除外|可能|家族史|病史|史|术后|激光后|治疗后|"
+        r"\?+|可疑|待排除?|待查|待除外|可能|家族史|病史|史|术后|激光后|治疗后|"
         r"suspect(?:ed)?|susp\.?|possible|probable|history|post ?op(?:erative)?|status post"
     ),
-    Assertion.ABSENT: r"\(-+\)|-|阴性|均?无|未见|\(阴性\)|negative|absent|excluded|ruled out|: ?no|: ?0|: ?无",
-    Assertion.PRESENT: r"\(\++\)|\++|阳性|\(阳性\)|positive|present|: ?yes|: ?1|: ?有",
+    Assertion.ABSENT: r"-+|阴性|均?无|未见|negative|absent|excluded|ruled out|: ?no|: ?0|: ?无",
+    Assertion.PRESENT: r"\++|阳性|positive|present|: ?yes|: ?1|: ?有",
 }
 _SIDES = {"右眼": ("right",), "左眼": ("left",), "双眼": ("left", "right"), "右": ("right",), "左": ("left",),
           "双": ("left", "right"), "od": ("right",), "os": ("left",), "ou": ("left", "right"),
           "right eye": ("right",), "left eye": ("left",), "both eyes": ("left", "right")}  # fmt: skip
 _NAMES = "|".join(sorted(_SIDES, key=len, reverse=True))
+_NUMBERED = re.compile(r"(?:^1|(?<=[\s;；,，。])\d{1,2})[.、．)）](?=\s*[^\d\s])")
 _SHORTHAND = {
     "r/o": "rule out",
     "s/p": "status post",
@@ -90,7 +91,9 @@ _SHORTHAND = {
 
 
 def spelt_out(text: str) -> str:
-    """A cell whose short forms hold none of the signs that separate entries."""
+    """A cell whose short forms hold none of the signs that separate entries; of `1.青光眼 2、AMD`, a line for each."""
+    if _NUMBERED.match(text.strip()):
+        text = _NUMBERED.sub("\n", text.strip())
     for short, long in _SHORTHAND.items():
         wide = short.replace("(", "[(（]").replace(")", "[)）]").replace("+", r"\+")
         bound = rf"(?<![^\W_]){wide}(?![^\W_])" if short[0].isalpha() else wide
@@ -112,7 +115,7 @@ def taken_apart(text: str, is_term: Callable[[str], bool]) -> Entry:
             kind = assertion if inner.assertion in (Assertion.PLAIN, assertion) else Assertion.OPEN
             return Entry(kind, inner.rest, inner.sides or sides)
     for assertion, pattern in _AFTER.items():
-        space = rf"(.*?[^ ]) *(?:(?<![a-z])|(?=[^a-z]))(?:{pattern})"
+        space = rf"(.*?[^ ]) *(?:(?<![a-z])|(?=[^a-z]))(?:{pattern}|\((?:{pattern})\))"
         if found := re.fullmatch(space, word):
             rest, more = _side(found[1])
             return Entry(assertion, rest, more or sides, True)

@@ -29,6 +29,7 @@ _KNOWN = {
     "findings": ", ".join(FINDING_KEYS),
     "split": ", ".join(SPLITS),
 }
+_ERROR = re.compile(r"#(?:REF|VALUE|NAME|DIV/0|NUM|NULL|SPILL|CALC)[!?]")
 _CUT = re.compile(r"\d(?:[.,]\d+)?E\+\d+", re.IGNORECASE)
 
 
@@ -47,6 +48,10 @@ def convert(column: str, text: str) -> Any:
     text = text.strip()
     if is_unknown(text):
         return None
+    if _ERROR.fullmatch(text):
+        raise OutsideVocabulary(
+            "an error of Excel, or a formula that was never computed; mend it there and save it"
+        )
     if column in TEXTS:
         return _text(column, text)
     if column == AGE.key:

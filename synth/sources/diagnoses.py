@@ -34,7 +34,7 @@ class Diagnoses(Config):
 
     column: str = ""
     """Its name in the table; under `eyes`, each eye names its own."""
-    separators: str = "，,、；;|\n"
+    separators: str = "，,、；;。|\n"
     """The signs between the entries of a cell; / and + are none unless they are given."""
     terms: dict[str, dict[str, Value | list[str]] | str | None] = Field(default_factory=dict)
     """Entry -> labels of ours such as `{is_gc: 1}` or `{findings: [drusen]}`, or a word of the vocabulary; null says nothing."""

@@ -46,6 +46,7 @@ def read(path: Path, encoding: str | None = None) -> Text:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); is it a CSV file?") from None
     text, used = _decoded(path, data, encoding)
+    text = text.lstrip("\ufeff").rstrip("\x1a")  # a mark more, and how DOS ends a file
     lines = list(io.StringIO(text, newline=""))
     for number, line in enumerate(lines, start=1):
         if "\0" in line:

@@ -43,12 +43,14 @@ def photos(root: Path, report: Report, mapping: Path) -> Iterator[Photo]:
     report.total = len(images)
     found = iter(folder.find(((image, line.where) for image, line in images), report))
     ids: dict[str, Line] = {}
+    known: dict[Path, tuple[Line, Picture]] = {}
     splits: dict[str, tuple[str, Line]] = {}
     for line in lines:
         for picture in translation.pictures(line):
             path = next(found)
             _refuse_two_sides(splits, line, picture)
             if path:
+                _refuse_other_labels(known, path, line, picture)
                 _refuse_repeated(ids, line, picture)
                 _note(picture, report)
                 yield folder.photo(path, line.where, **picture.labels)
@@ -61,6 +63,22 @@ def _named(folder: Folder, images: Path) -> list[Line]:
         Line(Header(path, {"image": 0}, frozenset()), [path.relative_to(images).as_posix()], 0)
         for path in folder.paths
     ]
+
+
+def _refuse_other_labels(
+    known: dict[Path, tuple[Line, Picture]], path: Path, line: Line, picture: Picture
+) -> None:
+    """Lines of one picture say the same of it: nobody knows which of two grades is meant, or whether both diagnoses are.
+
+    Two patients who share it are for `people.joined` to tell.
+    """
+    first, other = known.setdefault(path, (line, picture))
+    for key, value in picture.labels.items():
+        if key not in ("id", "subject_id", "split") and value != other.labels[key]:
+            raise UserError(
+                f"{line.where}: {key} of '{picture.image}' is {value}, but {other.labels[key]} in line {first.number}; put what "
+                "is known of a picture in one line, or take the other out"
+            )
 
 
 def _refuse_repeated(ids: dict[str, Line], line: Line, picture: Picture) -> None:

@@ -16,10 +16,15 @@ from synth.base.errors import UserError
 from synth.sources import encodings
 from synth.sources.encodings import Text
 
-_SEPARATORS = ",;\t"
+_SEPARATORS = ",;\t|"
 _LONGEST = 2**31 - 1  # characters of a cell; the csv module's own limit of 131,072 is less than some reports
-_SEARCHED = 60  # rows in which a header is looked for
+SEARCHED = 60  # rows in which a header is looked for
 _SHOWN = 120  # characters of a row that an error repeats
+_BLANK = (
+    "".join(filter(str.isspace, map(chr, range(0x3001))))
+    + "\u200b\u200c\u200d\u200e\u200f\u202a\u202c\u2060\ufeff"
+)
+"""What nobody sees at the ends of a cell; Windows copies a path with U+202A before it."""
 
 
 class Record(NamedTuple):
@@ -28,6 +33,12 @@ class Record(NamedTuple):
     number: int
     """Of the line on which it begins, from 1."""
     cells: list[str]
+
+
+def shown(cell: str) -> str:
+    """A cell as a spreadsheet shows it: without blanks around it, and `="007"`, which keeps its zeros, as 007."""
+    cell = cell.strip(_BLANK)
+    return cell[2:-1] if cell.startswith('="') and cell.endswith('"') else cell
 
 
 def records(
@@ -72,8 +83,8 @@ def missing(path: Path, column: str, names: Iterable[str], remedy: str = "") -> 
 
 def header_below(rows: Iterable[Record], needed: Sequence[str]) -> str:
     """What to do where the column names stand in a later row."""
-    for record in islice(rows, _SEARCHED):
-        if needed and set(needed) <= {cell.strip() for cell in record.cells}:
+    for record in islice(rows, SEARCHED):
+        if needed and set(needed) <= {shown(cell) for cell in record.cells}:
             return (
                 f"; line {record.number} looks like the header: write 'header: {record.number}' in the mapping, or take "
                 "out what stands above it"
@@ -102,7 +113,7 @@ def _check_header(path: Path, lines: list[str], names: list[str], needed: Sequen
         return
     rows = (
         Record(number, _names([line], separator))
-        for number, line in enumerate(lines[:_SEARCHED], start=1)
+        for number, line in enumerate(lines[:SEARCHED], start=1)
         for separator in _SEPARATORS
     )
     raise missing(path, column, names, header_below(rows, needed))
@@ -133,7 +144,7 @@ def _names(lines: Iterable[str], separator: str) -> list[str]:
     """The cells of the first row; none where its quotes do not go with this separator."""
     csv.field_size_limit(_LONGEST)
     try:
-        return [name.strip() for name in next(csv.reader(lines, delimiter=separator, strict=True), [])]
+        return [shown(name) for name in next(csv.reader(lines, delimiter=separator, strict=True), [])]
     except csv.Error:
         return []
 

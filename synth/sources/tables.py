@@ -11,6 +11,15 @@ from synth.sources.report import Report
 from synth.sources.separated import Record
 
 _KEPT = 50_000
+_NO_TABLES = {
+    b"%PDF": "a PDF file",
+    b"\x1f\x8b": "a gzip archive",
+    b"Rar!": "a RAR archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"PAR1": "a parquet file",
+    b"SQLite": "a data base",
+    b"version https://git-lfs": "a pointer of Git LFS, not fetched",
+}
 
 
 class Form(NamedTuple):
@@ -75,7 +84,10 @@ def read_csv(
     needed = list(needed)
     kind = _kind(path)
     if kind == "workbook":
-        return _lines(path, _sheet(path, needed, form), needed)
+        lines = _lines(path, _sheet(path, needed, form), needed)
+        for name in _other_sheets(path, needed) if report and form.sheet is None else ():
+            report.note(f"{path.name}: sheet '{name}' has the same columns and is not read")
+        return lines
     if kind is not None:
         raise UserError(f"{path}: {kind}; save it as .xlsx or as CSV in UTF-8")
     text = encodings.read(path, form.encoding)
@@ -108,11 +120,9 @@ def _kind(path: Path) -> str | None:
         return "workbook"
     if start.startswith(b"\xd0\xcf\x11\xe0"):
         return "an Excel file of the old kind (.xls), or one with a password"
-    return (
-        "a web page, not a table"
-        if start.lstrip().lower().startswith((b"<html", b"<!doctype", b"<table"))
-        else None
-    )
+    if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        return "a web page or XML under the name of a table"
+    return next((f"{name}, not a table" for sign, name in _NO_TABLES.items() if start.startswith(sign)), None)
 
 
 def _sheet(path: Path, needed: Sequence[str], form: Form) -> list[Record]:
@@ -128,33 +138,35 @@ def _sheet(path: Path, needed: Sequence[str], form: Form) -> list[Record]:
                 f"{path}: header={form.header} is no row with column names; the sheet has {len(found)} rows"
             )
         rows = [row for row in rows if row.number >= form.header]
-    names = [cell.strip() for cell in rows[0].cells] if rows else []
+    names = [separated.shown(cell) for cell in rows[0].cells] if rows else []
     column = next((column for column in needed if column not in names), None)
     if column is not None:
-        remedy = separated.header_below(rows, needed) or _other_sheet(path, needed, form)
+        remedy = separated.header_below(rows, needed)
+        other = next(_other_sheets(path, needed), None) if not remedy and form.sheet is None else None
+        if other is not None:
+            remedy = f"; the sheet '{other}' has them: write 'sheet: {other}' in the mapping"
         raise separated.missing(path, column, names, remedy)
     width = max((len(row.cells) for row in rows), default=0)
     return [Record(rows[0].number, [*names, *[""] * (width - len(names))]), *rows[1:]] if rows else []
 
 
-def _other_sheet(path: Path, needed: Sequence[str], form: Form) -> str:
-    """What to do where another sheet has the columns."""
-    for name in workbooks.sheets(path) if form.sheet is None else ():
-        rows = [Record(number, row) for number, row in enumerate(workbooks.rows(path, name), start=1)]
-        if separated.header_below(rows, needed):
-            return f"; the sheet '{name}' has them: write 'sheet: {name}' in the mapping"
-    return ""
+def _other_sheets(path: Path, needed: Sequence[str]) -> Iterator[str]:
+    """Sheets behind the one that is read by itself that have the needed columns."""
+    for name in workbooks.sheets(path)[1:]:
+        found = workbooks.rows(path, name, most=separated.SEARCHED)
+        if separated.header_below((Record(number, row) for number, row in enumerate(found, 1)), needed):
+            yield name
 
 
 def _lines(path: Path, rows: Iterable[Record], needed: Iterable[str]) -> list[Line]:
     rows = iter(rows)
     first = next(rows, None)
-    names = [name.strip() for name in first.cells] if first else []
+    names = [separated.shown(name) for name in first.cells] if first else []
     header = _header(path, names, needed)
     kept: dict[str, str] = {}  # a text that stands in many cells is kept once
     lines = []
     for number, row in rows:
-        cells = [text.strip() for text in row[: len(names)]]
+        cells = [separated.shown(text) for text in row[: len(names)]]
         if any(cells):
             if len(kept) < _KEPT:
                 cells = [kept.setdefault(text, text) for text in cells]

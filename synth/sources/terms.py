@@ -22,8 +22,9 @@ from synth.data.vocabulary import (
 T = TypeVar("T")
 
 UNKNOWN = frozenset(
-    ("", "nan", "na", "n/a", "n.a.", "#n/a", "none", "null", "nil", "-", "--", "—", "——", "/", "\\", "?", ".", "unknown", "unk",
-     "not known", "not available", "missing", "不详", "未知", "不明", "未查", "未检", "未填", "未记录", "缺失")
+    ("", "nan", "na", "n/a", "n.a.", "#n/a", "none", "null", "nil", "-", "--", "—", "——", "/", "\\", "?", ".", "...", "_", "unknown",
+     "unk", "not known", "not available", "not stated", "not recorded", "undetermined", "missing", "anonymous", "anonymized",
+     "anonymised", "不详", "未知", "不明", "未查", "未检", "未填", "未记录", "未说明", "缺失", "保密", "匿名", "未知的性别", "未说明的性别")
 )  # fmt: skip
 """What a cell without information holds, folded."""
 
@@ -34,6 +35,12 @@ SPLIT_NAMES = {"train": "train", "training": "train", "训练": "train", "训练
                "验证": "validation", "验证集": "validation",
                "test": "test", "testing": "test", "测试": "test", "测试集": "test"}  # fmt: skip
 """What others call a split -> what records call it."""
+_MORE = {
+    "sex": {"♂": "M", "♀": "F"},
+    "eye_side": {"右侧": "right", "右眼(od)": "right", "od(右眼)": "right", "右眼od": "right",
+                 "左侧": "left", "左眼(os)": "left", "os(左眼)": "left", "左眼os": "left"},
+}  # fmt: skip
+"""Column -> what tables write there and no term has as its synonym, folded -> key."""
 
 
 class Meaning(NamedTuple):
@@ -51,6 +58,7 @@ def fold(text: str) -> str:
     text = unicodedata.normalize("NFKC", text).casefold()
     for other, spelling in (("oedema", "edema"), ("haemorrhag", "hemorrhag"), ("non-prolif", "nonprolif")):
         text = text.replace(other, spelling)
+    text = re.sub(r"(?<=[a-z])\.(?=[a-z]|$|\))|。$", "", text)  # O.D., normal.
     return " ".join(re.sub(r"(?<=\w)[-_](?=\w)", " ", text).split())
 
 
@@ -92,7 +100,7 @@ def _index(column: str) -> dict[str, str]:
     if column == "dr_grade":
         return _grades() | names(DR_GRADES)
     terms = {"sex": SEXES, "eye_side": SIDES, "modality": MODALITIES, "race": RACES, "findings": FINDINGS}
-    return names(terms[column])
+    return names(terms[column]) | _MORE.get(column, {})
 
 
 @cache

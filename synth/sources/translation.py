@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from synth.base.errors import UserError
+from synth.data.vocabulary import AGE
 from synth.sources import ages
 from synth.sources.cells import OutsideVocabulary, canonical, convert, plain
 from synth.sources.diagnoses import Reader, Value
@@ -17,6 +18,7 @@ from synth.sources.terms import is_unknown
 from synth.sources.unmapped import Unmapped
 
 _REQUIRED = ("id", "split")
+_DIGITS = 15  # of a number that Excel keeps
 
 
 class Picture(NamedTuple):
@@ -69,7 +71,19 @@ class Translation:
         """
         found = [(picture.image, line) for line in lines for picture in self.pictures(line)]
         self._unmapped.refuse(table)
+        self._refuse_cut_numbers(table)
         return found
+
+    def _refuse_cut_numbers(self, table: Path) -> None:
+        """Excel keeps fifteen digits of a number and writes zeros for the rest, so that several patients become one."""
+        for rule in (rule for rule in self._shared if rule.keys[-1] in ("id", "subject_id")):
+            long = [cell for (cell, *_) in rule.cells if re.fullmatch(r"\d{16,}", cell)]
+            by_chance = 10.0 ** -sum(len(cell) - _DIGITS for cell in long)
+            if by_chance < 0.1 and not any(cell[_DIGITS:].strip("0") for cell in long):
+                raise UserError(
+                    f"{table}: {rule.sources[0]}: every long number in it ends in zeros behind the fifteenth digit, such as "
+                    f"'{long[0]}', so Excel has cut them; make that column text there and export it again"
+                )
 
     def unmapped(self, lines: Iterable[Line]) -> Unmapped:
         """The cells of some lines that the mapping does not cover."""
@@ -106,7 +120,11 @@ class Translation:
         reading = self._reader.read(line[column], labels.get("eye_side"))
         for entry in reading.unmapped:
             self._unmapped.add(
-                ("diagnoses", "terms", column), entry, "no term of the vocabulary or of diagnoses.terms", line
+                ("diagnoses", "terms"),
+                (column,),
+                entry,
+                "no term of the vocabulary or of diagnoses.terms",
+                line,
             )
         return Picture(
             image, _joined(reading.labels, labels, self._is_complete, line.where), reading.doubtful
@@ -119,7 +137,7 @@ class Translation:
             found = rule.cells[cells] = _read(rule.keys[-1], rule.column, cells)
         value, problems = found
         for entry, reason in problems:
-            self._unmapped.add((*rule.keys, rule.column.sources[0]), entry, reason, line)
+            self._unmapped.add(rule.keys, rule.sources, entry, reason, line)
         key = rule.keys[-1]
         if value is None and not problems and key in _REQUIRED:
             raise UserError(
@@ -192,7 +210,10 @@ def _constant(key: str, value: Value) -> Any:
 
 
 def _age(column: Column, born: str, at: str) -> float | None:
-    if is_unknown(born) or is_unknown(at):
+    both = f"{born} to {at}"
+    if both in column.values:
+        return convert(AGE.key, plain(column.values[both]))
+    if any(is_unknown(cell) or ages.is_placeholder(cell) for cell in (born, at)):
         return None
     try:
         return ages.between(born, at, column.order)

@@ -16,6 +16,9 @@ TODO = "TODO"
 """What stands in for a value of ours; no column takes it, so it cannot be left there."""
 
 
+_Setting = tuple[tuple[str, ...], tuple[str, ...]]
+
+
 @dataclass
 class _Cell:
     """A text that is not mapped: why, in how many lines, and the first of them."""
@@ -29,20 +32,23 @@ class Unmapped:
     """The cells that mean nothing under a mapping, by the setting that would map them."""
 
     def __init__(self) -> None:
-        self._cells: dict[tuple[str, ...], dict[str, _Cell]] = {}
+        self._cells: dict[_Setting, dict[str, _Cell]] = {}
 
-    def add(self, setting: tuple[str, ...], text: str, reason: str, line: Line) -> None:
+    def add(
+        self, setting: tuple[str, ...], columns: tuple[str, ...], text: str, reason: str, line: Line
+    ) -> None:
         """Count a cell.
 
         Args:
-            setting: keys that lead to the column in the mapping, and the column's name last.
+            setting: keys that lead to the column in the mapping.
+            columns: its name in the table; or the two with the dates of birth and of the visit.
         """
-        cell = self._cells.setdefault(setting, {}).setdefault(text, _Cell(reason, line))
+        cell = self._cells.setdefault((setting, columns), {}).setdefault(text, _Cell(reason, line))
         cell.count += 1
 
     def counts(self, *setting: str) -> dict[str, int]:
-        """The cells of one setting, without the column's name, and in how many lines each stands."""
-        cells = [found for keys, found in self._cells.items() if keys[:-1] == setting]
+        """The cells of one setting, and in how many lines each stands."""
+        cells = [found for (keys, _), found in self._cells.items() if keys == setting]
         return {text: cell.count for each in cells for text, cell in each.items()}
 
     def refuse(self, table: Path) -> None:
@@ -62,7 +68,7 @@ class Unmapped:
         paste = yaml.safe_dump(
             self._yaml(), allow_unicode=True, default_flow_style=True, width=10**9, sort_keys=False
         )
-        columns = [column for *keys, column in self._cells if keys[-1] not in PERSON]
+        columns = [names[0] for keys, names in self._cells if keys[-1] not in PERSON]
         several = next((column for column in columns if columns.count(column) > 1), None)
         hint = (
             f"; for several diagnoses in a cell write 'diagnoses: {{column: {several}}}' instead"
@@ -76,7 +82,7 @@ class Unmapped:
 
     def _yaml(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for (*keys, column), cells in self._cells.items():
+        for (keys, columns), cells in self._cells.items():
             section = found
             for key in keys[:-1]:
                 section = section.setdefault(key, {})
@@ -84,13 +90,14 @@ class Unmapped:
             if keys[-1] == "terms":
                 section.setdefault("terms", {}).update(values)
             else:
-                section[keys[-1]] = {"column": column, "values": values}
+                names = ("column",) if len(columns) == 1 else ("born", "at")
+                section[keys[-1]] = dict(zip(names, columns, strict=True)) | {"values": values}
         return found
 
 
-def _told(setting: tuple[str, ...], cells: dict[str, _Cell]) -> str:
+def _told(setting: _Setting, cells: dict[str, _Cell]) -> str:
     """One column in words: its reason once, every cell with its count."""
-    *keys, column = setting
+    keys, column = setting[0], " to ".join(setting[1])
     counted = sorted(cells.items(), key=lambda item: -item[1].count)
     each = ", ".join(f"'{text}' {_lines(cell)}" for text, cell in counted[:_SHOWN])
     more = f" and {len(cells) - _SHOWN} more; is '{column}' the right column?" if len(cells) > _SHOWN else ""

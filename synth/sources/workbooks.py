@@ -4,7 +4,7 @@ import datetime
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,27 @@ from synth.base import archives
 from synth.base.errors import UserError
 
 _PADDED = re.compile(r'(?:"(?P<before>[^"]*)")?(?P<zeros>0+)(?:"(?P<after>[^"]*)")?')
-_TAIL = 2**22  # bytes of a sheet in which its merged cells are looked for
+_PART = 2**22  # bytes of a sheet that are searched at a time
+_UNKEPT = re.compile(r"<c ([^>]*)><f(?:\s[^>]*)?(?:/>|>[^<]*</f>)(?:<v\s*/>|<v></v>)?</c>")
+_MERGED = re.compile(r'<(?:\w+:)?mergeCell\s[^>]*?ref="([^"]+)"')
+NO_VALUE = "#VALUE?"
+"""What stands for a formula whose value is not in the file: a program wrote it, and Excel has not opened it since."""
 _EXACT = 10**15  # from here on Excel keeps and shows a number with its first digits only
 
 
 def rows(
-    path: Path, sheet: str | None = None, header: int | None = None, raw: bool = False
+    path: Path,
+    sheet: str | None = None,
+    header: int | None = None,
+    raw: bool = False,
+    most: int | None = None,
 ) -> list[list[str]]:
-    """The rows of a sheet, the first one if none is named; formulas by their values, merged cells each with the value.
+    """The rows of a sheet, the first one that is not hidden if none is named; formulas by their values, merged cells each with the value.
 
     Args:
         header: the row of the column names, from 1; else the first that is not empty.  Merged cells of it are left as they are.
         raw:    dates are the numbers that stand in the file; formats and merged cells are left aside.
+        most:   read no more rows than that.
 
     Raises:
         UserError: no such file, not an Excel file, or no such sheet.
@@ -33,23 +42,35 @@ def rows(
         names = [each.title for each in book.worksheets]
         if sheet is not None and sheet not in names:
             raise UserError(f"{path}: no sheet '{sheet}'; it has {', '.join(names)}")
-        found = book.worksheets[names.index(sheet) if sheet else 0]
+        found = book.worksheets[names.index(sheet) if sheet else _first_seen(book.worksheets)]
         found.reset_dimensions()  # what a file says of its size may be wrong
-        cells = [[_raw(cell.value) if raw else _shown(cell) for cell in row] for row in found.iter_rows()]
+        told = found.iter_rows(max_row=most)
+        cells = [[_raw(cell.value) if raw else _shown(cell) for cell in row] for row in told]
+        formulas, merged = _beside_the_values(path, found)
+        for column, row in formulas:
+            if row <= len(cells):
+                cells[row - 1] += [""] * (column - len(cells[row - 1]))
+                cells[row - 1][column - 1] = NO_VALUE
         if not raw:
             first = next((place for place, row in enumerate(cells, start=1) if any(row)), 0)
-            _fill(cells, _merged(path, found), header or first)
+            _fill(cells, merged, header or first)
         return cells
 
 
 def sheets(path: Path) -> list[str]:
-    """The names of the sheets.
+    """The names of the sheets that are not hidden; the first is the one that `rows` reads by itself.
 
     Raises:
         UserError: as `rows`.
     """
     with _opened(path) as book:
-        return [each.title for each in book.worksheets]
+        seen = [each.title for each in book.worksheets if each.sheet_state == "visible"]
+        return seen or [each.title for each in book.worksheets]
+
+
+def _first_seen(sheets: Sequence[Any]) -> int:
+    """The place of the first sheet that is not hidden."""
+    return next((place for place, sheet in enumerate(sheets) if sheet.sheet_state == "visible"), 0)
 
 
 @contextmanager
@@ -71,8 +92,15 @@ def _opened(path: Path) -> Iterator[Any]:
         InvalidFileException, zipfile.BadZipFile, LookupError, ValueError, TypeError, AttributeError, SyntaxError, OSError,
     ):  # fmt: skip
         remedy = "save it again as .xlsx, or export its sheet as CSV beside it"
-        what = "an Excel file that is damaged" if archives.is_zip(path) else "not an Excel file"
+        what = "an Excel file that is damaged" if _is_workbook(path) else "not an Excel file"
         raise UserError(f"{path}: {what}; {remedy}") from None
+
+
+def _is_workbook(path: Path) -> bool:
+    if not archives.is_zip(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.startswith("xl/") for name in archive.namelist())
 
 
 def _raw(value: Any) -> str:
@@ -116,22 +144,33 @@ def _number(value: int | float, form: str) -> str:
     return str(int(value)) if whole else f"{value:.15g}"
 
 
-def _merged(path: Path, sheet: Any) -> Iterator[tuple[int, int, int, int]]:
-    """First column, first row, last column and last row of all merged cells, from 1."""
-    from openpyxl.utils.cell import range_boundaries
+def _beside_the_values(
+    path: Path, sheet: Any
+) -> tuple[list[tuple[int, int]], list[tuple[int, int, int, int]]]:
+    """What openpyxl does not tell of a sheet that it reads row by row, columns and rows from 1.
 
+    Returns:
+        (column, row) of formulas whose values no program has kept, and (first column, first row, last column, last row) of
+        merged cells.
+    """
+    from openpyxl.utils.cell import column_index_from_string, coordinate_from_string, range_boundaries
+
+    formulas: list[tuple[int, int]] = []
+    text = ""
     with archives.opened_zip(path) as archive, archive.open(sheet._worksheet_path) as file:
-        tail = b""  # they stand behind the cells
-        while part := file.read(_TAIL):
-            tail = (tail + part)[-_TAIL:]
-    text = tail.rpartition(b"sheetData>")[2].decode("utf-8", errors="replace")
-    for ref in re.findall(r'<(?:\w+:)?mergeCell\s[^>]*?ref="([^"]+)"', text):
-        first, top, last, bottom = range_boundaries(ref)
-        if first and top and last and bottom:
-            yield first, top, last, bottom
+        while part := file.read(_PART):
+            text += part.decode("utf-8", errors="replace")
+            for attributes in _UNKEPT.findall(text):
+                place = re.search(r'\br="([A-Z]+\d+)"', attributes)
+                if place and 't="str"' not in attributes:  # the value of that one is an empty text
+                    letters, row = coordinate_from_string(place[1])
+                    formulas.append((column_index_from_string(letters), row))
+            text = text[text.rfind("<c ") if "<c " in text else 0 :]  # merged cells stand behind the last one
+    found = [range_boundaries(ref) for ref in _MERGED.findall(text)]
+    return formulas, [(a, b, c, d) for a, b, c, d in found if a and b and c and d]
 
 
-def _fill(cells: list[list[str]], merged: Iterator[tuple[int, int, int, int]], header: int) -> None:
+def _fill(cells: list[list[str]], merged: Iterable[tuple[int, int, int, int]], header: int) -> None:
     """Give every row of merged cells the value that Excel shows over all of them; not every column."""
     for column, top, _, bottom in merged:
         for row in cells[top:bottom] if top > header else ():
