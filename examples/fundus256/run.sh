@@ -19,7 +19,7 @@ eval=() audit=()
 if [ "$data" = rehearse ]; then
   generator=(images=32 save_every=32 autoencoder.images=32 autoencoder.save_every=32)
   student=(images=16 batch=16 save_every=16 'split=[5,9,12,14]')
-  pairs=60 encoder=(images=64 batch=16 warmup=16 save_every=64 'zero_shot=[]')
+  SEEDS=${SEEDS:-0} pairs=60 encoder=(images=64 batch=16 warmup=16 save_every=64 'zero_shot=[]')
   classifier=(classifier.architecture=mobilenetv4_conv_small classifier.images=64 classifier.batch=16 classifier.least=1 reported=1 headline=1)
   eval=(min_count=1) audit=(--config quick)
 fi
