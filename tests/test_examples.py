@@ -1,7 +1,11 @@
 """The examples say what is true: their files are read, their commands parse, their page is built."""
 
+import json
+import os
 import shlex
 import shutil
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -12,7 +16,7 @@ import pytest
 import run
 import typer
 
-from synth.base.runs import append_metrics, write_json
+from synth.base.runs import append_metrics, read_json, write_json
 from synth.data import images, records
 from synth.data.records import read_table, row, write_records
 from synth.sources.importing import import_source
@@ -120,3 +124,21 @@ def test_the_page_of_the_demo_carries_everything_in_itself(tmp_path):
     assert "疑似青光眼。" in html
     assert "1:15" in html
     assert "http" not in html.replace("http://www.w3.org", "")
+
+
+@pytest.mark.slow
+def test_the_path_at_256_pixels_can_be_rehearsed_and_repeated(tmp_path):
+    """Every command of the script, on phantoms; the second time each finds its work done."""
+    script, path = EXAMPLES / "fundus256/run.sh", f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for _ in range(2):
+        called = subprocess.run(
+            ["bash", script, "rehearse", tmp_path],
+            env=os.environ | {"PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=3000,
+        )
+        assert called.returncode == 0, called.stderr[-2000:]
+    assert (tmp_path / "teaches/report.html").exists() and (tmp_path / "audit/report.html").exists()
+    report = read_json(tmp_path / "eval/idrid-linear/report.json")
+    assert "both-0" in json.dumps(report)
