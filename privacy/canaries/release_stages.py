@@ -21,11 +21,11 @@ from privacy.statistics.inference import CONFIDENCE
 from privacy.targets.encoder import Encoder
 from privacy.targets.generator import Generator
 from synth.base import stats, ties
+from synth.base.documents import read_mapping
 from synth.base.errors import UserError
 from synth.base.stats import Estimate
 from synth.data.images import Preprocessing
 from synth.data.phrases import LANGUAGES
-from synth.provenance.training_data import commitments
 
 GUESSED = Scale("share of canary bits guessed", 0.5, 0.5, 0.55)
 NOBODY_COULD = "canary bits that nothing but the key shows"
@@ -71,9 +71,10 @@ def canary_bits(key: Key, people: People) -> CanaryBits:
         np.array([fell[name] for name in people.subjects]),
         np.array([name in key.planted for name in people.subjects]),
     )
-    sealed = commitments([people.folder])
+    plan = people.folder / "plan.json"
+    sealed = read_mapping(plan).get("commitment") if plan.exists() else None
     other = (shown >= 0).any() and (shown != np.where(found.planted, found.bits, -1)).any()
-    if other or (sealed and key.commitment not in sealed):
+    if other or (sealed and key.commitment != sealed):
         raise UserError(
             f"{people.folder}: its marks are not those of {key.file}; give the key of its 'plan.json'"
         )
