@@ -173,7 +173,9 @@ def append_metrics(path: Path, **values: Any) -> None:
                 "with a lower lr"
             )
     if path.is_symlink():  # a folder of somebody else's must not have us write into another file
-        raise UserError(f"{path}: a link, where the metrics are to be written; put a file there, or remove it")
+        raise UserError(
+            f"{path}: a link, where the metrics are to be written; put a file there, or remove it"
+        )
     with open(path, "a", encoding="utf-8") as file:
         print(json.dumps(values), file=file)
 
