@@ -155,7 +155,7 @@ def test_a_checkpoint_of_a_million_layers_is_refused_at_once(tmp_path):
     made = build(MODEL)
     content = checkpoints.header(made, images=0, data=None) | {"weights": made.state_dict()}
     given: dict = dict(content["model"])  # type: ignore[arg-type]
-    since = time.monotonic()
+    since = time.process_time()  # a busy machine is no fault
     for part, more in (
         ("image", {"name": "resnet50_clip", "layers": [1_000_000, 1, 1, 1], "kwargs": {}}),
         ("image", {"name": "test_vit", "kwargs": {"depth": 1_000_000}}),
@@ -165,7 +165,7 @@ def test_a_checkpoint_of_a_million_layers_is_refused_at_once(tmp_path):
     ):
         torch.save(content | {"model": given | {part: given[part] | more}}, tmp_path / "m.pt")
         refused(tmp_path / "none", tmp_path, "clip", "doctor", tmp_path / "m.pt")
-    assert time.monotonic() - since < 60
+    assert time.process_time() - since < 60
 
 
 @pytest.mark.parametrize(

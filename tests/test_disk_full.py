@@ -106,6 +106,7 @@ def test_words_of_libraries_that_tell_of_another_error_are_left_alone(tmp_path: 
     [
         (MemoryError(), "not enough memory; lower batch"),
         (RuntimeError("[enforce fail at alloc_cpu.cpp] can't allocate memory: 4 bytes"), "not enough memory"),
+        (RuntimeError("could not create a primitive"), "not enough memory"),
         (OSError(errno.EMFILE, "Too many open files", "x"), "too many files are open; raise the limit"),
         (OSError(errno.ENAMETOOLONG, "File name too long", "x"), "a longer name than the disk takes"),
     ],

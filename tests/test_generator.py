@@ -281,7 +281,7 @@ def test_labels_follow_the_file(run, tmp_path):
         ("mix: []", "must be a list"),
         ("mix: [{weight: 1, labels: {is_gx: 1}}]", "unknown label 'is_gx'"),
         ("mix: [{weight: 1, labels: {dr_grade: 7}}]", "dr_grade=7 is outside the vocabulary"),
-        ("mix: [{weight: -1, labels: {}}]", "weight=-1 must be a positive number"),
+        ("mix: [{weight: -1, labels: {}}]", "weight=-1: input should be greater than 0"),
     ],
 )
 def test_a_wrong_label_file_is_one_clear_line(run, tmp_path, text, message):

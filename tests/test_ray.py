@@ -40,6 +40,7 @@ def nodes() -> Iterator[Any]:
     """A head and two more nodes, each of one core."""
     from ray.cluster_utils import Cluster
 
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # its own name; not behind all else
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         for _ in range(2):

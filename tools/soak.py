@@ -139,9 +139,6 @@ def _preload(modules: list[str]) -> None:
                 import_module(module)
 
 
-# The whole
-
-
 @contextmanager
 def small_disk(work: Path) -> Iterator[bool]:
     """A file system of its own, small enough to be filled, where one may be mounted."""
@@ -242,8 +239,7 @@ def main() -> int:
     options = parser.parse_args()
     names = [name for name in JOBS if options.only in name]
     found = soak(options.out.absolute(), options.minutes, options.seed, names)
-    for kind, count in found["by_kind"].items():
-        print(f"{kind}: {count}")
+    print(*(f"{kind}: {count}" for kind, count in found["by_kind"].items()), sep="\n")
     print(json.dumps(found, ensure_ascii=False))
     return int(bool(found["different"] or found["unexpected"]) or not is_flat(found))
 

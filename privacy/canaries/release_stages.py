@@ -21,6 +21,7 @@ from privacy.statistics.inference import CONFIDENCE
 from privacy.targets.encoder import Encoder
 from privacy.targets.generator import Generator
 from synth.base import stats, ties
+from synth.base.documents import read_mapping
 from synth.base.errors import UserError
 from synth.base.stats import Estimate
 from synth.data.images import Preprocessing
@@ -70,7 +71,10 @@ def canary_bits(key: Key, people: People) -> CanaryBits:
         np.array([fell[name] for name in people.subjects]),
         np.array([name in key.planted for name in people.subjects]),
     )
-    if (shown >= 0).any() and (shown != np.where(found.planted, found.bits, -1)).any():
+    plan = people.folder / "plan.json"
+    sealed = read_mapping(plan).get("commitment") if plan.exists() else None
+    other = (shown >= 0).any() and (shown != np.where(found.planted, found.bits, -1)).any()
+    if other or (sealed and key.commitment != sealed):
         raise UserError(
             f"{people.folder}: its marks are not those of {key.file}; give the key of its 'plan.json'"
         )

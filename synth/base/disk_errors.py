@@ -50,7 +50,9 @@ def full(error: BaseException) -> OSError | None:
 def memory_error(error: BaseException) -> UserError | None:
     """The line to say where memory did not suffice, in whatever words a library tells it."""
     told = isinstance(error, MemoryError) or re.search(
-        r"out of memory|(can't|cannot) allocate memory|bad_alloc", str(error), re.IGNORECASE
+        r"out of memory|(can't|cannot) allocate memory|bad_alloc|could not create a primitive",
+        str(error),
+        re.IGNORECASE,
     )
     return UserError(_MEMORY) if told else None
 
