@@ -1,5 +1,6 @@
 """Files without the suffix of a picture: some are pictures by their content, and the others are told by what they are."""
 
+import os
 from functools import cached_property
 from pathlib import Path
 
@@ -52,9 +53,13 @@ class Others:
 
 
 def head(path: Path) -> bytes:
-    """The first bytes of a file, as many as tell what it is; none where it cannot be read."""
+    """The first bytes of a file, as many as tell what it is; none where it cannot be read, or is a pipe that says nothing."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
             return file.read(256)
     except OSError:
         return b""
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

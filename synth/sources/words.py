@@ -113,6 +113,7 @@ REASONS = {
     "name without A, D, G or N": "文件名中没有 A、D、G 或 N",
     "DICOM instance twice": "DICOM 实例重复",
     "DICOM without a picture": "不含图像的 DICOM",
+    "DICOM that is no photograph of an eye": "不是眼部照片的 DICOM",
     "DICOM that no decoder here reads": "无解码器可读的 DICOM",
     "picture that is not DICOM": "不是 DICOM 的图像",
     "pictures without subject_id, each taken for a person of its own": "没有 subject_id 的图像，各视为一人",
