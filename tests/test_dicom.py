@@ -124,6 +124,8 @@ def test_without_pydicom_one_line_names_the_extra(monkeypatch, tmp_path):
         ({"PatientAge": "999Y", "PatientSex": ""}, (None, None, "right")),
         ({"ImageLaterality": None, "Laterality": "L"}, (45.0, "F", "left")),
         ({"ImageLaterality": "R", "Laterality": "L"}, (45.0, "F", None)),
+        ({"PatientAge": "000Y"}, (46.0, "F", "right")),
+        ({"PatientAge": "", "PatientBirthDate": "19000101", "StudyDate": "20180501"}, (None, "F", "right")),
     ],
 )
 def test_age_sex_and_eye_are_read_and_what_is_unclear_is_unknown(more, expected, tmp_path):
@@ -153,6 +155,28 @@ def test_people_are_told_by_number_and_without_one_by_study(tmp_path):
     assert (
         result["notes"]["patient's number with both sexes in DICOM headers: are these several people?"] == 1
     )
+
+
+@pytest.mark.parametrize("number", ["0000", "ANONYMOUS", "anon", "unknown"])
+def test_a_number_that_stands_for_nobody_joins_nobody(number, tmp_path):
+    """What takes names away writes one number into every header."""
+    made = [dataset(PatientID=number, StudyInstanceUID=uid.generate_uid()) for _ in range(2)]
+    people = set()
+    for each in made:
+        (tmp_path / "op.dcm").write_bytes(content(each))
+        people.add(dicom.header(tmp_path / "op.dcm").subject_id)
+    assert len(people) == 2
+
+
+def test_a_picture_of_the_chest_is_no_photograph_of_an_eye(tmp_path):
+    root = tmp_path / "set"
+    root.mkdir()
+    for number, kind in enumerate(("OP", "CR", "US", "OT")):
+        made = dataset(np.roll(PIXELS, number, 0), Modality=kind)
+        (root / f"{kind}.dcm").write_bytes(content(made))
+    report = import_source("dicom", root, tmp_path / "records")
+    assert report["kept"] == 2
+    assert report["reasons"]["DICOM that is no photograph of an eye"]["files"] == ["CR.dcm", "US.dcm"]
 
 
 def archive(root: Path) -> Path:

@@ -118,6 +118,16 @@ def test_long_numbers_that_excel_has_cut_are_nobodys(tmp_path):
     assert [each["subject_id"] for each in found] == whole
 
 
+@pytest.mark.parametrize("others", [("p7",), ("Ｐ７", "p7"), ("00P7",)])
+def test_numbers_that_people_write_alike_are_noted_and_join_nobody(tmp_path, others):
+    report, who = Report("folder"), ["P7", *others, "P8"]
+    table = "file,id\n" + "".join(f"{place}.jpg,{each}\n" for place, each in enumerate(who))
+    names = [f"{place}.jpg" for place in range(len(who))]
+    found = labels(tmp_path, table, "columns: {image: file, subject_id: id}\n", *names, report=report)
+    assert [each["subject_id"] for each in found] == who
+    assert list(report.notes.values()) == [len(others)]
+
+
 def test_lines_of_one_picture_that_say_different_things_are_refused_with_both(tmp_path):
     """A second reader's grade, or a line for each diagnosis: whichever came first would be the label."""
     mapping = "columns: {image: file, subject_id: id, dr_grade: dr}\n"

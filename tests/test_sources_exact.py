@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import time
 from pathlib import Path
 
@@ -352,6 +353,15 @@ def test_a_link_to_nothing_and_a_folder_called_as_a_picture_are_dropped_by_what_
         "picture that cannot be read": ["b.jpg"],
         "folder in the place of a picture": ["c.jpg"],
     }
+
+
+def test_a_pipe_is_not_waited_for(root):
+    draw(root, "p1.jpg", "p2.jpg")
+    os.mkfifo(root / "p3.jpg")
+    os.mkfifo(root / "p4")
+    result, kept = brought(root, "p1.jpg", "p2.jpg", "p3.jpg", "p4")
+    assert set(kept) == {"p1", "p2"}
+    assert result["reasons"]["picture that cannot be read"]["files"] == ["p3.jpg"]
 
 
 def test_the_command_says_so_in_one_line_with_status_2(root):

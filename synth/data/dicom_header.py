@@ -12,6 +12,11 @@ TAGS = [
 """What is read of a header."""
 
 _OLDEST = 120  # years
+_NOBODY = re.compile(r"0+|x+|-+|anon\w*|unknown|none|n/?a|匿名", re.IGNORECASE)
+"""Numbers that programs write into every header from which they take the patient's."""
+_EYES = frozenset(("OP", "OPT", "OT", "SC", "XC", "GM", "ES", ""))
+"""Modalities under which photographs of the eye are stored; CT, MR, CR and their like are of something else."""
+_NO_DATE = "190001"  # what stands there where none is known
 
 
 class Header(NamedTuple):
@@ -42,6 +47,7 @@ def header_of(content: Any) -> Header:
     """What is taken of a header that pydicom read."""
     born, taken = _date(content, "PatientBirthDate"), _date(content, "StudyDate")
     number, study = _text(content, "PatientID"), _text(content, "StudyInstanceUID")
+    number = "" if _NOBODY.fullmatch(number) else number
     person = (
         _hash(number, _text(content, "IssuerOfPatientID")) if number else _hash("", study) if study else None
     )
@@ -63,6 +69,8 @@ def header_of(content: Any) -> Header:
 def _refused(content: Any) -> str:
     if not content.get("Rows") or not content.get("PhotometricInterpretation"):
         return "DICOM without a picture"
+    if _text(content, "Modality").upper() not in _EYES:
+        return "DICOM that is no photograph of an eye"
     return "several pictures in one file" if _frames(content) else ""
 
 
@@ -89,13 +97,14 @@ def _side(content: Any) -> str | None:
 def _date(content: Any, name: str) -> int | None:
     """Months since the year 0."""
     found = re.match(r"(\d{4})\.?(\d\d)", _text(content, name))
-    return int(found[1]) * 12 + int(found[2]) if found and found[1] > "1800" else None
+    is_told = found and found[1] > "1800" and found[1] + found[2] != _NO_DATE
+    return int(found[1]) * 12 + int(found[2]) if found and is_told else None
 
 
 def _years(age: str, born: int | None, taken: int | None) -> float | None:
-    """`045Y`, `018M`, `006W` or `012D` in years; else from two dates."""
+    """`045Y`, `018M`, `006W` or `012D` in years; else, and for `000Y`, from two dates."""
     found = re.fullmatch(r"(\d{1,3})([YMWD])", age.upper())
-    if found:
+    if found and int(found[1]):
         years = int(found[1]) / {"Y": 1, "M": 12, "W": 52.18, "D": 365.25}[found[2]]
     elif born and taken:
         years = (taken - born) / 12

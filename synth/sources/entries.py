@@ -17,7 +17,7 @@ from synth.base.runs import atomic
 from synth.sources.report import Report
 
 _ROWS, _BYTES = 2000, 64 * 2**20  # of a portion, whichever is reached first
-_GROUP = 20  # rows that are read back at a time
+_GROUP = 20  # rows whose pictures are read back at a time
 _ENTRIES = "pictures.pq"
 
 
@@ -63,10 +63,11 @@ def portions(folder: Path) -> list[Path]:
 def entries(folder: Path, *more: str) -> Iterator[Entry]:
     """What `folder` holds of each picture, in order; `more` is read too: `image`, `descriptor`."""
     columns = [name for name in _SCHEMA.names if name not in ("image", "descriptor") or name in more]
+    count = _GROUP if "image" in more else _ROWS
     finished = folder / _ENTRIES
     for path in [finished] if finished.exists() else portions(folder):
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(_GROUP, columns=columns):
+            for batch in file.iter_batches(count, columns=columns, use_threads=False):
                 told = dict(zip(columns, (column.to_pylist() for column in batch.columns), strict=True))
                 unread = [None] * len(batch)
                 yield from map(Entry, *(told.get(name, unread) for name in _SCHEMA.names))

@@ -17,6 +17,7 @@ On the left stand columns of our records, on the right yours.  A cell must mean 
 nothing found only if `values` maps "" to null.
 """
 
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,7 @@ def photos(root: Path, report: Report, mapping: Path) -> Iterator[Photo]:
     ids: dict[str, Line] = {}
     known: dict[Path, tuple[Line, Picture]] = {}
     splits: dict[str, tuple[str, Line]] = {}
+    people: set[str | None] = set()
     for line in lines:
         for picture in translation.pictures(line):
             path = next(found)
@@ -53,7 +55,10 @@ def photos(root: Path, report: Report, mapping: Path) -> Iterator[Photo]:
                 _refuse_other_labels(known, path, line, picture)
                 _refuse_repeated(ids, line, picture)
                 _note(picture, report)
+                people.add(picture.labels.get("subject_id"))
                 yield folder.photo(path, line.where, **picture.labels)
+    for _ in range(_alike(people)):
+        report.note("patients whose numbers differ only in letter case, width or leading zeros: one person?")
     folder.drop_unused(report)
 
 
@@ -102,6 +107,12 @@ def _refuse_two_sides(splits: dict[str, tuple[str, Line]], line: Line, picture: 
             f"{line.where}: patient '{subject}' is in {split}, but in {first} in line {other.number}; put every picture of a "
             "patient on one side, or take split out of the mapping"
         )
+
+
+def _alike(people: set[str | None]) -> int:
+    """How many of them have a number that another one's is, as people write it: `P7` and `ｐ７`, `007` and `7`."""
+    known = people - {None}
+    return len(known) - len({unicodedata.normalize("NFKC", str(who)).casefold().lstrip("0") for who in known})
 
 
 def _note(picture: Picture, report: Report) -> None:

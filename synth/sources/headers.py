@@ -7,6 +7,7 @@ from synth.base.errors import UserError
 from synth.data import dicom
 from synth.data.dicom_header import Header
 from synth.data.refusal import Refused
+from synth.sources.contents import head
 from synth.sources.paths import without_suffix
 
 _SUFFIXES = (".dcm", ".dicom")
@@ -26,9 +27,8 @@ def completed(path: Path, labels: dict[str, Any]) -> tuple[dict[str, Any], tuple
     if not path.is_file():
         return labels, ()
     try:
-        with open(path, "rb") as file:
-            if not dicom.is_dicom(file.read(132)):
-                return labels, ()
+        if not dicom.is_dicom(head(path)):
+            return labels, ()
         header = read_header(path)
     except (OSError, Refused):
         return labels, ()

@@ -7,6 +7,7 @@ the same import of other files is refused with the name of the file that is anot
 import errno
 import hashlib
 import json
+import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -132,6 +133,8 @@ def _stamp(path: Path | None) -> str | None:
     if path is None:
         return None
     found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # a pipe is waited for without end
+        raise OSError(errno.EINVAL, "no regular file")
     if max(found.st_mtime_ns, found.st_ctime_ns) > time.time_ns() - _SETTLED:
         return None
     return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_ino}"

@@ -113,6 +113,7 @@ REASONS = {
     "name without A, D, G or N": "文件名中没有 A、D、G 或 N",
     "DICOM instance twice": "DICOM 实例重复",
     "DICOM without a picture": "不含图像的 DICOM",
+    "DICOM that is no photograph of an eye": "不是眼部照片的 DICOM",
     "DICOM that no decoder here reads": "无解码器可读的 DICOM",
     "picture that is not DICOM": "不是 DICOM 的图像",
     "pictures without subject_id, each taken for a person of its own": "没有 subject_id 的图像，各视为一人",
@@ -130,6 +131,7 @@ REASONS = {
     "subjects who share a file with another, taken for one person": "与他人共用同一文件而视为同一人的患者",
     "pictures shared by more than three subjects, who are not joined": "超过三名患者共用的图像，未合并患者",
     "patients with more than one sex: is it one id for several people?": "同一患者有不同性别：是否多人共用一个编号？",
+    "patients whose numbers differ only in letter case, width or leading zeros: one person?": "编号仅大小写、全半角或前导零不同的患者：是否同一人？",
     "patients with more than one race: is it one id for several people?": "同一患者有不同种族：是否多人共用一个编号？",
 }
 """Reason or note, as reports have it -> the same in Chinese."""
