@@ -16,7 +16,7 @@ from PIL import Image
 
 from clip import serving
 from clip.apps import saliency, tabs
-from clip.apps.predict import Classifier, Finding
+from clip.apps.predict import UNCALIBRATED, Classifier, Finding
 from clip.apps.readability import Readability
 from synth.base.errors import UserError
 from synth.base.runs import Tell, quiet
@@ -143,9 +143,8 @@ def _reading(classifier: Classifier, folder: Path, keep: tabs.Keep) -> None:
         with gr.Column(scale=6):
             answer = gr.HTML(label="findings", elem_id="answer")
             gr.Markdown(
-                "各项均与正常眼底相比，视二者同样常见，未经校准；依据由遮挡法得出。"
-                "Each against a normal fundus, as if both were equally common, calibrated by nothing; "
-                f"evidence by {saliency.METHOD}."
+                f"{UNCALIBRATED} 视二者同样常见；依据由遮挡法得出。"
+                f"Both are taken to be equally common; evidence by {saliency.METHOD}."
             )
     # The file is handed on unopened: what is no picture, `intake.read` refuses in words.
     photo.preprocess = lambda payload: payload and payload.path  # type: ignore[method-assign]
