@@ -1,4 +1,4 @@
-"""A page on this machine: drop a photograph, read findings in Chinese and English, see what speaks for each.
+"""A page on this machine: read a photograph and what speaks for each finding, search a set, draw by labels, a quiz.
 
 Gradio serves it.  Nothing leaves the machine: its analytics are off, and the page forbids the browser to fetch anything
 from elsewhere.
@@ -93,6 +93,10 @@ def build(classifier: Classifier, folder: Path, collection: tabs.Collection | No
         if collection:
             with gr.Tab("检索 search", id="search"):
                 tabs.search(classifier.model, collection, keep)
+        with gr.Tab("合成 synthesise", id="synthesise"):
+            tabs.synthesise(keep)
+        with gr.Tab("测验 quiz", id="quiz"):
+            tabs.quiz(keep)
     return page
 
 

@@ -136,7 +136,7 @@ def demo(
         Path | None, typer.Option(help="what was embedded; whoever opens the page sees its photographs")
     ] = None,
 ) -> None:
-    """Serve a page to this machine: read a photograph, search a set.  For research, not for diagnosis.
+    """Serve a page to this machine: read a photograph, search a set, draw by labels.  For research, not for diagnosis.
 
     \b
     Examples:
