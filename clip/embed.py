@@ -1,7 +1,9 @@
 """Embeddings of photographs and of texts, by a model that `clip.loading` opened."""
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -70,8 +72,13 @@ def texts(model: CLIP, captions: Sequence[str]) -> np.ndarray:
     Raises:
         UserError: what the model gives are no numbers.
     """
-    place = next(model.parameters()).device
-    read = [model.encode_text(part) for part in model.tokenize(captions).to(place).split(256)]
+    place, tokens = next(model.parameters()).device, model.tokenize(captions)
+    if cut := [captions[row] for row in _cut(model, captions, tokens)]:
+        _warn(
+            f"{len(cut):,} of {len(captions):,} texts are longer than the {tokens.shape[1]} tokens that the model reads, and their "
+            f"ends are not seen; the first is '{cut[0][:40]}...'; shorten them"
+        )
+    read = [model.encode_text(part) for part in tokens.to(place).split(256)]
     return _unit(model, torch.cat(read))
 
 
@@ -88,6 +95,19 @@ def _unit(model: CLIP, features: torch.Tensor) -> np.ndarray:
             "diverged; copy them again, or train with a lower lr"
         )
     return found
+
+
+def _cut(model: CLIP, captions: Sequence[str], tokens: torch.Tensor) -> list[int]:
+    """The rows of texts whose last character changes nothing, because the tokens end before it."""
+    full = torch.nonzero(tokens[:, -1] != model.tokenize([""])[0, -1]).flatten().tolist()
+    shorter = model.tokenize([captions[row].rstrip()[:-1] for row in full]) if full else tokens[:0]
+    return [row for row, other in zip(full, shorter, strict=True) if torch.equal(tokens[row], other)]
+
+
+@cache
+def _warn(line: str) -> None:
+    """Say a line once: the same prompts are read for each language."""
+    logging.getLogger("clip").warning(line)
 
 
 def write(path: Path, model: CLIP, folder: Data, splits: Sequence[str] = SPLITS) -> int:

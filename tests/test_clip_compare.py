@@ -12,7 +12,8 @@ import pytest
 from pictures import folder
 from test_clip_evaluation import MODEL, invoke
 
-from clip.evaluation import comparison_page, forest, report
+from clip import prompts
+from clip.evaluation import comparison_page, forest, report, tasks, titles
 from clip.evaluation.results import Metric
 from clip.evaluation.tables import Headline
 from clip.model import checkpoints
@@ -196,3 +197,20 @@ def test_a_written_table_of_probabilities_reads_back(made):
     told = calls.read(made / "model-1" / "is_gc.csv", [*result.metrics], [*result.classes])
     assert len(told.ids) == result.n and np.bincount(told.truth).tolist() == list(result.classes.values())
     assert all(np.allclose(each.sum(axis=1), 1, atol=1e-5) for each in told.probability.values())
+
+
+def test_every_title_of_a_test_is_there_in_chinese():
+    shipped = {task.title for file in prompts.files().values() for task in file.tasks.values()}
+    built = {
+        "long tail: glaucoma",
+        "segmentation of disc, cup",
+        "questions of type side",
+        "image to text: the caption",
+    }
+    for text in shipped | built:
+        said = titles.title(text, "zh")
+        assert any("\u4e00" <= letter <= "\u9fff" for letter in said), text
+        assert titles.title(text, "en") == text
+    assert titles.title("long tail: glaucoma", "zh") == "长尾：青光眼"
+    assert titles.title("mine", "zh") == "mine"
+    assert set(titles.TASKS) == set(tasks.TASKS)

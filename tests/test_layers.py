@@ -25,7 +25,17 @@ ALLOWED = {
     "synth.phantom": {"synth.base", "synth.data", "synth.phantom"},
     "synth.anatomy": {"synth.base", "synth.data", "synth.phantom", "synth.anatomy"},
     "synth": {"synth.base", "synth.data", "synth.sources", "synth.phantom", "synth.anatomy", "synth"},
-    "clip": {"synth.base", "synth.data", "synth.sources", "synth.phantom", "synth.anatomy", "clip"},
+    "clip": {
+        "synth.base",
+        "synth.data",
+        "synth.sources",
+        "synth.phantom",
+        "synth.anatomy",
+        "clip",
+        "clip.apps.synthesis",
+    },
+    # The page draws with the generator that ships, and meets it through one door.
+    "clip.apps.synthesis": {"synth.data", "synth.phantom", "synth", "clip"},
     "privacy": {"synth.base", "synth.data", "synth.phantom", "privacy"},
     # The top of the house meets generators and encoders through one door.
     "privacy.targets": {

@@ -1,4 +1,4 @@
-"""A page on this machine: drop a photograph, read findings in Chinese and English, see what speaks for each.
+"""A page on this machine: read a photograph and what speaks for each finding, search a set, draw by labels, a quiz.
 
 Gradio serves it.  Nothing leaves the machine: its analytics are off, and the page forbids the browser to fetch anything
 from elsewhere.
@@ -16,7 +16,7 @@ from PIL import Image
 
 from clip import serving
 from clip.apps import saliency, tabs
-from clip.apps.predict import Classifier, Finding
+from clip.apps.predict import UNCALIBRATED, Classifier, Finding
 from clip.apps.readability import Readability
 from synth.base.errors import UserError
 from synth.base.runs import Tell, quiet
@@ -93,6 +93,10 @@ def build(classifier: Classifier, folder: Path, collection: tabs.Collection | No
         if collection:
             with gr.Tab("检索 search", id="search"):
                 tabs.search(classifier.model, collection, keep)
+        with gr.Tab("合成 synthesise", id="synthesise"):
+            tabs.synthesise(keep)
+        with gr.Tab("测验 quiz", id="quiz"):
+            tabs.quiz(keep)
     return page
 
 
@@ -143,9 +147,8 @@ def _reading(classifier: Classifier, folder: Path, keep: tabs.Keep) -> None:
         with gr.Column(scale=6):
             answer = gr.HTML(label="findings", elem_id="answer")
             gr.Markdown(
-                "各项均与正常眼底相比，视二者同样常见，未经校准；依据由遮挡法得出。"
-                "Each against a normal fundus, as if both were equally common, calibrated by nothing; "
-                f"evidence by {saliency.METHOD}."
+                f"{UNCALIBRATED} 视二者同样常见；依据由遮挡法得出。"
+                f"Both are taken to be equally common; evidence by {saliency.METHOD}."
             )
     # The file is handed on unopened: what is no picture, `intake.read` refuses in words.
     photo.preprocess = lambda payload: payload and payload.path  # type: ignore[method-assign]

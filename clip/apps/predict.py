@@ -20,6 +20,11 @@ from synth.data.images import Preprocessing
 from synth.data.vocabulary import DISEASES, DR, Term
 
 Lang = Literal["zh", "en", "both"]
+UNCALIBRATED = (
+    "各项均与正常眼底相比，未经校准（1.000 不等于确定），不能用于诊断。Each against a normal fundus, not calibrated "
+    "(1.000 does not mean certain), not a diagnosis."
+)
+"""How the numbers of a prediction are to be read."""
 
 
 class Photograph(NamedTuple):
@@ -74,7 +79,7 @@ class Prediction(BaseModel):
 
     def text(self) -> str:
         """Lines for people; the most probable first."""
-        lines = [self.image, *filter(None, [self.readability.text()])]
+        lines = [self.image, *filter(None, [self.readability.text()]), UNCALIBRATED]
         for row in sorted(self.diseases, key=lambda row: -row.probability):
             single = ", ".join(f"{lang} {each:.3f}" for lang, each in row.by_language.items())
             lines.append(f"{row.zh} {row.en}: {row.probability:.3f} ({single})")

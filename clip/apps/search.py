@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from synth.data.images import decode
 
 SIDE = 192
 """Pixels a side of a picture on a contact sheet, `.png`."""
+_OFF = 1e-3  # by which the length of an embedding may differ from 1
 LARGE = 512
 """Pixels a side of a picture that enlarges where it is chosen, on a sheet `.html`."""
 
@@ -43,8 +45,8 @@ class Embedded(NamedTuple):
     subjects: list[str]
     vectors: np.ndarray
     """(N, D) of length 1."""
-    model: str | None = None
-    """The fingerprint of the model's weights, where the file tells it."""
+    model: str
+    """The fingerprint of the model's weights."""
 
 
 def read(path: Path) -> Embedded:
@@ -79,10 +81,20 @@ def read(path: Path) -> Embedded:
     if vectors.ndim != 2 or not np.isfinite(vectors).all():
         row = int(np.argmin(np.isfinite(vectors).reshape(len(vectors), -1).all(axis=1)))
         raise UserError(f"{path} row {row}: its embedding holds what is no number; embed again")
+    lengths, ids = np.linalg.norm(vectors, axis=1), table["id"].to_pylist()
+    if (off := np.abs(lengths - 1)).max() > _OFF:
+        row = int(off.argmax())
+        raise UserError(
+            f"{path} row {row}: its embedding is {lengths[row]:.3g} long, not 1, so products are no cosines; embed again"
+        )
+    if len(set(ids)) < len(ids):
+        raise UserError(
+            f"{path}: id '{Counter(ids).most_common(1)[0][0]}' is in it more than once; embed again"
+        )
     model = (table.schema.metadata or {}).get(embed.MODEL.encode())
-    return Embedded(
-        table["id"].to_pylist(), table["subject_id"].to_pylist(), vectors, model.decode() if model else None
-    )
+    if model is None:
+        raise UserError(f"{path}: does not tell which model embedded it; embed again with this --model")
+    return Embedded(ids, table["subject_id"].to_pylist(), vectors, model.decode())
 
 
 def search(model: CLIP, embedded: Embedded, text: str, k: int, where: str = "") -> list[Hit]:
@@ -98,7 +110,7 @@ def search(model: CLIP, embedded: Embedded, text: str, k: int, where: str = "") 
             f"{where}: embeddings of {embedded.vectors.shape[1]} numbers, the model makes "
             f"{model.config.embedding}; embed with this --model"
         )
-    if embedded.model not in (None, weights_fingerprint(model)):
+    if embedded.model != weights_fingerprint(model):
         raise UserError(
             f"{where}: embeddings of another model, whose numbers mean something else; embed with this --model"
         )

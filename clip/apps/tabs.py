@@ -1,4 +1,4 @@
-"""The further tab of the page: search a set."""
+"""The further tabs of the page: search a set, draw by labels, tell phantoms from synthetic photographs."""
 
 from collections.abc import Callable
 from html import escape
@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from clip.apps import search as searching
+from clip.apps import synthesis
 from clip.inputs import photographs
 from clip.model.encoders import CLIP
 from synth.base.errors import UserError
@@ -17,6 +18,7 @@ from synth.data.images import decode
 Keep = Callable[[np.ndarray], str]
 """Writes a picture to the page's own folder; gives its path."""
 _LONGEST = 200  # letters of what is looked for
+_SIDES = [("左 left", "left"), ("右 right", "right")]
 _SIDE = 384  # pixels a side of a picture that is shown
 
 
@@ -63,6 +65,72 @@ def search(model: CLIP, collection: Collection, keep: Keep) -> None:
     )
     refused = gr.HTML()
     ask.click(find, words, [found, refused], api_name="search")
+
+
+def synthesise(keep: Keep) -> None:
+    """Labels in, a synthetic photograph of them out."""
+    import gradio as gr
+
+    def draw(key: str, side: str, seed: float | None):
+        drawn = synthesis.draw(key, side, int(seed or 0) % synthesis.SEEDS)
+        return keep(_fitted(drawn.picture)), f"{drawn.zh} {drawn.en}"
+
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=5):
+            key = gr.Dropdown(synthesis.choices(), value="normal", label="标签 label", elem_id="label")
+            side = gr.Radio(_SIDES, value="right", label="眼别 eye")
+            seed = gr.Number(
+                value=0, precision=0, minimum=0, maximum=synthesis.SEEDS - 1, label="随机种子 seed"
+            )
+            ask = gr.Button("合成 synthesise", variant="primary", elem_id="draw")
+            gr.Markdown(
+                "由随附的四步生成器绘制，它从数字模拟眼底学习；无任何真人照片。Drawn by the generator of four steps that ships, which "
+                "learnt from phantoms: nobody's photograph."
+            )
+        with gr.Column(scale=6):
+            shown = gr.Image(
+                label="合成照片 synthetic photograph", interactive=False, elem_id="drawn", buttons=[]
+            )
+            caption = gr.Textbox(label="描述 caption", interactive=False)
+    ask.click(draw, [key, side, seed], [shown, caption], api_name="draw")
+
+
+def quiz(keep: Keep) -> None:
+    """Two pictures of the same labels, side by side: which one did the generator draw?"""
+    import gradio as gr
+
+    def ask(score: tuple[int, int]):
+        asked = synthesis.question()
+        pictures = [keep(_fitted(each)) for each in (asked.left, asked.right)]
+        return *pictures, asked.synthetic, None, _score("", score), score
+
+    def answer(choice: str | None, synthetic: str | None, score: tuple[int, int]):
+        if not choice or not synthetic:
+            return _score("先点下一题。 Ask for a question first.", score), synthetic, score
+        right = choice == synthetic
+        score = score[0] + right, score[1] + 1
+        side = {"left": "左图 the left one", "right": "右图 the right one"}[synthetic]
+        return (
+            _score(f"{'答对 right' if right else '答错 wrong'}：合成的是 synthetic is {side}。", score),
+            None,
+            score,
+        )
+
+    synthetic, score = gr.State(), gr.State((0, 0))
+    with gr.Row():
+        left = gr.Image(label="左 left", interactive=False, elem_id="left", buttons=[])
+        right = gr.Image(label="右 right", interactive=False, elem_id="right", buttons=[])
+    choice = gr.Radio(_SIDES, label="哪一张是合成的？ Which one is synthetic?", elem_id="choice")
+    told = gr.Markdown(elem_id="told")
+    button = gr.Button("下一题 next question", variant="primary", elem_id="next")
+    gr.Markdown("另一张是数字模拟眼底。 The other one is a phantom, drawn by rules.")
+    button.click(ask, score, [left, right, synthetic, choice, told, score], api_name="question")
+    choice.input(answer, [choice, synthetic, score], [told, synthetic, score], api_name="answer")
+
+
+def _score(line: str, score: tuple[int, int]) -> str:
+    right, asked = score
+    return f"{line} {right} / {asked}" if asked else line
 
 
 def _fitted(picture: np.ndarray) -> np.ndarray:

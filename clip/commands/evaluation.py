@@ -111,6 +111,7 @@ def evaluate(
         raise UserError("give --data RECORDS, or --benchmark NAME with --root DIR")
     if classes and (prompts or not data):
         raise UserError(f"--classes {classes}: goes with --data FOLDER, and takes the place of --prompts")
+    from clip import inputs
     from clip.evaluation.run import run
     from clip.inputs.sets import Columns, unweighted
     from synth.data.records import parse_splits
@@ -124,6 +125,7 @@ def evaluate(
             unweighted(data, Columns(image_column, caption_column)),
             parse_splits(split or "test"),
         )
+        say(chain(*(inputs.opened(each).notes for each in chosen)))
         if classes:
             say(chain(*(tasks.unnamed(each, splits, classes) for each in chosen)))
         reports = tasks.on_records(task, settings, model, chosen, splits, name, line)

@@ -70,12 +70,14 @@ def embed(
       clip embed --model runs/clip/ckpt.pt --data records/odir --out odir.parquet
       clip embed --model runs/clip/ckpt.pt --data records/odir --split test --out test.parquet
     """
+    from clip import inputs
     from clip.embed import write
     from clip.inputs.sets import Columns, joined
     from clip.loading import load_model
     from synth.data.records import parse_splits
 
     sets = joined(data, Columns(image_column, caption_column))
+    say(inputs.opened(sets).notes)
     count = write(out, load_model(model), sets, parse_splits(split))
     show({"file": str(out), "embeddings": count}, json, f"{count} embeddings: {out}")
     then("clip", "search", "疑似青光眼。", "--model", model, "--embeddings", out)
@@ -134,7 +136,7 @@ def demo(
         Path | None, typer.Option(help="what was embedded; whoever opens the page sees its photographs")
     ] = None,
 ) -> None:
-    """Serve a page to this machine: read a photograph, search a set.  For research, not for diagnosis.
+    """Serve a page to this machine: read a photograph, search a set, draw by labels.  For research, not for diagnosis.
 
     \b
     Examples:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from clip.evaluation import forest
+from clip.evaluation import forest, titles
 from clip.evaluation.phrases import METRICS_ZH, WORDS, phrase
 from clip.evaluation.report import METRICS, number
 from clip.evaluation.results import Metric
@@ -22,6 +22,8 @@ def html(comparison: Comparison, language: str) -> str:
     pages = environment(Path(__file__).parent / "templates")
     pages.filters["number"] = number
     pages.filters["signed"] = signed
+    pages.filters["titled"] = lambda text: titles.title(text, language)
+    pages.filters["judged"] = lambda name: titles.task(name, language)
     pages.filters["phrase"] = lambda text: phrase(text, language)
     return pages.get_template("comparison.html.j2").render(
         comparison=comparison,

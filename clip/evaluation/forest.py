@@ -8,6 +8,7 @@ from xml.sax.saxutils import escape
 from clip.evaluation.phrases import METRICS_ZH, WORDS
 from clip.evaluation.report import METRICS, estimate
 from clip.evaluation.tables import Headline
+from clip.evaluation.titles import title
 
 WIDTH = 360
 """Units across, which are pixels on a narrow telephone; it grows with the page."""
@@ -45,7 +46,10 @@ def _panel(line: Headline, y: float, language: str) -> Iterator[str]:
         (METRICS_ZH if language == "zh" else {}).get(line.metric) or METRICS.get(line.metric) or line.metric
     )
     counts = words["n"].format(n=line.n, patients=line.patients)
-    for text, kind in [*((each, "test") for each in _lines(line.title)), (f"{metric} · {counts}", "small")]:
+    for text, kind in [
+        *((each, "test") for each in _lines(title(line.title, language))),
+        (f"{metric} · {counts}", "small"),
+    ]:
         y += 14
         yield f'<text x="{_LEFT}" y="{y:.0f}" class="{kind}">{escape(text)}</text>'
     low, high = _ends(line)

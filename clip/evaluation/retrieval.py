@@ -74,7 +74,8 @@ def evaluate(
     if not results:
         raise UserError(
             f"{data}: its {', '.join(splits)} records allow no retrieval{f' called {name!r}' if name else ''}: it needs "
-            f"{config.min_count} photographs with captions, or as many people with two pictures; choose another --split"
+            f"{config.min_count} photographs with captions, two of them different, or as many people with two pictures; choose "
+            "another --split"
         )
     provenance = core.provenance(data, splits, len(photographs.table))
     return report.compose(config, model, head, provenance, results, command)
@@ -103,6 +104,8 @@ def captioned(
         places = np.array([k for k, i in enumerate(rows) for _ in said[i]])  # among `rows`, of each caption
         texts, which = np.unique([text for i in rows for text in said[i]], return_inverse=True)
         right = csr_array((np.ones(len(which), bool), (places, which)), (len(rows), len(texts)))
+        if len(texts) < 2:  # nothing to find among them
+            continue
         words, pictures = embed.texts(model, texts.tolist()), photographs.embeddings[rows]
         found["image-to-text"][lang] = search(pictures, words, lambda q, r=right: r[q].toarray()), rows
         reverse = search(words, pictures, lambda q, r=right.T.tocsr(): r[q].toarray())

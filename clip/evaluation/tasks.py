@@ -14,6 +14,9 @@ if TYPE_CHECKING:  # `clip --help` names the tasks, and must not pay for torch
     from clip.inputs.sets import Data
 
 
+_SHOWN = 8  # folders that are named in a line
+
+
 class Evaluate(Protocol):
     """The report of a model on some splits of records; `name` is of a task of `clip.prompts`, or of one of the results."""
 
@@ -155,19 +158,24 @@ def joined(task: str, prompts: Sequence[str], is_benchmark: bool) -> str | None:
 
 
 def unnamed(data: "Data", splits: Sequence[str], classes: Path) -> Iterator[str]:
-    """Which folders of pictures a file of classes does not name, in lines for people."""
+    """Which folders of pictures a file of classes does not name, in a line for people.
+
+    Raises:
+        UserError: no such file, or it holds no classes.
+    """
+    import pyarrow as pa
+
     from clip import prompts
     from clip.inputs import photographs
 
-    [task] = prompts.tasks(str(classes)).values()
-    known = {
-        name for each in task.classes.values() for condition in each.where for name in condition["source"]
-    }
-    counts = Counter(photographs.table(data, splits, ["source"])["source"].to_pylist())
-    for folder, count in sorted(counts.items(), key=str):
-        if folder not in known:
-            place = "in no folder" if folder is None else f"in '{folder}'"
-            yield f"{data}: {count} photographs {place}, which {classes} does not name, are left out"
+    task = prompts.own(classes)
+    table = photographs.table(data, splits, ["source"])
+    left = table["source"].filter(pa.array(task.classify(table) < 0)).to_pylist()
+    if left:
+        counts = Counter(f"'{folder}'" if folder else "no folder" for folder in left).most_common()
+        shown = ", ".join(f"{count} in {folder}" for folder, count in counts[:_SHOWN])
+        more = f", and {len(counts) - _SHOWN} more folders" if len(counts) > _SHOWN else ""
+        yield f"{data}: photographs in folders that {classes} does not name are left out: {shown}{more}"
 
 
 def on_benchmarks(

@@ -14,7 +14,7 @@ from clip.export import cn_clip_vit
 from clip.model import checkpoints
 from clip.model.encoders import CLIP, ClipConfig, build
 from clip.zoo import chinese_clip
-from clip.zoo.chinese_clip import HEAD_WIDTH, HEADS
+from clip.zoo.chinese_clip import HEAD_WIDTH, HEADS, OURS
 from synth.base import checkpoint
 from synth.base.errors import UserError
 
@@ -103,6 +103,7 @@ def to_cn_clip(path: Path, out: Path) -> None:
             "step": head.images if "images" in head.model_fields_set else 0,
             "name": "visionclip",
             HEADS: model.config.text.heads,
+            OURS: model.config.model_dump(mode="json", include={"preprocessing", "context"}),
             **({} if _is_resnet(model.config) else {HEAD_WIDTH: cn_clip_vit.weights(model)[1]}),
             "state_dict": weights,
         },

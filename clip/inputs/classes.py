@@ -1,7 +1,7 @@
-"""Folders of pictures alone: `[SPLIT/]CLASS/picture`, or pictures without classes.
+"""Folders of pictures alone: `[SPLIT/]CLASS/picture`, with folders between as they come, or pictures without classes.
 
-The folder of a picture is its `source`, by which files of classes (`clip eval --classes`) tell it.  Folders named after a
-split are that split.  Every picture is a person of its own.
+The folders of a picture are its `source`, `A/B`, by which files of classes (`clip eval --classes`) tell it.  Folders named
+after a split are that split, and are not in it.  Every picture is a person of its own.
 """
 
 from collections.abc import Iterator
@@ -25,10 +25,9 @@ def read(data: Path) -> Listing:
     rows = []
     for path in paths:
         short = utf8(path.relative_to(data).as_posix())
-        folder = utf8(path.parent.name)
-        told = path.parent != data and folder.lower() not in SPLIT_NAMES
+        source = "/".join(part for part in short.split("/")[:-1] if part.lower() not in SPLIT_NAMES)
         row = {"id": short, "subject_id": short} | split_of_path(data, path.parent)
-        rows.append(row | ({"source": folder} if told else {}))
+        rows.append(row | ({"source": source} if source else {}))
     where = [str(path.parent) for path in paths]
     sizes = np.array([path.stat().st_size for path in paths])
     return Listing(rows, Files(paths, where), sizes, [str(path) for path in paths])

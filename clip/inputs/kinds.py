@@ -13,7 +13,6 @@ from synth.sources.paths import SUFFIXES
 
 Kind = Literal["empty", "parquet", "arrow", "tar", "compressed", "workbook", "zip", "page", "pointer", "lmdb", "picture", "text"]  # fmt: skip
 
-_DEPTH = 3  # folders below the one that is given: a Hugging Face repository has CONFIG/SPLIT/0000.parquet
 _BEGINNINGS: tuple[tuple[bytes, Kind], ...] = (
     (b"PAR1", "parquet"),
     (b"ARROW1", "arrow"),
@@ -76,7 +75,7 @@ def refusal(path: Path, what: Kind) -> UserError:
 
 
 def files(data: Path, *suffixes: str) -> list[Path]:
-    """The file `data`, or those in the folder `data` and three levels below whose names end so; hidden ones are left out.
+    """The file `data`, or those in the folder `data` and below whose names end so; hidden ones are left out.
 
     Raises:
         UserError: a folder cannot be read.
@@ -85,7 +84,7 @@ def files(data: Path, *suffixes: str) -> list[Path]:
 
 
 def visible(data: Path) -> Iterator[Path]:
-    """The files of a folder and three levels below, without hidden ones and what a Mac puts into archives."""
+    """The files of a folder and below, without hidden ones and what a Mac puts into archives."""
     return (folder / name for folder, names in _walk(data) for name in names)
 
 
@@ -107,9 +106,12 @@ def _walk(data: Path) -> Iterator[tuple[Path, list[str]]]:
         raise unreadable(error.filename, error)
 
     for folder, folders, names in os.walk(data, onerror=refuse, followlinks=True):
-        deep = len(Path(folder).relative_to(data).parts) >= _DEPTH
-        folders[:] = [] if deep else [name for name in folders if not is_hidden(name)]
-        yield Path(folder), [name for name in names if not is_hidden(name)]
+        place = Path(folder)
+        if place.is_symlink() and place.resolve() in place.absolute().parent.resolve().parents:
+            folders[:] = []  # a link to what it lies in
+            continue
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        yield place, [name for name in names if not is_hidden(name)]
 
 
 def is_hidden(path: str) -> bool:

@@ -19,6 +19,9 @@ SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation"
                "val": "validation", "dev": "validation", "test": "test", "testing": "test"}  # fmt: skip
 """What others call a split -> what records call it."""
 
+EMPTY_CELLS = frozenset(("nan", "none", "null", "<na>", "n/a", "na"))
+"""How tables write a cell that is empty, when they are made into texts."""
+
 COLUMNS = tuple(name for name in records.COLUMNS if name not in ("image", "seed", "plan", "canary"))
 """The columns that an input may tell."""
 

@@ -1,5 +1,6 @@
 """The photographs of some splits of what `inputs.opened` takes, each once, whatever form it has and however many captions."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from clip import inputs
-from clip.inputs.listing import COLUMNS, Encoded
+from clip.inputs.listing import COLUMNS, EMPTY_CELLS, Encoded
 from clip.inputs.mixture import Part, Several
 from clip.inputs.sets import Data
 from clip.zoo.preprocessing import ForeignPreprocessing
@@ -95,6 +96,10 @@ def captions(data: Data, splits: Sequence[str], column: str) -> list[list[str]]:
             for key, text in zip(said["id"].to_pylist(), texts, strict=True):
                 each.setdefault(key, {}).update({text: None} if text else {})
             found += [list(known) for known in each.values()]
+    if empty := [text for known in found for text in known if text.strip().lower() in EMPTY_CELLS]:
+        logging.getLogger("clip").warning(
+            f"{data}: {len(empty):,} captions are '{empty[0]}', as a table writes an empty cell, and count as captions; empty them"
+        )
     return found
 
 

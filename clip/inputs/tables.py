@@ -6,12 +6,13 @@
 `image` is a path from the folder of the file, or absolute.  `subject_id` says who it is; it may be left out only where
 `split` (train, validation or test) is told.  Captions and all labels may be left out or empty; empty is unknown.
 
-open_clip's columns are read too: `filepath` for the picture, whose path may begin where the command runs, and `title`.  Such
-a list need not say who it is: every picture is a person of its own then, as it is in open_clip.
+open_clip's columns are read too: `filepath` for the picture, whose path may begin where the command runs, and `title`; and
+Hugging Face's image folders, whose `metadata.csv`, `.jsonl` or `.parquet` with `file_name` may stand in each folder, and
+whose folders may be named after splits.  Such lists need not say who it is: every picture is a person of its own then.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Any, NamedTuple
@@ -19,27 +20,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clip.inputs import kinds, metadata
-from clip.inputs.listing import COLUMNS, Files, Listing, caption, unreadable
+from clip.inputs.entries import Entry, one_of, read_entries
+from clip.inputs.listing import COLUMNS, Files, Listing, caption, split_of_path
 from clip.inputs.sets import USUAL, Columns
 from synth.base.errors import UserError
-from synth.sources.separated import header
-from synth.sources.tables import read_csv
 
 _SUFFIXES, _JSON = (".csv", ".tsv"), (".jsonl",)
 _PICTURES = ("image", "filepath", "file_name")
 """What records, open_clip, and folders of pictures for Hugging Face's `datasets` call the path."""
+_METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+"""How Hugging Face's `datasets` calls the list of a folder of pictures, or of one of its folders."""
 _CAPTIONS = ("title", "caption", "text")
 _PEOPLE = ("subject_id", "patient_id")
 _COUNTERS = ("", "Unnamed: 0")  # as pandas writes its index
-_LONGEST = 200  # characters of the name of a column
-
-
-class Entry(NamedTuple):
-    """One entry of a list."""
-
-    where: str
-    """The file and the line, or the number of the entry."""
-    content: Mapping[str, Any]
 
 
 def holds(data: Path) -> bool:
@@ -54,12 +47,31 @@ def read(data: Path, columns: Columns = USUAL) -> Listing:
         UserError: a picture is absent, a column is missing or unknown, or a label is outside the vocabulary.
     """
     tables = [data] if data.is_file() else _tables(data)
-    if len(tables) > 1:
+    if len(tables) > 1 and tables[0].parent == data:
         raise UserError(f"{data}: holds {', '.join(path.name for path in tables)}; name the one as --data")
-    table = tables[0]
-    if (what := kinds.kind(table)) != "text":
+    lists = [_list(data, table, columns) for table in tables]
+    rows = [row for each in lists for row in each.rows]
+    where = [place for each in lists for place in each.where]
+    paths = [path for each in lists for path in each.paths]
+    sizes = [_size(path, place) for path, place in zip(paths, where, strict=True)]
+    notes = tuple(note for each in lists for note in each.notes)
+    return Listing(rows, Files(paths, where), np.array(sizes), where, notes)
+
+
+class _List(NamedTuple):
+    """What one list tells, entry by entry."""
+
+    rows: list[dict[str, Any]]
+    paths: list[Path]
+    where: list[str]
+    notes: list[str]
+
+
+def _list(data: Path, table: Path, columns: Columns) -> _List:
+    what = kinds.kind(table)
+    if what != "text" and (what, table.name) != ("parquet", _METADATA[2]):
         raise kinds.refusal(table, what)
-    entries = _entries(table, columns)
+    entries = read_entries(table, columns.image, _PICTURES)
     names = list(dict.fromkeys(name for entry in entries for name in entry.content))
     image, left_out = _check_names(table, names, columns)
     where = [entry.where for entry in entries]
@@ -67,11 +79,21 @@ def read(data: Path, columns: Columns = USUAL) -> Listing:
     rows = [_row(entry, image, captions, left_out) for entry in entries]
     paths = [_path(table, str(entry.content[image]), image, entry.where) for entry in entries]
     _check_ids(table, entries, rows, paths)
-    sizes = [_size(path, place) for path, place in zip(paths, where, strict=True)]
-    notes = (f"{table}: columns left out: {', '.join(left_out)}",) if left_out else ()
+    if image == _PICTURES[2]:
+        rows = [_placed(data, table, row, path) for row, path in zip(rows, paths, strict=True)]
+    notes = [f"{table}: columns left out: {', '.join(left_out)}"] if left_out else []
     if not {"split", *_PEOPLE} & set(names):
-        notes += (f"{table}: tells not who it is; every picture is taken for a person of its own",)
-    return Listing(rows, Files(paths, where), np.array(sizes), where, notes)
+        notes.append(f"{table}: tells not who it is; every picture is taken for a person of its own")
+    return _List(rows, paths, where, notes)
+
+
+def _placed(data: Path, table: Path, row: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A row of a list of Hugging Face's: its picture's folders tell the split, and names count from `data`."""
+    root = data if data.is_dir() else data.parent
+    split = split_of_path(root, path.parent) if path.is_relative_to(root) else {}
+    folder = "" if table.parent == root else f"{table.parent.relative_to(root).as_posix()}/"
+    own = {key: folder + row[key] for key in ("id", "subject_id") if row[key] == row["id"]}
+    return split | row | own
 
 
 def _tables(folder: Path) -> list[Path]:
@@ -80,47 +102,8 @@ def _tables(folder: Path) -> list[Path]:
             path for path in folder.glob("[!.]*") if path.suffix.lower() in suffixes and path.is_file()
         )
 
-    return of(_SUFFIXES) or of(_JSON)
-
-
-def _entries(table: Path, columns: Columns) -> list[Entry]:
-    begin = _begin(table)
-    if begin in (b"[", b"{"):
-        return _from_json(table, whole=begin == b"[")
-    names = header(table)
-    if any(len(name) > _LONGEST for name in names):
-        raise UserError(
-            f"{table}: its first row is no header, a cell has more than {_LONGEST} characters; give the columns names"
-        )
-    return [
-        Entry(line.where, dict(line))
-        for line in read_csv(table, [columns.image or _column(table, names, _PICTURES) or "image"])
-    ]
-
-
-def _begin(table: Path) -> bytes:
-    with open(table, "rb") as file:
-        return file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-
-
-def _from_json(table: Path, whole: bool) -> list[Entry]:
-    """The objects of a JSON list, or of a file of one a line."""
-    try:
-        text = table.read_text(encoding="utf-8-sig")
-        lines = enumerate([text] if whole else text.split("\n"), start=1)
-        found = [(number, json.loads(line)) for number, line in lines if line.strip()]
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{table}: not JSON in UTF-8 ({error}); a list, or one object a line") from None
-    except OSError as error:
-        raise unreadable(table, error) from None
-    if whole:
-        found = list(enumerate(found[0][1], start=1))
-    for number, content in found:
-        if not isinstance(content, dict):
-            raise UserError(f"{table} entry {number}: holds a {type(content).__name__}, not keys and values")
-    if not found:
-        raise UserError(f"{table}: no entry in it")
-    return [Entry(f"{table} {'entry' if whole else 'line'} {number}", content) for number, content in found]
+    below = (path for path in kinds.visible(folder) if path.name in _METADATA)
+    return of(_SUFFIXES) or of(_JSON) or sorted(below)
 
 
 def _check_names(table: Path, names: list[str], columns: Columns) -> tuple[str, list[str]]:
@@ -128,34 +111,27 @@ def _check_names(table: Path, names: list[str], columns: Columns) -> tuple[str, 
     for option, name in zip(("--image-column", "--caption-column"), columns, strict=True):
         if name is not None and name not in names:
             raise UserError(f"{table}: has no column '{name}' ({option}); it has {', '.join(names)}")
-    image = columns.image or _column(table, names, _PICTURES)
+    image = columns.image or one_of(table, names, _PICTURES)
     if image is None:
         raise UserError(f"{table}: column 'image' is missing; it has {', '.join(names)}")
     if columns.caption is None:
-        _column(table, names, _CAPTIONS)
+        one_of(table, names, _CAPTIONS)
     known = {image, columns.caption, "split", *COLUMNS, *_CAPTIONS, *_PEOPLE, *_COUNTERS}
     unknown = sorted(set(names) - known)
     if unknown and columns == USUAL:
+        near = difflib.get_close_matches(unknown[0].lower(), [*COLUMNS, *_CAPTIONS, *_PEOPLE], 1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
         raise UserError(
-            f"{table}: column '{unknown[0]}' is unknown; known: image, split, {', '.join(COLUMNS)}; or bring the set in "
-            "with 'synth import folder --mapping'"
+            f"{table}: column '{unknown[0]}' is unknown; known: image, split, {', '.join(COLUMNS)}; "
+            f"{hint}give --caption-column '{unknown[0]}' if captions are in it, "
+            f"--image-column {image} to leave it out, or bring the set in with 'synth import folder --mapping'"
         )
-    if image not in ("filepath", columns.image) and not {"split", *_PEOPLE} & set(names):
+    if image not in (*_PICTURES[1:], columns.image) and not {"split", *_PEOPLE} & set(names):
         raise UserError(
             f"{table}: column 'subject_id' is missing; without it one patient's photographs could be on both sides of "
             "the split; add it, or a column 'split'"
         )
     return image, unknown
-
-
-def _column(table: Path, names: Sequence[str], wanted: tuple[str, ...]) -> str | None:
-    """The one of some names that a list has."""
-    found = [name for name in wanted if name in names]
-    if len(found) > 1:
-        raise UserError(
-            f"{table}: has the columns {' and '.join(found)}; nobody can tell which is meant, take one out"
-        )
-    return found[0] if found else None
 
 
 def _row(entry: Entry, image: str, captions: Sequence[str], left_out: Sequence[str]) -> dict[str, Any]:

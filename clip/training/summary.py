@@ -8,13 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from clip import inputs
+from clip.inputs.listing import EMPTY_CELLS
 from clip.inputs.sets import Data, Sets
 from clip.model.wordpiece import PAD, tokenize
 from clip.training.config import TrainConfig
 from synth.data import classes
 
-_MISSING = frozenset(("nan", "none", "null", "<na>", "n/a", "na"))
-"""How tables write a cell that is empty, when they are made into texts."""
 _COMPARED = 20_000  # pictures that are read once more to find which are the same
 
 
@@ -92,7 +91,7 @@ def _captions(config: TrainConfig, data: Data, texts: Counter[str]) -> Iterator[
         if longest > positions:
             remedy += f", or shorten them: model.text.positions={positions} is the most"
         yield f"{data}: {count:,} captions are cut to model.context={context} tokens (longest {longest:,}); {remedy}"
-    missing = {text: count for text, count in texts.items() if text.strip().lower() in _MISSING}
+    missing = {text: count for text, count in texts.items() if text.strip().lower() in EMPTY_CELLS}
     if missing:
         shown = ", ".join(repr(text) for text in missing)
         yield f"{data}: {sum(missing.values()):,} captions are {shown}, as a table writes an empty cell, and are learnt; empty them"

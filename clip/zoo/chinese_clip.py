@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from pydantic import PositiveInt
 from torch import Tensor
 
 from clip.model.wordpiece import tokenize
@@ -10,13 +11,17 @@ from clip.zoo import weights
 from clip.zoo.foreign import Foreign, ForeignConfig, fetch
 from clip.zoo.preprocessing import ForeignPreprocessing
 from synth.base import extras
+from synth.base.config import Config, check
 from synth.base.errors import UserError
+from synth.data.images import Preprocessing
 
 CONTEXT = 52
 HEADS = "text_num_attention_heads"
 """Key of a file that tells what no shape does; Chinese-CLIP's loader takes no notice of it."""
 HEAD_WIDTH = "vision_head_width"
 """The same of a ViT."""
+OURS = "visionclip"
+"""Key of a file that `clip export` wrote: what its encoder takes, see `Input`."""
 _HEAD_WIDTH = {768: 64, 1024: 64, 1280: 80}
 """Of the published image towers by width: ViT-B, L and H."""
 _TEXT_HEADS = {768: 12, 1024: 16}
@@ -28,6 +33,15 @@ _FILES = {
     "OFA-Sys/chinese-clip-vit-large-patch14-336px": "clip_cn_vit-l-14-336.pt",
     "OFA-Sys/chinese-clip-vit-huge-patch14": "clip_cn_vit-h-14.pt",
 }
+
+
+class Input(Config):
+    """What an encoder of ours takes that is kept in Chinese-CLIP's form."""
+
+    preprocessing: Preprocessing
+    """How a photograph becomes its square."""
+    context: PositiveInt
+    """Tokens per text."""
 
 
 def load(source: str) -> Foreign:
@@ -66,20 +80,28 @@ def load(source: str) -> Foreign:
         shape["vision_head_width"] = told or head_width(tensors, str(path))
     model: Any = ChineseCLIP(**shape)
     weights.fit(model, tensors, str(path), may_lack=("bert.pooler.",))
-    patch = shape["vision_patch_size"]
+    patch, told = shape["vision_patch_size"], content.get(OURS) if isinstance(content, dict) else None
+    own = check(Input, told, f"{path}: {OURS}") if isinstance(told, dict) else None
+    if own and own.preprocessing.size != shape["image_resolution"]:
+        raise UserError(
+            f"{path}: {OURS} tells of {own.preprocessing.size} px, its weights of {shape['image_resolution']}"
+        )
+    context = own.context if own else CONTEXT
     return Foreign(
         ForeignConfig(
             kind="cn_clip",
             name=f"{f'ViT, {patch} px patches' if patch else 'ResNet'}, {shape['text_num_hidden_layers']}-layer BERT",
             embedding=shape["embed_dim"],
-            context=CONTEXT,
+            context=context,
             languages=("zh",),
             template="[CLS]的眼底照片",
-            preprocessing=ForeignPreprocessing(name="squash", size=shape["image_resolution"]),
+            preprocessing=own.preprocessing
+            if own
+            else ForeignPreprocessing(name="squash", size=shape["image_resolution"]),
         ),
         model.visual,
         model,
-        lambda texts: tokenize(texts, CONTEXT),
+        lambda texts: tokenize(texts, context),
         model.logit_scale,
         path,
     )

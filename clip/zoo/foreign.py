@@ -12,6 +12,7 @@ from clip.model.encoders import CLIP, MEAN, STD
 from clip.zoo.preprocessing import ForeignPreprocessing
 from synth.base.config import Config
 from synth.base.errors import UserError
+from synth.data.images import Preprocessing
 
 Kind = Literal["open_clip", "flair", "cn_clip", "eyeclip", "retfound", "hf"]
 Tokenizer = Callable[[list[str]], Tensor]
@@ -32,7 +33,7 @@ class ForeignConfig(Config):
     """That its text tower was trained on; none without one."""
     template: str = "[CLS]"
     """What stands around the name of a class at test, in each of `languages`."""
-    preprocessing: ForeignPreprocessing
+    preprocessing: ForeignPreprocessing | Preprocessing
     """How a photograph becomes the square that its image tower sees."""
 
 
@@ -72,10 +73,9 @@ class Foreign(CLIP):
         self._tokenizer = tokenizer
         start = torch.zeros(()) if logit_scale is None else logit_scale.detach().reshape(()).float()
         self.logit_scale = nn.Parameter(start)
-        ours, theirs = (
-            torch.tensor([MEAN, STD]),
-            torch.tensor([config.preprocessing.mean, config.preprocessing.std]),
-        )
+        scale = config.preprocessing
+        foreign = (scale.mean, scale.std) if isinstance(scale, ForeignPreprocessing) else (MEAN, STD)
+        ours, theirs = torch.tensor([MEAN, STD]), torch.tensor(foreign)
         self.logit_bias = None
         self.register_buffer("factor", (ours[1] / theirs[1]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("offset", ((ours[0] - theirs[0]) / theirs[1]).view(1, 3, 1, 1), persistent=False)

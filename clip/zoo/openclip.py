@@ -5,10 +5,13 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from clip.model import folders
 from clip.zoo.foreign import Foreign, ForeignConfig, fetch
 from clip.zoo.preprocessing import ForeignPreprocessing
 from synth.base import arguments, documents, extras, pretrained
+from synth.base.config import check
 from synth.base.errors import UserError
+from synth.data.images import Preprocessing
 
 TEMPLATE = "A fundus photograph of [CLS]"
 """FLAIR's, with which CLIP and BiomedCLIP were measured beside it."""
@@ -66,7 +69,7 @@ def load(source: str, weights: str = "") -> Foreign:
             context=tokenizer.context_length,
             languages=("en",),
             template=TEMPLATE,
-            preprocessing=_preprocessing(model, source),
+            preprocessing=_own(folder) or _preprocessing(model, source),
         ),
         model.visual,
         model,
@@ -153,6 +156,19 @@ def _local_text(folder: Path, text: dict[str, Any]) -> dict[str, Any]:
 
 def _text_tower(text: dict[str, Any], place: Path) -> dict[str, Any]:
     return {"text_cfg": text | {"hf_model_name": str(place), "hf_model_pretrained": False}}
+
+
+def _own(folder: Path) -> Preprocessing | None:
+    """How an encoder of ours takes a photograph, where `clip export` wrote the folder; open_clip cannot crop to the field of view.
+
+    Raises:
+        UserError: the file says something else.
+    """
+    path = folder / folders.FILE
+    if not path.is_file():
+        return None
+    told = documents.read_mapping(path).get("preprocessing")
+    return check(Preprocessing, told if isinstance(told, dict) else {}, f"{path}: preprocessing")
 
 
 def _preprocessing(model: Any, source: str) -> ForeignPreprocessing:
