@@ -74,7 +74,7 @@ def _nearest(
         beside = float(np.sqrt(np.mean(others**2))) if len(others) else 1.0
         closeness[part] = min(1.0, distances[first, part] / max(beside, 1e-6))
     half = 1 + int(closeness[1:].argmin())
-    return closeness[0], rows[best[0]], closeness[half], rows[best[half]]
+    return float(closeness[0]), int(rows[best[0]]), float(closeness[half]), int(rows[best[half]])
 
 
 def _laid(picture: "Tensor", photographs: "Tensor") -> tuple[np.ndarray, np.ndarray]:

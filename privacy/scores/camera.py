@@ -70,7 +70,7 @@ def _bright(photograph: np.ndarray) -> np.ndarray:
 def _surround(photograph: np.ndarray) -> list[float]:
     """Share of the picture that the field is; mean grey level of each channel outside of it, and how much these vary, 0 without."""
     bright = _bright(photograph)
-    outside = photograph[binary_erosion(~bright, iterations=2, border_value=1)]
+    outside = photograph[np.array(binary_erosion(~bright, iterations=2, border_value=1), bool)]
     levels = [*outside.mean(axis=0), float(outside.std(axis=0).mean())] if len(outside) else [0.0] * 4
     return [float(bright.mean()), *levels]
 
