@@ -51,12 +51,11 @@ def nearest(
     """
     import torch
 
-    photographs = torch.cat([_detail(among[i : i + 512]) for i in range(0, len(among), 512)])
     found = np.empty((4, len(pictures)))
     with progress("laying pictures over photographs", len(pictures)) as bar, torch.inference_mode():
         for place, picture in enumerate(pictures):
             rows = np.unique(candidates[place])
-            kept, agreement = _laid(_detail(picture[None])[0], photographs[rows])
+            kept, agreement = _laid(_detail(picture[None])[0], _detail(among[rows]))
             distances = np.sqrt((1 - agreement).clip(min=0))
             found[:, place] = _nearest(distances, rows[kept], patient_ids)
             bar.update()
