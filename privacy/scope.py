@@ -24,6 +24,8 @@ _RESAMPLED = 0.8e6
 """Operations of probes for an attribute, a patient, and a permutation or resample: measured with 515 patients."""
 _COMPARISON = 2 * (54 * 256 + 4 * 512 + 64)
 """Operations for a picture and a photograph: 54 views, four halves, the embedding of identity."""
+_LAYING = 0.7e9
+"""Operations for a picture that is laid on photographs: 70 poses of 13 candidates, and 49 places of windows on four of them."""
 
 
 class Work(NamedTuple):
@@ -37,6 +39,8 @@ class Work(NamedTuple):
     """Passes of generators."""
     compared: int
     """Released pictures times photographs, of the search for copies."""
+    laid: int
+    """Pictures that are laid on photographs, in that search."""
     kept: int
     """Bytes of decoded photographs and embeddings, until the report is written."""
 
@@ -150,8 +154,15 @@ def counted(inputs: Inputs, config: AuditConfig) -> Work:
     everybody = [group for group in (inputs.members, inputs.nonmembers) if group]
     searched = min(len(inputs.synthetic.ids), config.copies_searched) if inputs.synthetic else 0
     compared = searched * sum(len(group.ids) for group in everybody) if inputs.members else 0
+    nonmembers = inputs.nonmembers.cohort.patients if inputs.nonmembers else 0
+    laid = searched * (2 * len(everybody) - 1) + min(nonmembers, config.copies_patients) if compared else 0
     return Work(
-        draws, embedded, denoised, compared, 3 * pictures * (learnt + both + released) + 4 * wide * embedded
+        draws,
+        embedded,
+        denoised,
+        compared,
+        laid,
+        3 * pictures * (learnt + both + released) + 4 * wide * embedded,
     )
 
 
@@ -183,7 +194,7 @@ def cost(inputs: Inputs, config: AuditConfig) -> speed.Cost:
     machine, work = speed.measured(), counted(inputs, config)
     operations = work.embedded * (inputs.encoder.operations if inputs.encoder else 0)
     operations += work.denoised * (inputs.generator.operations if inputs.generator else 0)
-    operations += _COMPARISON * work.compared
+    operations += _COMPARISON * work.compared + _LAYING * work.laid
     if inputs.encoder:
         patients = (
             phantoms.PATIENTS if work.drawn else inputs.attackers.cohort.patients if inputs.attackers else 0

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from clip.commands.app import app as clip
 from clip.evaluation import report as evaluation
+from clip.evaluation.results import ClassificationResult
 from privacy import threats
 from privacy.checklist import answers, audit_evidence, checklist, page
 from privacy.checklist.answers import ChecklistAnswer
@@ -180,7 +181,9 @@ def test_groups_of_patients_are_those_that_clip_eval_measured(tmp_path, by, mark
     made = Checklist.model_validate(json.loads((tmp_path / "out" / "checklist.json").read_text()))
     [found] = [each for each in made.items if each.key == "equity.subgroups"]
     assert (status, found.mark) == (0, mark)
-    parts = evaluation.read(tmp_path / "evaluated" / "report.json").results[0].subgroups or []
+    [result] = evaluation.read(tmp_path / "evaluated" / "report.json").results
+    assert isinstance(result, ClassificationResult)
+    parts = result.subgroups or []
     measured = [
         (
             each.value,

@@ -66,6 +66,12 @@ def resized(pictures: np.ndarray, scale: float) -> np.ndarray:
     )
 
 
+def cropped(pictures: np.ndarray, rim: int) -> np.ndarray:
+    size = 2 * [releases.SIDE]
+    inner = pictures[:, rim:-rim, rim:-rim]
+    return np.stack([np.asarray(Image.fromarray(each).resize(size)) for each in inner])
+
+
 def noisy(pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     light = pictures.max(axis=-1, keepdims=True) > 40
     return whole(pictures + light * rng.uniform(2, 4) * rng.normal(size=pictures.shape))
@@ -79,6 +85,13 @@ KINDS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
         255 * (x / 255) ** rng.choice([rng.uniform(0.8, 0.9), rng.uniform(1.1, 1.25)])
     ),
     "size": lambda x, rng: resized(x, rng.choice([rng.uniform(0.7, 0.9), rng.uniform(1.3, 2)])),
+    "gain": lambda x, rng: whole(x * rng.uniform(1.03, 1.1)),
+    "white balance": lambda x, rng: whole(x * [rng.uniform(1.02, 1.05), 1, rng.uniform(0.95, 0.98)]),
+    "crop": lambda x, rng: cropped(x, int(rng.integers(1, 3))),
+    "field of view": lambda x, rng: whole(
+        x * (np.hypot(*np.mgrid[-1:1:64j, -1:1:64j]) < rng.uniform(0.85, 0.94))[..., None]
+    ),
+    "surround": lambda x, rng: np.maximum(x, np.uint8(rng.integers(1, 4))),
 }
 
 

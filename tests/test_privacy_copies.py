@@ -208,10 +208,24 @@ def test_few_nonmembers_make_no_copies_of_pictures_of_nobody():
 
 def test_a_verified_copy_is_of_the_photograph_that_verified_it():
     """Though half of the picture is nearer to half of another."""
-    evidence = Evidence(np.array([True]), np.array([0.01]), np.array([5]))
-    beside = Evidence(np.ones(20, bool), np.full(20, 0.9), np.zeros(20, int))
+    evidence = Evidence(
+        np.array([True]), np.array([0]), np.array([0.9]), np.array([4]), np.array([0.01]), np.array([5])
+    )
+    beside = Evidence(np.ones(20, bool), np.ones(20, int), *[np.full(20, 0.9), np.zeros(20, int)] * 2)
     nearest = Nearest(np.array([0.2]), np.array([3]), np.full(20, 0.2), evidence, beside)
     assert nearest.verified().all() and nearest.origin().tolist() == [3]
+
+
+@pytest.mark.parametrize("named, found, proven", [(2, True, True), (1, True, False), (0, False, False)])
+def test_a_picture_that_lies_well_on_a_photograph_is_a_copy_where_a_space_names_it_and_proof_where_both_do(
+    named, found, proven
+):
+    evidence = Evidence(np.array([True]), np.array([named]), *[np.array([0.5]), np.array([4])] * 2)
+    beside = Evidence(np.ones(200, bool), np.full(200, 2), np.full(200, 0.8), *[np.zeros(200, int)] * 3)
+    beside = beside._replace(half=np.full(200, 0.1))
+    nearest = Nearest(np.array([0.9]), np.array([4]), np.full(200, 0.5), evidence, beside)
+    assert nearest.copies().tolist() == [found] and nearest.verified().tolist() == [proven]
+    assert nearest.origin().tolist() == [4]
 
 
 @pytest.mark.slow

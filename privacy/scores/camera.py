@@ -23,8 +23,8 @@ def features(photographs: np.ndarray) -> np.ndarray:
     """(N, k) of (N, S, S, 3) uint8 photographs as a model sees them; S is 8 at least.
 
     Logarithms of noise and sharpness, how noise hangs together between channels, the 63 frequencies of 8 x 8 blocks of luminance
-    and their mean in chrominance, steps across each column and row of that grid, empty grey levels, and of each channel the turns
-    of brightness from pixel to pixel, which blurring takes away and noise adds.
+    and their mean in chrominance, steps across each column and row of that grid, empty grey levels, of each channel the turns
+    of brightness from pixel to pixel, which blurring takes away and noise adds, how large the field is and how black its surround.
     """
     return np.stack([_traces(photograph.astype(float)) for photograph in photographs])
 
@@ -51,16 +51,28 @@ def _traces(photograph: np.ndarray) -> np.ndarray:
                 for channel in (light, *np.moveaxis(photograph, -1, 0))
                 for number in _turns(channel, inside)
             ),
+            *_surround(photograph),
         ]
     )
 
 
 def _inside(photograph: np.ndarray) -> np.ndarray:
     """(S, S) bool: the field of view without its rim; all where that leaves nothing."""
-    bright = photograph.max(axis=-1)
-    share, least = _DARK
-    field = binary_erosion(bright > max(share * bright.max(), least), iterations=2)
+    field = binary_erosion(_bright(photograph), iterations=2)
     return field if field.sum() >= _BLOCK**2 else np.ones_like(field)
+
+
+def _bright(photograph: np.ndarray) -> np.ndarray:
+    brightest, (share, least) = photograph.max(axis=-1), _DARK
+    return brightest > max(share * brightest.max(), least)
+
+
+def _surround(photograph: np.ndarray) -> list[float]:
+    """Share of the picture that the field is; mean grey level of each channel outside of it, and how much these vary, 0 without."""
+    bright = _bright(photograph)
+    outside = photograph[np.array(binary_erosion(~bright, iterations=2, border_value=1), bool)]
+    levels = [*outside.mean(axis=0), float(outside.std(axis=0).mean())] if len(outside) else [0.0] * 4
+    return [float(bright.mean()), *levels]
 
 
 def _filtered(channel: np.ndarray, kernel: np.ndarray) -> np.ndarray:

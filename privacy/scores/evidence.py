@@ -1,8 +1,8 @@
 """What speaks for a released picture being a photograph of somebody, and how much of it chance would bring.
 
-Thresholds are those of non-members, whose photographs are nobody's copies: a whole photograph that is near in one space; a
-photograph that both spaces name, which is rare by chance and need not be as near, so that turned, shifted and warped copies
-are found; or half of one.
+Thresholds are those of non-members, whose photographs are nobody's copies: a whole photograph that is near in one space; one that
+a picture was laid on (`privacy.scores.aligned`) and a space names, so that turned, shifted, enlarged and warped copies are found; or
+half of one.
 """
 
 from typing import NamedTuple
@@ -12,23 +12,29 @@ import numpy as np
 from privacy.scores.matched_groups import SAME
 from synth.base import ties
 
-BOTH, HALF = 0.0065, 0.0025
-"""Of pictures of nobody that may be taken for copies by both spaces, and by half: with `_NONMEMBER`, 1 % together."""
+ALIGNED, HALF = 0.0065, 0.0025
+"""Of pictures of nobody that may be taken for copies once they are laid on photographs, and by half: with `_NONMEMBER`, 1 % together."""
 _NONMEMBER = 0.001  # of non-members may come nearer to a member than the threshold of copies in one space
 _MARGIN = 0.9  # of the nearest non-member's closeness, where there are too few for a rate
 _MANY = 100  # non-members from whom on their nearest tells how near chance comes
-_FAR = 0.75  # of that closeness: what is nearer is proof
+_FAR = 0.85  # of that closeness: what is nearer is proof
 
 
 class Evidence(NamedTuple):
-    """What else speaks for copies: the other space, and halves of pictures."""
+    """What else speaks for copies: the other space, and photographs on which a picture was laid (`privacy.scores.aligned`)."""
 
     agreed: np.ndarray
     """(G,) bool: the embedding of identity names the same photograph as the nearest."""
-    half: np.ndarray
-    """(G,) closeness of half of each picture to half of a photograph (`privacy.scores.mosaics`)."""
-    half_row: np.ndarray
+    named: np.ndarray
+    """(G,) int, 0 to 2: how many of the two spaces name the photograph that each picture lies best on."""
+    whole: np.ndarray
+    """(G,) closeness of each picture to the photograph that it lies best on."""
+    whole_row: np.ndarray
     """(G,) int row of that photograph."""
+    half: np.ndarray
+    """(G,) closeness of half of each picture to half of a photograph."""
+    half_row: np.ndarray
+    """(G,) int row of the photograph that this half is of."""
 
 
 class Nearest(NamedTuple):
@@ -46,33 +52,45 @@ class Nearest(NamedTuple):
     """The same of the non-members' photographs among those of members."""
 
     def copies(self) -> np.ndarray:
-        """(G,) bool: nearer than non-members come to members, as a whole in one space, in both spaces, or by half."""
-        return self._whole() | self._by_half()
+        """(G,) bool: nearer than non-members come to members, as it is, laid on a photograph, or by half."""
+        return self._as_it_is() | self._laid() | self._by_half()
 
     def origin(self) -> np.ndarray:
         """(G,) row of the photograph that each picture is a copy of, if it is one."""
         if self.evidence is None:
             return self.row
-        by_half_alone = self._by_half() & ~self._whole() & ~self.verified()
-        return np.where(by_half_alone, self.evidence.half_row, self.row)
+        by_half_alone = self._by_half() & ~self._laid() & ~self._proven()
+        laid = np.where(by_half_alone, self.evidence.half_row, self.evidence.whole_row)
+        return np.where(self._as_it_is() | self._same(), self.row, laid)
 
     def verified(self) -> np.ndarray:
-        """(G,) bool: both spaces name the same photograph, nearer than `SAME` or far nearer than any non-member comes to a member."""
+        """(G,) bool: both spaces name the same photograph, nearer than `SAME`, or far better laid on than any non-member's."""
+        return self._same() | self._proven()
+
+    def _same(self) -> np.ndarray:
         if self.evidence is None:
             return np.zeros(len(self.row), bool)
-        bar, beside = SAME, self.nonmembers_evidence
-        if beside is not None and len(beside.agreed) >= _MANY:
-            bar = max(SAME, _FAR * float(_where(beside.agreed, self.nonmembers).min()))
-        return self.evidence.agreed & ties.above(bar, self.closeness, 1.0)
+        return self.evidence.agreed & ties.above(SAME, self.closeness, 1.0)
 
-    def _whole(self) -> np.ndarray:
+    def _proven(self) -> np.ndarray:
+        beside = self.nonmembers_evidence
+        if self.evidence is None or beside is None or len(beside.whole) < _MANY:
+            return np.zeros(len(self.row), bool)
+        bar = _FAR * float(_where(beside.named == 2, beside.whole).min())
+        return ties.above(bar, _where(self.evidence.named == 2, self.evidence.whole), 1.0)
+
+    def _as_it_is(self) -> np.ndarray:
         if not len(self.nonmembers):
             return self.closeness < SAME
-        alone = _nearer(self.closeness, self.nonmembers, _NONMEMBER)
-        if self.evidence is None or self.nonmembers_evidence is None:
-            return alone
-        both = _nearer(self.closeness, _where(self.nonmembers_evidence.agreed, self.nonmembers), BOTH)
-        return alone | (self.evidence.agreed & both)
+        return _nearer(self.closeness, self.nonmembers, _NONMEMBER)
+
+    def _laid(self) -> np.ndarray:
+        if self.evidence is None or self.nonmembers_evidence is None or not len(self.nonmembers):
+            return np.zeros(len(self.row), bool)
+        mine, theirs = (
+            _where(each.named > 0, each.whole) for each in (self.evidence, self.nonmembers_evidence)
+        )
+        return _nearer(mine, theirs, ALIGNED)
 
     def _by_half(self) -> np.ndarray:
         if self.evidence is None or self.nonmembers_evidence is None or not len(self.nonmembers):
@@ -80,9 +98,9 @@ class Nearest(NamedTuple):
         return _nearer(self.evidence.half, self.nonmembers_evidence.half, HALF)
 
 
-def _where(agreed: np.ndarray, closeness: np.ndarray) -> np.ndarray:
-    """Closeness where both spaces agree, else the farthest."""
-    return np.where(agreed, closeness, 1.0)
+def _where(named: np.ndarray, closeness: np.ndarray) -> np.ndarray:
+    """Closeness where so many spaces name the photograph, else the farthest."""
+    return np.where(named, closeness, 1.0)
 
 
 def _nearer(closeness: np.ndarray, nonmembers: np.ndarray, rate: float) -> np.ndarray:

@@ -81,6 +81,16 @@ def nearest(
     return closeness, index
 
 
+def candidates(pictures: np.ndarray, among: np.ndarray, count: int) -> np.ndarray:
+    """(G, count) int rows of those of (R, D) vectors that are nearest to each of (G, D), all of length 1, in no order."""
+    count = min(count, len(among))
+    parts = [
+        np.argpartition(-(pictures[first : first + _BATCH] @ among.T), count - 1, axis=1)[:, :count]
+        for first in range(0, len(pictures), _BATCH)
+    ]
+    return np.concatenate(parts)
+
+
 def _network() -> "Module":
     from torch import nn
 

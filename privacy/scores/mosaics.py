@@ -9,24 +9,19 @@ _SIDE = 32  # of a descriptor
 _SEAM = 1  # pixels beside the middle that are left out
 
 
-def nearest(
-    pictures: np.ndarray, among: np.ndarray, patient_ids: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """How near the nearest half of each picture comes to the same half of a photograph, and of which one.
+def candidates(pictures: np.ndarray, among: np.ndarray, count: int = 2) -> np.ndarray:
+    """The photographs that have the halves nearest to the same halves of each picture.
 
     Args:
-        pictures: (G, S, S, 3) uint8, cropped to the field of view.
-        among:    (R, S, S, 3) uint8; `patient_ids` (R,) int tells the patient.
+        pictures: (G, S, S, 3) uint8, cropped to the field of view; among (R, S, S, 3).
+        count:    of each of the left, right, upper and lower half; all R where these are fewer.
 
     Returns:
-        (G,) distance over that to the tenth-nearest of other patients, at most 1, of the left, right, upper or lower half that
-        comes nearest; (G,) int rows of `among`.
+        (G, 4 * count) int rows of `among`.
     """
     mine, theirs = registered.descriptors(pictures), registered.descriptors(among)
-    found = [identity.nearest(_unit(mine, half), _unit(theirs, half), patient_ids) for half in _halves()]
-    closeness, rows = (np.stack(each) for each in zip(*found, strict=True))
-    best = closeness.argmin(axis=0), np.arange(len(pictures))
-    return closeness[best], rows[best]
+    found = [identity.candidates(_unit(mine, half), _unit(theirs, half), count) for half in _halves()]
+    return np.concatenate(found, axis=1)
 
 
 def _halves() -> list[np.ndarray]:

@@ -11,7 +11,8 @@ from pydantic import Field
 
 from privacy.attack_config import AttackConfig
 from privacy.data.inputs import Inputs, People
-from privacy.scores import duplicates, identity, mosaics, pixels
+from privacy.scores import aligned, duplicates, identity, mosaics, pixels
+from privacy.scores.aligned import Aligned
 from privacy.scores.duplicates import LOOK
 from privacy.scores.evidence import Evidence, Nearest
 from privacy.scores.matched_groups import SAME, MatchedGroups, separate
@@ -21,6 +22,7 @@ from synth.base import ties
 SPACES = ("registered photographs", "identity")
 PLAIN = "colours and thumbnails"
 """The trivial space."""
+_CANDIDATES = 3  # photographs nearest in identity on which a picture is laid
 _TIED = 1e-4  # distance of identities, of length 1, that is rounding: photographs that are there twice
 
 
@@ -73,10 +75,9 @@ def origins(inputs: Inputs, config: CopiesConfig) -> tuple[Origins, Origins]:
     ] * 2
     for place, (people, known) in enumerate(zip(_sides(inputs), embedded, strict=True)):
         key = _key(inputs, config, f"origins {people.fingerprint}")
-        closeness, index, half, half_row = _searched(
-            inputs, key, pictures, people.photographs(LOOK), people.patient
+        closeness, index, evidence = _searched(
+            inputs, key, (pictures, made), (people.photographs(LOOK), known), people.patient
         )
-        evidence = Evidence(_named(made, known, index, people.patient), half, half_row)
         nearest = Nearest(closeness, index, others[0], evidence, others[1])
         verified = nearest.verified() & ~found[0].verified
         found[place] = Origins(nearest, people.patient, nearest.copies() | verified, verified)
@@ -109,11 +110,12 @@ def nearest_photographs(
     photographs = np.concatenate([people.photographs(LOOK)[rows] for people, rows in drawn])
     members, pictures = len(groups.members), released(inputs, config)
 
-    key = _key(inputs, config, "registered")
-    closeness, index, half, half_row = _searched(inputs, key, pictures, photographs, groups.patient_ids)
     *embedded, made = _identities(inputs, config)
     known = np.concatenate([each[rows] for each, (_, rows) in zip(embedded, drawn, strict=True)])
-    evidence = Evidence(_named(made, known, index, groups.patient_ids), half, half_row)
+    key = _key(inputs, config, "registered")
+    closeness, index, evidence = _searched(
+        inputs, key, (pictures, made), (photographs, known), groups.patient_ids
+    )
     apart, beside = _compared(inputs, config)
     beside = Evidence(*(each[nonmembers] for each in beside))
     everyone = np.concatenate([groups.patient_ids, 2 * groups.patients + np.arange(len(pictures))])
@@ -165,17 +167,42 @@ def _named(made: np.ndarray, known: np.ndarray, index: np.ndarray, patient: np.n
     return apart <= least + _TIED
 
 
+Shown = tuple[np.ndarray, np.ndarray]
+"""(N, S, S, 3) pictures and their (N, D) identities."""
+
+
 def _searched(
-    inputs: Inputs, key: list[object], pictures: np.ndarray, photographs: np.ndarray, patient: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(G,) closeness and row of the nearest photograph, as a whole and by half; kept once it was computed."""
+    inputs: Inputs, key: list[object], pictures: Shown, photographs: Shown, patient: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, Evidence]:
+    """(G,) closeness and row of the nearest photograph, and what else speaks for copies; kept once it was computed."""
 
     def search() -> np.ndarray:
-        whole = registered.nearest(pictures, photographs, patient)
-        return np.stack([*whole, *mosaics.nearest(pictures, photographs, patient)])
+        return np.stack(registered.nearest(pictures[0], photographs[0], patient))
 
-    closeness, row, half, half_row = inputs.once([*key, "whole and half"], search)
-    return closeness, row.astype(int), half, half_row.astype(int)
+    closeness, row = inputs.once(key, search)
+    return closeness, row.astype(int), _evidence(inputs, key, pictures, photographs, patient, row.astype(int))
+
+
+def _evidence(
+    inputs: Inputs,
+    key: list[object],
+    pictures: Shown,
+    photographs: Shown,
+    patient: np.ndarray,
+    row: np.ndarray,
+) -> Evidence:
+    """Pictures are laid on the photographs that any space names: `row`, the nearest in identity, and those with a similar half."""
+
+    def lay() -> np.ndarray:
+        by_identity = identity.candidates(pictures[1], photographs[1], _CANDIDATES)
+        by_half = mosaics.candidates(pictures[0], photographs[0])
+        rows = np.concatenate([row[:, None], by_identity, by_half], axis=1)
+        return np.stack(aligned.nearest(pictures[0], photographs[0], patient, rows))
+
+    whole, whole_row, half, half_row = inputs.once([*key, "laid"], lay)
+    laid = Aligned(whole, whole_row.astype(int), half, half_row.astype(int))
+    agreed, best = (_named(pictures[1], photographs[1], rows, patient) for rows in (row, laid.row))
+    return Evidence(agreed, best.astype(int) + (laid.row == row), *laid)
 
 
 def _compared(inputs: Inputs, config: CopiesConfig) -> tuple[np.ndarray, Evidence]:
@@ -183,15 +210,11 @@ def _compared(inputs: Inputs, config: CopiesConfig) -> tuple[np.ndarray, Evidenc
     assert inputs.members and inputs.nonmembers
     members, nonmembers = inputs.members, inputs.nonmembers
     rows, closeness, nearest = duplicates.between(inputs, config.seed, config.copies_patients)
-
-    def search() -> np.ndarray:
-        shown = nonmembers.photographs(LOOK)[rows]
-        return np.stack(mosaics.nearest(shown, members.photographs(LOOK), members.patient))
-
-    half, half_row = inputs.once(_key(inputs, config, "halves of non-members"), search)
     known, theirs, _ = _identities(inputs, config)
-    agreed = _named(theirs[rows], known, nearest, members.patient)
-    return closeness, Evidence(agreed, half, half_row.astype(int))
+    shown = nonmembers.photographs(LOOK)[rows], theirs[rows]
+    key = _key(inputs, config, "non-members")
+    evidence = _evidence(inputs, key, shown, (members.photographs(LOOK), known), members.patient, nearest)
+    return closeness, evidence
 
 
 def _apart(inputs: Inputs, config: CopiesConfig) -> tuple[np.ndarray, Evidence | None]:
