@@ -73,7 +73,7 @@ def texts(model: CLIP, captions: Sequence[str]) -> np.ndarray:
         UserError: what the model gives are no numbers.
     """
     place, tokens = next(model.parameters()).device, model.tokenize(captions)
-    if cut := [captions[row] for row in _cut(model, captions, tokens)]:
+    if cut := [captions[row] for row in _cut(model, list(captions), tokens)]:
         _warn(
             f"{len(cut):,} of {len(captions):,} texts are longer than the {tokens.shape[1]} tokens that the model reads, and their "
             f"ends are not seen; the first is '{cut[0][:40]}...'; shorten them"
@@ -97,7 +97,7 @@ def _unit(model: CLIP, features: torch.Tensor) -> np.ndarray:
     return found
 
 
-def _cut(model: CLIP, captions: Sequence[str], tokens: torch.Tensor) -> list[int]:
+def _cut(model: CLIP, captions: list[str], tokens: torch.Tensor) -> list[int]:
     """The rows of texts whose last character changes nothing, because the tokens end before it."""
     full = torch.nonzero(tokens[:, -1] != model.tokenize([""])[0, -1]).flatten().tolist()
     shorter = model.tokenize([captions[row].rstrip()[:-1] for row in full]) if full else tokens[:0]

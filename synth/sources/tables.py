@@ -85,8 +85,9 @@ def read_csv(
     kind = _kind(path)
     if kind == "workbook":
         lines = _lines(path, _sheet(path, needed, form), needed)
-        for name in _other_sheets(path, needed) if report and form.sheet is None else ():
-            report.note(f"{path.name}: sheet '{name}' has the same columns and is not read")
+        if report and form.sheet is None:
+            for name in _other_sheets(path, needed):
+                report.note(f"{path.name}: sheet '{name}' has the same columns and is not read")
         return lines
     if kind is not None:
         raise UserError(f"{path}: {kind}; save it as .xlsx or as CSV in UTF-8")
