@@ -143,7 +143,8 @@ def test_a_flipped_bit_of_embeddings_is_seen(place, model, records, tmp_path):
 
 def test_embeddings_without_checksums_still_open(tmp_path):
     table = {"id": ["a", "b"], "subject_id": ["p", "q"], "embedding": [[1.0, 0.0], [0.0, 1.0]]}
-    pq.write_table(pa.table(table), tmp_path / "e.parquet")
+    named = pa.table(table).replace_schema_metadata({embed.MODEL: "weights"})
+    pq.write_table(named, tmp_path / "e.parquet")
     assert search.read(tmp_path / "e.parquet").ids == ["a", "b"]
     assert Embeddings(tmp_path / "e.parquet").metadata["dimensions"] == 2
 

@@ -304,10 +304,9 @@ def test_what_cannot_be_read_says_where_the_set_is_to_be_had(tmp_path):
 
 
 def test_ones_own_file_of_classes_opens_a_set_whose_classes_are_not_published(tmp_path):
-    words = {"zh": ["视网膜劈裂"], "en": ["retinoschisis"]}
     classes = {
-        name: {"where": {"source": f"retina-image-bank/{name}"}, **words}
-        for name in ("retinoschisis", "coats")
+        name: {"where": {"source": f"retina-image-bank/{name}"}, "zh": [zh], "en": [name]}
+        for name, zh in (("retinoschisis", "视网膜劈裂"), ("coats", "外层渗出性视网膜病变"))
     }
     task = {"tasks": {"rare": {"title": "rare", "source": "ours", "classes": classes}}}
     (tmp_path / "rare.yaml").write_text(json.dumps(task))

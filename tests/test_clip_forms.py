@@ -172,7 +172,7 @@ def test_ones_own_classes_are_judged_by_ones_own_words(forms, model, tmp_path):
     }
     classes.write_text("classes:\n  wide: {zh: 大, en: big}\n  none: {zh: 小, en: small}\n")
     left = invoke(*base, "--data", forms["classes"], "--out", tmp_path / "out2")
-    assert left.exit_code == 2 and "10 photographs in 'narrow', which" in left.stderr
+    assert left.exit_code == 2 and "10 in 'narrow'" in left.stderr
 
 
 def test_each_photographs_probabilities_are_a_table_and_who_is_taken_for_whom_a_picture(

@@ -56,9 +56,9 @@ def test_the_export_of_a_clinic_goes_the_way_that_the_example_tells(tmp_path, ki
     assert (result["kept"], result["dropped"]) == (6, 0)
     assert ("门诊导出.csv is not UTF-8, read as GB18030" in result["notes"]) == (kind == "gbk")
     rows = {row["id"]: row for row in read_table(tmp_path / "out").to_pylist()}
-    first, second, third = (rows[f"folder-{name}"] for name in ("000000_00", "000000_01", "000001_02"))
+    first, second, third = (rows[f"folder-{name}"] for name in ("000001_00", "000001_01", "000002_02"))
     assert (first["eye_side"], first["sex"], first["age"], first["is_gc"]) == ("left", "F", 50, 0)
-    assert second["subject_id"] == "folder-000000" and second["is_gc"] is None
+    assert second["subject_id"] == "folder-000001" and second["is_gc"] is None
     assert (third["dr_grade"], third["camera"]) == (2, "TRC-NW8")
 
 

@@ -153,7 +153,7 @@ def test_a_report_of_an_evaluation_that_is_damaged_is_one_line(results, tmp_path
 def test_a_checkpoint_behind_whose_end_more_follows_is_refused(good, tmp_path):
     path = tmp_path / "ckpt.pt"
     path.write_bytes((good / "ckpt.pt").read_bytes() + b"\0" * 700)
-    with pytest.raises(UserError, match=f"{path}: damaged, the checksum of its end differs"):
+    with pytest.raises(UserError, match=f"{path}: damaged, the checksum of its begin or end differs"):
         checkpoint.load(path)
 
 

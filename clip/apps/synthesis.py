@@ -57,10 +57,10 @@ def labels(key: str, side: str) -> dict[str, Any]:
 
 def draw(key: str, side: str, seed: int) -> Drawn:
     """A synthetic photograph, a function of its arguments."""
-    wanted, pipeline = labels(key, side), _pipeline()
-    codes = torch.from_numpy(pipeline.conditioning.labels.code(wanted)[None])
-    start = noise.draw("philox", seed, [(0, 0)], pipeline.shape, pipeline.device)
-    [picture] = pipeline(codes.to(pipeline.device), start).cpu().numpy()
+    wanted, generator = labels(key, side), _generator()
+    codes = torch.from_numpy(generator.conditioning.labels.code(wanted)[None])
+    start = noise.draw("philox", seed, [(0, 0)], generator.shape, generator.device)
+    [picture] = generator(codes.to(generator.device), start).cpu().numpy()
     return Drawn(picture, captions.write(wanted, "zh", seed), captions.write(wanted, "en", seed))
 
 
@@ -79,5 +79,5 @@ def question() -> Question:
 
 
 @cache
-def _pipeline() -> FundusPipeline:
+def _generator() -> FundusPipeline:
     return load(MODEL)[0].to("cuda" if torch.cuda.is_available() else "cpu")

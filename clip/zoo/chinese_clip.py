@@ -11,8 +11,9 @@ from clip.zoo import weights
 from clip.zoo.foreign import Foreign, ForeignConfig, fetch
 from clip.zoo.preprocessing import ForeignPreprocessing
 from synth.base import extras
-from synth.base.config import Config, check
+from synth.base.config import check
 from synth.base.errors import UserError
+from synth.base.stored import Stored
 from synth.data.images import Preprocessing
 
 CONTEXT = 52
@@ -35,7 +36,7 @@ _FILES = {
 }
 
 
-class Input(Config):
+class Input(Stored):
     """What an encoder of ours takes that is kept in Chinese-CLIP's form."""
 
     preprocessing: Preprocessing

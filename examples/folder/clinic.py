@@ -31,7 +31,7 @@ def lines(pictures: Path, n: int) -> Iterator[list[str]]:
     pictures.mkdir(parents=True, exist_ok=True)
     for index in range(n):
         row, _ = phantom.record(phantom.PhantomConfig(size=96, seed=1), index)
-        number = f"{int(row['subject_id'].rpartition('-')[2]):06d}"
+        number = f"{int(row['subject_id'].rpartition('-')[2]) + 1:06d}"  # 000000 is nobody's
         name = f"{number}_{index:02d}.jpg"
         (pictures / name).write_bytes(row["image"]["bytes"])
         sex = {"F": "1", "M": "2", None: ""}[row["sex"]]

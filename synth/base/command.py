@@ -91,6 +91,10 @@ def _with_quiet(function: Callable[..., Any]) -> Callable[..., Any]:
     return verb
 
 
+_UsageError: Any = typer.BadParameter.__base__  # click's; newer versions of typer carry it within themselves
+_NoArguments: Any = getattr(sys.modules[_UsageError.__module__], "NoArgsIsHelpError", ())
+
+
 class Command(TyperGroup):
     """A command whose user errors are one line on stderr and exit status 2; stopped, it says so and ends with 130 or 143."""
 
@@ -103,7 +107,9 @@ class Command(TyperGroup):
             raise typer.Exit(stopping.status(stop)) from None
         except UserError as error:
             line = str(error)
-        except typer.BadParameter as error:
+        except _UsageError as error:
+            if isinstance(error, _NoArguments):
+                raise  # shows the help
             told = error.format_message().rstrip(".")
             line = f"{told[:1].lower()}{told[1:]}; see '{error.ctx.command_path if error.ctx else self.name} --help'"
         except (MemoryError, RuntimeError) as error:

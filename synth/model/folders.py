@@ -109,18 +109,18 @@ def check_size(folder: Path, size: int) -> None:
         )
 
 
-def check_schedule(folder: Path, kind: type, known: Iterable[Any]) -> None:
+def check_schedule(folder: Path, kind: type, schedulers: Iterable[Any]) -> None:
     """Refuse a schedule that its process does not have; one of other noise draws other pictures, without a word.
 
     Args:
-        known: the schedulers of that process.
+        schedulers: those of that process.
 
     Raises:
         UserError: names the setting, what it is and what it should be.
     """
     path = folder / "scheduler/scheduler_config.json"
     said = documents.read_mapping(path)
-    ours = next((each.config for each in known if isinstance(each, kind)), {})
+    ours = next((each.config for each in schedulers if isinstance(each, kind)), {})
     for name, value in ours.items():
         if not name.startswith("_") and said.get(name, value) != value:
             raise UserError(

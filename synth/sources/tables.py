@@ -154,7 +154,7 @@ def _sheet(path: Path, needed: Sequence[str], form: Form) -> list[Record]:
 def _other_sheets(path: Path, needed: Sequence[str]) -> Iterator[str]:
     """Sheets behind the one that is read by itself that have the needed columns."""
     for name in workbooks.sheets(path)[1:]:
-        found = workbooks.rows(path, name, most=separated.SEARCHED)
+        found = workbooks.rows(path, name, max_row=separated.SEARCHED)
         if separated.header_below((Record(number, row) for number, row in enumerate(found, 1)), needed):
             yield name
 

@@ -26,14 +26,14 @@ def rows(
     sheet: str | None = None,
     header: int | None = None,
     raw: bool = False,
-    most: int | None = None,
+    max_row: int | None = None,
 ) -> list[list[str]]:
     """The rows of a sheet, the first one that is not hidden if none is named; formulas by their values, merged cells each with the value.
 
     Args:
         header: the row of the column names, from 1; else the first that is not empty.  Merged cells of it are left as they are.
         raw:    dates are the numbers that stand in the file; formats and merged cells are left aside.
-        most:   read no more rows than that.
+        max_row: read no more rows than that.
 
     Raises:
         UserError: no such file, not an Excel file, or no such sheet.
@@ -44,7 +44,7 @@ def rows(
             raise UserError(f"{path}: no sheet '{sheet}'; it has {', '.join(names)}")
         found = book.worksheets[names.index(sheet) if sheet else _first_seen(book.worksheets)]
         found.reset_dimensions()  # what a file says of its size may be wrong
-        told = found.iter_rows(max_row=most)
+        told = found.iter_rows(max_row=max_row)
         cells = [[_raw(cell.value) if raw else _shown(cell) for cell in row] for row in told]
         formulas, merged = _beside_the_values(path, found)
         for column, row in formulas:
@@ -99,7 +99,7 @@ def _opened(path: Path) -> Iterator[Any]:
 def _is_workbook(path: Path) -> bool:
     if not archives.is_zip(path):
         return False
-    with zipfile.ZipFile(path) as archive:
+    with archives.opened_zip(path) as archive:
         return any(name.startswith("xl/") for name in archive.namelist())
 
 
