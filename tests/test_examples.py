@@ -133,4 +133,4 @@ def test_the_path_at_256_pixels_can_be_rehearsed(tmp_path):
     called = subprocess.run(line, env=os.environ | {"PATH": path}, capture_output=True, text=True)
     assert called.returncode == 0, called.stderr[-2000:]
     assert (tmp_path / "teaches/report.html").exists() and (tmp_path / "audit/report.html").exists()
-    assert "both-0" in (tmp_path / "eval/idrid-linear/report.json").read_text(encoding="utf-8")
+    assert "both-0" in (tmp_path / "eval/idrid-linear/comparison.json").read_text(encoding="utf-8")
