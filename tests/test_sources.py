@@ -97,6 +97,15 @@ def test_an_odir_eye_has_its_own_keywords_and_not_its_patients_flags(root):
     assert (result["kept"], result["dropped"], result["listed"]) == (4, 0, 4)
 
 
+def test_findings_of_odir_have_one_order_in_every_process():
+    """Else a repeated import takes its own labels for others."""
+    written = {
+        tuple(read_keywords(text, Report("odir5k"))["findings"])
+        for text in ("drusen，cataract", "cataract，drusen")
+    }
+    assert written == {("cataract", "drusen")}
+
+
 @pytest.mark.parametrize(
     "keywords, expected",
     [

@@ -197,5 +197,5 @@ def read_keywords(text: str, report: Report) -> dict[str, Any]:
         labels["modality"] = None
     findings = {finding for reading in readings for finding in reading.findings}
     full = readings and not any(set(_DISEASES) <= set(reading.open) for reading in readings)
-    labels["findings"] = list(findings) if findings or full else None
+    labels["findings"] = sorted(findings) if findings or full else None
     return labels
