@@ -14,6 +14,8 @@ override PYTHON := $(FOUND)
 endif
 VENV := .venv
 CONSTRAINTS := constraints.txt
+# The same versions with the hashes of their files: uv compares them, pip cannot beside `-e`.
+HASHES := -c locks/hashes.txt
 # What the three commands need, and what tests, checks and pages need besides.
 USE := $(VENV)/.use
 DEVELOP := $(VENV)/.develop
@@ -23,9 +25,10 @@ TORCH ?= default
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 CODE := synth clip privacy tests examples benchmarks tools
 comma := ,
-# By uv, or by pip where there is none.
+# By uv; by pip where there is none or it finds no index, but not where a file is not the one that was locked.
 define install
-if test -x $(RUN)/uv && $(RUN)/uv pip install --python $(RUN)/python -c $(CONSTRAINTS) -e '$(1)'; then :; \
+if test -x $(RUN)/uv && $(RUN)/uv pip install --python $(RUN)/python -c $(CONSTRAINTS) $(HASHES) -e '$(1)' 2>&1 | tee $(VENV)/install.log; then :; \
+	elif grep -q 'Hash mismatch' $(VENV)/install.log 2>/dev/null; then exit 1; \
 	else $(RUN)/python -m pip install -c $(CONSTRAINTS) -e '$(1)'; fi
 endef
 LOCK := $(RUN)/uv pip compile --python-version 3.11 --no-annotate --no-emit-package visionclip --extra test --extra docs
@@ -59,7 +62,7 @@ test-all: MARK := slow or not slow
 test-all: test ## all tests: kills, several processes, whole commands too
 
 test-lowest: ## all tests with the oldest versions of locks/lowest.txt, in .venv-lowest
-	$(MAKE) test-all VENV=.venv-lowest CONSTRAINTS=locks/lowest.txt
+	$(MAKE) test-all VENV=.venv-lowest CONSTRAINTS=locks/lowest.txt HASHES=
 
 check: $(DEVELOP) ## ruff, ruff format, pyright, the pages, advisories of the packages where there is a network
 	$(RUN)/ruff check $(CODE)
@@ -97,15 +100,16 @@ bundle: $(DEVELOP) ## dist/visionclip-*/ to install from on a machine without in
 	$(RUN)/python tools/bundle.py --out dist --python $(or $(TARGET),3.11) --platform $(or $(PLATFORM),manylinux_2_28_x86_64) \
 		$(if $(SLIM),--slim) $(if $(filter cpu,$(TORCH)),--torch-index $(TORCH_INDEX))
 
-locks: $(DEVELOP) ## renew locks/lowest.txt, and what constraints.txt lacks (uv)
+locks: $(DEVELOP) ## renew locks/lowest.txt and locks/hashes.txt, and what constraints.txt lacks (uv)
 	$(LOCK) --universal --no-emit-package lmdb pyproject.toml -o constraints.txt
+	$(LOCK) --universal --generate-hashes -c constraints.txt pyproject.toml -o locks/hashes.txt
 	$(LOCK) --resolution lowest-direct pyproject.toml -o locks/lowest.txt
 
 clean: ## remove what make made, the environment too
 	rm -rf .venv .venv-lowest build dist demo .fuzz .soak *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
 
-$(USE): pyproject.toml $(CONSTRAINTS)
+$(USE): pyproject.toml $(CONSTRAINTS) locks/hashes.txt
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or later found; install it, or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
 	@$(PYTHON) -c 'import venv, ensurepip' || { echo "make: $(PYTHON) has no venv; on Debian: apt install python3-venv" >&2; exit 2; }
 	test -x $(RUN)/pip || $(PYTHON) -m venv $(VENV)

@@ -1,12 +1,16 @@
 """What is installed: a bill of materials that names all of it, and advisories that fail a check only where an update mends them."""
 
 import json
+import re
 from importlib.metadata import version
+from pathlib import Path
 
 import advisories
 import pytest
 import sbom
 from cyclonedx.output.json import JsonV1Dot6
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_the_bill_of_materials_names_what_is_installed_and_what_requires_it():
@@ -17,6 +21,15 @@ def test_the_bill_of_materials_names_what_is_installed_and_what_requires_it():
     assert found["torch"]["purl"] == f"pkg:pypi/torch@{version('torch')}"
     requires = {each["ref"]: each.get("dependsOn", []) for each in made["dependencies"]}
     assert found["torch"]["bom-ref"] in requires[found["torchvision"]["bom-ref"]]
+
+
+def test_every_version_that_is_pinned_has_the_hashes_of_its_files():
+    pinned = set(re.findall(r"^[\w.-]+==[^\s;]+", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE))
+    locked = (ROOT / "locks" / "hashes.txt").read_text("utf-8")
+    hashed = set(re.findall(r"^([\w.-]+==[^\s;]+).*\n    --hash=sha256:[0-9a-f]{64}", locked, re.MULTILINE))
+    # make installs uv by pip; lmdb depends on who installs (constraints.txt)
+    assert {each for each in pinned - hashed if not each.startswith("uv==")} == set()
+    assert {each.split("==")[0] for each in hashed - pinned} == {"lmdb"}
 
 
 @pytest.mark.parametrize(
