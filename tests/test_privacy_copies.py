@@ -17,7 +17,7 @@ from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
 from privacy.decisions.decision import decide
 from privacy.decisions.results import Result
-from privacy.scores import identity, matched_groups, neighbours
+from privacy.scores import identity, matched_groups, mosaics, neighbours
 from privacy.scores.evidence import Evidence
 from privacy.scores.neighbours import PLAIN, SPACES, Nearest
 from privacy.targets import registered
@@ -206,6 +206,25 @@ def test_few_nonmembers_make_no_copies_of_pictures_of_nobody():
     assert np.mean(taken) < 0.001
 
 
+def test_half_of_a_photograph_is_found_whatever_stands_beside_it():
+    """Other light of the other half, another half of a third photograph, and mirrored."""
+    members, middle = photographs(60, 1), SIDE // 2
+    first, second = members[:30], (members[30:] * 0.6).astype(np.uint8)
+    sides = np.concatenate([first[:, :, :middle], second[:, :, middle:]], axis=2)
+    stacked = np.concatenate([second[:, :middle], first[:, middle:]], axis=1)
+    own = np.arange(60)
+    nobody = mosaics.nearest(photographs(60, 5), members, own).closeness.min()
+    for made in (sides, stacked, sides[:, :, ::-1]):
+        found = mosaics.nearest(made, members, own)
+        assert found.closeness.max() < 0.5 * nobody
+        assert (found.row % 30 == np.arange(30)).all()
+
+
+def test_no_half_is_near_where_few_others_are_there_to_compare_with():
+    found = mosaics.nearest(photographs(5, 5), photographs(6, 1), np.repeat([0, 1], 3))
+    assert found.closeness.min() > 0.5
+
+
 def test_a_verified_copy_is_of_the_photograph_that_verified_it():
     """Though half of the picture is nearer to half of another."""
     evidence = Evidence(
@@ -240,7 +259,11 @@ def test_altered_copies_and_mosaics_are_counted_and_pictures_of_nobody_are_not(t
         "zoomed": [moved(x, rng.uniform(-5, 5), 0, rng.uniform(1.05, 1.15)) for x in source[2]],
         "warped": [warped(x, rng) for x in source[3]],
         "mosaic": [
-            np.hstack([x[:, :middle], y[:, middle:]]) for x, y in zip(source[4], members[100:], strict=False)
+            rng.choice([x, x[:, ::-1]])
+            for x in [
+                np.hstack([x[:, :middle], y[:, middle:]])
+                for x, y in zip(source[4], members[100:], strict=False)
+            ]
         ],
     }
     nobody = photographs(200, 7)

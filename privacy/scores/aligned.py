@@ -1,11 +1,11 @@
-"""Pictures laid over the photographs that they may be copies of: as a whole, then each part by a little more.
+"""Pictures laid over the photographs that they may be copies of: as a whole, then each window by a little more.
 
 A copy that was turned, enlarged, shifted or warped shows everywhere what its photograph shows, once it lies on it.  The pose is
 found by correlation (phase correlation without whitening, over turns and zooms), the rest by matching small windows.
 """
 
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,58 +26,44 @@ _DARK = 0.08, 5.0, 14.0
 _RIM = 0.88, 0.96  # of the half width: up to where parts are compared, and where detail has faded out
 
 
-class Aligned(NamedTuple):
-    """Of each picture the photograph that it lies best on, as a whole and by its best half."""
-
-    whole: np.ndarray
-    """(G,) closeness: how far it is from agreeing with that photograph, over the same of the other candidates; 0 is the photograph itself."""
-    row: np.ndarray
-    """(G,) int row of that photograph."""
-    half: np.ndarray
-    """(G,) closeness of the left, right, upper or lower half that comes nearest."""
-    half_row: np.ndarray
-    """(G,) int row of the photograph that this half is of."""
-
-
 def nearest(
     pictures: np.ndarray, among: np.ndarray, patient_ids: np.ndarray, candidates: np.ndarray
-) -> Aligned:
-    """Lay each picture over its candidates.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lay each picture over its candidates, and find the one that it lies best on.
 
     Args:
         pictures:   (G, 64, 64, 3) uint8, cropped to the field of view.
         among:      (R, 64, 64, 3) uint8; `patient_ids` (R,) int tells the patient.
         candidates: (G, K) int rows of `among`; a row may stand there twice.
+
+    Returns:
+        (G,) closeness: how far each picture is from agreeing with that photograph, over the same of the other candidates;
+        0 is the photograph itself; (G,) int row of that photograph.
     """
     import torch
 
-    found = np.empty((4, len(pictures)))
+    closeness, index = np.empty(len(pictures)), np.empty(len(pictures), int)
     with progress("laying pictures over photographs", len(pictures)) as bar, torch.inference_mode():
         for place, picture in enumerate(pictures):
             rows = np.unique(candidates[place])
-            kept, agreement = _laid(_detail(picture[None])[0], _detail(among[rows]))
-            distances = np.sqrt((1 - agreement).clip(min=0))
-            found[:, place] = _nearest(distances, rows[kept], patient_ids)
+            kept, agreement = _laid(detail(picture[None])[0], detail(among[rows]))
+            closeness[place], index[place] = _nearest(
+                np.sqrt((1 - agreement).clip(min=0)), rows[kept], patient_ids
+            )
             bar.update()
-    return Aligned(found[0], found[1].astype(int), found[2], found[3].astype(int))
+    return closeness, index
 
 
-def _nearest(
-    distances: np.ndarray, rows: np.ndarray, patient_ids: np.ndarray
-) -> tuple[float, int, float, int]:
-    """Closeness and row as a whole, and by the best half, of (K, 5) distances to candidates."""
-    best = distances.argmin(axis=0)
-    closeness = np.empty(distances.shape[1])
-    for part, first in enumerate(best):
-        others = distances[patient_ids[rows] != patient_ids[rows[first]], part]
-        beside = float(np.sqrt(np.mean(others**2))) if len(others) else 1.0
-        closeness[part] = min(1.0, distances[first, part] / max(beside, 1e-6))
-    half = 1 + int(closeness[1:].argmin())
-    return float(closeness[0]), int(rows[best[0]]), float(closeness[half]), int(rows[best[half]])
+def _nearest(distances: np.ndarray, rows: np.ndarray, patient_ids: np.ndarray) -> tuple[float, int]:
+    """Closeness and row of the nearest, of (K,) distances to candidates."""
+    first = int(distances.argmin())
+    others = distances[patient_ids[rows] != patient_ids[rows[first]]]
+    beside = float(np.sqrt(np.mean(others**2))) if len(others) else 1.0
+    return min(1.0, distances[first] / max(beside, 1e-6)), int(rows[first])
 
 
 def _laid(picture: "Tensor", photographs: "Tensor") -> tuple[np.ndarray, np.ndarray]:
-    """Which (k,) of (K, S, S) photographs a picture lies best on, and (k, 5) how well it agrees, as a whole and by half."""
+    """Which (k,) of (K, S, S) photographs a picture lies best on, and (k,) how well it agrees."""
     import torch
 
     posed = _warped(picture, _poses())
@@ -96,8 +82,9 @@ def _laid(picture: "Tensor", photographs: "Tensor") -> tuple[np.ndarray, np.ndar
             for p, y, x in zip(pose, down, across, strict=True)
         ]
     )
-    agreement = _agreement(laid, photographs[kept])
-    return kept.numpy(), (agreement[:, None] * _parts()).sum(dim=(2, 3)).numpy()
+    field = (_radius() < _RIM[0]).float()
+    agreement = _agreement(laid, photographs[kept]) * field / field.sum()
+    return kept.numpy(), agreement.sum(dim=(1, 2)).numpy()
 
 
 def _agreement(pictures: "Tensor", photographs: "Tensor") -> "Tensor":
@@ -115,8 +102,12 @@ def _agreement(pictures: "Tensor", photographs: "Tensor") -> "Tensor":
     return best
 
 
-def _detail(pictures: np.ndarray) -> "Tensor":
-    """(N, S, S) of (N, S, S, 3) uint8: luminance freed of illumination and contrast, 0 outside of the field."""
+def detail(pictures: np.ndarray, part: np.ndarray | None = None) -> "Tensor":
+    """(N, S, S) of (N, S, S, 3) uint8: luminance freed of illumination and contrast, 0 outside of the field.
+
+    Args:
+        part: (S, S) bool, what alone is looked at: nothing beside it changes what is found, its edge does not show.
+    """
     import torch
     from torch.nn.functional import max_pool2d
 
@@ -124,6 +115,8 @@ def _detail(pictures: np.ndarray) -> "Tensor":
     bright, (share, least, most) = shown.amax(dim=-1), _DARK
     field = (bright > (share * bright.amax(dim=(1, 2), keepdim=True)).clamp(least, most)).float()
     field = -max_pool2d(-field[:, None], 3, 1, 1)[:, 0]  # without its outermost pixel
+    if part is not None:
+        field = field * torch.from_numpy(part)
     light, coarse, fine = shown @ torch.tensor(_LUMA), _gauss(_ILLUMINATION), _gauss(_DETAIL)
     weight = coarse @ field @ coarse.T + 1e-3
     found = fine @ ((light - coarse @ (light * field) @ coarse.T / weight) * field) @ fine.T
@@ -179,16 +172,3 @@ def _radius() -> "Tensor":
 
     across = torch.linspace(-1, 1, SIDE)
     return torch.hypot(across[:, None], across[None])
-
-
-@cache
-def _parts() -> "Tensor":
-    """(5, S, S) weights that sum to 1: of the whole field, and of its left, right, upper and lower half."""
-    import torch
-
-    field, place = (_radius() < _RIM[0]).float(), torch.arange(SIDE)
-    first, second = (place < SIDE // 2 - 1).float(), (place > SIDE // 2).float()
-    found = torch.stack(
-        [field, field * first, field * second, field * first[:, None], field * second[:, None]]
-    )
-    return found / found.sum(dim=(1, 2), keepdim=True)

@@ -17,7 +17,7 @@ ALIGNED, HALF = 0.0065, 0.0025
 _NONMEMBER = 0.001  # of non-members may come nearer to a member than the threshold of copies in one space
 _MARGIN = 0.9  # of the nearest non-member's closeness, where there are too few for a rate
 _MANY = 100  # non-members from whom on their nearest tells how near chance comes
-_FAR = 0.85  # of that closeness: what is nearer is proof
+_FAR, _FAR_HALF = 0.85, 0.5  # of that closeness, as a whole and by half: what is nearer is proof
 
 
 class Evidence(NamedTuple):
@@ -59,25 +59,31 @@ class Nearest(NamedTuple):
         """(G,) row of the photograph that each picture is a copy of, if it is one."""
         if self.evidence is None:
             return self.row
-        by_half_alone = self._by_half() & ~self._laid() & ~self._proven()
+        by_half_alone = self._by_half() & ~self._laid() & ~self._lies()
         laid = np.where(by_half_alone, self.evidence.half_row, self.evidence.whole_row)
         return np.where(self._as_it_is() | self._same(), self.row, laid)
 
     def verified(self) -> np.ndarray:
-        """(G,) bool: both spaces name the same photograph, nearer than `SAME`, or far better laid on than any non-member's."""
-        return self._same() | self._proven()
+        """(G,) bool: both spaces name the same photograph, nearer than `SAME`, or it or half of it is far nearer than any non-member's."""
+        return self._same() | self._lies() | self._shows_half()
 
     def _same(self) -> np.ndarray:
         if self.evidence is None:
             return np.zeros(len(self.row), bool)
         return self.evidence.agreed & ties.above(SAME, self.closeness, 1.0)
 
-    def _proven(self) -> np.ndarray:
+    def _lies(self) -> np.ndarray:
         beside = self.nonmembers_evidence
         if self.evidence is None or beside is None or len(beside.whole) < _MANY:
             return np.zeros(len(self.row), bool)
         bar = _FAR * float(_where(beside.named == 2, beside.whole).min())
         return ties.above(bar, _where(self.evidence.named == 2, self.evidence.whole), 1.0)
+
+    def _shows_half(self) -> np.ndarray:
+        beside = self.nonmembers_evidence
+        if self.evidence is None or beside is None or len(beside.half) < _MANY:
+            return np.zeros(len(self.row), bool)
+        return ties.above(_FAR_HALF * float(beside.half.min()), self.evidence.half, 1.0)
 
     def _as_it_is(self) -> np.ndarray:
         if not len(self.nonmembers):

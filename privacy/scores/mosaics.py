@@ -1,38 +1,93 @@
-"""Halves of pictures that are halves of photographs: a mosaic of two patients is like neither as a whole."""
+"""Halves of pictures that are halves of photographs: a mosaic of two patients is like neither as a whole.
+
+Illumination and contrast are taken off within the half alone, so that the seam does not show.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from privacy.scores import identity
-from privacy.targets import registered
+from privacy.scores import aligned, identity
+from synth.base.runs import progress
 
-_SIDE = 32  # of a descriptor
+if TYPE_CHECKING:
+    from torch import Tensor
+
 _SEAM = 1  # pixels beside the middle that are left out
+_SHIFT = 1  # pixels of 32 a side, of a half: another field of view moves it
+_EACH = 2  # candidates of each half
+_BATCH = 256
 
 
-def candidates(pictures: np.ndarray, among: np.ndarray, count: int = 2) -> np.ndarray:
-    """The photographs that have the halves nearest to the same halves of each picture.
+class Halves(NamedTuple):
+    """Of each picture the photograph that its best half is nearest to."""
+
+    closeness: np.ndarray
+    """(G,) as in `privacy.targets.registered`: the distance of that half over that to the tenth-nearest of other patients."""
+    row: np.ndarray
+    """(G,) int."""
+    candidates: np.ndarray
+    """(G, 8) int rows of the photographs that come nearest to each half, where there are so many."""
+
+
+def nearest(pictures: np.ndarray, among: np.ndarray, patient_ids: np.ndarray) -> Halves:
+    """Compare the left, right, upper and lower half of each picture, mirrored too, with the same halves of photographs.
 
     Args:
-        pictures: (G, S, S, 3) uint8, cropped to the field of view; among (R, S, S, 3).
-        count:    of each of the left, right, upper and lower half; all R where these are fewer.
-
-    Returns:
-        (G, 4 * count) int rows of `among`.
+        pictures: (G, 64, 64, 3) uint8, cropped to the field of view.
+        among:    (R, 64, 64, 3) uint8; `patient_ids` (R,) int tells the patient.
     """
-    mine, theirs = registered.descriptors(pictures), registered.descriptors(among)
-    found = [identity.candidates(_unit(mine, half), _unit(theirs, half), count) for half in _halves()]
-    return np.concatenate(found, axis=1)
+    import torch
+
+    each = min(_EACH, len(among))
+    found, rows = np.empty((4, len(pictures))), np.empty((4, len(pictures)), int)
+    candidates = np.empty((4, len(pictures), each), int)
+    with progress("comparing halves", 4 * len(pictures)) as bar, torch.inference_mode():
+        for place, half in enumerate(_halves()):
+            theirs = _unit(_small(among, half))
+            for first in range(0, len(pictures), _BATCH):
+                here = slice(first, first + _BATCH)
+                part = pictures[here]
+                likeness = torch.stack([_likeness(view, half, theirs) for view in (part, part[:, :, ::-1])])
+                squares = 2 - 2 * likeness.amax(dim=0).double().numpy()
+                found[place, here], rows[place, here] = identity.closest(squares, patient_ids)
+                candidates[place, here] = np.argpartition(squares, each - 1, axis=1)[:, :each]
+                bar.update(len(part))
+    best, everyone = found.argmin(axis=0), np.arange(len(pictures))
+    return Halves(found[best, everyone], rows[best, everyone], np.concatenate(candidates, axis=1))
+
+
+def _likeness(pictures: np.ndarray, half: np.ndarray, theirs: "Tensor") -> "Tensor":
+    """(G, R) cosine of a half of pictures with that of photographs, (R, D), in the shift that suits them best."""
+    import torch
+
+    mine, steps = _small(pictures, half), range(-_SHIFT, _SHIFT + 1)
+    moved = (torch.roll(mine, (y, x), (1, 2)) for y in steps for x in steps)
+    best = torch.full((len(mine), len(theirs)), -1.0)
+    for each in moved:
+        best = torch.maximum(best, _unit(each) @ theirs.T)
+    return best
+
+
+def _small(pictures: np.ndarray, half: np.ndarray) -> "Tensor":
+    """(N, 32, 32): the detail of half of each picture."""
+    import torch
+    from torch.nn.functional import avg_pool2d
+
+    parts = [
+        aligned.detail(pictures[first : first + _BATCH], half) for first in range(0, len(pictures), _BATCH)
+    ]
+    return avg_pool2d(torch.cat(parts)[:, None], 2)[:, 0]
+
+
+def _unit(details: "Tensor") -> "Tensor":
+    from torch.nn.functional import normalize
+
+    return normalize(details.flatten(1), dim=1, eps=1e-3)
 
 
 def _halves() -> list[np.ndarray]:
-    """(1024,) bool each."""
-    place = np.broadcast_to(np.arange(_SIDE), (_SIDE, _SIDE))
-    first, second = place < _SIDE // 2 - _SEAM, place >= _SIDE // 2 + _SEAM
-    return [half.ravel() for half in (first, second, first.T, second.T)]
-
-
-def _unit(descriptors: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """(N, D) of mean 0 and length 1: what half of (N, 1024) descriptors shows."""
-    part = descriptors[:, half].astype(float)
-    part = part - part.mean(axis=1, keepdims=True)
-    return part / np.linalg.norm(part, axis=1, keepdims=True).clip(1e-6)
+    """(64, 64) bool each."""
+    place = np.broadcast_to(np.arange(aligned.SIDE), (aligned.SIDE, aligned.SIDE))
+    first, second = place < aligned.SIDE // 2 - _SEAM, place > aligned.SIDE // 2 - 1 + _SEAM
+    return [first, second, first.T, second.T]

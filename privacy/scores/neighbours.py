@@ -12,7 +12,6 @@ from pydantic import Field
 from privacy.attack_config import AttackConfig
 from privacy.data.inputs import Inputs, People
 from privacy.scores import aligned, duplicates, identity, mosaics, pixels
-from privacy.scores.aligned import Aligned
 from privacy.scores.duplicates import LOOK
 from privacy.scores.evidence import Evidence, Nearest
 from privacy.scores.matched_groups import SAME, MatchedGroups, separate
@@ -191,18 +190,23 @@ def _evidence(
     patient: np.ndarray,
     row: np.ndarray,
 ) -> Evidence:
-    """Pictures are laid on the photographs that any space names: `row`, the nearest in identity, and those with a similar half."""
+    """Pictures are laid on the photographs that any space names: `row`, the nearest in identity, and those with the nearest halves."""
+
+    def compare() -> np.ndarray:
+        found = mosaics.nearest(pictures[0], photographs[0], patient)
+        return np.column_stack([found.closeness, found.row, found.candidates]).T
+
+    half, half_row, *by_half = inputs.once([*key, "halves"], compare)
 
     def lay() -> np.ndarray:
         by_identity = identity.candidates(pictures[1], photographs[1], _CANDIDATES)
-        by_half = mosaics.candidates(pictures[0], photographs[0])
-        rows = np.concatenate([row[:, None], by_identity, by_half], axis=1)
+        rows = np.column_stack([row, by_identity, *by_half]).astype(int)
         return np.stack(aligned.nearest(pictures[0], photographs[0], patient, rows))
 
-    whole, whole_row, half, half_row = inputs.once([*key, "laid"], lay)
-    laid = Aligned(whole, whole_row.astype(int), half, half_row.astype(int))
-    agreed, best = (_named(pictures[1], photographs[1], rows, patient) for rows in (row, laid.row))
-    return Evidence(agreed, best.astype(int) + (laid.row == row), *laid)
+    whole, whole_row = inputs.once([*key, "laid"], lay)
+    whole_row, half_row = whole_row.astype(int), half_row.astype(int)
+    agreed, best = (_named(pictures[1], photographs[1], rows, patient) for rows in (row, whole_row))
+    return Evidence(agreed, best.astype(int) + (whole_row == row), whole, whole_row, half, half_row)
 
 
 def _compared(inputs: Inputs, config: CopiesConfig) -> tuple[np.ndarray, Evidence]:
