@@ -13,7 +13,10 @@ step() { echo "+ $*" >&2; "$@"; }
 
 judged=(odir5k idrid hygd palm) # GRAPE, whose eyes all have glaucoma, teaches only
 generator=(images="${IMAGES:-64000}") student=(images="${STUDENT:-3200}" cooldown=0.5 'split=[5,9,12,14]' save_every=800)
-pairs=${PAIRS:-10000} encoder=(images="${CLIP_IMAGES:-24000}" warmup=2400 save_every=4800 'zero_shot=[]')
+pairs=${PAIRS:-10000} encoder=(images="${CLIP_IMAGES:-24000}" warmup="${WARMUP:-2400}" save_every="${SAVE_EVERY:-4800}" 'zero_shot=[]')
+if [ -n "${TOWER:-}" ]; then # begins with weights of timm, of photographs of other things
+  encoder+=(model.image.name="$TOWER" initial.image="${TOWER_WEIGHTS:?give the file of weights of $TOWER}")
+fi
 classifier=(classifier.architecture=mobilenetv4_conv_small classifier.images=30720)
 eval=() audit=()
 if [ "$data" = rehearse ]; then
@@ -26,7 +29,7 @@ fi
 set_() { for value in "$@"; do printf -- '--set\n%s\n' "$value"; done; }
 mapfile -t generator < <(set_ "${generator[@]}" ${PRECISION:+precision="$PRECISION"})
 mapfile -t student < <(set_ "${student[@]}" ${PRECISION:+precision="$PRECISION"})
-mapfile -t encoder < <(set_ "${encoder[@]}")
+mapfile -t encoder < <(set_ "${encoder[@]}" ${PRECISION:+precision="$PRECISION"})
 mapfile -t classifier < <(set_ "${classifier[@]}")
 mapfile -t eval < <(set_ "${eval[@]}")
 
