@@ -66,11 +66,16 @@ for seed in ${SEEDS:-0 1 2}; do
     models+=(--model "$out/clip/$arm-$seed/ckpt.pt")
   done
 done
+tested=()
 for name in "${judged[@]}"; do
+  tested+=(--data "$out/records/$name")
   for task in zero-shot linear; do
     step clip eval "${models[@]}" --data "$out/records/$name" --split test --task $task --out "$out/eval/$name-$task" "${eval[@]}"
   done
 done
+# All seeds of an arm beside all of another, by patient and seed; phantoms of a rehearsal are too few.
+[ "$data" = rehearse ] || step python "$(dirname "$0")/../odir/compare.py" "$out/clip" "${tested[@]}" \
+  --tasks odir,cataract,myopia,is_gc,is_amd,dr,dr5 --compare synthetic:real --compare both:real | tee "$out/compared.txt"
 first=$out/clip/synthetic-${SEEDS:-0}
 first=${first%% *}
 step privacy audit --model "$first/ckpt.pt" --generator "$out/generator" --synthetic "$out/synthetic" --members "$out/records/odir5k" \
