@@ -11,7 +11,6 @@ import numpy as np
 
 from clip.inputs import kinds
 from clip.inputs.listing import SPLIT_NAMES, Files, Listing, split_of_path, utf8
-from synth.sources.paths import SUFFIXES
 
 
 def holds(data: Path) -> bool:
@@ -34,4 +33,4 @@ def read(data: Path) -> Listing:
 
 
 def _pictures(data: Path) -> Iterator[Path]:
-    return (path for path in kinds.visible(data) if path.suffix.lower() in SUFFIXES and path.is_file())
+    return (path for path in kinds.visible(data) if path.is_file() and kinds.is_picture(path))
