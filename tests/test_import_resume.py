@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from pathlib import Path
@@ -230,6 +231,7 @@ def test_several_readers_wait_at_a_time_and_keep_the_order(root, monkeypatch):
 def test_a_slow_folder_is_read_by_several_at_once_and_shows_how_far_it_is(root, tmp_path):
     """In a process of its own, in which every open of a picture waits."""
     shown, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 100))
     here = Path(__file__).parent
     slow = f"{tmp_path / 'most'}:0.05:{root / 'photos'}"
     paths = f"{here / 'slow_folder'}:{here.parent}"
