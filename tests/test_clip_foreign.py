@@ -534,6 +534,16 @@ def test_dicom_without_a_suffix_is_found_in_folders(tmp_path):
     assert len(image_io.find([tmp_path])) == 2
 
 
+def test_links_to_nothing_among_pictures_are_said_and_a_pipe_is_not_waited_for(tmp_path):
+    write(tmp_path, {"a/1.jpg": picture("1")})
+    (tmp_path / "a" / "2.jpg").symlink_to("nowhere.jpg")
+    os.mkfifo(tmp_path / "a" / "IM0001")
+    assert pairs(tmp_path) == {picture("1"): {None}}
+    note = f"{tmp_path}: pictures that are links to nothing, or no files, left out: 1"
+    assert inputs.opened(tmp_path).notes == (note,)
+    assert image_io.find([tmp_path / "a"]) == [tmp_path / "a" / "1.jpg", tmp_path / "a" / "2.jpg"]
+
+
 def test_marks_of_bytes_order_are_no_part_of_an_id(tmp_path):
     texts = b'\xef\xbb\xbf{"text": "x", "image_ids": [7]}\r\n'
     lines = b"\xef\xbb\xbf7\t" + base64.b64encode(picture("7")) + b"\r\n"

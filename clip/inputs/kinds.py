@@ -92,7 +92,8 @@ def is_picture(path: Path) -> bool:
     """Whether a file is a picture: by its suffix, or, without one, by its content, as DICOM often comes."""
     if path.suffix.lower() in SUFFIXES:
         return True
-    if path.suffix and not path.suffix[1:].isdigit():  # IM0001, 1.2.840.77
+    is_named = path.suffix and not path.suffix[1:].isdigit()  # unlike IM0001, 1.2.840.77
+    if is_named or not path.is_file():  # who opens a pipe waits for ever
         return False
     try:
         with open(path, "rb") as file:
