@@ -514,7 +514,7 @@ def test_a_list_of_pictures_beside_tars_or_parquet_is_refused(tmp_path):
 def test_a_list_may_be_an_excel_file(tmp_path):
     book = openpyxl.Workbook()
     for row in (("image", "caption_zh", "subject_id"), ("a.jpg", "青光眼", "007")):
-        book.active.append(row)
+        book.worksheets[0].append(row)
     write(tmp_path, {"a.jpg": picture("a"), "~$x.xlsx": b"open in Excel"})
     book.save(tmp_path / "x.xlsx")
     assert pairs(tmp_path) == {picture("a"): {"青光眼"}} and column(tmp_path, "subject_id") == ["007"]
