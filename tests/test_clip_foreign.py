@@ -8,15 +8,21 @@ import os
 import pickle
 import tarfile
 from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
+from unicodedata import normalize
 
 import datasets
 import lmdb
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from clip import inputs
+from clip.apps import image_io
+from clip.inputs import photographs
 from synth.base.errors import UserError
 from synth.data.records import SPLITS
 
@@ -286,6 +292,64 @@ def test_a_key_of_two_shards_is_two_pairs_of_two_people(tmp_path):
     assert column(tmp_path, "id") == column(tmp_path, "subject_id") == ["train/0001", "val/0001"]
 
 
+def test_ids_that_begin_anew_in_every_file_are_those_of_their_file(tmp_path):
+    for part in ("train-0", "train-1", "test-0"):
+        rows = [{"id": i, "image": picture(f"{part} {i}"), "text": f"{part} {i}"} for i in range(2)]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"{part}.parquet")
+    assert pairs(tmp_path) == {
+        picture(f"{part} {i}"): {f"{part} {i}"} for part in ("train-0", "train-1", "test-0") for i in (0, 1)
+    }
+    assert sorted(column(tmp_path, "id")) == [f"{part}/{i}" for part in ("test-0", "train-0", "train-1") for i in (0, 1)]  # fmt: skip
+    assert len(photographs.table(tmp_path)) == 6
+
+
+@pytest.mark.parametrize("form", ["parquet", "tar", "files"])
+def test_an_id_that_two_pictures_have_is_refused_with_both(form, tmp_path):
+    """As one photograph the second would be embedded and judged nowhere."""
+    told = json.dumps({"id": "x", "caption": "c"}).encode()
+    if form == "parquet":
+        rows = [{"id": "x", "image": picture(key), "text": key} for key in "ab"]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "x.parquet")
+    elif form == "tar":
+        pack(tmp_path / "x.tar", [(f"{key}.{end}", content) for key in "ab" for end, content in (("jpg", picture(key)), ("json", told))])  # fmt: skip
+    else:
+        write(tmp_path, {f"{key}.jpg": picture(key) for key in "ab"} | {f"{key}.json": told for key in "ab"})
+    refused(tmp_path, "id 'x' is that of .* too; give every picture its own, or leave id out")
+
+
+@pytest.mark.parametrize(
+    "label", [["a", "b"], pa.array(["a", "b"]).dictionary_encode(), [["a"], ["b", None]]],
+    ids=["text", "categories", "lists"],
+)  # fmt: skip
+def test_classes_that_are_text_are_captions_however_they_are_kept(label, tmp_path):
+    pq.write_table(pa.table({"image": [picture("0"), picture("1")], "label": label}), tmp_path / "x.parquet")
+    assert pairs(tmp_path) == {picture("0"): {"a"}, picture("1"): {"b"}}
+
+
+def test_visits_may_be_numbers_or_days_and_ages_decimals(tmp_path):
+    rows = [
+        {"image": picture("0"), "visit": 2, "camera": 7, "age": Decimal("61.5")},
+        {"image": picture("1"), "visit": 3, "camera": 7, "age": None},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "train-0.parquet")
+    days = pa.table({"image": [picture("2")], "visit": [date(2020, 5, 1)]})
+    pq.write_table(days, tmp_path / "train-1.parquet")
+    assert column(tmp_path, "visit") == ["2", "3", "2020-05-01"]
+    assert column(tmp_path, "camera") == ["7", "7", None] and column(tmp_path, "age") == [61.5, None, None]
+
+
+@pytest.mark.parametrize(
+    "name, stored",
+    [("é", normalize("NFD", "é").encode()), ("眼", "眼".encode("gb18030"))],
+    ids=["composed", "GB18030"],
+)
+def test_a_picture_of_a_list_is_found_in_whatever_bytes_its_name_is_stored(name, stored, tmp_path):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + stored))
+    write(folder, {os.fsdecode(stored) + ".jpg": picture("0")})
+    (tmp_path / "x.csv").write_text(f"filepath,title\n{name}/{name}.jpg,x\n", encoding="utf-8")
+    assert pairs(tmp_path) == {picture("0"): {"x"}}
+
+
 @pytest.mark.parametrize("ending", ["jp2", "jfif", "gif", "dcm"])
 def test_pictures_of_any_suffix_that_an_import_reads_are_pictures(tmp_path, ending):
     pack(tmp_path / "0.tar", [(f"a.{ending}", picture("a")), ("a.txt", b"first")])
@@ -305,6 +369,7 @@ ONE = [("a.jpg", b"1"), ("a.txt", b"first")]
         ([("a.txt", b"first")], r"0\.tar a: no picture \(txt\); give it one"),
         ([("1.2.840.jpg", b"1"), ("1.2.840.txt", b"x")], "0.tar 1: no picture .*; a key ends at the first dot of a name"),
         ([*ONE, ("a.json", b'{"caption_zh": "\\ud83d half"}')], r"0\.tar a\.jpg: holds half a character"),
+        ([ONE[0], ("a.json", b'{"caption": ["x", "y"]}')], r"a\.json: caption=\['x', 'y'\] is no text"),
         ([*ONE, ("a.json", b'{"age": 1e999}')], "age=inf is nobody's"),
         ([*ONE, ("a.json", b'{"age": "fifty"}')], r"0\.tar a\.json: age='fifty' is outside the vocabulary; it is no age in years"),
         ([*ONE, ("a.json", b'{"age": 160}')], r"0\.tar a\.json: age=160 is nobody's"),
@@ -387,9 +452,12 @@ LIST = b"image,caption_en,subject_id\n"
         ({"x.tar": b"<html><body>404"}, r"x\.tar: is a web page"),
         ({"x.parquet": b"version https://git-lfs.github.com/spec/v1\noid sha256:0"}, r"x\.parquet: is a pointer of Git LFS"),
         ({"x.parquet": b""}, r"x\.parquet: is empty"),
+        ({"x.parquet": b"PARE and no more"}, r"x\.parquet: is not what its name says"),
         ({"x.parquet": b"PAR1 and no more"}, r"x\.parquet: damaged parquet"),
         ({"state.json": b"{}", "data-0.arrow": b"\xff\xff\xff\xff\0"}, r"data-0\.arrow: is Arrow, .* to_parquet"),
         ({"metadata.jsonl": b'{"image": "a.jpg"}\nx'}, r"metadata\.jsonl: not JSON"),
+        ({"metadata.jsonl": b'{"file_name": "a.jpg", "text": ["x", "y"]}'}, r"line 1: text=\['x', 'y'\] is no text"),
+        ({"metadata.jsonl": b'{"file_name": "a.jpg", "text": "x", "text": "y"}'}, "not JSON .*key 'text' stands twice"),
         ({"metadata.jsonl": b'{"image": "a.jpg"}\n[1]'}, r"metadata\.jsonl entry 2: holds a list"),
         ({"a/1.jpg": b"1", "a/1.txt": b"x", "a/2.txt": b"y"}, r"a/2: no picture \(txt\)"),
         ({"a/1.jpg": b"1", "a/1.png": b"2", "a/1.txt": b"x"}, r"a/1: has two pictures \(jpg, png\)"),
@@ -421,6 +489,73 @@ def test_what_cannot_be_read_is_refused_in_one_line(files, message, tmp_path):
 def test_parquet_without_pictures_or_meaning_is_refused(rows, message, tmp_path):
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "x.parquet")
     refused(tmp_path / "x.parquet", message)
+
+
+def test_no_number_is_no_caption(tmp_path):
+    lines = b'{"file_name": "a.jpg", "text": NaN, "age": NaN}\n{"file_name": "b.jpg", "text": "b"}'
+    write(tmp_path, {"metadata.jsonl": lines, "a.jpg": picture("a"), "b.jpg": picture("b")})
+    assert pairs(tmp_path) == {picture("a"): {None}, picture("b"): {"b"}}
+
+
+def test_a_column_that_stands_twice_is_refused(tmp_path):
+    columns = [pa.array([picture("0")]), pa.array(["a"]), pa.array(["b"])]
+    pq.write_table(pa.Table.from_arrays(columns, names=["image", "text", "text"]), tmp_path / "x.parquet")
+    refused(tmp_path, r"x\.parquet: several columns are called 'text'")
+
+
+def test_a_list_of_pictures_beside_tars_or_parquet_is_refused(tmp_path):
+    """Whose captions are meant, nobody can tell."""
+    write(tmp_path, {"list.csv": b"filepath,title\na.jpg,x\n", "a.jpg": picture("a")})
+    pack(tmp_path / "0.tar", [("a.jpg", picture("other"))])
+    refused(tmp_path, r"list\.csv: a list of pictures beside tars; give it as --data, or take it out")
+    assert pairs(tmp_path / "list.csv") == {picture("a"): {"x"}}
+
+
+def test_a_list_may_be_an_excel_file(tmp_path):
+    book = openpyxl.Workbook()
+    for row in (("image", "caption_zh", "subject_id"), ("a.jpg", "青光眼", "007")):
+        book.worksheets[0].append(row)
+    write(tmp_path, {"a.jpg": picture("a"), "~$x.xlsx": b"open in Excel"})
+    book.save(tmp_path / "x.xlsx")
+    assert pairs(tmp_path) == {picture("a"): {"青光眼"}} and column(tmp_path, "subject_id") == ["007"]
+
+
+def test_pictures_of_one_name_in_two_lists_are_of_two_people(tmp_path):
+    for folder in "AB":
+        text = f"file_name,id,text\nOD.jpg,1,{folder}\n".encode()
+        write(tmp_path / folder, {"OD.jpg": picture(folder), "metadata.csv": text})
+    assert sorted(column(tmp_path, "subject_id")) == ["A/OD.jpg", "B/OD.jpg"]
+    assert sorted(column(tmp_path, "id")) == ["A/1", "B/1"]
+
+
+def test_dicom_without_a_suffix_is_found_in_folders(tmp_path):
+    write(tmp_path, {f"P{i}/IM0001": bytes(128) + b"DICM" + bytes([i]) for i in (1, 2)} | {"P1/README": b"x"})
+    assert {key[-1] for key in pairs(tmp_path)} == {1, 2}
+    assert len(image_io.find([tmp_path])) == 2
+
+
+def test_links_to_nothing_among_pictures_are_said_and_a_pipe_is_not_waited_for(tmp_path):
+    write(tmp_path, {"a/1.jpg": picture("1")})
+    (tmp_path / "a" / "2.jpg").symlink_to("nowhere.jpg")
+    os.mkfifo(tmp_path / "a" / "IM0001")
+    assert pairs(tmp_path) == {picture("1"): {None}}
+    note = f"{tmp_path}: pictures that are links to nothing, or no files, left out: 1"
+    assert inputs.opened(tmp_path).notes == (note,)
+    assert image_io.find([tmp_path / "a"]) == [tmp_path / "a" / "1.jpg", tmp_path / "a" / "2.jpg"]
+
+
+def test_marks_of_bytes_order_are_no_part_of_an_id(tmp_path):
+    texts = b'\xef\xbb\xbf{"text": "x", "image_ids": [7]}\r\n'
+    lines = b"\xef\xbb\xbf7\t" + base64.b64encode(picture("7")) + b"\r\n"
+    write(tmp_path, {"train_imgs.tsv": lines, "train_texts.jsonl": texts})
+    assert pairs(tmp_path) == {picture("7"): {"x"}}
+
+
+def test_an_id_that_no_lmdb_can_hold_is_refused(tmp_path):
+    as_lmdb(tmp_path, list(TEXTS))
+    with lmdb.open(str(tmp_path / "pairs")) as base, base.begin(write=True) as writing:
+        writing.put(b"0", pickle.dumps(("\udcff", 0, "x")))
+    refused(tmp_path, "pair 0: image .* is not in")
 
 
 def test_a_picture_that_went_away_is_one_line_when_it_is_read(tmp_path):

@@ -20,6 +20,7 @@ from clip import zoo
 from clip.inputs import kinds
 from clip.model import checkpoints
 from clip.model.encoders import build
+from privacy.targets import open_target
 from privacy.targets.embeddings import Embeddings
 from synth import pipeline
 from synth.base import archives, arrays, documents, runs, weights
@@ -196,6 +197,20 @@ def test_embeddings_of_no_dimension_are_refused(tmp_path):
     (tmp_path / "e.ids.txt").write_text("a\nb\nc\n")
     with pytest.raises(UserError, match=r"where \(N, D\) numbers are needed"):
         Embeddings(tmp_path / "e.npy")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # numpy leaves the file open
+def test_an_archive_that_is_cut_is_no_array(tmp_path):
+    (tmp_path / "e.npy").write_bytes(b"PK\3\4 cut")
+    with pytest.raises(UserError, match=r"not a plain \.npy of numbers"):
+        arrays.read(tmp_path / "e.npy")
+
+
+def test_ids_of_embeddings_begin_behind_the_mark_of_byte_order(tmp_path):
+    np.save(tmp_path / "E.NPY", np.ones((2, 3)))
+    (tmp_path / "E.NPY.npy").rename(tmp_path / "E.NPY")
+    (tmp_path / "E.ids.txt").write_bytes("\ufeffa\r\nb\r\n".encode())
+    assert open_target(tmp_path / "E.NPY").embed(np.zeros((2, 1)), np.array(["a", "b"])).shape == (2, 3)
 
 
 # What keeps a reader waiting

@@ -4,9 +4,11 @@ import csv
 import errno
 import io
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from pathlib import Path
@@ -224,6 +226,28 @@ def test_several_readers_wait_at_a_time_and_keep_the_order(root, monkeypatch):
     load(root, shares=(1, 0, 0))
     ids = read_table(root / "out", columns=["id"])["id"].to_pylist()
     assert max(most) > 3 and ids == [f"folder-p{i}" for i in range(20)]
+
+
+def test_a_slow_folder_is_read_by_several_at_once_and_shows_how_far_it_is(root, tmp_path):
+    """In a process of its own, in which every open of a picture waits."""
+    shown, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 100))
+    here = Path(__file__).parent
+    slow = f"{tmp_path / 'most'}:0.05:{root / 'photos'}"
+    paths = f"{here / 'slow_folder'}:{here.parent}"
+    command = [sys.executable, "-m", "synth", "import", "folder", "--root", root, "--out", tmp_path / "out"]
+    subprocess.run(
+        [*map(str, command), "--mapping", str(root / "mapping.yaml"), "--json"],
+        env=os.environ | {"PYTHONPATH": paths, "VISIONCLIP_SLOW": slow},
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+        check=True,
+    )
+    os.close(terminal)
+    with open(shown, "rb") as screen:
+        lines = screen.read1(2**16).decode().replace("\r", "\n").split("\n")
+    assert any(line.startswith("reading") and "0/20" in line for line in lines), lines
+    assert int((tmp_path / "most").read_text()) > 3
 
 
 def test_a_network_folder_that_goes_away_loses_no_picture(root, monkeypatch):

@@ -184,6 +184,17 @@ def test_a_missing_column_is_named(tmp_path):
         records.read_table(tmp_path, ["train"], ["is_gc", "subject_id"])
 
 
+def test_a_shard_without_its_sidecar_is_told_with_what_helps(tmp_path):
+    """As a Hugging Face data set lies there, or records that were copied in part."""
+    write_records(tmp_path, rows(), PLAN)
+    path = records.shards(tmp_path, "train")[0].with_suffix(".json")
+    path.unlink()
+    with pytest.raises(
+        UserError, match=r"json: missing beside .*parquet; copy the records with all their files"
+    ):
+        records.data_fingerprint(tmp_path)
+
+
 def test_a_label_that_a_shard_does_not_have_is_null(tmp_path):
     write_records(tmp_path, rows(), PLAN)
     whole = records.read_table(tmp_path, ["train"])

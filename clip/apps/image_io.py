@@ -7,7 +7,6 @@ from typing import NamedTuple
 from clip.inputs import kinds, photographs
 from clip.inputs.listing import Encoded
 from synth.base.errors import UserError
-from synth.data import formats
 from synth.sources.paths import SUFFIXES
 
 _SETS = (".csv", ".tsv", ".json", ".jsonl", ".tar", ".parquet", ".mdb")
@@ -45,7 +44,7 @@ def find(places: Sequence[Path]) -> list[Path | Inside]:
         if _is_set(place):
             found += _inside(place)
         elif place.is_dir():
-            inside = sorted(path for path in _files(place) if _is_picture(path))
+            inside = sorted(path for path in _files(place) if kinds.is_picture(path))
             if not inside:
                 raise UserError(f"{place}: no pictures in this folder; looked for {', '.join(SUFFIXES)}")
             found += inside
@@ -60,9 +59,9 @@ def _is_set(place: Path) -> bool:
     """Whether this is no picture and no folder with pictures directly in it, but another form of photographs."""
     if place.is_file():
         return place.suffix.lower() in _SETS
-    if not place.is_dir() or any(map(_is_picture, _files(place))):
+    if not place.is_dir() or any(map(kinds.is_picture, _files(place))):
         return False
-    return bool(kinds.files(place, *_SETS, *SUFFIXES))
+    return bool(kinds.files(place, *_SETS)) or any(map(kinds.is_picture, kinds.visible(place)))
 
 
 def _inside(place: Path) -> list[Path | Inside]:
@@ -76,18 +75,6 @@ def _files(folder: Path) -> list[Path]:
         return [path for path in folder.iterdir() if not path.is_dir() and not path.name.startswith(".")]
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror}); mend its permissions") from None
-
-
-def _is_picture(path: Path) -> bool:
-    if path.suffix.lower() in SUFFIXES:
-        return True
-    if path.suffix and not path.suffix[1:].isdigit():  # IM0001, 1.2.840.77
-        return False
-    try:
-        with open(path, "rb") as file:
-            return formats.is_picture(file.read(132))
-    except OSError:
-        return False
 
 
 def read(path: Path | Inside) -> bytes:

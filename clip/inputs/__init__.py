@@ -68,6 +68,11 @@ def _opened(data: Path, columns: Columns) -> Input:
             return Records(data)
         for reader in (lmdbs, tsvs, tars, parquets, tables, folders, classes):
             if reader.holds(data):
+                if reader in (tars, parquets) and data.is_dir() and (path := tables.beside(data)):
+                    raise UserError(
+                        f"{path}: a list of pictures beside {'tars' if reader is tars else 'parquet'}; give it as --data, or take "
+                        "it out"
+                    )
                 return _foreign(data, reader.read, kinds.stamp(data))
         raise _nothing(data)
     except OSError as error:
@@ -103,9 +108,7 @@ def _nothing(data: Path) -> UserError:
     )
     for path in sorted(kinds.visible(data)):
         if path.suffix == ".parquet":
-            return UserError(
-                f"{path}: tells of pictures, but holds none; fetch them, or give what holds them"
-            )
+            return parquets.without_pictures(path)
         if path.suffix == ".arrow" or path.name == "data.mdb":
             return kinds.refusal(path, kinds.kind(path))
     return UserError(f"{data}: no records in it, no pairs and no pictures; known: {known}")

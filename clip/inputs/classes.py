@@ -4,24 +4,23 @@ The folders of a picture are its `source`, `A/B`, by which files of classes (`cl
 after a split are that split, and are not in it.  Every picture is a person of its own.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from clip.inputs import kinds
 from clip.inputs.listing import SPLIT_NAMES, Files, Listing, split_of_path, utf8
-from synth.sources.paths import SUFFIXES
 
 
 def holds(data: Path) -> bool:
     """Whether pictures lie here."""
-    return data.is_dir() and next(_pictures(data), None) is not None
+    return data.is_dir() and any(path.is_file() and kinds.is_picture(path) for path in kinds.visible(data))
 
 
 def read(data: Path) -> Listing:
     """Every picture, in the order of their paths."""
-    paths = sorted(_pictures(data))
+    found = [path for path in kinds.visible(data) if kinds.is_picture(path)]
+    paths = sorted(path for path in found if path.is_file())
     rows = []
     for path in paths:
         short = utf8(path.relative_to(data).as_posix())
@@ -30,8 +29,6 @@ def read(data: Path) -> Listing:
         rows.append(row | ({"source": source} if source else {}))
     where = [str(path.parent) for path in paths]
     sizes = np.array([path.stat().st_size for path in paths])
-    return Listing(rows, Files(paths, where), sizes, [str(path) for path in paths])
-
-
-def _pictures(data: Path) -> Iterator[Path]:
-    return (path for path in kinds.visible(data) if path.suffix.lower() in SUFFIXES and path.is_file())
+    dead = len(found) - len(paths)
+    note = f"{data}: pictures that are links to nothing, or no files, left out: {dead:,}"
+    return Listing(rows, Files(paths, where), sizes, [str(path) for path in paths], (note,) if dead else ())

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clip.inputs import kinds
 from clip.inputs.listing import unreadable
+from synth.base.documents import unique_keys
 from synth.base.errors import UserError
 from synth.sources.separated import header
 from synth.sources.tables import read_csv
@@ -35,6 +37,8 @@ def read_entries(table: Path, image: str | None, pictures: tuple[str, ...]) -> l
     begin = _begin(table)
     if begin in (b"[", b"{"):
         return _from_json(table, whole=begin == b"[")
+    if kinds.kind(table) == "workbook":
+        return [Entry(line.where, dict(line)) for line in read_csv(table)]
     names = header(table)
     if any(len(name) > _LONGEST for name in names):
         raise UserError(
@@ -68,7 +72,11 @@ def _from_json(table: Path, whole: bool) -> list[Entry]:
     try:
         text = table.read_text(encoding="utf-8-sig")
         lines = enumerate([text] if whole else text.split("\n"), start=1)
-        found = [(number, json.loads(line)) for number, line in lines if line.strip()]
+        found = [
+            (number, json.loads(line, object_pairs_hook=unique_keys))
+            for number, line in lines
+            if line.strip()
+        ]
     except (ValueError, RecursionError) as error:
         raise UserError(f"{table}: not JSON in UTF-8 ({error}); a list, or one object a line") from None
     except OSError as error:

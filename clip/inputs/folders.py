@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from clip.inputs import kinds, samples
-from clip.inputs.listing import Files, Listing, split_of_path, unreadable, utf8
+from clip.inputs.listing import Files, Listing, identified, split_of_path, unreadable, utf8
 from synth.base.errors import UserError
 
 _NOTES = re.compile(r"(readme|licen[cs]e|.*_stats$)", re.IGNORECASE)
@@ -34,6 +34,7 @@ def read(data: Path) -> Listing:
         UserError: a text without its picture, two pictures of one name, not UTF-8, or a label outside the vocabulary.
     """
     rows: list[dict[str, Any]] = []
+    names: list[str] = []
     paths: list[Path] = []
     failed = 0
     for key, pair in _pairs(data):
@@ -43,15 +44,16 @@ def read(data: Path) -> Listing:
             failed += 1
             continue
         split = split_of_path(data, pair[ending].parent)
-        name = utf8(key)
-        rows.append({"id": name, "subject_id": name} | split | samples.columns(pair, content, where))
+        names.append(utf8(key))
+        rows.append(split | samples.columns(pair, content, where))
         paths.append(pair[ending])
     if not rows:
         raise UserError(f"{data}: no pair in its folders")
-    where = [str(path.parent) for path in paths]
+    places, where = [str(path.parent) for path in paths], [str(path) for path in paths]
+    files = [utf8(path.parent.relative_to(data).as_posix()) for path in paths]
     notes = (f"{data}: {failed:,} failed downloads of img2dataset are left out",) if failed else ()
     sizes = np.array([path.stat().st_size for path in paths])
-    return Listing(rows, Files(paths, where), sizes, [str(path) for path in paths], notes)
+    return Listing(identified(rows, names, files, where), Files(paths, places), sizes, where, notes)
 
 
 def _pairs(data: Path) -> Iterator[tuple[str, Pair]]:

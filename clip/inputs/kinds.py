@@ -8,7 +8,7 @@ from typing import Literal
 from clip.inputs.listing import unreadable
 from synth.base.disk_errors import check_file
 from synth.base.errors import UserError
-from synth.data import shards
+from synth.data import formats, shards
 from synth.sources.paths import SUFFIXES
 
 Kind = Literal["empty", "parquet", "arrow", "tar", "compressed", "workbook", "zip", "page", "pointer", "lmdb", "picture", "text"]  # fmt: skip
@@ -31,7 +31,7 @@ _BEGINNINGS: tuple[tuple[bytes, Kind], ...] = (
 _REMEDIES: dict[Kind, str] = {
     "empty": "is empty; fetch or write it again",
     "arrow": "is Arrow, as save_to_disk of 'datasets' writes it; write parquet with its to_parquet",
-    "compressed": "is compressed, so it cannot be read at random; unpack it with 'gunzip'",
+    "compressed": "is compressed, so it cannot be read at random; unpack it with 'gunzip', 'unzstd', 'unxz' or 'bunzip2'",
     "workbook": "is an Excel file; save its sheet as CSV in UTF-8",
     "zip": "is a zip archive; unpack it and give the folder",
     "page": "is a web page, not data; the download went wrong, fetch it again",
@@ -71,7 +71,7 @@ def kind(path: Path) -> Kind:
 
 def refusal(path: Path, what: Kind) -> UserError:
     """What is said of a file that is no input, whatever its name says."""
-    return UserError(f"{path}: {_REMEDIES.get(what, 'is no such file; fetch or write it again')}")
+    return UserError(f"{path}: {_REMEDIES.get(what, 'is not what its name says; fetch or write it again')}")
 
 
 def files(data: Path, *suffixes: str) -> list[Path]:
@@ -86,6 +86,20 @@ def files(data: Path, *suffixes: str) -> list[Path]:
 def visible(data: Path) -> Iterator[Path]:
     """The files of a folder and below, without hidden ones and what a Mac puts into archives."""
     return (folder / name for folder, names in _walk(data) for name in names)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture: by its suffix, or, without one, by its content, as DICOM often comes."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    is_named = path.suffix and not path.suffix[1:].isdigit()  # unlike IM0001, 1.2.840.77
+    if is_named or not path.is_file():  # who opens a pipe waits for ever
+        return False
+    try:
+        with open(path, "rb") as file:
+            return formats.is_picture(file.read(132))
+    except OSError:
+        return False
 
 
 def stamp(data: Path) -> tuple[tuple[int, ...], ...]:

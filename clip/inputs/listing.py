@@ -120,6 +120,32 @@ class Files:
         return f"{self._where[index]} ({self._paths[index].name})"
 
 
+def identified(
+    rows: Sequence[dict[str, Any]], names: Sequence[str], files: Sequence[str], where: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The rows with ids, and each picture a person of its own where nobody is told.
+
+    Args:
+        names: of the pictures that tell no id.
+        files: where each lies; an id that several of them have goes with it.
+        where: file and row of each picture, the same in rows that are more captions of one.
+
+    Raises:
+        UserError: two pictures of one file have one id.
+    """
+    ids = [str(row.get("id", name)) for row, name in zip(rows, names, strict=True)]
+    first: dict[str, str] = {}
+    several = {each for each, file in zip(ids, files, strict=True) if first.setdefault(each, file) != file}
+    ids = [f"{file}/{each}" if each in several else each for each, file in zip(ids, files, strict=True)]
+    places: dict[str, str] = {}
+    for each, place in zip(ids, where, strict=True):
+        if places.setdefault(each, place) != place:
+            raise UserError(
+                f"{place}: id '{each}' is that of {places[each]} too; give every picture its own, or leave id out"
+            )
+    return [{"subject_id": each} | row | {"id": each} for each, row in zip(ids, rows, strict=True)]
+
+
 def split_name(text: str, where: str) -> str:
     """What records call the split that `text` names.
 

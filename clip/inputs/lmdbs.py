@@ -71,7 +71,7 @@ def _read(data: Path, parts: list[tuple[str | None, Path]]) -> Listing:
     for number, (split, place) in enumerate(parts):
         with _environment(place / "imgs", os.getpid()).begin(buffers=True) as images:
             for position, (image, text) in enumerate(_pairs(place / "pairs")):
-                picture = images.get(image.encode())
+                picture = images.get(image.encode(errors="surrogatepass"))
                 spot = f"{place / 'pairs'} pair {position}"
                 if picture is None:
                     raise UserError(

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable, Mapping
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -9,7 +11,7 @@ import pyarrow as pa
 from clip.inputs.listing import COLUMNS, split_name
 from synth.base.errors import UserError
 from synth.data.records import LABELS, SCHEMA, check_labels
-from synth.sources.cells import OutsideVocabulary, convert
+from synth.sources.cells import TEXTS, OutsideVocabulary, convert
 
 _OLDEST = 120  # years
 _WORDS = {*LABELS, "age", "sex", "race"} - {"findings"}
@@ -39,11 +41,24 @@ def typed(name: str, value: Any, where: str) -> Any:
     Raises:
         UserError: text where a number belongs, or the other way, or an age that nobody has.
     """
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+    if _is_empty(value):
         return None
     if isinstance(value, str) and name in _WORDS:
         return _cell(name, value, where)
     return _TYPES[name](name, value, where)
+
+
+def text(name: str, value: Any, where: str) -> str:
+    """A caption, whatever its column is called; empty where there is none.
+
+    Raises:
+        UserError: it is no text.
+    """
+    return "" if _is_empty(value) else _text(name, value, where).strip()
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
 def _cell(name: str, text: str, where: str) -> Any:
@@ -64,12 +79,15 @@ def _texts(name: str, value: Any, where: str) -> list[str]:
 def _text(name: str, value: Any, where: str) -> str:
     if isinstance(value, str):
         return value
-    if name not in ("id", "subject_id") or not isinstance(value, int | float):
+    if name in TEXTS and isinstance(value, date):
+        return value.isoformat()
+    if name not in TEXTS or isinstance(value, bool) or not isinstance(value, int | float):
         raise UserError(f"{where}: {name}={_shown(value)} is no text; mend it, or leave it out")
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _number(name: str, value: Any, where: str) -> int | float | None:
+    value = float(value) if isinstance(value, Decimal) else value
     if value is not None and not isinstance(value, int | float):
         raise UserError(f"{where}: {name}={_shown(value)} is not a number; mend it, or leave it out")
     if value is None or math.isnan(value):

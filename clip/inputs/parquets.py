@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from clip.inputs import kinds, metadata
-from clip.inputs.listing import COLUMNS, Listing, caption, split_of_path, unreadable
+from clip.inputs.listing import COLUMNS, Listing, caption, identified, split_of_path, unreadable
 from synth.base.errors import UserError
 from synth.data.shards import stamp
 
@@ -64,6 +64,8 @@ def read(data: Path) -> Listing:
     columns = [_picture_column(path) for path in paths]
     rows: list[dict[str, Any]] = []
     places: list[tuple[int, int, int, int]] = []
+    names: list[str] = []
+    files: list[str] = []
     sizes: list[int] = []
     failed = 0
     for file, (path, column) in enumerate(zip(paths, columns, strict=True)):
@@ -79,15 +81,17 @@ def read(data: Path) -> Listing:
             if size is None:
                 raise UserError(f"{where}: {column} holds no bytes; embed the picture, or take the row out")
             for texts in _captions(content, where):
-                own = {"id": f"{name}/{row}", "subject_id": f"{name}/{row}"}
-                rows.append(own | split | texts | metadata.columns(content, where))
+                rows.append(split | texts | metadata.columns(content, where))
+                names.append(f"{name}/{row}")
+                files.append(name)
                 places.append((file, group, place, row))
                 sizes.append(size)
     if not rows:
         raise UserError(f"{data}: no row with a picture in it")
     pictures = Cells(paths, columns, np.array(places, np.int64))
     notes = (f"{data}: {failed:,} failed downloads of img2dataset are left out",) if failed else ()
-    return Listing(rows, pictures, np.array(sizes), [pictures.where(i) for i in range(len(rows))], notes)
+    where = [pictures.where(i) for i in range(len(rows))]
+    return Listing(identified(rows, names, files, where), pictures, np.array(sizes), where, notes)
 
 
 def _captions(content: dict[str, Any], where: str) -> list[dict[str, str]]:
@@ -121,9 +125,11 @@ def _classes(path: Path, schema: pa.Schema) -> list[str]:
     """The names of the classes of `label`; none where it is text already."""
     if names := _class_names(schema):
         return names
-    kind = schema.field("label").type
+    kind = named = schema.field("label").type
+    while pa.types.is_list(named) or pa.types.is_large_list(named) or pa.types.is_dictionary(named):
+        named = named.value_type
     if any(
-        is_text(kind) for is_text in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+        is_text(named) for is_text in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     ):
         return []
     raise UserError(
@@ -143,9 +149,13 @@ def _class_names(schema: pa.Schema) -> list[str] | None:
 
 def _named(label: Any, classes: list[str], where: str) -> Any:
     """The classes' names as text; several, which hold together, in one."""
-    if not classes or label is None:
-        return label
-    numbers = [number for number in (label if isinstance(label, list) else [label]) if number != -1]
+    if label is None:
+        return None
+    numbers = [
+        number for number in (label if isinstance(label, list) else [label]) if number not in (-1, None)
+    ]
+    if not classes:
+        return ", ".join(numbers)
     for number in numbers:
         if not 0 <= number < len(classes):
             raise UserError(f"{where}: label={number} is none of the {len(classes)} classes; mend it")
@@ -162,17 +172,22 @@ def _sizes(path: Path, column: str) -> Iterator[tuple[int, int, int | None]]:
 
 
 def _picture_column(path: Path) -> str:
-    names = _picture_columns(schema := _opened(path).schema_arrow)
+    names = _picture_columns(_opened(path).schema_arrow)
     if len(names) > 1 and "image" not in names:
         raise UserError(
             f"{path}: {' and '.join(names)} could be the picture; call the one that is meant 'image'"
         )
     if not names:
-        held = ", ".join(f"{field.name} ({field.type})" for field in schema)[:300]
-        raise UserError(
-            f"{path}: no column of pictures; it has {held}; write it with the pictures' bytes in a column 'image'"
-        )
+        raise without_pictures(path)
     return "image" if "image" in names else names[0]
+
+
+def without_pictures(path: Path) -> UserError:
+    """What is said of a file none of whose columns is of pictures."""
+    held = ", ".join(f"{field.name} ({field.type})" for field in _opened(path).schema_arrow)[:300]
+    return UserError(
+        f"{path}: no column of pictures; it has {held}; write it with the pictures' bytes in a column 'image'"
+    )
 
 
 def _picture_columns(schema: pa.Schema) -> list[str]:
@@ -212,11 +227,17 @@ def _opened_of(path: Path, _stamp: tuple[int, ...]) -> pq.ParquetFile:
     if (what := kinds.kind(path)) != "parquet":
         raise kinds.refusal(path, what)
     try:
-        return pq.ParquetFile(path, memory_map=True)
+        file = pq.ParquetFile(path, memory_map=True)
     except pa.ArrowException as error:
         raise _damaged(path, error) from None
     except OSError as error:
         raise unreadable(path, error) from None
+    names = file.schema_arrow.names
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(
+            f"{path}: several columns are called '{twice}'; give the one that is meant a name of its own"
+        )
+    return file
 
 
 def _damaged(path: Path, error: Exception) -> UserError:

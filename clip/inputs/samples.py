@@ -11,6 +11,7 @@ from typing import Any
 
 from clip.inputs import metadata
 from clip.inputs.listing import caption
+from synth.base.documents import unique_keys
 from synth.base.errors import UserError
 from synth.sources.paths import SUFFIXES
 
@@ -52,8 +53,8 @@ def columns(endings: Collection[str], read: Read, where: str) -> dict[str, Any]:
     row: dict[str, Any] = {}
     if "json" in endings:
         content = _json(read, where)
-        if isinstance(content.get("caption"), str):
-            row |= caption(content["caption"])
+        if not any(ending in endings for ending in TEXTS):
+            row |= caption(metadata.text("caption", content.get("caption"), f"{where}.json"))
         row |= metadata.columns(content, f"{where}.json")
     for ending, column in TEXTS.items():
         if ending in endings:
@@ -64,7 +65,7 @@ def columns(endings: Collection[str], read: Read, where: str) -> dict[str, Any]:
 
 def _json(read: Read, where: str) -> dict[str, Any]:
     try:
-        content = json.loads(_decoded(read("json"), f"{where}.json"))
+        content = json.loads(_decoded(read("json"), f"{where}.json"), object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where}.json: not JSON ({error}); mend it or take it out") from None
     if not isinstance(content, dict):

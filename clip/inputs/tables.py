@@ -21,11 +21,13 @@ import numpy as np
 
 from clip.inputs import kinds, metadata
 from clip.inputs.entries import Entry, one_of, read_entries
-from clip.inputs.listing import COLUMNS, Files, Listing, caption, split_of_path
+from clip.inputs.listing import COLUMNS, Files, Listing, caption, split_of_path, unreadable
 from clip.inputs.sets import USUAL, Columns
 from synth.base.errors import UserError
+from synth.sources.paths import Spellings
+from synth.sources.separated import header
 
-_SUFFIXES, _JSON = (".csv", ".tsv"), (".jsonl",)
+_SUFFIXES, _JSON = (".csv", ".tsv", ".xlsx"), (".jsonl",)
 _PICTURES = ("image", "filepath", "file_name")
 """What records, open_clip, and folders of pictures for Hugging Face's `datasets` call the path."""
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -36,8 +38,14 @@ _COUNTERS = ("", "Unnamed: 0")  # as pandas writes its index
 
 
 def holds(data: Path) -> bool:
-    """Whether this is a file of text, or a folder with a list in it."""
-    return kinds.kind(data) in ("text", "empty") if data.is_file() else bool(_tables(data))
+    """Whether this is a file of text or of Excel, or a folder with a list in it."""
+    return kinds.kind(data) in ("text", "empty", "workbook") if data.is_file() else bool(_tables(data))
+
+
+def beside(folder: Path) -> Path | None:
+    """A list of pictures in a folder that holds something else too."""
+    lists = (path for path in _tables(folder) if {*_PICTURES} & {*header(path)})
+    return next(lists, None)
 
 
 def read(data: Path, columns: Columns = USUAL) -> Listing:
@@ -69,7 +77,7 @@ class _List(NamedTuple):
 
 def _list(data: Path, table: Path, columns: Columns) -> _List:
     what = kinds.kind(table)
-    if what != "text" and (what, table.name) != ("parquet", _METADATA[2]):
+    if what not in ("text", "workbook") and (what, table.name) != ("parquet", _METADATA[2]):
         raise kinds.refusal(table, what)
     entries = read_entries(table, columns.image, _PICTURES)
     names = list(dict.fromkeys(name for entry in entries for name in entry.content))
@@ -77,29 +85,33 @@ def _list(data: Path, table: Path, columns: Columns) -> _List:
     where = [entry.where for entry in entries]
     captions = (columns.caption,) if columns.caption else _CAPTIONS
     rows = [_row(entry, image, captions, left_out) for entry in entries]
-    paths = [_path(table, str(entry.content[image]), image, entry.where) for entry in entries]
+    spellings = Spellings()
+    paths = [
+        spellings.stored(_path(table, str(entry.content[image]), image, entry.where)) for entry in entries
+    ]
     _check_ids(table, entries, rows, paths)
     if image == _PICTURES[2]:
-        rows = [_placed(data, table, row, path) for row, path in zip(rows, paths, strict=True)]
+        told = not {*_PEOPLE}.isdisjoint(names)
+        rows = [_placed(data, table, row, path, told) for row, path in zip(rows, paths, strict=True)]
     notes = [f"{table}: columns left out: {', '.join(left_out)}"] if left_out else []
     if not {"split", *_PEOPLE} & set(names):
         notes.append(f"{table}: tells not who it is; every picture is taken for a person of its own")
     return _List(rows, paths, where, notes)
 
 
-def _placed(data: Path, table: Path, row: dict[str, Any], path: Path) -> dict[str, Any]:
-    """A row of a list of Hugging Face's: its picture's folders tell the split, and names count from `data`."""
+def _placed(data: Path, table: Path, row: dict[str, Any], path: Path, told: bool) -> dict[str, Any]:
+    """A row of a list of Hugging Face's: its picture's folders tell the split, and names count from `data`, but people's if they are told."""
     root = data if data.is_dir() else data.parent
     split = split_of_path(root, path.parent) if path.is_relative_to(root) else {}
     folder = "" if table.parent == root else f"{table.parent.relative_to(root).as_posix()}/"
-    own = {key: folder + row[key] for key in ("id", "subject_id") if row[key] == row["id"]}
+    own = {key: folder + row[key] for key in (("id",) if told else ("id", "subject_id"))}
     return split | row | own
 
 
 def _tables(folder: Path) -> list[Path]:
     def of(suffixes: tuple[str, ...]) -> list[Path]:
         return sorted(
-            path for path in folder.glob("[!.]*") if path.suffix.lower() in suffixes and path.is_file()
+            path for path in folder.glob("[!.~]*") if path.suffix.lower() in suffixes and path.is_file()
         )
 
     below = (path for path in kinds.visible(folder) if path.name in _METADATA)
@@ -136,13 +148,13 @@ def _check_names(table: Path, names: list[str], columns: Columns) -> tuple[str, 
 
 def _row(entry: Entry, image: str, captions: Sequence[str], left_out: Sequence[str]) -> dict[str, Any]:
     where, content = entry.where, {key: value for key, value in entry.content.items() if key not in left_out}
-    picture = content.get(image)
-    if not isinstance(picture, str) or not picture:
+    picture = metadata.text(image, content.get(image), where)
+    if not picture:
         raise UserError(f"{where}: {image} is empty; name the picture or take the line out")
     texts: dict[str, Any] = {}
     for name in captions:
-        if text := content.get(name):
-            texts = caption(metadata.typed("caption_en", text, where).strip())
+        if text := metadata.text(name, content.get(name), where):
+            texts = caption(text)
     row = texts | metadata.columns(content, where)
     if "split" in content and "split" not in row:
         raise UserError(f"{where}: split is empty; fill the column, or leave it out")
@@ -192,6 +204,8 @@ def _path(table: Path, cell: str, image: str, where: str) -> Path:
 def _size(path: Path, where: str) -> int:
     try:
         found = path.stat()
+    except PermissionError as error:
+        raise unreadable(f"{where}: {path}", error) from None
     except (OSError, ValueError):  # of a zero byte
         raise UserError(f"{where}: {path} is absent; mend the path or take the line out") from None
     if not S_ISREG(found.st_mode):

@@ -5,7 +5,6 @@ that two shards have is two pairs; within one shard it is an error.
 """
 
 import tarfile
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from clip.inputs import kinds, samples
-from clip.inputs.listing import Listing, Slices, split_of_path, unreadable, utf8
+from clip.inputs.listing import Listing, Slices, identified, split_of_path, unreadable, utf8
 from synth.base import archives
 from synth.base.errors import UserError
 
@@ -56,26 +55,15 @@ def read(data: Path) -> Listing:
     if not rows:
         raise UserError(f"{data}: no pair in its tars")
     found = np.array(places, np.int64)
-    rows = _named(data, shards, keys, found[:, 0].tolist(), rows)
     where = [f"{shards[place[0]]} {name}" for place, name in zip(places, names, strict=True)]
+    files = [str(path.relative_to(data).with_suffix("")) if data.is_dir() else path.stem for path in shards]
+    rows = identified(rows, keys, [files[place[0]] for place in places], where)
     notes = (f"{data}: {failed:,} failed downloads of img2dataset are left out",) if failed else ()
     return Listing(rows, Slices(shards, found, names), found[:, 2], where, notes)
 
 
 def _shards(data: Path) -> list[Path]:
     return kinds.files(data, *_SUFFIXES)
-
-
-def _named(
-    data: Path, shards: list[Path], keys: list[str], shard: list[int], rows: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """The rows with the keys for ids, and for people who are not told; a key of several shards goes with its shard's name."""
-    times = Counter(keys)
-    named = []
-    for key, number, row in zip(keys, shard, rows, strict=True):
-        name = key if times[key] == 1 else f"{shards[number].relative_to(data).with_suffix('')}/{key}"
-        named.append({"id": name, "subject_id": name} | row)
-    return named
 
 
 def _pairs(path: Path) -> Iterator[tuple[str, tarfile.TarInfo | None, dict[str, Any]]]:

@@ -6,6 +6,7 @@ each, a text of no picture for none.  Every picture is a person of its own, as i
 """
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clip.inputs.listing import SPLIT_NAMES, Listing, Slices, caption, from_base64, unreadable
+from synth.base.documents import unique_keys
 from synth.base.errors import UserError
 
 _PICTURES, _TEXTS = "_imgs.tsv", "_texts.jsonl"
@@ -105,7 +107,7 @@ def _pictures(path: Path) -> dict[str, tuple[int, int]]:
             raise UserError(
                 f"{path} line {number}: not an id and a picture in base64 with a tab between; write it again"
             )
-        key = image.decode(errors="replace").strip()
+        key = image.removeprefix(BOM_UTF8).decode(errors="replace").strip()
         if key in found:
             raise UserError(
                 f"{path} line {number}: image '{key}' comes again; give every picture an id of its own"
@@ -120,7 +122,7 @@ def _texts(path: Path) -> Iterator[Text]:
             continue
         where = f"{path} line {number}"
         try:
-            content = json.loads(line)
+            content = json.loads(line, object_pairs_hook=unique_keys)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{where}: not JSON ({error}); write it again") from None
         if not isinstance(content, dict) or not isinstance(content.get("text"), str):

@@ -49,9 +49,8 @@ def open_target(path: Path) -> Target:
         UserError: the file is absent, damaged or foreign.
     """
     if not path.is_file():
-        raise UserError(
-            f"{path}: no such file; --model takes a ckpt.pt of 'clip train', a .npy or a .parquet"
-        )
-    if path.suffix in (".npy", ".parquet"):
+        what = "a folder, where a file is needed" if path.is_dir() else "no such file"
+        raise UserError(f"{path}: {what}; --model takes a ckpt.pt of 'clip train', a .npy or a .parquet")
+    if path.suffix.lower() in (".npy", ".parquet"):
         return Embeddings(path)
     return Encoder(path)

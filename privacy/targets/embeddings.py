@@ -25,7 +25,7 @@ class Embeddings:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        ids, self._values = _read_parquet(path) if path.suffix == ".parquet" else _read_npy(path)
+        ids, self._values = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_npy(path)
         self._row = {name: row for row, name in enumerate(ids)}
         if len(self._row) < len(ids):
             raise UserError(f"{path}: an id occurs twice; ids must be unique")
@@ -60,7 +60,7 @@ def _read_npy(path: Path) -> tuple[list[str], np.ndarray]:
         )
     values = arrays.read(path, remedy="write it again")
     try:
-        ids = names.read_text(encoding="utf-8").splitlines()
+        ids = names.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise UserError(f"{names}: not UTF-8; write one id a line in UTF-8") from None
     if values.ndim != 2 or not values.size or values.dtype.kind not in "fiu":
@@ -69,7 +69,8 @@ def _read_npy(path: Path) -> tuple[list[str], np.ndarray]:
         )
     if len(ids) != len(values):
         raise UserError(f"{names}: {len(ids)} ids for {len(values)} embeddings; one id a line")
-    return ids, values.astype(np.float32)
+    with np.errstate(over="ignore"):  # what is too large for it is not finite, and told as that
+        return ids, values.astype(np.float32)
 
 
 def _read_parquet(path: Path) -> tuple[list[str], np.ndarray]:

@@ -2,6 +2,7 @@
 
 import os
 import tokenize
+import zipfile
 from collections.abc import Callable
 from math import prod
 from pathlib import Path
@@ -15,6 +16,7 @@ from synth.base.runs import atomic
 _REMEDY = "delete it and repeat the command, which makes it again"
 _ERRORS = (
     ValueError, EOFError, OSError, SyntaxError, TypeError, MemoryError, OverflowError, RecursionError, tokenize.TokenError,
+    zipfile.BadZipFile,
 )  # fmt: skip
 """What numpy raises on a file that is damaged, cut short, or holds objects."""
 

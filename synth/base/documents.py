@@ -49,7 +49,12 @@ def _twice(names: list[str]) -> str:
     return next(name for name in names if names.count(name) > 1)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON, for `object_pairs_hook`.
+
+    Raises:
+        ValueError: a key stands twice.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError(f"key '{_twice([name for name, _ in pairs])}' stands twice")
@@ -89,7 +94,7 @@ def parse_json(text: str | bytes, where: str, remedy: str = "mend or remove it")
         UserError: damaged or too deep.
     """
     try:
-        found = json.loads(text, object_pairs_hook=_object)
+        found = json.loads(text, object_pairs_hook=unique_keys)
         check_depth(found)
     except RecursionError:
         raise UserError(f"{where}: lists within lists, deeper than {DEEPEST}; {remedy}") from None

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from synth.base.documents import read_json
+from synth.base.documents import read_json, read_mapping
 from synth.base.errors import UserError
 from synth.data.shards import SPLITS, SUFFIXES
 
@@ -37,6 +37,21 @@ def expected(folder: Path) -> list[Path]:
         folder / "data" / name
         for name in sorted(wanted, key=lambda n: (order.get(n.partition("-")[0], 9), n))
     ]
+
+
+def noted_hash(path: Path) -> str:
+    """The hash of a shard's bytes as its sidecar notes it.
+
+    Raises:
+        UserError: there is no sidecar, or it is damaged.
+    """
+    sidecar = path.with_suffix(".json")
+    if not sidecar.exists():
+        raise UserError(
+            f"{sidecar}: missing beside {path.name}; copy the records with all their files, or give a folder that 'synth import' "
+            "or 'synth generate' wrote"
+        )
+    return read_mapping(sidecar, "sha256")["sha256"]
 
 
 def counts(folder: Path) -> dict[str, int]:

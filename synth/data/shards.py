@@ -165,7 +165,8 @@ def read_shard(path: Path, columns: Sequence[str], schema: pa.Schema) -> pa.Tabl
     missing = [name for name in columns if name not in file.schema_arrow.names]
     if required := [name for name in missing if name in REQUIRED]:
         raise UserError(
-            f"{path}: column '{required[0]}' is missing; it has {', '.join(file.schema_arrow.names)}"
+            f"{path}: column '{required[0]}' is missing; it has {', '.join(file.schema_arrow.names)}; give a folder that "
+            "'synth import' or 'synth generate' wrote"
         )
     try:
         table = file.read([name for name in columns if name not in missing])

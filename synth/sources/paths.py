@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from unicodedata import normalize
@@ -58,6 +59,27 @@ class Index:
 def composed(name: str) -> str:
     """A name in the one form (NFC) in which `é` and `が` are one character each; some systems store them as two."""
     return normalize("NFC", name)
+
+
+class Spellings:
+    """Files whose names are stored in other bytes than a list writes them: composed or not, or in GB18030."""
+
+    def __init__(self) -> None:
+        self._names: dict[Path, dict[str, list[str]]] = {}
+        """Of each folder that was looked into, by how people read them."""
+
+    def stored(self, path: Path) -> Path:
+        """The one file or folder that `path` means; `path` itself where it is there, and where nothing is or two are."""
+        if path.parent == path or os.path.lexists(path):
+            return path
+        folder = self.stored(path.parent)
+        if folder not in self._names:
+            names = self._names[folder] = {}
+            with suppress(OSError):
+                for name in (each.name for each in folder.iterdir()):
+                    names.setdefault(composed(readable(name) or name), []).append(name)
+        found = self._names[folder].get(composed(path.name), [])
+        return folder / (found[0] if len(found) == 1 else path.name)
 
 
 @dataclass
