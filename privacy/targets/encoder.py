@@ -60,11 +60,11 @@ class Encoder:
         self, what: str, things: Any, embedded: Callable[[Any, Any], np.ndarray], seed: int | None
     ) -> np.ndarray:
         """(N, D) of photographs or captions, batch by batch."""
-        from clip import embed
         from clip.model import encoders
+        from synth.base.device import accelerator
 
         model = self._model if seed is None else encoders.untrained(self._model, seed)
-        model = model.to(embed.device())
+        model = model.to(accelerator())
         parts = []
         with progress(what, len(things)) as bar:
             for start in range(0, len(things), _BATCH):

@@ -11,7 +11,7 @@ from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.classifier.targets import targets
 from synth.data.images import Preprocessing, decode
-from synth.data.pictures import Pictures, mapped
+from synth.data.pictures import Pictures, decoded, mapped
 from synth.data.records import LABELS, data_fingerprint, read_table
 
 _COLUMNS = ("id", "subject_id", *LABELS, "caption_zh", "caption_en")
@@ -74,12 +74,14 @@ def _patients(subjects: np.ndarray, max_count: int, seed: int) -> tuple[np.ndarr
 def _decoded(
     pictures: Pictures, rows: np.ndarray, fit: Preprocessing, folder: Path
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The place among `rows` of each picture, and the picture as (1, S, S, 3) uint8."""
+    """The places among `rows` of some pictures, and the pictures as (B, S, S, 3) uint8."""
     side = min(decode(pictures[int(rows[0])], pictures.where(int(rows[0]))).shape[:2])
     if side < fit.size:
         raise UserError(
             f"{folder}: its pictures are {side} pixels a side, --size asks for {fit.size}; give --size {side} or less"
         )
-    for place in np.argsort(rows):  # in the order of the file: neighbours are read together
-        row = int(rows[place])
-        yield np.array([place]), fit(pictures[row], pictures.where(row))[None]
+    order = np.argsort(rows)  # in the order of the file: neighbours are read together
+    done = 0
+    for taken, squares in decoded(pictures, fit, rows[order]):
+        yield order[done : done + len(taken)], squares
+        done += len(taken)

@@ -36,10 +36,10 @@ class Sampler:
     """A generator opened for one plan; the bytes of a shard are a function of (plan, shard) alone.
 
     Args:
-        device: where to sample, for example "cuda:1".
+        device: where to sample.
     """
 
-    def __init__(self, plan: Plan, model: Path, device: str = "cpu") -> None:
+    def __init__(self, plan: Plan, model: Path, device: torch.device | str = "cpu") -> None:
         torch.set_num_threads(1)  # two on a busy machine are slower than one, and give other bits
         # The same bytes each time: cuDNN may not choose by a race.
         settle(deterministic=torch.device(device).type == "cuda")
@@ -63,7 +63,7 @@ class Sampler:
         waiting: deque[Future[None]] = deque()
         counts = Counter[str]()
         if self.plan.filters and self._filters is None:
-            self._filters = Filters(self.plan.filters, folder(out), str(self.pipeline.device))
+            self._filters = Filters(self.plan.filters, folder(out), self.pipeline.device)
         with ExitStack() as file:
             add = file.enter_context(writing(out / shard.name, SCHEMA, self.digest, shard.first, counts))
             file.callback(_settle, waiting)

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from synth import phantom
 from synth.base import checkpoint
+from synth.base.device import accelerator
 from synth.base.divergence import LossWatch
 from synth.base.errors import UserError
 from synth.base.runs import Tell, append_metrics, claim, progress, quiet, read_json, rewind_metrics
@@ -69,7 +70,7 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path, tell: Tell = q
     provenance = _provenance(training_sources(data), texts)
     if planted := commitments(data):
         provenance["canary"] = planted
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = accelerator()
 
     torch.manual_seed(config.seed)
     process = create(config.objective)

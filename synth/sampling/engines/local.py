@@ -35,12 +35,10 @@ def _devices() -> int:
 
 def alone(plan: Plan, model: Path, out: Path, shards: Iterable[Shard], number: int = 0) -> Events:
     """Draw shards in this process, on GPU `number` where there are any."""
-    import torch
-
+    from synth.base.device import accelerator
     from synth.sampling.sampler import Sampler
 
-    gpus = torch.cuda.device_count()
-    sampler = Sampler(plan, model, f"cuda:{number % gpus}" if gpus else "cpu")
+    sampler = Sampler(plan, model, accelerator(number))
     drawn = None
     for shard in shards:
         finished = yield from sampler.write(shard, out)
