@@ -297,6 +297,7 @@ def written(bench: Bench, steps: int, seconds: float) -> dict[str, Any]:
     """Pictures/s of `synth generate` into parquet, and the hours of a million so; what comes before the second shard is not counted."""
     from synth.sampling import plan
     from synth.sampling.engines import Job, local
+    from synth.sampling.sampler import Sampling
     from synth.sampling.settings import chosen
 
     model, out = bench.generator("fundus256"), bench.scratch / f"written-{steps}"
@@ -305,7 +306,7 @@ def written(bench: Bench, steps: int, seconds: float) -> dict[str, Any]:
                       **(chosen(out, size, 4 if bench.toy else None, None)._asdict()))  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     rows, finished, begin, busy = 0, 0, 0.0, Utilisation(bench.gpu)
-    events = local.draw(Job(asked, model, out, plan.shards(asked), 1 if bench.toy else 0))
+    events = local.draw(Job(Sampling(asked, model, out), plan.shards(asked), 1 if bench.toy else 0))
     for event in events:
         if isinstance(event, int) and begin:
             rows += event

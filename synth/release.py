@@ -181,8 +181,9 @@ def draw_shards(
         return 0
     tell(lines(plan, model, out, left, count))
     from synth.sampling.preview import LiveSheet  # reads pictures, which a dry run can do without
+    from synth.sampling.sampler import Sampling
 
-    events = draw(Job(plan, model, out, missing, workers, address))
+    events = draw(Job(Sampling(plan, model, out), missing, workers, address))
     sheet = LiveSheet(out, plan)
     with progress("generating", count, count - left) as bar:
         for event in events:

@@ -30,6 +30,7 @@ from synth.sampling.distributions import distribution, parse_mix, shown
 from synth.sampling.engines import local
 from synth.sampling.plan import Shard
 from synth.sampling.preview import LiveSheet
+from synth.sampling.sampler import Sampling
 from synth.sampling.verify import verify
 
 
@@ -112,7 +113,7 @@ def test_a_killed_worker_is_replaced_and_costs_no_bit(model, whole, tmp_path):
     out, kills, drawn = tmp_path / "out", 0, 0
     shards = plan.shards(asked(model))
     out.mkdir()
-    for event in local.several(asked(model), model, out, shards, 2):
+    for event in local.several(Sampling(asked(model), model, out), shards, 2):
         drawn += 0 if isinstance(event, Shard) else event
         if isinstance(event, int) and event > 0 and kills < 5:
             os.kill(_newest_worker(), signal.SIGKILL)
@@ -136,7 +137,7 @@ def _newest_worker() -> int:
 
 def test_the_bytes_of_a_shard_do_not_depend_on_the_one_before(model, whole, tmp_path):
     last = plan.shards(asked(model))[-1]
-    list(local.alone(asked(model), model, tmp_path, [last]))
+    list(local.alone(Sampling(asked(model), model, tmp_path), [last]))
     assert hashes(tmp_path) == {Path(last.name).name: hashes(whole)[Path(last.name).name]}
 
 
@@ -289,7 +290,7 @@ def test_a_ray_cluster_that_loses_a_node_writes_the_bytes_of_one_process(model, 
     ray.init(address=nodes.address, log_to_driver=False)
     try:
         shards, out, drawn = 0, tmp_path / "out", 0
-        for event in cluster(many, model, out, plan.shards(many), 2, None):
+        for event in cluster(Sampling(many, model, out), plan.shards(many), 2, None):
             if not isinstance(event, Shard):
                 drawn += event
                 continue

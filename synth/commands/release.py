@@ -175,7 +175,13 @@ def evaluate(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML of what differs from the defaults")] = None,
     set: Set = [],
-    workers: Annotated[int, typer.Option(help="processes that train classifiers; 0 is one per core")] = 0,
+    workers: Annotated[
+        int,
+        typer.Option(min=0, help="processes that train classifiers and compute features; 0 is one per core"),
+    ] = 0,
+    engine: Annotated[
+        str, typer.Option(help="of features: local, or ray (the cluster of RAY_ADDRESS)")
+    ] = "local",
     show_training_photographs: Annotated[
         bool,
         typer.Option(
@@ -206,7 +212,7 @@ def evaluate(
         return
     line = shlex.join(["synth", *sys.argv[1:]])
     made = evaluation.evaluate(
-        settings, data, real, out, line, workers, show=show_training_photographs, tell=say
+        settings, data, real, out, line, workers, show=show_training_photographs, tell=say, engine=engine
     )
     if json:
         show(made.to_json(), json)

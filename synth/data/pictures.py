@@ -92,9 +92,14 @@ def pixels(folder: Path, splits: Sequence[str], preprocessing: Preprocessing, ca
     pictures = Pictures(folder, splits)
     if not len(pictures):
         raise UserError(f"{folder}: no records in {' or '.join(splits)}")
+    path = pixels_file(folder, splits, preprocessing, cache)
+    return mapped(path, len(pictures), preprocessing.size, decoded(pictures, preprocessing))
+
+
+def pixels_file(folder: Path, splits: Sequence[str], preprocessing: Preprocessing, cache: Path) -> Path:
+    """Where `pixels` keeps what it has decoded."""
     key = fingerprint([data_fingerprint(folder), list(splits), preprocessing.model_dump()])[:16]
-    made = decoded(pictures, preprocessing)
-    return mapped(cache / f"pixels-{key}.npy", len(pictures), preprocessing.size, made)
+    return cache / f"pixels-{key}.npy"
 
 
 class Decoder:

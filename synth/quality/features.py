@@ -1,6 +1,8 @@
 """What photographs are compared by: a named function from pictures to vectors."""
 
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,11 +13,11 @@ from PIL import Image
 from synth.base import arrays, checkpoint, extras, networks, weights
 from synth.base.device import accelerator
 from synth.base.errors import UserError
-from synth.base.runs import progress, sha256
-from synth.classifier.classifier import Classifier
+from synth.base.runs import sha256
+from synth.classifier.classifier import load
+from synth.sampling.engines.rows import Launch, computed
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which torchvision's weights expect
-_BATCH = 64
 KNOWN = "own, random:NAME, timm:NAME=FILE, torchvision:NAME=FILE, inception:FILE"
 
 
@@ -28,8 +30,9 @@ class Features(NamedTuple):
     kernel: str = "kernel distance"
 
 
-def own(classifier: Classifier) -> Features:
-    """Those of the classifier that learnt from the real photographs."""
+def own(path: Path, place: torch.device | None = None) -> Features:
+    """Those of the classifier that learnt from the real photographs, from its file, at `place`; None is the accelerator."""
+    classifier, _ = load(path, place)
     config = classifier.config
     name = f"{config.architecture} trained on these real photographs, {config.preprocessing.size} px"
     return Features(name, classifier.features)
@@ -58,27 +61,46 @@ def parse(text: str, size: int, place: torch.device | None = None) -> Features:
     raise UserError(f"--features '{text}': known: {KNOWN}")
 
 
-def extract(features: Features, pictures: np.ndarray, path: Path, what: str) -> np.ndarray:
-    """(N, D) float32 features of (N, S, S, 3) pictures, computed once and kept in `path`.
+def extract(
+    begin: Callable[[torch.device], Features],
+    pictures: Path,
+    count: int,
+    path: Path,
+    what: str,
+    launch: Launch = Launch(),
+) -> np.ndarray:
+    """(N, D) float32 features of the first pictures in a file, computed once and kept in `path`.
+
+    Args:
+        begin:    opens the features on a device; is pickled where several processes compute.
+        pictures: an array of (N or more, S, S, 3) uint8.
 
     Raises:
         UserError: the function gives something else than one vector a picture.
     """
     if not path.exists():
-        parts = []
-        with progress(f"features of {what}", len(pictures)) as bar:
-            for start in range(0, len(pictures), _BATCH):
-                part = np.asarray(features.call(np.asarray(pictures[start : start + _BATCH])))
-                parts.append(part)
-                bar.update(len(part))
-        found = np.concatenate(parts).astype(np.float32)
-        if found.ndim != 2 or len(found) != len(pictures) or not np.isfinite(found).all():
+        parts = path.with_suffix(".parts")
+        made = computed(partial(_begun, begin, pictures), count, parts, f"features of {what}", launch)
+        arrays.write(path, made)
+        shutil.rmtree(parts, ignore_errors=True)
+    return arrays.read(path, (count, None))
+
+
+def _begun(
+    begin: Callable[[torch.device], Features], path: Path, place: torch.device
+) -> Callable[[slice], np.ndarray]:
+    features, pictures = begin(place), arrays.mapped(path)
+
+    def compute(rows: slice) -> np.ndarray:
+        found = np.asarray(features.call(np.asarray(pictures[rows])))
+        if found.ndim != 2 or len(found) != rows.stop - rows.start or not np.isfinite(found).all():
             raise UserError(
-                f"features '{features.name}': {found.shape} of {len(pictures)} pictures, or not finite; "
+                f"features '{features.name}': {found.shape} of {rows.stop - rows.start} pictures, or not finite; "
                 "one vector a picture is needed"
             )
-        arrays.write(path, found)
-    return arrays.read(path, (len(pictures), None))
+        return found
+
+    return compute
 
 
 def _timm(name: str, file: Path | None, place: torch.device) -> Callable[[np.ndarray], np.ndarray]:

@@ -30,6 +30,8 @@ class Sample(NamedTuple):
     """Their N records, without pictures."""
     name: str
     """What names the content: data, patients and preprocessing."""
+    path: Path
+    """Where the pictures lie, perhaps with more behind them."""
 
     def first(self, count: int) -> Self:
         """The first `count` photographs; the last patient may lose one."""
@@ -41,6 +43,7 @@ class Sample(NamedTuple):
             self.patients[:count],
             self.table.slice(0, count),
             fingerprint([self.name, count]),
+            self.path,
         )
 
 
@@ -58,9 +61,10 @@ def draw(
     rows, patients = _patients(table["subject_id"].to_numpy(zero_copy_only=False), max_count, seed)
     name = fingerprint([data_fingerprint(folder), list(splits), rows.tolist(), fit.model_dump()])
     portions = _decoded(Pictures(folder, splits), rows, fit, folder)
-    pictures = mapped(cache / f"{name[:16]}.npy", len(rows), fit.size, portions, f"decoding {what}")
+    path = cache / f"{name[:16]}.npy"
+    pictures = mapped(path, len(rows), fit.size, portions, f"decoding {what}")
     table = table.take(pa.array(rows))
-    return Sample(pictures, targets(table), patients, table, name)
+    return Sample(pictures, targets(table), patients, table, name, path)
 
 
 def _patients(subjects: np.ndarray, max_count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

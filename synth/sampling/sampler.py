@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -14,12 +14,15 @@ from synth.base.device import settle
 from synth.data.captions import write
 from synth.data.images import encode
 from synth.data.records import SCHEMA, Row, row
-from synth.data.shards import writing
+from synth.data.shards import is_done, writing
 from synth.model import text_encoder
 from synth.pipeline import load
 from synth.sampling import noise
 from synth.sampling.plan import Draw, Plan, Shard, draws
 from synth.sampling.rejection import Filters, folder, rejection_sample
+
+if TYPE_CHECKING:
+    from synth.sampling.engines import Write
 
 _AHEAD = 2  # batches that may wait for the writer: what bounds memory where sampling is the faster
 
@@ -30,6 +33,24 @@ class Batch(NamedTuple):
     first: int
     draws: list[Draw]
     pictures: torch.Tensor
+
+
+class Sampling(NamedTuple):
+    """The shards of a plan, as an engine has them drawn."""
+
+    plan: Plan
+    model: Path
+    """The generator's folder."""
+    out: Path
+
+    def opened(self, place: torch.device) -> "Write":
+        """What draws shards on a device."""
+        sampler = Sampler(self.plan, self.model, place)
+        return lambda shard: sampler.write(shard, self.out)
+
+    def is_done(self, shard: Shard) -> bool:
+        """Whether a shard of this plan is finished."""
+        return is_done(self.out / shard.name, self.plan.fingerprint)
 
 
 class Sampler:
