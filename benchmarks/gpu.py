@@ -350,7 +350,7 @@ def training_step(bench: Bench, name: str) -> dict[str, Any]:
     """Images/s of a step of a denoiser: forward, backward, AdamW, averages."""
     import torch
 
-    from synth.base.device import adamw, has_bf16, settle
+    from synth.base.device import adamw, has_bf16, layout, settle
     from synth.diffusion.losses import loss
     from synth.diffusion.process import VPrediction
     from synth.model.labels import current
@@ -358,7 +358,7 @@ def training_step(bench: Bench, name: str) -> dict[str, Any]:
 
     settle(deterministic=False)
     network, process = bench.network(bench.config(name)).to(bench.device), VPrediction()
-    network.to(memory_format=torch.channels_last)
+    network.to(memory_format=layout(bench.device))
     batch = 128 if bench.gpu else 4
     optimizer, averages = adamw(network.parameters(), lr=1e-4), PowerAverages(network, [0.1])
     clean, fresh = (torch.randn(batch, *network.shape, device=bench.device) for _ in range(2))

@@ -25,7 +25,7 @@ from synth.data.records import read_table
 from synth.model.denoiser import add_coordinates
 from synth.model.labels import current
 from synth.release import draw_shards
-from synth.sampling import cost, plan
+from synth.sampling import cost, noise, plan
 from synth.sampling.distributions import distribution, parse_mix, shown
 from synth.sampling.engines import local
 from synth.sampling.plan import Shard
@@ -139,6 +139,26 @@ def test_the_bytes_of_a_shard_do_not_depend_on_the_one_before(model, whole, tmp_
     last = plan.shards(asked(model))[-1]
     list(local.alone(Sampling(asked(model), model, tmp_path), [last]))
     assert hashes(tmp_path) == {Path(last.name).name: hashes(whole)[Path(last.name).name]}
+
+
+def test_compiling_is_refused_without_a_gpu_and_is_no_part_of_other_plans(model, tmp_path):
+    result = invoke("generate", "--model", model, "--n", 5, "--compile", "--out", tmp_path / "x")
+    line = "synth: --compile needs a GPU: on the CPU it takes minutes and gains nothing; leave it out\n"
+    assert (result.exit_code, result.stderr) == (2, line) and not (tmp_path / "x").exists()
+    assert "compile" not in asked(model).to_json()
+    assert plan.make(model, 5, compile=True).to_json()["compile"] is True
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("gcc"), reason="torch compiles with a C compiler")
+def test_a_compiled_generator_draws_what_it_drew(model):
+    """Guided: of two passes that share their memory, the first is not overwritten."""
+    generator, _ = pipeline.load(model)
+    codes = torch.from_numpy(generator.conditioning.labels.unknown).repeat(2, 1)
+    drawn = noise.draw("philox", 0, [(0, 0), (1, 0)], generator.shape, "cpu")
+    plain = generator(codes, drawn, 2, 2.0)
+    generator.compile()
+    assert (generator(codes, drawn, 2, 2.0).int() - plain.int()).abs().max() <= 1
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,12 @@ def settle(deterministic: bool) -> None:
     torch.use_deterministic_algorithms(deterministic)
 
 
+def layout(place: torch.device) -> torch.memory_format:
+    """How pictures lie in a network that normalises by groups: on a GPU channel by channel, which its kernels of GroupNorm would
+    else make of them and convert back."""
+    return torch.contiguous_format if place.type == "cuda" else torch.channels_last
+
+
 def adamw(parameters: Iterable[Any], **settings: Any) -> torch.optim.AdamW:
     """AdamW; on a GPU the fused one, whose counters of steps lie there and are never waited for."""
     return torch.optim.AdamW(parameters, **settings, fused=torch.cuda.is_available() or None)

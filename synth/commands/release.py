@@ -51,6 +51,10 @@ def generate(
         str | None,
         typer.Option(help="fp32, or bf16: faster on GPUs and CPUs that know it; else bf16 on such a GPU"),
     ] = None,
+    compile: Annotated[
+        bool,
+        typer.Option("--compile", help="compile the network, part of the plan: for a GPU and many images"),
+    ] = False,
     quality: Annotated[int, typer.Option(help="of the JPEG, 1 to 100")] = 95,
     reject_copies: Annotated[
         list[Path],
@@ -129,6 +133,7 @@ def generate(
         "quality": quality,
         "format": format,
         "precision": precision,
+        "compile": compile,
         "marks": marks,
         "reject_copies": reject_copies,
         "reject_mislabelled": reject_mislabelled,

@@ -69,6 +69,8 @@ class Sampler:
         self.pipeline.to(device)
         if plan.precision == "bf16":
             self.pipeline.unet.to(torch.bfloat16)  # type: ignore[call-arg]
+        if plan.compile:
+            self.pipeline.compile()
         self._filters: Filters | None = None
         self._writer = ThreadPoolExecutor(1, "writer")
 
