@@ -30,7 +30,7 @@ from synth.sampling.distributions import distribution, parse_mix, shown
 from synth.sampling.engines import local
 from synth.sampling.plan import Shard
 from synth.sampling.preview import LiveSheet
-from synth.sampling.sampler import Sampling
+from synth.sampling.sampler import Sampler, Sampling
 from synth.sampling.verify import verify
 
 
@@ -139,6 +139,16 @@ def test_the_bytes_of_a_shard_do_not_depend_on_the_one_before(model, whole, tmp_
     last = plan.shards(asked(model))[-1]
     list(local.alone(Sampling(asked(model), model, tmp_path), [last]))
     assert hashes(tmp_path) == {Path(last.name).name: hashes(whole)[Path(last.name).name]}
+
+
+def test_threads_that_encode_change_no_byte(model, whole, tmp_path):
+    class Threaded(Sampling):
+        def opened(self, place):
+            sampler = Sampler(self.plan, self.model, place, encoders=3)
+            return lambda shard: sampler.write(shard, self.out)
+
+    list(local.alone(Threaded(asked(model), model, tmp_path), plan.shards(asked(model))))
+    assert hashes(tmp_path) == hashes(whole)
 
 
 def test_compiling_is_refused_without_a_gpu_and_is_no_part_of_other_plans(model, tmp_path):

@@ -4,6 +4,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +25,7 @@ from synth.sampling.rejection import Filters, folder, rejection_sample
 if TYPE_CHECKING:
     from synth.sampling.engines import Write
 
+_ENCODERS = 4  # threads beside a GPU; Pillow lets go of the interpreter while it encodes
 _AHEAD = 2  # batches that may wait for the writer: what bounds memory where sampling is the faster
 
 
@@ -57,10 +59,13 @@ class Sampler:
     """A generator opened for one plan; the bytes of a shard are a function of (plan, shard) alone.
 
     Args:
-        device: where to sample.
+        device:   where to sample.
+        encoders: threads that encode beside the writer's; None is four on a GPU, and none on a CPU, whose cores sample.
     """
 
-    def __init__(self, plan: Plan, model: Path, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, plan: Plan, model: Path, device: torch.device | str = "cpu", encoders: int | None = None
+    ) -> None:
         torch.set_num_threads(1)  # two on a busy machine are slower than one, and give other bits
         # The same bytes each time: cuDNN may not choose by a race.
         settle(deterministic=torch.device(device).type == "cuda")
@@ -73,6 +78,8 @@ class Sampler:
             self.pipeline.compile()
         self._filters: Filters | None = None
         self._writer = ThreadPoolExecutor(1, "writer")
+        count = _ENCODERS * (torch.device(device).type == "cuda") if encoders is None else encoders
+        self._encoded = ThreadPoolExecutor(count, "encoder").map if count else map
 
     def write(self, shard: Shard, out: Path) -> Generator[int, None, Future[None]]:
         """Draw one shard into the folder `out`; yields the rows of each batch once they are sampled.
@@ -138,11 +145,9 @@ class Sampler:
         )
 
     def _add(self, add: Callable[[Iterable[Row]], None], batch: Batch) -> None:
-        pictures = batch.pictures.cpu().numpy()
-        add(
-            record(self.plan, self.digest, batch.first + place, draw, picture)
-            for place, (draw, picture) in enumerate(zip(batch.draws, pictures, strict=True))
-        )
+        make, first = partial(record, self.plan, self.digest), batch.first
+        indices = range(first, first + len(batch.draws))
+        add(self._encoded(make, indices, batch.draws, batch.pictures.cpu().numpy()))
 
 
 def record(plan: Plan, digest: str, index: int, draw: Draw, picture: np.ndarray) -> Row:
