@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from synth.base import device, extras
@@ -76,8 +77,7 @@ def train(
         return dp_trainer.train(config, data, run, tell)
     accelerator = _accelerator(config, run)
     each = micro_batch.size(config, accelerator.num_processes, accelerator.device)
-    fewest = accelerator.gather(torch.tensor([each], device=accelerator.device)).min()  # GPUs may differ
-    chunk = accumulate(accelerator, config.batch, int(fewest))
+    chunk = accumulate(accelerator, config.batch, min(gather_object([each])))  # GPUs may differ
     vocabulary = labels.of_run(run)
     wanted = {"config": config.model_dump(mode="json"), "data": data_fingerprint(*data)} | vocabulary.claim()
     known = opened(start, config.network) if start else None
