@@ -46,6 +46,7 @@ from clip.training import batches, decoding
 from clip.training.config import TrainConfig
 from clip.training.objective import Learner
 from synth import phantom
+from synth.base import processes
 from synth.base.config import check
 from synth.data.images import Preprocessing
 from synth.data.pictures import Pictures
@@ -229,7 +230,7 @@ def measure_loaders(records: Path, batch: int, rounds: int, scratch: Path) -> di
         spans = [range(at, at + batch) for at in range(0, 2 * len(pairs.rows), batch)]
         for _ in range(rounds):
             start, spent = time.perf_counter(), processors()
-            for _ in decoding.in_turn(partial(taken, pairs), spans, workers):
+            for _ in processes.in_turn(partial(taken, pairs), spans, workers):
                 pass
             images = len(spans) * batch
             rates = {

@@ -88,15 +88,19 @@ class Bench:
         )
         return folder
 
+    def recipe(self, name: str) -> tuple[Path | None, list[str]]:
+        """The file of a recipe of `synth train` and what differs from it, or a toy."""
+        if not self.toy:
+            return ROOT / f"configs/synth/{name}.yaml", []
+        toy = ["preprocessing.size=16", "network.channels=[16,32]", "network.attention_from=1", "sheet=4"]
+        return None, [*toy, "batch=8", "micro_batch=8", "images=16", "save_every=8"]
+
     def config(self, name: str) -> Any:
-        """A recipe of `synth train`, or a toy."""
+        """Its settings."""
         from synth.base.config import load
         from synth.training.config import TrainConfig
 
-        if not self.toy:
-            return load(TrainConfig, Path(f"{ROOT}/configs/synth/{name}.yaml"), [])
-        toy = ["preprocessing.size=16", "network.channels=[16,32]", "network.attention_from=1", "sheet=4"]
-        return load(TrainConfig, None, [*toy, "batch=8", "micro_batch=8", "images=16", "save_every=8"])
+        return load(TrainConfig, *self.recipe(name))
 
     def clip(self) -> Any:
         """RN50 + RoBERTa at 224 px, or a toy."""
@@ -297,6 +301,7 @@ def written(bench: Bench, steps: int, seconds: float) -> dict[str, Any]:
     """Pictures/s of `synth generate` into parquet, and the hours of a million so; what comes before the second shard is not counted."""
     from synth.sampling import plan
     from synth.sampling.engines import Job, local
+    from synth.sampling.sampler import Sampling
     from synth.sampling.settings import chosen
 
     model, out = bench.generator("fundus256"), bench.scratch / f"written-{steps}"
@@ -305,7 +310,7 @@ def written(bench: Bench, steps: int, seconds: float) -> dict[str, Any]:
                       **(chosen(out, size, 4 if bench.toy else None, None)._asdict()))  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     rows, finished, begin, busy = 0, 0, 0.0, Utilisation(bench.gpu)
-    events = local.draw(Job(asked, model, out, plan.shards(asked), 1 if bench.toy else 0))
+    events = local.draw(Job(Sampling(asked, model, out), plan.shards(asked), 1 if bench.toy else 0))
     for event in events:
         if isinstance(event, int) and begin:
             rows += event
@@ -349,7 +354,7 @@ def training_step(bench: Bench, name: str) -> dict[str, Any]:
     """Images/s of a step of a denoiser: forward, backward, AdamW, averages."""
     import torch
 
-    from synth.base.device import adamw, has_bf16, settle
+    from synth.base.device import adamw, has_bf16, layout, settle
     from synth.diffusion.losses import loss
     from synth.diffusion.process import VPrediction
     from synth.model.labels import current
@@ -357,7 +362,7 @@ def training_step(bench: Bench, name: str) -> dict[str, Any]:
 
     settle(deterministic=False)
     network, process = bench.network(bench.config(name)).to(bench.device), VPrediction()
-    network.to(memory_format=torch.channels_last)
+    network.to(memory_format=layout(bench.device))
     batch = 128 if bench.gpu else 4
     optimizer, averages = adamw(network.parameters(), lr=1e-4), PowerAverages(network, [0.1])
     clean, fresh = (torch.randn(batch, *network.shape, device=bench.device) for _ in range(2))
@@ -416,26 +421,54 @@ def attention(bench: Bench, kind: str) -> dict[str, Any]:
 
 
 def train(bench: Bench, log: Log, until: float) -> dict[str, Any]:
-    """Train on the records until a share of the time is over; what there is then is kept under OUT/generator."""
-    from synth.training import trainer
+    """Train on the records until a share of the time is over, in a process that is stopped then.
 
-    config, run = bench.config("fundus256"), bench.scratch / "run"
+    Each checkpoint is kept under OUT/generator as it comes, so that there is the latest whenever this is cut.
+    """
+    import torch
+
+    torch.cuda.empty_cache()
+    (file, settings), run = bench.recipe("fundus256"), bench.scratch / "run"
     if not bench.toy:
-        config = type(config).model_validate(config.model_dump() | {
-            "micro_batch": 128, "save_every": 6_400, "images": 6_400, "snapshot_every": 6_400, "warmup": 3_200,
-            "autoencoder": config.autoencoder.model_dump() | {"images": 25_600, "save_every": 12_800}})  # fmt: skip
-    total, spent = 0, 0.0
-    while log.left(until) > 1.3 * spent and (not bench.toy or total < 32):
-        begin, total = time.monotonic(), total + config.images
-        trainer.train(config.model_copy(update={"images": total}), [bench.data], run)
-        spent = time.monotonic() - begin
+        settings = [f"{name}=12800" for name in ("save_every", "snapshot_every", "autoencoder.save_every")]
+        settings += ["warmup=3200", "autoencoder.images=25600"]
+    command = [sys.executable, "-m", "synth", "train", "--data", str(bench.data), "--out", str(run)]
+    command += ["--config", str(file)] if file else []
+    command += [word for each in settings for word in ("--set", each)]
+    path, done = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), 0
+    with (bench.scratch / "training.log").open("w+") as told:
+        process = subprocess.Popen(command, stdout=told, stderr=told, env=os.environ | {"PYTHONPATH": path})
+        try:
+            while process.poll() is None and log.left(until) > 0:
+                time.sleep(min(2, max(0, log.left(until))))
+                done = checkpoint(bench, log, run, done)
+        finally:
+            process.terminate()
+            process.wait()
+        done = checkpoint(bench, log, run, done)
+        if not done:
+            told.seek(0)
+            raise RuntimeError(f"no checkpoint in time; training said: {told.read()[-300:]}")
+    return {"images": done}
+
+
+def checkpoint(bench: Bench, log: Log, run: Path, done: int) -> int:
+    """Keep the newest checkpoint of a run, if it is newer than `done` images; returns the images of what is kept."""
+    try:
+        images = json.loads((run / "model/visionclip.json").read_text())["images"]
+        if images == done:
+            return done
         kept(run / "model", bench.out / "generator")
+        images = json.loads((bench.out / "generator/visionclip.json").read_text())["images"]
         shutil.copy(run / "metrics.jsonl", bench.out / "training.jsonl")
         for sheet in sorted((run / "samples").glob("*.png"))[-1:]:
             shutil.copy(sheet, bench.out / "sheet.png")
-        last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
-        log.write("trained so far", images=total, loss=last["loss"])
-    return {"images": total}
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    except FileNotFoundError:  # none yet, or one that is just being swapped in
+        return done
+    loss = next((line["loss"] for line in lines if line["images"] == images), None)
+    log.write("trained so far", images=images, loss=loss)
+    return images
 
 
 def kept(folder: Path, out: Path) -> None:
@@ -443,9 +476,10 @@ def kept(folder: Path, out: Path) -> None:
     import torch
     from safetensors.torch import load_file, save
 
-    shutil.rmtree(out, ignore_errors=True)
+    fresh = out.with_name(f".{out.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
     for path in (p for p in folder.rglob("*") if p.is_file()):
-        target = out / path.relative_to(folder)
+        target = fresh / path.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         data = path.read_bytes()
         if path.suffix == ".safetensors":
@@ -456,6 +490,8 @@ def kept(folder: Path, out: Path) -> None:
             continue
         for number, start in enumerate(range(0, len(data), PART)):
             target.with_name(f"{target.name}.{number:03d}").write_bytes(data[start : start + PART])
+    shutil.rmtree(out, ignore_errors=True)
+    fresh.replace(out)
 
 
 def use(bench: Bench, log: Log) -> dict[str, Any]:

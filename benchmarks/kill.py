@@ -32,6 +32,7 @@ from synth.release import draw_shards
 from synth.sampling import plan
 from synth.sampling.engines.cluster import cluster
 from synth.sampling.plan import Plan, Shard
+from synth.sampling.sampler import Sampling
 from synth.sampling.verify import verify
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -121,7 +122,7 @@ def nodes(model: Path, asked: Plan, out: Path, kills: int, chance: random.Random
     todo, finished, hit = plan.shards(asked), 0, 0
     every = max(1, len(todo) // (kills + 1))
     try:
-        for event in cluster(asked, model, out, todo, 2, None):
+        for event in cluster(Sampling(asked, model, out), todo, 2, None):
             finished += isinstance(event, Shard)
             if isinstance(event, Shard) and finished % every == 0 and hit < kills:
                 hit += 1

@@ -11,6 +11,7 @@ from clip import embed, loading
 from clip.apps import image_io
 from clip.model.encoders import CLIP
 from clip.zoo.preprocessing import ForeignPreprocessing
+from synth.base.device import accelerator
 from synth.data.images import Preprocessing
 
 
@@ -44,5 +45,5 @@ def load(spec: Path | str) -> Encoder:
     Raises:
         UserError: no such file, or not what its name says.
     """
-    model = loading.load_model(spec).to(embed.device())
+    model = loading.load_model(spec).to(accelerator())
     return Encoder(model, model.config.preprocessing, model.tokenize)

@@ -14,17 +14,14 @@ from clip.inputs import photographs
 from clip.inputs.sets import Data
 from clip.model.checkpoints import weights_fingerprint
 from clip.model.encoders import CLIP, normalise
+from synth.base.device import accelerator
 from synth.base.errors import UserError
 from synth.base.runs import atomic
+from synth.data.pictures import decoded
 from synth.data.records import SPLITS
 
 MODEL = "visionclip.model"
 """Key of a file's metadata under which it tells what embedded its photographs."""
-
-
-def device() -> torch.device:
-    """The accelerator if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @torch.inference_mode()
@@ -45,16 +42,11 @@ def images(model: CLIP, folder: Data, splits: Sequence[str] = SPLITS, batch: int
     Raises:
         UserError: no records, or a damaged picture.
     """
-    pictures, size = photographs.pictures(folder, splits), model.config.preprocessing.size
-    model = model.to(device()).eval()
-    parts = [np.zeros((0, model.config.embedding), np.float32)]
-    for start in range(0, len(pictures), batch):
-        rows = range(start, min(start + batch, len(pictures)))
-        squares = np.zeros((len(rows), size, size, 3), np.uint8)
-        for square, row in zip(squares, rows, strict=True):
-            square[:] = model.config.preprocessing(pictures[row], pictures.where(row))
-        parts.append(pixels(model, squares))
-    return np.concatenate(parts)
+    found, preprocessing = photographs.pictures(folder, splits), model.config.preprocessing
+    model = model.to(accelerator()).eval()
+    made = decoded(found, preprocessing, portion=batch)
+    empty = np.zeros((0, model.config.embedding), np.float32)
+    return np.concatenate([empty, *(pixels(model, squares) for _, squares in made)])
 
 
 def embed(

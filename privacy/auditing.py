@@ -44,6 +44,8 @@ def audit(
     config: AuditConfig | None = None,
     command: str = "privacy.audit",
     tell: runs.Tell = runs.quiet,
+    engine: str = "local",
+    workers: int = 0,
 ) -> AuditReport:
     """Attack a release and write what it reveals into a folder; the same call again continues, or gives the report.
 
@@ -59,6 +61,7 @@ def audit(
         given:       what the attacker has who is assumed; questions that need more are left out, and the report says so.
         command:     what the report says that it came of.
         tell:        is given the lines that say what the audit will take, before it begins.
+        engine, workers: who embeds photographs: local or ray, and processes, 0 for one per core.
 
     Raises:
         UserError: there is nothing to audit, a file is wrong, or the folder holds something else.
@@ -71,7 +74,7 @@ def audit(
     def people(folder: Path | None, splits: Sequence[str]) -> People | None:
         return People(folder, splits, kept) if folder else None
 
-    encoder = open_target(model) if model else None
+    encoder = open_target(model, engine, workers) if model else None
     paths = [independent] if isinstance(independent, Path) else list(independent or ())
     references = [Generator(path) for path in paths]
     inputs = Inputs(

@@ -4,6 +4,8 @@ Every shard is a pure function of (plan, shard), so any launcher gives the same 
 """
 
 import logging
+import os
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,6 +52,8 @@ class GenerateConfig(Config):
     """Of the shards: parquet, or webdataset."""
     precision: str | None = None
     """Of the network: fp32, or bf16; null is what a begun set has, else fp32, on a GPU that computes in it bf16."""
+    compile: bool = False
+    """Compile the network, for a GPU and many images: part of the plan, for last digits change; refused on a CPU."""
     marks: bool = False
     """For an audit, not for release: half of the images with each canary bit."""
     reject_copies: list[Path] = Field(default_factory=list)
@@ -90,7 +94,7 @@ def planned(config: GenerateConfig, out: Path) -> Planned:
     """
     model = locate(config.model or SHIPPED)
     card = read_card(model)
-    names = ("n", "seed", "labels", "steps", "guidance", "quality", "format", "marks")
+    names = ("n", "seed", "labels", "steps", "guidance", "quality", "format", "marks", "compile")
     chosen = settings.chosen(out, card.preprocessing.size, config.batch, config.precision)
     plan = plans.make(model, **{name: getattr(config, name) for name in names}, **chosen._asdict())
     if config.reject_copies or config.reject_mislabelled or config.label_classifier or config.reject_anatomy:
@@ -136,6 +140,8 @@ def generate(
         )
     if licence is not None:
         publication.check_licence({"licence": licence})
+    if config.compile and engine == "local":
+        _check_compiles()
     plan, model, card = planned(config, out)
     if push_to_hub:
         hub.ready(out, push_to_hub, licence, card)  # before hours of sampling
@@ -145,6 +151,22 @@ def generate(
     complete = publish(out, plan, card)
     pushed = hub.push(out, push_to_hub, private) if push_to_hub and complete else None
     return Released(out, written, complete, pushed)
+
+
+def _check_compiles() -> None:
+    """Refuse to compile where that gains nothing, or cannot be done.
+
+    Raises:
+        UserError: no GPU, or no C compiler.
+    """
+    from synth.base.device import accelerator
+
+    if accelerator().type != "cuda":
+        raise UserError("--compile needs a GPU: on the CPU it takes minutes and gains nothing; leave it out")
+    if not any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))):
+        raise UserError(
+            "--compile needs a C compiler: no cc, gcc or clang is on PATH; install one, or leave it out"
+        )
 
 
 def draw_shards(
@@ -181,8 +203,9 @@ def draw_shards(
         return 0
     tell(lines(plan, model, out, left, count))
     from synth.sampling.preview import LiveSheet  # reads pictures, which a dry run can do without
+    from synth.sampling.sampler import Sampling
 
-    events = draw(Job(plan, model, out, missing, workers, address))
+    events = draw(Job(Sampling(plan, model, out), missing, workers, address))
     sheet = LiveSheet(out, plan)
     with progress("generating", count, count - left) as bar:
         for event in events:

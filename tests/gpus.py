@@ -73,6 +73,8 @@ class Gpu(TorchDispatchMode):
 
 def _computed(func: Any, args: Any, kwargs: dict[str, Any], waits: list[str]) -> Any:
     name = func._schema.name.removeprefix("aten::")
+    if name == "_has_compatible_shallow_copy_type":
+        return False  # as between a tensor of the host and one of a GPU
     wanted = next((each for each in args if isinstance(each, torch.device)), kwargs.get("device"))
     tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
     there = [each for each in tensors if isinstance(each, OnGpu)]
@@ -144,11 +146,20 @@ def _contiguous(tensor: Tensor, memory_format: torch.memory_format = torch.conti
     return tensor.clone(memory_format=memory_format)
 
 
+def host(tensor: Tensor) -> Tensor:
+    """What a tensor of the GPU holds."""
+    assert isinstance(tensor, OnGpu)
+    return tensor.inner
+
+
 @contextmanager
 def entered(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gpu]:
     """A GPU that programs find."""
     monkeypatch.setattr(torch.cuda, "_lazy_init", lambda: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    # `Module.to` then makes parameters anew, as it must where their kind changes.
+    monkeypatch.setattr(torch.__future__, "get_overwrite_module_params_on_conversion", lambda: True)
     monkeypatch.setattr(Tensor, "pin_memory", lambda self: self)
     monkeypatch.setattr(torch.backends.cudnn, "enabled", False)
     for check in ("_cuda_graph_capture_health_check", "_accelerator_graph_capture_health_check"):

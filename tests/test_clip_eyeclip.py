@@ -23,12 +23,12 @@ from clip.model.encoders import ClipConfig, ImageTower, TextTower
 from clip.training import batches, losses, masking, objective, views
 from clip.training.caching import backward
 from clip.training.config import TrainConfig, Weights
-from clip.training.decoding import in_turn
 from clip.training.masking import Decoder, Masking
 from clip.training.objective import Learner
 from clip.training.trainer import train
 from synth.base.config import load
 from synth.base.errors import UserError
+from synth.base.processes import in_turn
 from synth.base.runs import sha256
 from synth.data import captions
 from synth.data.images import Preprocessing, encode

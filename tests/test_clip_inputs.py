@@ -30,9 +30,10 @@ from clip.model.encoders import ClipConfig, ImageTower, TextTower
 from clip.training import cost, decoding, resume
 from clip.training.config import TrainConfig
 from clip.training.trainer import train
-from synth.base import disk_errors
+from synth.base import disk_errors, processes
 from synth.base.errors import UserError
 from synth.data.images import Preprocessing, encode
+from synth.data.pictures import Decoder
 from synth.data.records import SCHEMA, SPLITS, write_records
 from synth.data.shards import writing
 
@@ -278,7 +279,7 @@ def test_photographs_are_kept_where_half_of_the_free_disk_holds_them(made, tmp_p
     monkeypatch.setattr(disk_errors, "free", lambda path: 2 * size - 1)
     told = list(cost.lines(SHORT, tmp_path / "table", tmp_path / "run"))
     assert any("they are decoded each time, by" in line for line in told)
-    assert isinstance(decoding.squares(source, "train", SMALL, tmp_path / "a", "auto", 0), decoding.Decoder)
+    assert isinstance(decoding.squares(source, "train", SMALL, tmp_path / "a", "auto", 0), Decoder)
     assert decoding.readers("auto", 0) >= 1 == decoding.readers("auto", 1)
     monkeypatch.setattr(disk_errors, "free", lambda path: 4 * size)
     assert not any(
@@ -305,7 +306,7 @@ def square(span: range) -> list[int]:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_spans_come_in_their_order_and_an_error_is_one_line(workers):
-    walk = decoding.in_turn(square, (range(at, at + 3) for at in range(0, 30, 3)), workers)
+    walk = processes.in_turn(square, (range(at, at + 3) for at in range(0, 30, 3)), workers)
     assert [next(walk) for _ in range(3)] == [[0, 1, 4], [9, 16, 25], [36, 49, 64]]
     with pytest.raises(UserError, match=r"^shard 9: damaged$"):
         next(walk)

@@ -180,7 +180,9 @@ def test_a_photograph_and_its_mask_are_moved_alike():
     pairs = [photograph(i, 64, 64) for i in range(12)]
     pixels, truth = (np.stack(each) for each in zip(*pairs, strict=True))
     config = SegmentationConfig(turn=40, zoom=0.3, colour=0)
-    images, moved = segmenting.varied(config, pixels, truth, torch.Generator().manual_seed(0))
+    images, moved = segmenting.varied(
+        config, torch.from_numpy(pixels), torch.from_numpy(truth), torch.Generator().manual_seed(0)
+    )
     assert (moved.numpy() != truth).mean() > 0.05
     assert f1_score(moved.ravel() > 0, images[:, 1].ravel() * 255 > 115) > 0.95
 

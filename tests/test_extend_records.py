@@ -107,7 +107,7 @@ def test_shards_are_drawn_by_an_engine_of_a_module_and_a_row(tmp_path, monkeypat
 
     def draw(job):
         drawn_by.extend(job.shards)
-        yield from local.alone(job.plan, job.model, job.out, job.shards)
+        yield from local.alone(job.work, job.shards)
 
     module = types.ModuleType("mine")
     monkeypatch.setattr(module, "draw", draw, raising=False)

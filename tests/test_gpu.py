@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gpus import CUDA, OnGpu, entered, on_gpu
+from gpus import CUDA, entered, host, on_gpu
 from pictures import folder
 
 from clip.model.encoders import ClipConfig, ImageTower, TextTower
@@ -25,11 +25,6 @@ from synth.training.averages import PowerAverages
 
 GOLDEN = Path(__file__).parent / "golden"
 CAMERA = {"zoom": 0.2, "rotate": 8, "vignette": 0.4, "blur": 0.01, "gain": 0.1, "hue": 6, "gamma": 0.2, "noise": 0.02, "jpeg": 50}  # fmt: skip
-
-
-def host(tensor: torch.Tensor) -> torch.Tensor:
-    assert isinstance(tensor, OnGpu)
-    return tensor.inner
 
 
 @pytest.mark.parametrize("sampler", ["scheduler", "ddim"])

@@ -2,18 +2,25 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from diffusers.models.attention_processor import Attention
+from gpus import entered, host
 
+from synth import pipeline
+from synth.base import device
 from synth.base.config import load
 from synth.base.errors import UserError
+from synth.base.runs import claim
+from synth.data.images import Preprocessing
 from synth.model import denoiser
 from synth.model.denoiser import Denoiser, NetworkConfig
 from synth.model.labels import current
 from synth.sampling.settings import chosen, fitting
+from synth.training import cost, micro_batch, trainer
 from synth.training.ahead import Ahead
 from synth.training.config import TrainConfig
 from synth.training.examples import Step
@@ -36,6 +43,60 @@ def test_a_begun_set_goes_on_as_it_was_begun_on_whichever_machine(tmp_path):
 )
 def test_the_batch_is_chosen_by_free_memory(free, size, batch):
     assert fitting(int(free), size) == batch
+
+
+@pytest.mark.parametrize(
+    "free, fixed, each, batch",
+    [(139e9, 2.3e9, 0.05e9, 256), (8e9, 2.3e9, 0.05e9, 32), (4e9, 2.3e9, 0.05e9, 1)],
+)
+def test_a_forward_pass_sees_as_much_of_a_batch_as_memory_holds(free, fixed, each, batch):
+    assert micro_batch.fitting(int(free), fixed, each, 256) == batch
+
+
+@pytest.mark.parametrize(
+    "batch, processes, count", [(256, 1, 32), (256, 2, 32), (16, 1, 16), (24, 1, 24), (96, 2, 24)]
+)
+def test_on_a_cpu_a_forward_pass_sees_what_it_saw(batch, processes, count):
+    config = TrainConfig(batch=batch, images=batch * 10, save_every=batch)
+    assert micro_batch.size(config, processes, torch.device("cpu")) == count
+    with pytest.raises(UserError, match=f"batch={batch} must be a multiple of the 5 processes"):
+        micro_batch.size(config, 5, torch.device("cpu"))
+
+
+def test_on_a_gpu_a_whole_batch_is_one_pass_where_it_fits(monkeypatch):
+    """Of a network that is counted."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda place: (1e9, 2e9))
+    monkeypatch.setattr(micro_batch, "has_bf16", lambda: False)
+    config = TrainConfig(
+        network=NetworkConfig(channels=(16, 32), attention_from=1), preprocessing=Preprocessing(size=16)
+    )
+    assert micro_batch.size(config, 1, torch.device("cuda")) == 256
+    kept = cost.cost(config.network, 16).kept * 1e9
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda place: (80 * kept + 1e8, 2e9))
+    assert 1 <= micro_batch.size(config, 1, torch.device("cuda")) < 256
+
+
+def test_a_run_that_was_begun_with_32_goes_on_with_auto(tmp_path):
+    for settings in (["micro_batch=32"], []):
+        claim(
+            tmp_path,
+            "config.json",
+            {"config": load(TrainConfig, None, settings).model_dump()},
+            "run",
+            free=trainer._FREE,
+        )
+
+
+def test_pictures_lie_channel_by_channel_on_a_gpu_alone(monkeypatch):
+    """Whose kernels of GroupNorm know nothing else."""
+    generator, _ = pipeline.load(Path(__file__).parent / "golden/generator")
+    weight = generator.unet.conv_in.weight
+    shown = denoiser.add_coordinates(torch.zeros(2, 12, 8, 8))
+    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in (weight, shown))
+    with entered(monkeypatch):
+        generator.to(device.accelerator())
+        there = denoiser.add_coordinates(torch.zeros(2, 12, 8, 8, device="cuda"))
+        assert there.is_contiguous() and host(generator.unet.conv_in.weight).is_contiguous()
 
 
 def test_a_step_that_was_made_ahead_is_the_one_that_is_asked_for(monkeypatch):

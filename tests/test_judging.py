@@ -234,7 +234,10 @@ def test_only_the_inception_file_is_called_fid(trained, tmp_path):
     own = classifier.load(trained)[0]
     torch.save(own.network.state_dict(), tmp_path / "mine.pt")
     named = ("random:test_resnet", f"timm:test_resnet={tmp_path / 'mine.pt'}")
-    for found in (features.own(own), *(features.parse(text, 16) for text in named)):
+    for found in (
+        features.own(trained / "classifier.pt" if trained.is_dir() else trained),
+        *(features.parse(text, 16) for text in named),
+    ):
         assert "FID" not in found.name + found.frechet + found.kernel
         assert found.call(np.zeros((2, 16, 16, 3), np.uint8)).shape[0] == 2
     with pytest.raises(UserError, match="other weights give no FID"):

@@ -35,7 +35,7 @@ ALLOWED = {
         "clip.apps.synthesis",
     },
     # The page draws with the generator that ships, and meets it through one door.
-    "clip.apps.synthesis": {"synth.data", "synth.phantom", "synth", "clip"},
+    "clip.apps.synthesis": {"synth.base", "synth.data", "synth.phantom", "synth", "clip"},
     "privacy": {"synth.base", "synth.data", "synth.phantom", "privacy"},
     # The top of the house meets generators and encoders through one door.
     "privacy.targets": {

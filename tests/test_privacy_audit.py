@@ -11,17 +11,18 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from privacy import report
+from privacy import report, targets
 from privacy.advice import suggest as advice
 from privacy.attacks.attribute_inference import evaluate
 from privacy.attacks.population import Features
 from privacy.commands.app import app
 from privacy.config import AuditConfig
 from privacy.data import attributes, phantoms
-from privacy.data.inputs import Inputs
+from privacy.data.inputs import Inputs, People
 from privacy.decisions.decision import decide
 from privacy.report.schema import AuditReport
 from synth.data import images, records
+from synth.sampling.engines import rows
 
 QUICK = ["--set", "permutations=60", "--set", "bootstrap=100", "--set", "untrained_seeds=2"]
 PATIENTS = 48
@@ -112,7 +113,6 @@ def test_an_audit_of_a_checkpoint_answers_what_can_be_answered(attackers, checkp
 
 
 def test_a_killed_audit_continues_without_embedding_again(attackers, checkpoint, tmp_path, monkeypatch):
-    from privacy import targets
     from privacy.scores import pixels
 
     def killed(*_):
@@ -124,6 +124,24 @@ def test_a_killed_audit_continues_without_embedding_again(attackers, checkpoint,
         assert run(*arguments).exit_code != 0
     monkeypatch.setattr(targets.Encoder, "embed", killed)
     assert run(*arguments).exit_code == 0
+
+
+@pytest.mark.slow
+def test_two_processes_embed_to_the_bytes_of_one(attackers, checkpoint, tmp_path, monkeypatch):
+    """The encoder, and an untrained control of mirrored photographs; 96 of them are two parts here."""
+    monkeypatch.setattr(rows, "PART", 64)
+    found = []
+    for workers in (1, 2):
+        inputs = Inputs(tmp_path / str(workers), encoder=targets.open_target(checkpoint, workers=workers))
+        people = People(attackers, kept=tmp_path / "photographs")
+        found.append([inputs.embeddings(people), inputs.embeddings(people, 1, mirrored=True)])
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(*found, strict=True))
+    assert len(found[0][0]) == 2 * PATIENTS and not np.allclose(*found[0])
+
+
+def test_an_unknown_engine_is_one_line(attackers, checkpoint, tmp_path):
+    result = run("--model", checkpoint, "--attackers", attackers, "--out", tmp_path, "--engine", "slurm")
+    assert result.exit_code == 2 and result.stderr == "privacy: --engine 'slurm': known: local, ray\n"
 
 
 @pytest.mark.parametrize("name", ["e.parquet", "e.npy"])

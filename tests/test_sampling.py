@@ -25,11 +25,12 @@ from synth.data.records import read_table
 from synth.model.denoiser import add_coordinates
 from synth.model.labels import current
 from synth.release import draw_shards
-from synth.sampling import cost, plan
+from synth.sampling import cost, noise, plan
 from synth.sampling.distributions import distribution, parse_mix, shown
 from synth.sampling.engines import local
 from synth.sampling.plan import Shard
 from synth.sampling.preview import LiveSheet
+from synth.sampling.sampler import Sampler, Sampling
 from synth.sampling.verify import verify
 
 
@@ -112,7 +113,7 @@ def test_a_killed_worker_is_replaced_and_costs_no_bit(model, whole, tmp_path):
     out, kills, drawn = tmp_path / "out", 0, 0
     shards = plan.shards(asked(model))
     out.mkdir()
-    for event in local.several(asked(model), model, out, shards, 2):
+    for event in local.several(Sampling(asked(model), model, out), shards, 2):
         drawn += 0 if isinstance(event, Shard) else event
         if isinstance(event, int) and event > 0 and kills < 5:
             os.kill(_newest_worker(), signal.SIGKILL)
@@ -136,8 +137,38 @@ def _newest_worker() -> int:
 
 def test_the_bytes_of_a_shard_do_not_depend_on_the_one_before(model, whole, tmp_path):
     last = plan.shards(asked(model))[-1]
-    list(local.alone(asked(model), model, tmp_path, [last]))
+    list(local.alone(Sampling(asked(model), model, tmp_path), [last]))
     assert hashes(tmp_path) == {Path(last.name).name: hashes(whole)[Path(last.name).name]}
+
+
+def test_threads_that_encode_change_no_byte(model, whole, tmp_path):
+    class Threaded(Sampling):
+        def opened(self, place):
+            sampler = Sampler(self.plan, self.model, place, encoders=3)
+            return lambda shard: sampler.write(shard, self.out)
+
+    list(local.alone(Threaded(asked(model), model, tmp_path), plan.shards(asked(model))))
+    assert hashes(tmp_path) == hashes(whole)
+
+
+def test_compiling_is_refused_without_a_gpu_and_is_no_part_of_other_plans(model, tmp_path):
+    result = invoke("generate", "--model", model, "--n", 5, "--compile", "--out", tmp_path / "x")
+    line = "synth: --compile needs a GPU: on the CPU it takes minutes and gains nothing; leave it out\n"
+    assert (result.exit_code, result.stderr) == (2, line) and not (tmp_path / "x").exists()
+    assert "compile" not in asked(model).to_json()
+    assert plan.make(model, 5, compile=True).to_json()["compile"] is True
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("gcc"), reason="torch compiles with a C compiler")
+def test_a_compiled_generator_draws_what_it_drew(model):
+    """Guided: of two passes that share their memory, the first is not overwritten."""
+    generator, _ = pipeline.load(model)
+    codes = torch.from_numpy(generator.conditioning.labels.unknown).repeat(2, 1)
+    drawn = noise.draw("philox", 0, [(0, 0), (1, 0)], generator.shape, "cpu")
+    plain = generator(codes, drawn, 2, 2.0)
+    generator.compile()
+    assert (generator(codes, drawn, 2, 2.0).int() - plain.int()).abs().max() <= 1
 
 
 @pytest.fixture(scope="module")
@@ -289,7 +320,7 @@ def test_a_ray_cluster_that_loses_a_node_writes_the_bytes_of_one_process(model, 
     ray.init(address=nodes.address, log_to_driver=False)
     try:
         shards, out, drawn = 0, tmp_path / "out", 0
-        for event in cluster(many, model, out, plan.shards(many), 2, None):
+        for event in cluster(Sampling(many, model, out), plan.shards(many), 2, None):
             if not isinstance(event, Shard):
                 drawn += event
                 continue

@@ -2,21 +2,22 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import expit
 
 from clip import embed, prompts
-from clip.apps import image_io, readability, saliency
+from clip.apps import image_io, saliency
+from clip.apps.photograph import Photograph, ahead, views
 from clip.apps.readability import Readability
 from clip.evaluation import zero_shot
 from clip.loading import load_model
 from clip.model.encoders import CLIP
 from synth.base import ties
+from synth.base.device import accelerator
 from synth.base.errors import UserError
-from synth.data.images import Preprocessing
 from synth.data.vocabulary import DISEASES, DR, Term
 
 Lang = Literal["zh", "en", "both"]
@@ -25,17 +26,6 @@ UNCALIBRATED = (
     "(1.000 does not mean certain), not a diagnosis."
 )
 """How the numbers of a prediction are to be read."""
-
-
-class Photograph(NamedTuple):
-    """One photograph as the encoder sees it, and as people do."""
-
-    square: np.ndarray
-    """(S, S, 3) uint8, preprocessed."""
-    shown: np.ndarray
-    """(L, L, 3) uint8: the same view at a size for the eye."""
-    readability: Readability
-    """Whether it is a readable fundus photograph at all."""
 
 
 class Finding(BaseModel):
@@ -94,7 +84,7 @@ class Classifier:
     """A model with the embeddings of its prompts, which every photograph shares."""
 
     def __init__(self, model: CLIP) -> None:
-        self.model = model.to(embed.device()).eval()
+        self.model = model.to(accelerator()).eval()
         read = getattr(model.config, "languages", ("zh", "en"))  # somebody else's may read only one
         self.languages = [lang for lang in ("zh", "en") if lang in read or not read]
         tasks = prompts.tasks("diseases")
@@ -119,24 +109,14 @@ class Classifier:
             for lang, each in vectors.items()
         }
 
-    def see(self, path: Path | image_io.Inside | str, side: int = 640) -> Photograph:
+    def see(self, path: Path | image_io.Inside | str) -> Photograph:
         """A photograph from a file.
 
         Raises:
             UserError: the picture is absent, damaged or too large.
         """
-        data, preprocessing = (
-            image_io.read(Path(path) if isinstance(path, str) else path),
-            self.model.config.preprocessing,
-        )
-        sizes = {key: getattr(preprocessing, key, None) for key in ("size", "resize")}  # ours has no resize
-        factor = max(1.0, side / preprocessing.size)
-        larger = preprocessing.model_copy(
-            update={key: round(size * factor) for key, size in sizes.items() if size}
-        )
-        shown = larger(data, str(path))
-        cropped = shown if preprocessing.name == "fov-square" else Preprocessing(size=side)(data, str(path))
-        return Photograph(preprocessing(data, str(path)), shown, readability.check(cropped))
+        path = Path(path) if isinstance(path, str) else path
+        return views(path, self.model.config.preprocessing).read()
 
     def findings(self, square: np.ndarray, lang: Lang = "both") -> list[Finding]:
         """The diseases with their probabilities by the prompts of `lang`, and by those of each language alone.
@@ -174,6 +154,7 @@ class Classifier:
 def predict(
     classifier: Classifier,
     path: Path | image_io.Inside,
+    photograph: Photograph,
     lang: Lang,
     map: Path | None = None,
     finding: str | None = None,
@@ -181,9 +162,8 @@ def predict(
     """The findings of one photograph; with a `map`, a PNG of what speaks for `finding`, or for the most probable one.
 
     Raises:
-        UserError: the picture is absent, damaged or too large, or there is no such finding.
+        UserError: there is no such finding.
     """
-    photograph = classifier.see(path)
     rows = classifier.findings(photograph.square, lang)
     said = Prediction(image=str(path), lang=lang, readability=photograph.readability, diseases=rows)
     if map is None:
@@ -228,9 +208,12 @@ def predict_all(
     if finding:
         classifier.number(finding)
     refused = 0
-    for path, map in zip(paths, drawn, strict=True):
+    made = ahead(paths, classifier.model.config.preprocessing)
+    for path, map, found in zip(paths, drawn, made, strict=True):
         try:
-            yield predict(classifier, path, lang, map, finding)
+            if isinstance(found, UserError):
+                raise found
+            yield predict(classifier, path, found.read(), lang, map, finding)
         except UserError as error:
             if len(paths) == 1:
                 raise

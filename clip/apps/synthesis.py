@@ -9,6 +9,7 @@ import torch
 
 from clip.prompts import NORMAL
 from synth import phantom
+from synth.base.device import accelerator
 from synth.data import captions
 from synth.data.vocabulary import DISEASES, DR, DR_GRADES, READABILITY_KEYS
 from synth.model.card import WEIGHTS
@@ -80,4 +81,4 @@ def question() -> Question:
 
 @cache
 def _generator() -> FundusPipeline:
-    return load(MODEL)[0].to("cuda" if torch.cuda.is_available() else "cpu")
+    return load(MODEL)[0].to(accelerator())

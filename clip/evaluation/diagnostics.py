@@ -61,6 +61,7 @@ def checkup(
         UserError: not a checkpoint, or no two pictures in these splits.
     """
     from clip import embed, loading
+    from synth.base.device import accelerator
 
     model = loading.load(spec, finite=False)[0]
     broken = [name for name, value in model.state_dict().items() if not value.isfinite().all()]
@@ -75,7 +76,7 @@ def checkup(
     squares = np.stack(
         [model.config.preprocessing(data, where) for data, where in _photographs(data, splits)]
     )
-    model = model.to(embed.device()).eval()
+    model = model.to(accelerator()).eval()
     seen = embed.pixels(model, squares)
     if getattr(model, "reader", model) is None:  # an image tower of others, alone
         return [*found, _pictures(seen)]

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from clip import embed, loading
+from clip import loading
 from clip.augmentation.augment import Augment, augment
 from clip.evaluation import core, learning, lora, metrics, report
 from clip.evaluation.core import EvaluationSettings
@@ -23,6 +23,7 @@ from clip.model.encoders import CLIP, normalise, standardise
 from clip.prompts import Task
 from clip.zoo.foreign import Foreign
 from synth.base import runs
+from synth.base.device import accelerator, moved
 from synth.base.errors import UserError
 from synth.base.order import permutation, step_seed
 from synth.base.scratch import scratch
@@ -162,7 +163,7 @@ def tune(
     config: FinetuneConfig, mode: Mode, model: CLIP, train: Squares, held: Squares, classes: int, seed: int
 ) -> tuple[Tuned, int]:
     """A fine-tuned copy of `model`, as it was after the epoch with the best macro AUC on `held`; and that epoch."""
-    place = embed.device()
+    place = accelerator()
     torch.manual_seed(seed)
     tuned = Tuned(adapted(model, mode, config.rank), classes).to(place)
     optimizer = torch.optim.AdamW(_groups(config, tuned, mode), weight_decay=config.weight_decay)
@@ -180,12 +181,12 @@ def tune(
             tuned.train(mode == "full")  # a frozen tower keeps the statistics of its norms
             order = permutation(len(train.rows), seed, epoch)
             for step, chosen in enumerate(np.array_split(order, per_epoch), (epoch - 1) * per_epoch):
-                images = torch.from_numpy(train.pixels[train.rows[chosen]]).permute(0, 3, 1, 2).float() / 255
+                images = moved(torch.from_numpy(train.pixels[train.rows[chosen]]), place)
                 generator = torch.Generator().manual_seed(step_seed(seed, 0, step))
-                images = standardise(augment(images, config.augment, generator)).to(place)
+                images = augment(images.permute(0, 3, 1, 2).float() / 255, config.augment, generator)
                 loss = nn.functional.cross_entropy(
-                    tuned(images),
-                    torch.from_numpy(train.truth[chosen]).to(place),
+                    tuned(standardise(images)),
+                    moved(torch.from_numpy(train.truth[chosen]), place),
                     weight if config.balanced else None,
                     label_smoothing=config.smoothing,
                 )

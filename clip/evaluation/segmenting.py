@@ -12,7 +12,6 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 from torch import Tensor, nn
 
-from clip import embed
 from clip.augmentation.augment import Augment, augment
 from clip.evaluation import overlap
 from clip.evaluation.coding import Coding
@@ -22,6 +21,7 @@ from clip.evaluation.pyramid import Segmenter, fit
 from clip.model import encoders
 from clip.model.encoders import CLIP, normalise, standardise
 from synth.base import runs
+from synth.base.device import accelerator, moved
 from synth.base.errors import UserError
 from synth.base.order import permutation, step_seed
 
@@ -86,7 +86,7 @@ def learn(
     config: SegmentationConfig, mode: Mode, model: CLIP, train: Masked, held: Masked, names: Coding
 ) -> tuple[Segmenter, int]:
     """A network as it was after the epoch with the best mean Dice on `held`; and that epoch."""
-    place, side = embed.device(), train.pixels.shape[1]
+    place, side = accelerator(), train.pixels.shape[1]
     fresh, frozen = mode in UNTRAINED, mode.endswith("frozen")
     tower = encoders.untrained(model, config.seed) if fresh else deepcopy(model)
     fit(tower, side, mode)
@@ -111,8 +111,9 @@ def learn(
             order = permutation(len(train.pixels), config.seed, epoch)
             for step, chosen in enumerate(np.array_split(order, per_epoch), (epoch - 1) * per_epoch):
                 generator = torch.Generator().manual_seed(step_seed(config.seed, 0, step))
-                images, truth = varied(config, train.pixels[chosen], train.masks[chosen], generator)
-                found = loss(network(standardise(images).to(place)), truth.to(place))
+                shown = [moved(torch.from_numpy(each[chosen]), place) for each in (train.pixels, train.masks)]
+                images, truth = varied(config, shown[0], shown[1], generator)
+                found = loss(network(standardise(images)), truth)
                 optimizer.zero_grad()
                 found.backward()
                 optimizer.step()
@@ -130,11 +131,16 @@ def learn(
 
 
 def varied(
-    config: SegmentationConfig, pixels: np.ndarray, truth: np.ndarray, generator: torch.Generator
+    config: SegmentationConfig, pixels: Tensor, truth: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """(B, 3, S, S) photographs in [0, 1] and their (B, S, S) masks, moved alike; colours of the photographs alone."""
-    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-    drawn = 2 * torch.rand(len(images), 5, generator=generator) - 1
+    """(B, 3, S, S) photographs in [0, 1] and their (B, S, S) masks, moved alike; colours of the photographs alone.
+
+    Args:
+        pixels: (B, S, S, 3) uint8; truth: (B, S, S), on the device that computes.
+        generator: of the host, whatever the device.
+    """
+    images = pixels.permute(0, 3, 1, 2).float() / 255
+    drawn = moved(2 * torch.rand(len(images), 5, generator=generator) - 1, images.device)
     angle, scale = drawn[:, 0] * np.deg2rad(config.turn), 1 + config.zoom * drawn[:, 1]
     mirror = torch.where((drawn[:, 2] < 0) & config.flip, -1.0, 1.0)
     rows = [scale * angle.cos() * mirror, -scale * angle.sin(), config.zoom * drawn[:, 3]]
@@ -143,7 +149,7 @@ def varied(
         torch.stack(rows, dim=1).view(-1, 2, 3), list(images.shape), align_corners=False
     )
     images = nn.functional.grid_sample(images, grid, align_corners=False)
-    places = torch.from_numpy(truth)[:, None].float()
+    places = truth[:, None].float()
     places = nn.functional.grid_sample(places, grid, mode="nearest", align_corners=False)
     light = Augment(crop=1, brightness=config.colour, contrast=config.colour, saturation=config.colour)
     return augment(images, light, generator), places[:, 0].long()

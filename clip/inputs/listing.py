@@ -14,6 +14,7 @@ import pyarrow as pa
 from synth.base.disk_errors import check_file
 from synth.base.errors import UserError
 from synth.data import records
+from synth.data.pictures import Encoded
 
 SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation", "valid": "validation",
                "val": "validation", "dev": "validation", "test": "test", "testing": "test"}  # fmt: skip
@@ -24,16 +25,6 @@ EMPTY_CELLS = frozenset(("nan", "none", "null", "<na>", "n/a", "na"))
 
 COLUMNS = tuple(name for name in records.COLUMNS if name not in ("image", "seed", "plan", "canary"))
 """The columns that an input may tell."""
-
-
-class Encoded(Protocol):
-    """Encoded pictures by number."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> bytes: ...
-    def where(self, index: int) -> str:
-        """The file and row of a picture, for an error that a person is to act on."""
-        ...
 
 
 class Input(Protocol):

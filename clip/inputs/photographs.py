@@ -16,7 +16,7 @@ from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.data import records
 from synth.data.images import Preprocessing
-from synth.data.pictures import Pictures, mapped
+from synth.data.pictures import Pictures, decoded, mapped
 
 
 def table(
@@ -78,8 +78,8 @@ def pixels(
     if not len(found):
         raise UserError(f"{data}: no photographs in {' or '.join(splits)}")
     key = fingerprint([inputs.opened(data).fingerprint, list(splits), preprocessing.model_dump()])[:16]
-    each = ((np.array([i]), preprocessing(found[i], found.where(i))[None]) for i in range(len(found)))
-    return mapped(cache / f"pixels-{key}.npy", len(found), preprocessing.size, each)
+    made = decoded(found, preprocessing)
+    return mapped(cache / f"pixels-{key}.npy", len(found), preprocessing.size, made)
 
 
 def captions(data: Data, splits: Sequence[str], column: str) -> list[list[str]]:

@@ -13,11 +13,12 @@ from clip.inputs.sets import Data
 from clip.model.encoders import ClipConfig
 from clip.model.wordpiece import tokenize
 from clip.training import views
-from clip.training.decoding import Decode, Decoder, squares
+from clip.training.decoding import Decode, squares
 from clip.training.labels import COLUMNS, label_sets
 from synth.base.errors import UserError
 from synth.base.order import visited
 from synth.data import captions
+from synth.data.pictures import Decoder
 
 Language = Literal["zh", "en", "both"]
 

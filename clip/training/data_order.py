@@ -8,7 +8,9 @@ from pathlib import Path
 from clip.inputs.sets import Data
 from clip.training import batches, decoding, views
 from clip.training.config import TrainConfig
+from synth.base import processes
 from synth.base.errors import UserError
+from synth.data.pictures import Decoder
 
 
 def pairs(config: TrainConfig, data: Data, run: Path) -> batches.Pairs:
@@ -41,9 +43,9 @@ def steps(
         for at in range(first, first + share, width)
     )
     # A mapped file needs nobody to read ahead.
-    is_decoder = isinstance(pairs.pixels, decoding.Decoder)
+    is_decoder = isinstance(pairs.pixels, Decoder)
     workers = decoding.readers(config.decode, config.workers) if is_decoder else 0
-    walk = decoding.in_turn(partial(_part, pairs, config.seed), spans, workers)
+    walk = processes.in_turn(partial(_part, pairs, config.seed), spans, workers)
     while parts := list(islice(walk, len(range(0, share, width)))):
         yield parts
 

@@ -5,49 +5,22 @@ many processes there are, and when one was killed, changes nothing.
 """
 
 import mmap
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from clip.inputs import Input
-from clip.inputs.listing import Encoded, Slices
-from synth.base import arrays, disk_errors
+from clip.inputs.listing import Slices
+from synth.base import arrays, disk_errors, processes
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.data.images import Preprocessing
-from synth.data.pictures import mapped
+from synth.data.pictures import Decoder, Encoded, decoded, mapped
 from synth.data.shards import images, row_groups
 
 Decode = Literal["auto", "once", "always"]
-
-_PORTION = 64
-"""Pictures that a process decodes before it hands them over."""
-
-T = TypeVar("T")
-
-
-class Decoder:
-    """Pictures decoded when they are asked for; indexed by an array, as a mapped file is."""
-
-    def __init__(self, pictures: Encoded, preprocessing: Preprocessing) -> None:
-        self._pictures, self._preprocessing = pictures, preprocessing
-
-    def __len__(self) -> int:
-        return len(self._pictures)
-
-    def __getitem__(self, chosen: np.ndarray) -> np.ndarray:
-        """(B, S, S, 3) uint8 from (B,) numbers."""
-        side = self._preprocessing.size
-        squares = np.empty((len(chosen), side, side, 3), np.uint8)
-        for square, index in zip(squares, chosen.tolist(), strict=True):
-            square[:] = self._preprocessing(self._pictures[index], self._pictures.where(index))
-        return squares
 
 
 def squares(
@@ -69,13 +42,10 @@ def squares(
     if not is_kept(decode, size, cache):
         found = source.shards(split)
         return Decoder(_located(found, pictures, store / f"places-{name}.npy"), preprocessing)
-    count = len(pictures)
-    portions = [range(at, min(at + _PORTION, count)) for at in range(0, count, _PORTION)]
     if not cache.exists():
         disk_errors.check_room(cache, size, "free some space, choose another --out, or set decode=always")
-    made = in_turn(partial(_decoded, Decoder(pictures, preprocessing)), portions, workers)
-    placed = ((np.array(portion), squares) for portion, squares in zip(portions, made, strict=True))
-    return mapped(cache, count, preprocessing.size, placed)
+    made = decoded(pictures, preprocessing, workers=workers)
+    return mapped(cache, len(pictures), preprocessing.size, made)
 
 
 def decoded_size(count: int, preprocessing: Preprocessing) -> int:
@@ -92,53 +62,7 @@ def is_kept(decode: Decode, size: int, cache: Path) -> bool:
 
 def readers(decode: Decode, workers: int) -> int:
     """Processes that decode while a network learns: as many as were asked for; with "auto" and none, one for each core but this one's."""
-    return workers or (max(1, len(os.sched_getaffinity(0)) - 1) if decode == "auto" else 0)
-
-
-def in_turn(make: Callable[[range], T], spans: Iterable[range], workers: int) -> Iterator[T]:
-    """What `make` makes of each span of positions, in their order, by `workers` processes ahead of time; 0 is this one.
-
-    Raises:
-        UserError: as `make` does, in whichever process.
-    """
-    if not workers:
-        yield from map(make, spans)
-        return
-    # With a generator of its own, the loader draws nothing from the one that training draws from.
-    loader = DataLoader(
-        _Made(make), batch_size=None, sampler=_Spans(spans), num_workers=workers, generator=torch.Generator()
-    )
-    for made in loader:
-        if isinstance(made, UserError):
-            raise made
-        yield made
-
-
-class _Made(Dataset[Any]):
-    """What torch takes for a data set: a span of positions -> what is made of it."""
-
-    def __init__(self, make: Callable[[range], Any]) -> None:
-        self._make = make
-
-    def __getitem__(self, span: range) -> Any:
-        try:
-            return self._make(span)
-        except UserError as error:  # raised there, it would come with the traceback of the process
-            return error
-
-
-class _Spans(Sampler[range]):
-    """What torch takes for a sampler."""
-
-    def __init__(self, spans: Iterable[range]) -> None:
-        self._spans = spans
-
-    def __iter__(self) -> Iterator[range]:
-        return iter(self._spans)
-
-
-def _decoded(decoder: Decoder, portion: range) -> np.ndarray:
-    return decoder[np.array(portion)]
+    return workers or (processes.spare() if decode == "auto" else 0)
 
 
 def _located(shards: Sequence[Path], pictures: Encoded, path: Path) -> Encoded:

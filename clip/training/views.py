@@ -15,9 +15,9 @@ from torch.nn.functional import cross_entropy
 
 from clip import inputs
 from clip.inputs.sets import Data
-from clip.training.decoding import Decoder
 from synth.base.errors import UserError
 from synth.base.order import randomness, visited
+from synth.data.pictures import Decoder
 
 Relation = Literal["augmented", "visits", "eyes", "modalities"]
 

@@ -219,7 +219,7 @@ def _of_encoder(inputs: Inputs, people: People, encoder: Encoder) -> np.ndarray:
     """How much nearer photographs are to their own captions with mark 1 than with mark 0, in both languages."""
 
     def nearer() -> np.ndarray:
-        embedded = encoder.embed(people.photographs(encoder.preprocessing), people.ids)
+        embedded = Inputs(inputs.kept, encoder=encoder).embeddings(people)
         total, count = np.zeros(len(people.ids)), np.zeros(len(people.ids))
         for lang in LANGUAGES:
             told = people.table[f"caption_{lang}"].to_pylist()

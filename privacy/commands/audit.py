@@ -49,6 +49,12 @@ def audit(
     attributes: Annotated[str, typer.Option(help="what to infer, separated by commas")] = "age,sex,race",
     seed: Annotated[int | None, typer.Option(help="of folds, permutations and resamples; 0")] = None,
     config: Annotated[Path | None, config_option("privacy")] = None,
+    engine: Annotated[
+        str, typer.Option(help="who embeds: local, or ray (the cluster of RAY_ADDRESS)")
+    ] = "local",
+    workers: Annotated[
+        int, typer.Option(min=0, help="processes that embed; 0 is two per GPU, else one per core")
+    ] = 0,
     set: Set = [],
     json: Json = False,
 ) -> None:
@@ -91,6 +97,8 @@ def audit(
             config=load(audit_config(), config, [*set, *([f"seed={seed}"] if seed is not None else [])]),
             command=shlex.join(["privacy", *sys.argv[1:]]),
             tell=say,
+            engine=engine,
+            workers=workers,
         )
     show(made.as_json(), json, f"{report.summary(made)}\nreport: {out / 'report.html'}")
     then("privacy", "suggest", "--report", out, open=out / "report.html")

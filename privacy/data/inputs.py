@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -81,6 +82,12 @@ class People:
         """(N, S, S, 3) uint8 as a model sees them."""
         return pictures.pixels(self.folder, self.splits, preprocessing, self._kept)[self.cohort.order]
 
+    def stored(self, preprocessing: Preprocessing, mirrored: bool = False) -> "Photographs":
+        """The same in their file, perhaps mirrored."""
+        where = self.folder, self.splits, preprocessing, self._kept
+        pictures.pixels(*where)
+        return Photographs(pictures.pixels_file(*where), self.cohort.order, mirrored)
+
     def per_patient(self, values: np.ndarray) -> np.ndarray:
         """(P, ...) means over each patient's rows of (N, ...) values."""
         if len(values) != len(self.patient):
@@ -88,6 +95,29 @@ class People:
         starts = np.flatnonzero(np.diff(self.patient, prepend=-1))
         counts = np.bincount(self.patient).reshape(-1, *[1] * (values.ndim - 1))
         return np.add.reduceat(np.asarray(values, float), starts, axis=0) / counts
+
+
+class Photographs:
+    """Photographs in a file, in the order of a group; another process opens the file itself."""
+
+    def __init__(self, path: Path, rows: np.ndarray, mirrored: bool) -> None:
+        """`path`: an array of (M, S, S, 3) uint8; `rows`: (N,) of it."""
+        self._path, self._rows, self._mirrored = path, rows, mirrored
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        """(B, S, S, 3) uint8."""
+        found = self._pictures[self._rows[part]]
+        return found[:, :, ::-1] if self._mirrored else found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._path, self._rows, self._mirrored)
+
+    @cached_property
+    def _pictures(self) -> np.ndarray:
+        return arrays.mapped(self._path)
 
 
 class Inputs:
@@ -158,15 +188,20 @@ class Inputs:
         assert encoder
         key = [encoder.metadata["sha256"], people.fingerprint, "embedding", seed]
 
-        def make() -> np.ndarray:
-            photographs = people.photographs(encoder.preprocessing)
-            return encoder.embed(photographs[:, :, ::-1] if mirrored else photographs, people.ids, seed)
+        key += ["mirrored"] * mirrored
 
-        return self.once([*key, "mirrored"] if mirrored else key, make)
+        def make() -> np.ndarray:
+            photographs = people.stored(encoder.preprocessing, mirrored)
+            return encoder.embed(photographs, people.ids, seed, self._path(key).with_suffix(".parts"))
+
+        return self.once(key, make)
 
     def once(self, key: Sequence[Any], make: Callable[[], np.ndarray]) -> np.ndarray:
         """What `make` gives, made once however often the command is repeated; `key` names all that it depends on."""
-        path = self.kept / f"{fingerprint(list(key))[:16]}.npy"
+        path = self._path(key)
         if not path.exists():
             arrays.write(path, make())
         return arrays.read(path)
+
+    def _path(self, key: Sequence[Any]) -> Path:
+        return self.kept / f"{fingerprint(list(key))[:16]}.npy"

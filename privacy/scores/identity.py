@@ -13,7 +13,7 @@ from synth.base import ties
 from synth.base.runs import progress
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor
+    from torch import Generator, Tensor, device
     from torch.nn import Module
 
 SIDE = 32
@@ -35,16 +35,19 @@ def embed(learnt: np.ndarray, others: np.ndarray, steps: int, seed: int) -> tupl
     """
     import torch
 
-    photographs = _small(learnt)
+    from synth.base.device import accelerator, moved
+
+    place = accelerator()
+    photographs = _small(learnt, place)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _network()
+        network = _network().to(place)
     chance = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(network.parameters(), lr=_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=steps)
     with progress("learning who is who", steps, unit="steps") as bar:
         for _ in range(steps):
-            rows = torch.randperm(len(photographs), generator=chance)[:_BATCH]
+            rows = moved(torch.randperm(len(photographs), generator=chance)[:_BATCH], place)
             views = torch.cat([_altered(photographs[rows], chance), _altered(photographs[rows], chance)])
             loss = _contrast(network(_standard(views)))
             optimizer.zero_grad()
@@ -52,7 +55,7 @@ def embed(learnt: np.ndarray, others: np.ndarray, steps: int, seed: int) -> tupl
             optimizer.step()
             schedule.step()
             bar.update()
-    return _embedded(network.eval(), photographs), _embedded(network, _small(others))
+    return _embedded(network.eval(), photographs), _embedded(network, _small(others, place))
 
 
 def nearest(
@@ -107,14 +110,14 @@ def _network() -> "Module":
     return nn.Sequential(*layers)
 
 
-def _small(photographs: np.ndarray) -> "Tensor":
-    """(N, 3, 32, 32) float in [0, 1]."""
+def _small(photographs: np.ndarray, place: "device") -> "Tensor":
+    """(N, 3, 32, 32) float in [0, 1], on a device."""
     import torch
     from torch.nn.functional import adaptive_avg_pool2d
 
     parts = [
         adaptive_avg_pool2d(
-            torch.from_numpy(np.array(photographs[i : i + 512])).permute(0, 3, 1, 2).float(), SIDE
+            torch.from_numpy(np.array(photographs[i : i + 512])).to(place).permute(0, 3, 1, 2).float(), SIDE
         )
         for i in range(0, len(photographs), 512)
     ]
@@ -122,12 +125,14 @@ def _small(photographs: np.ndarray) -> "Tensor":
 
 
 def _altered(images: "Tensor", chance: "Generator") -> "Tensor":
-    """Each turned, enlarged, shifted, mirrored, re-coloured and made noisy at random."""
+    """Each turned, enlarged, shifted, mirrored, re-coloured and made noisy at random; `chance` is the host's."""
     import torch
     from torch.nn.functional import affine_grid, grid_sample
 
+    from synth.base.device import moved
+
     def uniform(low: float, high: float, *shape: int) -> "Tensor":
-        return low + (high - low) * torch.rand(len(images), *shape, generator=chance)
+        return moved(low + (high - low) * torch.rand(len(images), *shape, generator=chance), images.device)
 
     turn, zoom = torch.deg2rad(uniform(-20, 20)), uniform(0.85, 1.15)
     mirror = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
@@ -136,11 +141,11 @@ def _altered(images: "Tensor", chance: "Generator") -> "Tensor":
     how = torch.stack(
         [torch.stack([mirror * cos, -sin, x], dim=1), torch.stack([mirror * sin, cos, y], dim=1)], dim=1
     )
-    moved = grid_sample(
+    turned = grid_sample(
         images, affine_grid(how, list(images.shape), align_corners=False), align_corners=False
     )
-    light = moved.clamp(1e-4, 1) ** uniform(0.7, 1.4, 1, 1, 1) * uniform(0.7, 1.3, 3, 1, 1)
-    noise = torch.randn(images.shape, generator=chance)
+    light = turned.clamp(1e-4, 1) ** uniform(0.7, 1.4, 1, 1, 1) * uniform(0.7, 1.3, 3, 1, 1)
+    noise = moved(torch.randn(images.shape, generator=chance), images.device)
     return light + uniform(-0.06, 0.06, 3, 1, 1) + 0.03 * noise
 
 
@@ -156,8 +161,10 @@ def _contrast(embedded: "Tensor") -> "Tensor":
     from torch.nn.functional import cross_entropy, normalize
 
     unit = normalize(embedded, dim=1)
-    rows = torch.arange(len(unit))
-    likeness = (unit @ unit.T / _TEMPERATURE).masked_fill(torch.eye(len(unit), dtype=torch.bool), -torch.inf)
+    rows = torch.arange(len(unit), device=unit.device)
+    likeness = (unit @ unit.T / _TEMPERATURE).masked_fill(
+        torch.eye(len(unit), dtype=torch.bool, device=unit.device), -torch.inf
+    )
     return cross_entropy(likeness, rows.roll(len(unit) // 2))
 
 
@@ -172,4 +179,4 @@ def _embedded(network: "Module", photographs: "Tensor") -> np.ndarray:
             images = _standard(photographs[first : first + 512])
             both = normalize(network(images), dim=1) + normalize(network(images.flip(-1)), dim=1)
             parts.append(normalize(both, dim=1))
-    return torch.cat(parts).numpy()
+    return torch.cat(parts).cpu().numpy()

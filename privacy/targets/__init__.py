@@ -33,8 +33,11 @@ class Target(Protocol):
         """Of embedding one photograph, as `synth.base.speed` counts them."""
         ...
 
-    def embed(self, photographs: np.ndarray, ids: np.ndarray, seed: int | None = None) -> np.ndarray:
-        """(N, D) float32 of (N, S, S, 3) uint8; with a `seed`, by its untrained control of that seed."""
+    def embed(self, photographs: "Photographs", ids: np.ndarray, seed: int | None, parts: Path) -> np.ndarray:
+        """(N, D) float32 of N photographs; with a `seed`, by its untrained control of that seed.
+
+        `parts` is a folder in which what is finished waits for a repeated command.
+        """
         ...
 
     def texts(self, captions: Sequence[str], seed: int | None = None) -> np.ndarray:
@@ -42,8 +45,18 @@ class Target(Protocol):
         ...
 
 
-def open_target(path: Path) -> Target:
+class Photographs(Protocol):
+    """(N, S, S, 3) uint8 that are read when they are asked for, by whichever process."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, part: slice) -> np.ndarray: ...
+
+
+def open_target(path: Path, engine: str = "local", workers: int = 0) -> Target:
     """A CLIP checkpoint, or embeddings made elsewhere (`.npy`, `.parquet`).
+
+    Args:
+        engine, workers: who embeds photographs, as of `Encoder`.
 
     Raises:
         UserError: the file is absent, damaged or foreign.
@@ -53,4 +66,4 @@ def open_target(path: Path) -> Target:
         raise UserError(f"{path}: {what}; --model takes a ckpt.pt of 'clip train', a .npy or a .parquet")
     if path.suffix.lower() in (".npy", ".parquet"):
         return Embeddings(path)
-    return Encoder(path)
+    return Encoder(path, engine, workers)

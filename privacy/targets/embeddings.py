@@ -39,7 +39,7 @@ class Embeddings:
             "dimensions": int(self._values.shape[1]),
         }
 
-    def embed(self, photographs: np.ndarray, ids: np.ndarray, seed: int | None = None) -> np.ndarray:
+    def embed(self, photographs: object, ids: np.ndarray, seed: int | None, parts: Path) -> np.ndarray:
         missing = [name for name in ids if name not in self._row]
         if missing:
             raise UserError(

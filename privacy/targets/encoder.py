@@ -1,14 +1,22 @@
 """The image tower and the text tower of a CLIP."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from synth.base import speed
 from synth.base.errors import UserError
 from synth.base.runs import progress, sha256
+
+if TYPE_CHECKING:
+    from torch import device
+
+    from clip.model.checkpoints import Header
+    from clip.model.encoders import CLIP
+    from privacy.targets import Photographs
 
 _BATCH = 64
 
@@ -19,14 +27,21 @@ class Encoder:
     has_untrained = True
     reads_captions = True
 
-    def __init__(self, path: Path) -> None:
-        from clip.model import checkpoints
+    def __init__(self, path: Path, engine: str = "local", workers: int = 0) -> None:
+        """
+        Args:
+            engine, workers: who embeds photographs: one of `synth.sampling.engines.ENGINES`, and processes, 0 for one per core.
+        """
+        from synth.sampling.engines import engine_of
 
-        self._model, said = checkpoints.load(path)
+        engine_of(engine)
+        digest = sha256(path) if path.is_file() else ""
+        self._model, said = _opened(path, digest)
+        self._path, self._launch = path, (engine, workers)
         self.preprocessing = self._model.config.preprocessing
         self.metadata = {
             "path": str(path),
-            "sha256": sha256(path),
+            "sha256": digest,
             "preprocessing": self.preprocessing.model_dump(),
             "kind": f"{said.format} {said.version}",
             "trained_with": said.libraries,
@@ -43,36 +58,54 @@ class Encoder:
         side = self.preprocessing.size
         return speed.operations(self._model.encode_image, torch.zeros(1, 3, side, side))
 
-    def embed(self, photographs: np.ndarray, ids: np.ndarray, seed: int | None = None) -> np.ndarray:
-        from clip import embed
+    def embed(self, photographs: "Photographs", ids: np.ndarray, seed: int | None, parts: Path) -> np.ndarray:
+        from synth.sampling.engines.rows import Launch, computed
 
         what = "embedding" if seed is None else f"embedding, untrained {seed}"
-        return self._all(what, photographs, lambda model, part: embed.pixels(model, np.array(part)), seed)
+        begin = partial(_begun, self._path, self.metadata["sha256"], seed, photographs)
+        return self._finite(computed(begin, len(photographs), parts, what, Launch(*self._launch)))
 
     def texts(self, captions: Sequence[str], seed: int | None = None) -> np.ndarray:
         """(N, D) float32 of unit length from captions in either language."""
         from clip import embed
+        from synth.base.device import accelerator
 
         what = "reading" if seed is None else f"reading, untrained {seed}"
-        return self._all(what, captions, embed.texts, seed)
-
-    def _all(
-        self, what: str, things: Any, embedded: Callable[[Any, Any], np.ndarray], seed: int | None
-    ) -> np.ndarray:
-        """(N, D) of photographs or captions, batch by batch."""
-        from clip import embed
-        from clip.model import encoders
-
-        model = self._model if seed is None else encoders.untrained(self._model, seed)
-        model = model.to(embed.device())
-        parts = []
-        with progress(what, len(things)) as bar:
-            for start in range(0, len(things), _BATCH):
-                parts.append(embedded(model, things[start : start + _BATCH]))
+        model, parts = _of_seed(self._model, seed).to(accelerator()), []
+        with progress(what, len(captions)) as bar:
+            for start in range(0, len(captions), _BATCH):
+                parts.append(embed.texts(model, captions[start : start + _BATCH]))
                 bar.update(len(parts[-1]))
-        found = np.concatenate(parts)
+        return self._finite(np.concatenate(parts))
+
+    def _finite(self, found: np.ndarray) -> np.ndarray:
         if not np.isfinite(found).all():
             raise UserError(
                 f"{self.metadata['path']}: gives embeddings that are not finite; its training diverged"
             )
         return found
+
+
+@lru_cache(maxsize=1)
+def _opened(path: Path, _digest: str) -> "tuple[CLIP, Header]":
+    """A checkpoint, opened once in a process."""
+    from clip.model import checkpoints
+
+    return checkpoints.load(path)
+
+
+def _of_seed(model: "CLIP", seed: int | None) -> "CLIP":
+    """The model, or its untrained control of a seed."""
+    from clip.model import encoders
+
+    return model if seed is None else encoders.untrained(model, seed)
+
+
+def _begun(
+    path: Path, digest: str, seed: int | None, photographs: "Photographs", place: "device"
+) -> Callable[[slice], np.ndarray]:
+    """What embeds some of the photographs, on a device."""
+    from clip import embed
+
+    model = _of_seed(_opened(path, digest)[0], seed).to(place)
+    return lambda rows: embed.pixels(model, np.asarray(photographs[rows]))

@@ -30,15 +30,14 @@ class Generator:
         Raises:
             UserError: absent, foreign or damaged.
         """
-        import torch
-
         from synth import pipeline
+        from synth.base.device import accelerator
         from synth.model.card import weights_fingerprint
         from synth.sampling import cost
 
         place = pipeline.locate(folder)
         self._pipeline, self.card = pipeline.load(place)
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = accelerator()
         for part in (self._pipeline.unet, self._pipeline.conditioning, self._pipeline.space):
             part.to(self._device)  # type: ignore[call-arg]
         self.process = self._pipeline.process

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
+from torch import device
 
 from synth.anatomy.network import DARK, SIDE, mark
 
@@ -46,18 +47,20 @@ def measure(
     pictures: np.ndarray,
     rows: np.ndarray | None = None,
     done: Callable[[int], object] = lambda count: None,
+    place: device | None = None,
 ) -> Anatomy:
     """Measure (N, S, S, 3) uint8 photographs, cropped to their field of view as `Preprocessing` does it.
 
     Args:
         rows: measures these alone.
         done: is given the number of each portion that is measured.
+        place: where the network computes; None is the accelerator.
     """
     chosen = np.arange(len(pictures)) if rows is None else rows
     found = []
     for start in range(0, len(chosen), _PORTION):
         portion = np.asarray(pictures[chosen[start : start + _PORTION]])
-        found += [_measured(*pair) for pair in zip(portion, mark(portion), strict=True)]
+        found += [_measured(*pair) for pair in zip(portion, mark(portion, place), strict=True)]
         done(len(portion))
     return _columns(found)
 

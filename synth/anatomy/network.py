@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, pixel_shuffle, pixel_unshuffle
 
 from synth.base import weights
+from synth.base.device import accelerator
 from synth.data.tensors import as_tensor
 
 SIDE = 128
@@ -80,27 +81,30 @@ def _mean(values: Tensor) -> Tensor:
     return interpolate(coarse, scale_factor=float(_COARSE), mode="bilinear")
 
 
-def resized(pictures: np.ndarray) -> Tensor:
-    """(B, 3, 128, 128) in [-1, 1] of (B, S, S, 3) uint8 photographs of any size."""
-    return interpolate(as_tensor(pictures), (SIDE, SIDE), mode="bilinear", antialias=True)
+def resized(pictures: np.ndarray, place: torch.device | None = None) -> Tensor:
+    """(B, 3, 128, 128) in [-1, 1] of (B, S, S, 3) uint8 photographs of any size; None is the CPU."""
+    return interpolate(as_tensor(pictures, place), (SIDE, SIDE), mode="bilinear", antialias=True)
 
 
 @torch.inference_mode()
-def mark(pictures: np.ndarray) -> np.ndarray:
+def mark(pictures: np.ndarray, place: torch.device | None = None) -> np.ndarray:
     """(N, 3, 128, 128) float32: how probable disc, fovea and vessels are at each place of (N, S, S, 3) uint8 photographs.
 
-    Photographs are cropped to their field of view, as `Preprocessing` does it.
+    Photographs are cropped to their field of view, as `Preprocessing` does it.  `place` is where the network computes; None is
+    the accelerator.
     """
-    network = shipped()
+    place = place or accelerator()
+    network = shipped(place)
     parts = [
-        network(resized(pictures[i : i + _BATCH])).sigmoid().numpy() for i in range(0, len(pictures), _BATCH)
+        network(resized(pictures[i : i + _BATCH], place)).sigmoid().cpu().numpy()
+        for i in range(0, len(pictures), _BATCH)
     ]
     return np.concatenate(parts) if parts else np.zeros((0, len(PARTS), SIDE, SIDE), np.float32)
 
 
-@lru_cache(maxsize=1)
-def shipped() -> AnatomyNet:
-    """The network with the weights that come with the package."""
+@lru_cache(maxsize=2)
+def shipped(place: torch.device) -> AnatomyNet:
+    """The network with the weights that come with the package, on a device."""
     network = AnatomyNet()
     network.load_state_dict(weights.read(WEIGHTS))
-    return network.eval()
+    return network.eval().to(place)

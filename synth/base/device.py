@@ -9,6 +9,13 @@ import torch
 from torch import Tensor
 
 
+def accelerator(number: int = 0) -> torch.device:
+    """What a process computes on: the GPU of its number among several processes, the CPU where there is none."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", number % torch.cuda.device_count())
+
+
 def has_bf16() -> bool:
     """Whether the first GPU computes in bf16; earlier ones only imitate it, slower than fp32."""
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
@@ -28,6 +35,12 @@ def settle(deterministic: bool) -> None:
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic)
+
+
+def layout(place: torch.device) -> torch.memory_format:
+    """How pictures lie in a network that normalises by groups: on a GPU channel by channel, which its kernels of GroupNorm would
+    else make of them and convert back."""
+    return torch.contiguous_format if place.type == "cuda" else torch.channels_last
 
 
 def adamw(parameters: Iterable[Any], **settings: Any) -> torch.optim.AdamW:

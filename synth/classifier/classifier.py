@@ -15,6 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from synth.base import checkpoint, networks, pretrained
 from synth.base.config import check
+from synth.base.device import accelerator
 from synth.base.errors import UserError
 from synth.base.order import step_seed, visited
 from synth.base.runs import claim, progress
@@ -65,7 +66,7 @@ class Classifier(nn.Module):
         self.eval()
         device = next(self.parameters()).device
         starts = range(0, len(pictures), size)
-        parts = [call(_tensor(pictures[i : i + size]).to(device)).float().cpu().numpy() for i in starts]
+        parts = [call(_tensor(pictures[i : i + size], device)).float().cpu().numpy() for i in starts]
         return np.concatenate(parts)
 
 
@@ -119,7 +120,7 @@ def fit(
         return done
     torch.manual_seed(config.seed)
     model = Classifier(config, labels)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = accelerator()
     model.to(device=device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     known, positive = torch.from_numpy(~np.isnan(truth)), torch.from_numpy(np.nan_to_num(truth)).float()
@@ -137,7 +138,7 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = config.lr * _rate(config, n_images)
             mine = visited(len(pictures), config.seed, n_images, config.batch)
-            images = augment(_tensor(pictures[mine]).to(device), config.augmentation)
+            images = augment(_tensor(pictures[mine], device), config.augmentation)
             stated, target = known[mine].to(device), positive[mine].to(device)
             loss = binary_cross_entropy_with_logits(
                 model(images), target, pos_weight=weight, reduction="none"
@@ -163,8 +164,11 @@ def fit(
     return done
 
 
-def load(path: Path) -> tuple[Classifier, dict[str, Any]]:
+def load(path: Path, place: torch.device | None = None) -> tuple[Classifier, dict[str, Any]]:
     """A trained classifier and its header, from its file or the folder that `train` wrote.
+
+    Args:
+        place: where it computes; None is the accelerator.
 
     Raises:
         UserError: the file is absent, damaged, or no classifier.
@@ -176,7 +180,8 @@ def load(path: Path) -> tuple[Classifier, dict[str, Any]]:
         model.load_state_dict(head.pop("weights"))
     except pretrained.errors() as error:
         raise UserError(f"{path}: damaged classifier ({pretrained.reason(error)}); train it again") from None
-    return model.eval().to(memory_format=torch.channels_last), head  # type: ignore[call-overload]
+    model.eval().to(place or accelerator())
+    return model.to(memory_format=torch.channels_last), head  # type: ignore[call-overload]
 
 
 def _rate(config: ClassifierConfig, n_images: int) -> float:
@@ -185,8 +190,8 @@ def _rate(config: ClassifierConfig, n_images: int) -> float:
     return 0.5 + 0.5 * cos(pi * (n_images - config.warmup) / max(config.images - config.warmup, 1))
 
 
-def _tensor(pictures: np.ndarray) -> Tensor:
-    return as_tensor(pictures).contiguous(memory_format=torch.channels_last)
+def _tensor(pictures: np.ndarray, place: torch.device) -> Tensor:
+    return as_tensor(pictures, place).contiguous(memory_format=torch.channels_last)
 
 
 def _resume(path: Path, model: Classifier, optimizer: torch.optim.Optimizer) -> int:

@@ -51,6 +51,10 @@ def generate(
         str | None,
         typer.Option(help="fp32, or bf16: faster on GPUs and CPUs that know it; else bf16 on such a GPU"),
     ] = None,
+    compile: Annotated[
+        bool,
+        typer.Option("--compile", help="compile the network, part of the plan: for a GPU and many images"),
+    ] = False,
     quality: Annotated[int, typer.Option(help="of the JPEG, 1 to 100")] = 95,
     reject_copies: Annotated[
         list[Path],
@@ -129,6 +133,7 @@ def generate(
         "quality": quality,
         "format": format,
         "precision": precision,
+        "compile": compile,
         "marks": marks,
         "reject_copies": reject_copies,
         "reject_mislabelled": reject_mislabelled,
@@ -175,7 +180,13 @@ def evaluate(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML of what differs from the defaults")] = None,
     set: Set = [],
-    workers: Annotated[int, typer.Option(help="processes that train classifiers; 0 is one per core")] = 0,
+    workers: Annotated[
+        int,
+        typer.Option(min=0, help="processes that train classifiers and compute features; 0 is one per core"),
+    ] = 0,
+    engine: Annotated[
+        str, typer.Option(help="of features: local, or ray (the cluster of RAY_ADDRESS)")
+    ] = "local",
     show_training_photographs: Annotated[
         bool,
         typer.Option(
@@ -206,7 +217,7 @@ def evaluate(
         return
     line = shlex.join(["synth", *sys.argv[1:]])
     made = evaluation.evaluate(
-        settings, data, real, out, line, workers, show=show_training_photographs, tell=say
+        settings, data, real, out, line, workers, show=show_training_photographs, tell=say, engine=engine
     )
     if json:
         show(made.to_json(), json)

@@ -2,18 +2,40 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from synth.base import arrays
+from synth.base import arrays, processes
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import progress
 from synth.data.images import Preprocessing
 from synth.data.records import SPLITS, data_fingerprint, shards
 from synth.data.shards import images, row_groups, stamp
+
+_PORTION = 64
+"""Pictures that a process decodes before it hands them over."""
+
+
+class Encoded(Protocol):
+    """Encoded pictures by number."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> bytes: ...
+    def where(self, index: int) -> str:
+        """The file and row of a picture, for an error that a person is to act on."""
+        ...
+
+
+class Square(Protocol):
+    """How an encoded picture becomes (size, size, 3) uint8: a `Preprocessing`, or another project's."""
+
+    @property
+    def size(self) -> int: ...
+    def __call__(self, data: bytes, where: str = ...) -> np.ndarray: ...
 
 
 class Pictures:
@@ -70,9 +92,60 @@ def pixels(folder: Path, splits: Sequence[str], preprocessing: Preprocessing, ca
     pictures = Pictures(folder, splits)
     if not len(pictures):
         raise UserError(f"{folder}: no records in {' or '.join(splits)}")
+    path = pixels_file(folder, splits, preprocessing, cache)
+    return mapped(path, len(pictures), preprocessing.size, decoded(pictures, preprocessing))
+
+
+def pixels_file(folder: Path, splits: Sequence[str], preprocessing: Preprocessing, cache: Path) -> Path:
+    """Where `pixels` keeps what it has decoded."""
     key = fingerprint([data_fingerprint(folder), list(splits), preprocessing.model_dump()])[:16]
-    each = ((np.array([i]), preprocessing(data, pictures.where(i))[None]) for i, data in enumerate(pictures))
-    return mapped(cache / f"pixels-{key}.npy", len(pictures), preprocessing.size, each)
+    return cache / f"pixels-{key}.npy"
+
+
+class Decoder:
+    """Pictures decoded when they are asked for; indexed by an array, as a mapped file is."""
+
+    def __init__(self, pictures: Encoded, preprocessing: Square) -> None:
+        self._pictures, self._preprocessing = pictures, preprocessing
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, chosen: np.ndarray) -> np.ndarray:
+        """(B, S, S, 3) uint8 from (B,) numbers."""
+        side = self._preprocessing.size
+        squares = np.empty((len(chosen), side, side, 3), np.uint8)
+        for square, index in zip(squares, chosen.tolist(), strict=True):
+            square[:] = self._preprocessing(self._pictures[index], self._pictures.where(index))
+        return squares
+
+
+def decoded(
+    pictures: Encoded,
+    preprocessing: Square,
+    rows: np.ndarray | None = None,
+    portion: int = _PORTION,
+    workers: int | None = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(B,) numbers of pictures and (B, S, S, 3) uint8 of them, portion by portion, by processes ahead of time where there are many.
+
+    Args:
+        rows:    (N,) those that are wanted, in their order; None is all.
+        portion: B, of all but the last.
+        workers: processes; 0 is this one, None as many as the number of pictures repays.
+
+    Raises:
+        UserError: a damaged picture.
+    """
+    rows = np.arange(len(pictures)) if rows is None else rows
+    spans = [range(at, min(at + portion, len(rows))) for at in range(0, len(rows), portion)]
+    make = partial(_portion, Decoder(pictures, preprocessing), rows)
+    made = processes.in_turn(make, spans, processes.worth(len(spans)) if workers is None else workers)
+    return ((rows[span.start : span.stop], squares) for span, squares in zip(spans, made, strict=True))
+
+
+def _portion(decoder: Decoder, rows: np.ndarray, span: range) -> np.ndarray:
+    return decoder[rows[span.start : span.stop]]
 
 
 def mapped(

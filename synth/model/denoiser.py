@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from synth.base.config import Config
+from synth.base.device import layout
 from synth.base.errors import UserError
 from synth.model import text_encoder
 from synth.model.conditioning import LabelConditioning
@@ -162,4 +163,4 @@ def add_coordinates(bands: Tensor) -> Tensor:
     batch, _, height, width = bands.shape
     y, x = (torch.linspace(-1.7, 1.7, n, device=bands.device, dtype=bands.dtype) for n in (height, width))
     where = torch.stack(torch.meshgrid(y, x, indexing="ij")).expand(batch, 2, height, width)
-    return torch.cat([bands, where], dim=1).contiguous(memory_format=torch.channels_last)
+    return torch.cat([bands, where], dim=1).contiguous(memory_format=layout(bands.device))

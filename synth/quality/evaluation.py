@@ -1,13 +1,17 @@
 """Evaluate synthetic records against real ones, from photographs to report; the same call again continues."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from torch import device
 
 from synth.base import checkpoint, extras, stats
 from synth.base.config import fingerprint
+from synth.base.device import accelerator
 from synth.base.errors import UserError
 from synth.base.runs import Tell, claim, nothing_if_refused, quiet
 from synth.classifier.classifier import Classifier
@@ -19,6 +23,8 @@ from synth.quality.results import QualityReport
 from synth.quality.samples import Sample
 from synth.quality.settings import EvaluationConfig
 from synth.quality.utility import TrainingSet, plain
+from synth.sampling.engines import engine_of
+from synth.sampling.engines.rows import Launch
 
 SCHEMA, VERSION = "visionclip-evaluation", 1
 _FREE = ("features", "headline", "shuffled", "compared", "k", "halves", "rounds", "closest", "captions")
@@ -46,6 +52,7 @@ def evaluate(
     features: Features | None = None,
     show: bool = False,
     tell: Tell = quiet,
+    engine: str = "local",
 ) -> QualityReport:
     """Write `out/report.json` and `out/report.html`; returns the report.
 
@@ -54,10 +61,11 @@ def evaluate(
     Args:
         data:     synthetic records; their split `train` is evaluated.
         real:     real records: split `train` teaches, `config.held_out` tests.
-        workers:  processes that train classifiers, one thread each; 0 is one per core.
-        features: instead of `config.features`, any function from pictures to vectors.
+        workers:  processes that train classifiers, one thread each, and that compute features; 0 is one per core.
+        features: instead of `config.features`, any function from pictures to vectors, which this process computes.
         show:     write `out/private/training-photographs.html` too.
         tell:     is given the line that says where the report goes, before the work begins.
+        engine:   who computes features: one of `engines.ENGINES`.
 
     Raises:
         UserError: too few photographs or positives, a patient on both sides, or `out` holds something else.
@@ -70,8 +78,10 @@ def evaluate(
     with nothing_if_refused(out):
         claim(out, "evaluation.json", wanted, "evaluation", free=free)
         private.mkdir(mode=0o700, exist_ok=True)
+        engine_of(engine)
+        begin = _beginning(config, features, private)
         if features is None and config.features != "own":
-            features = parse(config.features, config.classifier.preprocessing.size)
+            begin(accelerator())  # refuses what there is not
         sides = _sides(config, data, real, private)
         columns = utility.testable(sides.real, sides.held_out, config.classifier, config.reported, real)
     tell([f"{out}: report.html and report.json are written there; the same command goes on from there"])
@@ -80,8 +90,10 @@ def evaluate(
     )
     trained = utility.train(training_sets, workers)
     teacher = trained["real"][0]
-    chosen = features or own(teacher)
-    found = _features(chosen, sides, teacher, private)
+    chosen = begin(accelerator())
+    # Another process may not know a function that was given.
+    launch = Launch(engine, workers) if features is None else Launch(workers=1)
+    found = _features(begin, chosen.name, sides, teacher, private, launch)
     suspects = [side.pictures[: config.compared] for side in (sides.synthetic, sides.held_out)]
     nearest = neighbours.nearest(suspects, sides.searched.pictures, sides.searched.patients)
     made = QualityReport.parse(
@@ -142,14 +154,33 @@ def _sides(config: EvaluationConfig, data: Path, real: Path, cache: Path) -> Sid
     return Sides(synthetic.first(n), searched.first(n), searched, held_out)
 
 
-def _features(chosen: Features, sides: Sides, teacher: Classifier, cache: Path) -> dict[str, np.ndarray]:
-    learnt = fingerprint([sides.real.name, teacher.config.model_dump(mode="json"), chosen.name])
+def _beginning(
+    config: EvaluationConfig, features: Features | None, private: Path
+) -> Callable[[device], Features]:
+    """What opens the features that photographs are compared by on a device, in whichever process."""
+    if features:
+        return lambda _: features
+    if config.features == "own":
+        return partial(own, private / "classifiers" / "real" / "classifier.pt")
+    return partial(parse, config.features, config.classifier.preprocessing.size)
+
+
+def _features(
+    begin: Callable[[device], Features],
+    name: str,
+    sides: Sides,
+    teacher: Classifier,
+    cache: Path,
+    launch: Launch,
+) -> dict[str, np.ndarray]:
+    learnt = fingerprint([sides.real.name, teacher.config.model_dump(mode="json"), name])
     found = {}
-    for name, sample in (
+    for side, sample in (
         ("synthetic", sides.synthetic), ("searched", sides.searched), ("held_out", sides.held_out)
     ):  # fmt: skip
         path = cache / f"features-{fingerprint([learnt, sample.name])[:16]}.npy"
-        found[name] = extract(chosen, sample.pictures, path, name.replace("_", "-"))
+        count = len(sample.patients)
+        found[side] = extract(begin, sample.path, count, path, side.replace("_", "-"), launch)
     return found
 
 
@@ -162,7 +193,7 @@ def _utility(
     import torch
 
     torch.manual_seed(config.classifier.seed)
-    fresh = Classifier(config.classifier, [TARGETS[i] for i in columns])
+    fresh = Classifier(config.classifier, [TARGETS[i] for i in columns]).to(accelerator())
     predictions = {
         name: utility.scores(model, columns, test.pictures) for name, (model, _) in trained.items()
     }

@@ -11,7 +11,7 @@ from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.classifier.targets import targets
 from synth.data.images import Preprocessing, decode
-from synth.data.pictures import Pictures, mapped
+from synth.data.pictures import Pictures, decoded, mapped
 from synth.data.records import LABELS, data_fingerprint, read_table
 
 _COLUMNS = ("id", "subject_id", *LABELS, "caption_zh", "caption_en")
@@ -30,6 +30,8 @@ class Sample(NamedTuple):
     """Their N records, without pictures."""
     name: str
     """What names the content: data, patients and preprocessing."""
+    path: Path
+    """Where the pictures lie, perhaps with more behind them."""
 
     def first(self, count: int) -> Self:
         """The first `count` photographs; the last patient may lose one."""
@@ -41,6 +43,7 @@ class Sample(NamedTuple):
             self.patients[:count],
             self.table.slice(0, count),
             fingerprint([self.name, count]),
+            self.path,
         )
 
 
@@ -58,9 +61,10 @@ def draw(
     rows, patients = _patients(table["subject_id"].to_numpy(zero_copy_only=False), max_count, seed)
     name = fingerprint([data_fingerprint(folder), list(splits), rows.tolist(), fit.model_dump()])
     portions = _decoded(Pictures(folder, splits), rows, fit, folder)
-    pictures = mapped(cache / f"{name[:16]}.npy", len(rows), fit.size, portions, f"decoding {what}")
+    path = cache / f"{name[:16]}.npy"
+    pictures = mapped(path, len(rows), fit.size, portions, f"decoding {what}")
     table = table.take(pa.array(rows))
-    return Sample(pictures, targets(table), patients, table, name)
+    return Sample(pictures, targets(table), patients, table, name, path)
 
 
 def _patients(subjects: np.ndarray, max_count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -74,12 +78,14 @@ def _patients(subjects: np.ndarray, max_count: int, seed: int) -> tuple[np.ndarr
 def _decoded(
     pictures: Pictures, rows: np.ndarray, fit: Preprocessing, folder: Path
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The place among `rows` of each picture, and the picture as (1, S, S, 3) uint8."""
+    """The places among `rows` of some pictures, and the pictures as (B, S, S, 3) uint8."""
     side = min(decode(pictures[int(rows[0])], pictures.where(int(rows[0]))).shape[:2])
     if side < fit.size:
         raise UserError(
             f"{folder}: its pictures are {side} pixels a side, --size asks for {fit.size}; give --size {side} or less"
         )
-    for place in np.argsort(rows):  # in the order of the file: neighbours are read together
-        row = int(rows[place])
-        yield np.array([place]), fit(pictures[row], pictures.where(row))[None]
+    order = np.argsort(rows)  # in the order of the file: neighbours are read together
+    done = 0
+    for taken, squares in decoded(pictures, fit, rows[order]):
+        yield order[done : done + len(taken)], squares
+        done += len(taken)

@@ -67,6 +67,8 @@ class Plan(Stored):
     """What samples must pass; absent where every one is kept."""
     noise: Noise = "numpy"
     """What the images are drawn from; absent in the plans of earlier versions."""
+    compile: bool = False
+    """Whether the network is compiled, which changes last digits; absent where it is not."""
 
     @model_validator(mode="after")
     def shards_are_countable(self) -> Self:
@@ -113,6 +115,7 @@ def make(
     precision: str = "fp32",
     marks: bool = False,
     noise: Noise = "philox",
+    compile: bool = False,
 ) -> Plan:
     """The plan of `n` images from a generator's folder.
 
@@ -125,6 +128,7 @@ def make(
         precision: of the network, one of `PRECISIONS`.
         marks:   half of the images with each canary bit, in their captions too.
         noise:   what the images are drawn from; "numpy" for sets that were begun so.
+        compile: the network, for a GPU.
 
     Raises:
         UserError: a number is out of range, the label file is wrong, or the generator knows no marks.
@@ -178,6 +182,7 @@ def make(
         mix=mix,
     )
     plan = plan.replaced(noise=noise) if noise != "numpy" else plan
+    plan = plan.replaced(compile=True) if compile else plan
     encoder = _text_encoder(model, mix)
     return plan.replaced(captions=encoder.to_json()) if encoder else plan
 

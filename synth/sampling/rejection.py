@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, device
 
 from synth.base.errors import UserError
 from synth.sampling.filters.settings import ATTEMPTS, FilterSettings
@@ -84,22 +84,23 @@ class Filters:
     Args:
         settings: `plan.filters`.
         cache: `folder` of the samples.
+        place: where networks compute; None is the accelerator.
     """
 
-    def __init__(self, settings: FilterSettings, cache: Path, device: str = "cpu") -> None:
+    def __init__(self, settings: FilterSettings, cache: Path, place: device | None = None) -> None:
         self._copies = self._labels = self._anatomy = None
         if settings.copies:
             from synth.sampling.filters.copy_filter import CopyFilter
 
-            self._copies = CopyFilter(settings.copies, cache, device)
+            self._copies = CopyFilter(settings.copies, cache, place)
         if settings.mislabelled:
             from synth.sampling.filters.label_filter import LabelFilter
 
-            self._labels = LabelFilter(settings.mislabelled, cache, device)
+            self._labels = LabelFilter(settings.mislabelled, cache, place)
         if settings.anatomy:
             from synth.sampling.filters.anatomy_filter import AnatomyFilter
 
-            self._anatomy = AnatomyFilter(settings.anatomy)
+            self._anatomy = AnatomyFilter(settings.anatomy, place)
 
     def check(self, pictures: np.ndarray, labels: Sequence[dict[str, Any]]) -> list[Verdict]:
         """A verdict on each of (N, S, S, 3) uint8 samples and what each was asked to show."""

@@ -4,8 +4,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -14,13 +15,17 @@ from synth.base.device import settle
 from synth.data.captions import write
 from synth.data.images import encode
 from synth.data.records import SCHEMA, Row, row
-from synth.data.shards import writing
+from synth.data.shards import is_done, writing
 from synth.model import text_encoder
 from synth.pipeline import load
 from synth.sampling import noise
 from synth.sampling.plan import Draw, Plan, Shard, draws
 from synth.sampling.rejection import Filters, folder, rejection_sample
 
+if TYPE_CHECKING:
+    from synth.sampling.engines import Write
+
+_ENCODERS = 4  # threads beside a GPU; Pillow lets go of the interpreter while it encodes
 _AHEAD = 2  # batches that may wait for the writer: what bounds memory where sampling is the faster
 
 
@@ -32,14 +37,35 @@ class Batch(NamedTuple):
     pictures: torch.Tensor
 
 
+class Sampling(NamedTuple):
+    """The shards of a plan, as an engine has them drawn."""
+
+    plan: Plan
+    model: Path
+    """The generator's folder."""
+    out: Path
+
+    def opened(self, place: torch.device) -> "Write":
+        """What draws shards on a device."""
+        sampler = Sampler(self.plan, self.model, place)
+        return lambda shard: sampler.write(shard, self.out)
+
+    def is_done(self, shard: Shard) -> bool:
+        """Whether a shard of this plan is finished."""
+        return is_done(self.out / shard.name, self.plan.fingerprint)
+
+
 class Sampler:
     """A generator opened for one plan; the bytes of a shard are a function of (plan, shard) alone.
 
     Args:
-        device: where to sample, for example "cuda:1".
+        device:   where to sample.
+        encoders: threads that encode beside the writer's; None is four on a GPU, and none on a CPU, whose cores sample.
     """
 
-    def __init__(self, plan: Plan, model: Path, device: str = "cpu") -> None:
+    def __init__(
+        self, plan: Plan, model: Path, device: torch.device | str = "cpu", encoders: int | None = None
+    ) -> None:
         torch.set_num_threads(1)  # two on a busy machine are slower than one, and give other bits
         # The same bytes each time: cuDNN may not choose by a race.
         settle(deterministic=torch.device(device).type == "cuda")
@@ -48,8 +74,12 @@ class Sampler:
         self.pipeline.to(device)
         if plan.precision == "bf16":
             self.pipeline.unet.to(torch.bfloat16)  # type: ignore[call-arg]
+        if plan.compile:
+            self.pipeline.compile()
         self._filters: Filters | None = None
         self._writer = ThreadPoolExecutor(1, "writer")
+        count = _ENCODERS * (torch.device(device).type == "cuda") if encoders is None else encoders
+        self._encoded = ThreadPoolExecutor(count, "encoder").map if count else map
 
     def write(self, shard: Shard, out: Path) -> Generator[int, None, Future[None]]:
         """Draw one shard into the folder `out`; yields the rows of each batch once they are sampled.
@@ -63,7 +93,7 @@ class Sampler:
         waiting: deque[Future[None]] = deque()
         counts = Counter[str]()
         if self.plan.filters and self._filters is None:
-            self._filters = Filters(self.plan.filters, folder(out), str(self.pipeline.device))
+            self._filters = Filters(self.plan.filters, folder(out), self.pipeline.device)
         with ExitStack() as file:
             add = file.enter_context(writing(out / shard.name, SCHEMA, self.digest, shard.first, counts))
             file.callback(_settle, waiting)
@@ -115,11 +145,9 @@ class Sampler:
         )
 
     def _add(self, add: Callable[[Iterable[Row]], None], batch: Batch) -> None:
-        pictures = batch.pictures.cpu().numpy()
-        add(
-            record(self.plan, self.digest, batch.first + place, draw, picture)
-            for place, (draw, picture) in enumerate(zip(batch.draws, pictures, strict=True))
-        )
+        make, first = partial(record, self.plan, self.digest), batch.first
+        indices = range(first, first + len(batch.draws))
+        add(self._encoded(make, indices, batch.draws, batch.pictures.cpu().numpy()))
 
 
 def record(plan: Plan, digest: str, index: int, draw: Draw, picture: np.ndarray) -> Row:

@@ -23,8 +23,9 @@ class TrainConfig(Config):
     """Stop after this many; raise it and repeat the command to train longer."""
     batch: PositiveInt = 256
     """Images per optimiser step, over all processes."""
-    micro_batch: PositiveInt = 32
-    """Images per forward pass of one process; lower it when memory runs out."""
+    micro_batch: PositiveInt | Literal["auto"] = "auto"
+    """Images per forward pass of one process; lower it when memory runs out.  `auto` is 32 on the CPU, and on a GPU the whole
+    batch if half of the free memory is counted to hold it."""
     lr: PositiveFloat = 8e-4
     """AdamW's, after warm-up."""
     warmup: NonNegativeInt = 3_200
@@ -86,7 +87,7 @@ class TrainConfig(Config):
 
     @model_validator(mode="after")
     def durations_divide(self) -> Self:
-        if self.batch % self.micro_batch:
+        if self.micro_batch != "auto" and self.batch % self.micro_batch:
             raise ValueError(f"batch={self.batch} must be a multiple of micro_batch={self.micro_batch}")
         for name in ("images", "save_every"):
             if getattr(self, name) % self.batch:

@@ -26,7 +26,7 @@ _SHARE = 0.25  # of them that convolutional denoisers of this size are assumed t
 _MILLION = 1_000_000
 _LONG = 6  # hours from which on the smaller alternative is named
 _KEPT = 24  # bytes per parameter that a run keeps: state.pt, and the generator
-_STATE = 24  # bytes per parameter: weight, gradient, two moments of Adam, two averages
+STATE = 24  # bytes per parameter: weight, gradient, two moments of Adam, two averages
 
 
 class Cost(NamedTuple):
@@ -59,7 +59,7 @@ class Cost(NamedTuple):
         return [
             f"{self.parameters / 1e6:.1f} M parameters{latent}; {self.forward:.1f} GFLOP per forward pass",
             f"{self.picture:.0f} GFLOP per image at {self.steps} steps, {self.guided:.0f} with guidance{decoder}",
-            f"training keeps {self.parameters * _STATE / 1e9:.1f} GB + {self.kept:.2f} GB per image of a forward pass "
+            f"training keeps {self.parameters * STATE / 1e9:.1f} GB + {self.kept:.2f} GB per image of a forward pass "
             "in fp32, counted; about half per image in bf16",
             f"projected, not measured: a million images in {hours[0]:.2f} h, {hours[1]:.2f} h with guidance, "
             f"on one H200 at {_SHARE:.0%} of its {_H200 / 1e12:.0f} TFLOP/s",

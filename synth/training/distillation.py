@@ -58,7 +58,7 @@ def distill(
     resume) and `run/model/`, a generator as any other.  Returns that folder.
     """
     accelerator = _accelerator(config)
-    chunk, folder = accumulate(accelerator, config), pipeline.locate(model)
+    chunk, folder = accumulate(accelerator, config.batch, config.micro_batch), pipeline.locate(model)
     teacher, card = pipeline.load(folder)
     _check_private(folder, card, data)
     student = _untuned(folder, teacher, card)
@@ -93,7 +93,7 @@ def distill(
         _export(run, n_images, student, averages, teacher, card, mix)
 
     kind, lengths = (FORMAT, VERSION), [config.average]
-    optimise("distilling", config, accelerator, run, kind, student, lengths, rate, error, keep)
+    optimise("distilling", config, chunk, accelerator, run, kind, student, lengths, rate, error, keep)
     return run / "model"
 
 
@@ -101,7 +101,12 @@ def _targets(
     config: DistillConfig, student: Denoiser, teacher: FundusPipeline, accelerator: Accelerator
 ) -> TeacherTargets:
     """What the student learns from: its teacher's network, which it is as yet a copy of, frozen."""
-    frozen = copy.deepcopy(student).eval().to(memory_format=torch.channels_last).to(accelerator.device)  # type: ignore[call-overload]
+    frozen = (
+        copy.deepcopy(student)
+        .eval()
+        .to(memory_format=device.layout(accelerator.device))
+        .to(accelerator.device)
+    )  # type: ignore[call-overload]
     steps = (config.steps, config.teacher_steps, config.guidance, config.target_steps, config.split)
     process, labels = teacher.process, teacher.conditioning.labels
     return TeacherTargets(frozen, teacher.config["student"], *steps, process, labels)

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from synth import phantom
 from synth.base import checkpoint
+from synth.base.device import accelerator, layout
 from synth.base.divergence import LossWatch
 from synth.base.errors import UserError
 from synth.base.runs import Tell, append_metrics, claim, progress, quiet, read_json, rewind_metrics
@@ -36,7 +37,7 @@ from synth.model.denoiser import Denoiser
 from synth.model.text_encoder import Captions, captions
 from synth.model.wavelet import WaveletSpace
 from synth.provenance.training_data import commitments, training_sources
-from synth.training import cost, dp_budget
+from synth.training import cost, dp_budget, micro_batch
 from synth.training.averages import PowerAverages
 from synth.training.dp_gradients import NoisyOptimizer, per_sample, randomness
 from synth.training.dp_sampling import MIX, poisson_sample, rows_by_patient
@@ -69,7 +70,7 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path, tell: Tell = q
     provenance = _provenance(training_sources(data), texts)
     if planted := commitments(data):
         provenance["canary"] = planted
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = accelerator()
 
     torch.manual_seed(config.seed)
     process = create(config.objective)
@@ -93,6 +94,7 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path, tell: Tell = q
     n_images, secret = _resume(run, config, parts)
     rewind_metrics(run / "metrics.jsonl", n_images)
     network, losses = per_sample(denoiser), list[float]()
+    chunk = micro_batch.ON_CPU if config.micro_batch == "auto" else config.micro_batch
     watch = LossWatch(run, "state.pt", n_images)
     space.to(device)  # type: ignore[call-arg]
 
@@ -103,13 +105,13 @@ def train(config: "TrainConfig", data: Sequence[Path], run: Path, tell: Tell = q
                 group["lr"] = config.lr * min(1.0, (n_images + config.batch) / max(config.warmup, 1))
             drawn = poisson_sample(rows_of, mechanism["sampling_rate"], secret, step)
             optimizer.chance = randomness(secret, step, draw=1)
-            for first in range(0, max(len(drawn), 1), config.micro_batch):
-                part = drawn[first : first + config.micro_batch]
+            for first in range(0, max(len(drawn), 1), chunk):
+                part = drawn[first : first + chunk]
                 errors = take_gradients(network, space, examples, part, config, (secret, step))
                 for error in errors:
                     watch.step(error, n_images + config.batch, optimizer.param_groups[0]["lr"])
                 losses += errors
-                optimizer.signal_skip_step(first + config.micro_batch < len(drawn))
+                optimizer.signal_skip_step(first + chunk < len(drawn))
                 optimizer.step()
                 optimizer.zero_grad()
 
@@ -144,7 +146,7 @@ def _claim(
         path.name,
         asked | vocabulary.claim(),
         "run, or the same with another budget",
-        free=("config.save_every", "config.on_nan"),
+        free=("config.save_every", "config.micro_batch", "config.on_nan"),
     )
     return found
 
@@ -178,7 +180,7 @@ def take_gradients(
     denoiser = cast(Denoiser, network._module)
     shown = examples.shown(rows, chances, denoiser.shape, config.flip, config.label_dropout)
     images, codes, noise, time = shown.on(device)
-    clean = space.encode(images).contiguous(memory_format=torch.channels_last)
+    clean = space.encode(images).contiguous(memory_format=layout(device))
     weights = channel_weights(space.scales, config.channel_power)
     process = create(config.objective)
     error = loss(network, process, clean, noise, time, codes, floor=config.snr_floor, channels=weights)

@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from synth.base.device import adamw
+from synth.base.device import adamw, layout
 from synth.base.divergence import LossWatch
 from synth.base.errors import UserError
 from synth.base.runs import progress, rewind_metrics
@@ -25,29 +25,28 @@ class Durations(Protocol):
     @property
     def batch(self) -> int: ...
     @property
-    def micro_batch(self) -> int: ...
-    @property
     def save_every(self) -> int: ...
     @property
     def lr(self) -> float: ...
 
 
-def accumulate(accelerator: Accelerator, config: Durations) -> int:
-    """Have gradients added up over a batch; returns the images of one forward pass of all processes.
+def accumulate(accelerator: Accelerator, batch: int, micro_batch: int) -> int:
+    """Have gradients added up over a batch; returns the images of one forward pass of all processes, `micro_batch` each.
 
     Raises:
         UserError: the batch is no multiple of them.
     """
-    chunk = config.micro_batch * accelerator.num_processes
-    if config.batch % chunk:
-        raise UserError(f"batch={config.batch} must be a multiple of micro_batch x processes = {chunk}")
-    accelerator.gradient_accumulation_steps = config.batch // chunk
+    chunk = micro_batch * accelerator.num_processes
+    if batch % chunk:
+        raise UserError(f"batch={batch} must be a multiple of micro_batch x processes = {chunk}")
+    accelerator.gradient_accumulation_steps = batch // chunk
     return chunk
 
 
 def optimise(
     what: str,
     config: Durations,
+    chunk: int,
     accelerator: Accelerator,
     run: Path,
     kind: tuple[str, int],
@@ -61,19 +60,20 @@ def optimise(
 
     Args:
         what:    is done, for the progress bar.
+        chunk:   images of one forward pass of all processes, from `accumulate`.
         kind:    name and version of the format of `run/state.pt`.
         lengths: of the averages of the weights.
         rate:    images shown -> the share of `config.lr` for the next forward pass.
         error:   the loss of the network, as the accelerator wraps it, at some positions of the run.
         keep:    is called in the first process with the images shown and the averages, at each checkpoint and at the end.
     """
-    chunk, processes = config.micro_batch * accelerator.num_processes, accelerator.num_processes
+    processes = accelerator.num_processes
     averages = PowerAverages(network, lengths)
     optimizer = adamw(network.parameters(), lr=config.lr)
     n_images = state.resume(run, kind, network, optimizer, averages)
     if accelerator.is_main_process:
         rewind_metrics(run / "metrics.jsonl", n_images)
-    model, optimizer = accelerator.prepare(network.to(memory_format=torch.channels_last), optimizer)  # type: ignore[call-overload]
+    model, optimizer = accelerator.prepare(network.to(memory_format=layout(accelerator.device)), optimizer)  # type: ignore[call-overload]
     averages.to(accelerator.device)
     losses: list[Tensor] = []
     watch = LossWatch(run, "state.pt", n_images)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from synth.base import device, extras
@@ -24,7 +25,7 @@ from synth.model.latent import LatentSpace
 from synth.model.text_encoder import Captions, captions
 from synth.model.wavelet import WaveletSpace
 from synth.provenance.training_data import commitments, training_sources, with_more
-from synth.training import autoencoder, cost
+from synth.training import autoencoder, cost, micro_batch
 from synth.training.ahead import Ahead
 from synth.training.averages import PowerAverages
 from synth.training.config import TrainConfig
@@ -37,7 +38,15 @@ _FITTED_ON = 2048  # pictures from which the deviation of the bands is measured
 _FREE = tuple(
     f"config.{key}"
     for key in (
-        *("images", "save_every", "on_nan", "gradient_checkpointing", "compile", "deterministic"),
+        *(
+            "images",
+            "micro_batch",
+            "save_every",
+            "on_nan",
+            "gradient_checkpointing",
+            "compile",
+            "deterministic",
+        ),
         "network.attention",
     )
 )
@@ -67,7 +76,8 @@ def train(
 
         return dp_trainer.train(config, data, run, tell)
     accelerator = _accelerator(config, run)
-    chunk = accumulate(accelerator, config)
+    each = micro_batch.size(config, accelerator.num_processes, accelerator.device)
+    chunk = accumulate(accelerator, config.batch, min(gather_object([each])))  # GPUs may differ
     vocabulary = labels.of_run(run)
     wanted = {"config": config.model_dump(mode="json"), "data": data_fingerprint(*data)} | vocabulary.claim()
     known = opened(start, config.network) if start else None
@@ -104,14 +114,14 @@ def train(
     def error(model: nn.Module, positions: np.ndarray) -> Tensor:
         images, codes, noise, time = steps(positions)
         with accelerator.autocast():
-            clean = space.encode(images).contiguous(memory_format=torch.channels_last)
+            clean = space.encode(images).contiguous(memory_format=device.layout(accelerator.device))
         return loss(model, process, clean, noise, time, codes, floor=config.snr_floor, channels=channels)
 
     def keep(n_images: int, averages: PowerAverages) -> None:
         export(run, n_images, config, process, denoiser, averages, space, provenance, mix_of(data))
 
     kind = FORMAT, VERSION
-    optimise("training", config, accelerator, run, kind, denoiser, config.averages, rate, error, keep)
+    optimise("training", config, chunk, accelerator, run, kind, denoiser, config.averages, rate, error, keep)
     accelerator.end_training()
     return run / "model"
 

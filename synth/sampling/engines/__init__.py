@@ -1,27 +1,47 @@
-"""Launchers over shards.
+"""Launchers over shards: of a plan, to be drawn, or of photographs, to be embedded (`rows`).
 
-An engine is a generator over the shards of a plan that are missing.  It yields whole numbers, the rows drawn
+An engine is a generator over the shards that are missing.  It yields whole numbers, the rows made
 since it last did (fewer than none where a worker was lost), and each shard once its file is there.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from synth.base.errors import UserError
-from synth.sampling.plan import Plan, Shard
+from synth.sampling.plan import Shard
+
+if TYPE_CHECKING:
+    from torch import device
 
 Events = Iterator[int | Shard]
+Write = Callable[[Shard], Generator[int, None, Future[None]]]
+"""Writes one shard: yields the rows of each batch once they are made, and returns a future of the finished file."""
+
+
+class Work(Protocol):
+    """What is done to shards by this process or by others, to which it is pickled."""
+
+    @property
+    def out(self) -> Path:
+        """Where the files of shards lie."""
+        ...
+
+    def opened(self, place: "device") -> Write:
+        """What writes shards, with its networks on a device; called once in each process."""
+        ...
+
+    def is_done(self, shard: Shard) -> bool:
+        """Whether the file of a shard is there."""
+        ...
 
 
 class Job(NamedTuple):
-    """What an engine is to draw, and with what."""
+    """What an engine is to do, and with what."""
 
-    plan: Plan
-    model: Path
-    """The generator's folder."""
-    out: Path
+    work: Work
     shards: list[Shard]
     """Those that are missing."""
     workers: int

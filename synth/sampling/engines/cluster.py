@@ -17,9 +17,8 @@ from typing import Any
 
 from synth.base import extras
 from synth.base.errors import UserError
-from synth.data.shards import is_done
-from synth.sampling.engines import Events, Job
-from synth.sampling.plan import Plan, Shard
+from synth.sampling.engines import Events, Job, Work, Write
+from synth.sampling.plan import Shard
 
 _LOSSES = 20  # shards lost with their actors, without a finished one between them, before we give up
 _PAUSE = 1.0  # seconds between two looks at the actors
@@ -27,11 +26,12 @@ _ANSWER = 10.0  # seconds within which a cluster must take a connection; Ray its
 
 
 class Actor:
-    """One GPU or core of the cluster; draws one shard while the last rows of the one before are written."""
+    """One GPU or core of the cluster; makes one shard while the last rows of the one before are written."""
 
-    def __init__(self, plan: Plan, model: Path, out: Path, gpu: bool) -> None:
-        self._plan, self._model, self._out, self._device = plan, model, out, "cuda" if gpu else "cpu"
-        self._sampler: Any = None  # opened by the first shard, whose error the driver sees
+    def __init__(self, work: Work, folder: Path) -> None:
+        os.chdir(folder)  # relative paths mean what they mean to the driver
+        self._work = work
+        self._write: Write | None = None  # opened by the first shard, whose error the driver sees
         self._open: dict[Shard, int] = {}
         self._drawing = threading.Lock()
 
@@ -45,10 +45,10 @@ class Actor:
         self._open.pop(shard)
 
     def _steps(self, shard: Shard, finished: list[Future[None]]) -> Generator[int, None, None]:
-        from synth.sampling.sampler import Sampler
+        from synth.base.device import accelerator
 
-        self._sampler = self._sampler or Sampler(self._plan, self._model, self._device)
-        finished.append((yield from self._sampler.write(shard, self._out)))
+        self._write = self._write or self._work.opened(accelerator())
+        finished.append((yield from self._write(shard)))
 
     def drawn(self) -> int:
         """Rows of shards that are not finished; also tells that the actor has started."""
@@ -78,14 +78,12 @@ class _Worker:
 
 
 def draw(job: Job) -> Events:
-    """Draw the shards of a job on a Ray cluster."""
-    return cluster(job.plan, job.model, job.out, job.shards, job.workers, job.address)
+    """Do a job on a Ray cluster."""
+    return cluster(job.work, job.shards, job.workers, job.address)
 
 
-def cluster(
-    plan: Plan, model: Path, out: Path, shards: Iterable[Shard], workers: int, address: str | None
-) -> Events:
-    """Draw shards by `workers` actors; 0 is one per GPU of the cluster, else one per core.
+def cluster(work: Work, shards: Iterable[Shard], workers: int, address: str | None) -> Events:
+    """Write shards by `workers` actors; 0 is one per GPU of the cluster, else one per core.
 
     Args:
         address: of a cluster; without it that of `RAY_ADDRESS`, without that one is started on this machine.
@@ -105,10 +103,9 @@ def cluster(
         max_concurrency=3,
         scheduling_strategy="SPREAD",
     )
-    arguments = (plan, model.resolve(), out.resolve(), gpus > 0)
-    crew = [_Worker(kind.remote(*arguments)) for _ in range(count)]
+    crew = [_Worker(kind.remote(work, Path.cwd())) for _ in range(count)]
     try:
-        yield from _run(ray, crew, todo, out, plan.fingerprint)
+        yield from _run(ray, crew, todo, work)
     finally:
         for worker in crew:
             ray.kill(worker.actor)
@@ -148,7 +145,7 @@ def _knock(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), _ANSWER).close()
 
 
-def _run(ray: Any, crew: list[_Worker], todo: deque[Shard], out: Path, digest: str) -> Events:
+def _run(ray: Any, crew: list[_Worker], todo: deque[Shard], work: Work) -> Events:
     losses = done = reported = 0
     while todo or any(worker.held for worker in crew):
         for worker in crew:
@@ -156,10 +153,10 @@ def _run(ray: Any, crew: list[_Worker], todo: deque[Shard], out: Path, digest: s
             while todo and not worker.starting and len(worker.held) < (2 if len(todo) > len(crew) else 1):
                 worker.hand(todo.popleft())
         for shard, lost in _ended(ray, crew):
-            if lost and not is_done(out / shard.name, digest):
+            if lost and not work.is_done(shard):
                 losses += 1
                 if losses > _LOSSES:
-                    raise UserError(_EXHAUSTED.format(out=out, losses=losses))
+                    raise UserError(_EXHAUSTED.format(out=work.out, losses=losses))
                 todo.appendleft(shard)
             else:
                 losses, done = 0, done + shard.rows

@@ -7,23 +7,21 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from synth.base.errors import UserError
-from synth.data.shards import is_done
-from synth.sampling.engines import Events, Job
-from synth.sampling.plan import Plan, Shard
+from synth.sampling.engines import Events, Job, Work
+from synth.sampling.plan import Shard
 
 _LOSSES = 20  # workers killed without a finished shard between them, before we give up
 
 
 def draw(job: Job) -> Events:
-    """Draw the shards of a job on this machine."""
+    """Do a job on this machine."""
     workers = min(job.workers or _devices(), len(job.shards))
     if workers == 1:
-        return alone(job.plan, job.model, job.out, job.shards)
-    return several(job.plan, job.model, job.out, job.shards, workers)
+        return alone(job.work, job.shards)
+    return several(job.work, job.shards, workers)
 
 
 def _devices() -> int:
@@ -33,38 +31,34 @@ def _devices() -> int:
     return 2 * torch.cuda.device_count() or len(os.sched_getaffinity(0))
 
 
-def alone(plan: Plan, model: Path, out: Path, shards: Iterable[Shard], number: int = 0) -> Events:
-    """Draw shards in this process, on GPU `number` where there are any."""
-    import torch
+def alone(work: Work, shards: Iterable[Shard], number: int = 0) -> Events:
+    """Write shards in this process, on GPU `number` where there are any."""
+    from synth.base.device import accelerator
 
-    from synth.sampling.sampler import Sampler
-
-    gpus = torch.cuda.device_count()
-    sampler = Sampler(plan, model, f"cuda:{number % gpus}" if gpus else "cpu")
-    drawn = None
+    write, before = work.opened(accelerator(number)), None
     for shard in shards:
-        finished = yield from sampler.write(shard, out)
-        if drawn:
-            drawn[1].result()
-            yield drawn[0]
-        drawn = shard, finished
-    if drawn:
-        drawn[1].result()
-        yield drawn[0]
+        finished = yield from write(shard)
+        if before:
+            before[1].result()
+            yield before[0]
+        before = shard, finished
+    if before:
+        before[1].result()
+        yield before[0]
 
 
 class _Worker:
     """One process: the shards it holds, and the rows it has drawn of them."""
 
-    def __init__(self, number: int, task: tuple[Plan, Path, Path]) -> None:
+    def __init__(self, number: int, work: Work) -> None:
         # Forked from a server that has the libraries loaded and has started no thread: a successor is there at once.
         context = get_context("forkserver")
-        context.set_forkserver_preload(["synth.sampling.sampler"])
-        self.number, self.task = number, task
+        context.set_forkserver_preload([type(work).__module__])
+        self.number, self.work = number, work
         self.held: list[Shard] = []
         self.rows = 0
         self.pipe, theirs = context.Pipe()
-        self.process: Any = context.Process(target=_work, args=(theirs, *task, number), daemon=True)
+        self.process: Any = context.Process(target=_work, args=(theirs, work, number), daemon=True)
         # The server inherits what is blocked: Ctrl-C is for this process, not for what the server is just importing.
         resource_tracker.ensure_running()  # its own start would lift the block
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -88,8 +82,8 @@ class _Worker:
         return self.process.exitcode < 0
 
 
-def several(plan: Plan, model: Path, out: Path, shards: Iterable[Shard], workers: int) -> Events:
-    """Draw shards in `workers` processes; what a killed one had begun is drawn again by its successor.
+def several(work: Work, shards: Iterable[Shard], workers: int) -> Events:
+    """Write shards in `workers` processes; what a killed one had begun is done again by its successor.
 
     Raises:
         UserError: the disk is full, or workers are killed again and again.
@@ -97,7 +91,7 @@ def several(plan: Plan, model: Path, out: Path, shards: Iterable[Shard], workers
     # One thread each: two on a busy machine are slower than one.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     todo, losses = deque(shards), 0
-    crew = {w.pipe: w for w in (_Worker(number, (plan, model, out)) for number in range(workers))}
+    crew = {w.pipe: w for w in (_Worker(number, work) for number in range(workers))}
     try:
         while crew:
             for pipe in connection.wait(list(crew)):
@@ -111,9 +105,9 @@ def several(plan: Plan, model: Path, out: Path, shards: Iterable[Shard], workers
                         continue
                     losses += 1
                     if losses > _LOSSES:
-                        raise UserError(_EXHAUSTED.format(out=out, losses=losses)) from None
-                    yield from _recover(worker, out, plan.fingerprint, todo)
-                    successor = _Worker(worker.number, worker.task)
+                        raise UserError(_EXHAUSTED.format(out=work.out, losses=losses)) from None
+                    yield from _recover(worker, todo)
+                    successor = _Worker(worker.number, work)
                     crew[successor.pipe] = successor
                     continue
                 if isinstance(event, UserError):
@@ -137,10 +131,10 @@ _EXHAUSTED = (
 )
 
 
-def _recover(worker: _Worker, out: Path, digest: str, todo: deque[Shard]) -> Events:
+def _recover(worker: _Worker, todo: deque[Shard]) -> Events:
     """Put what a killed worker held back to be done, unless its file is there already."""
     for shard in reversed(worker.held):
-        if is_done(out / shard.name, digest):
+        if worker.work.is_done(shard):
             worker.rows -= shard.rows
             yield shard
         else:
@@ -148,11 +142,11 @@ def _recover(worker: _Worker, out: Path, digest: str, todo: deque[Shard]) -> Eve
     yield -worker.rows
 
 
-def _work(pipe: Connection, plan: Plan, model: Path, out: Path, number: int) -> None:
-    """Draw what comes through `pipe` until there is no more, and tell it what `alone` yields."""
+def _work(pipe: Connection, work: Work, number: int) -> None:
+    """Write what comes through `pipe` until there is no more, and tell it what `alone` yields."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     try:
-        for event in alone(plan, model, out, _handed(pipe), number):
+        for event in alone(work, _handed(pipe), number):
             pipe.send(event)
     except UserError as error:
         pipe.send(error)

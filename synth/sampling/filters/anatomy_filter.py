@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from torch import device
 
 from synth.anatomy.measures import measure
 from synth.anatomy.network import WEIGHTS
@@ -26,7 +27,8 @@ class AnatomyFilter:
         UserError: the plan was made with another network or rule than this version has.
     """
 
-    def __init__(self, settings: AnatomyFilterSettings) -> None:
+    def __init__(self, settings: AnatomyFilterSettings, place: device | None = None) -> None:
+        self._place = place
         if settings != prepare():
             raise UserError(
                 "--reject-anatomy: the plan was made with another version of its network or rule; "
@@ -36,4 +38,4 @@ class AnatomyFilter:
     def implausible(self, pictures: np.ndarray, labels: Sequence[dict[str, Any]]) -> np.ndarray:
         """(N,) bool: which of (N, S, S, 3) uint8 samples, asked for as readable photographs of a fundus, show another anatomy."""
         asked = np.array([all(wanted.get(key) != 0 for key in READABILITY_KEYS) for wanted in labels])
-        return asked & ~plausible(measure(pictures))
+        return asked & ~plausible(measure(pictures, place=self._place))

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, affine_grid, avg_pool2d, grid_sample, max_pool2d
 
+from synth.base.device import accelerator, constant
+
 VERSION = 1
 """Raised whenever the same photographs would give another descriptor, or another closeness."""
 
@@ -25,12 +27,12 @@ _SHORTLIST, _BACKGROUND = 64, 10
 _ROUNDING = 1e-6  # of cosines of 1,024 numbers in single precision
 
 
-def descriptor(images: np.ndarray, device: str = "cpu") -> np.ndarray:
+def descriptor(images: np.ndarray, place: torch.device | None = None) -> np.ndarray:
     """What is compared: (N, S, S, 3) uint8, cropped to the field of view -> (N, 1024) float32 of length 1.
 
     A picture without any detail gives zeros, which are near to nothing.
     """
-    parts = [_described(images[i : i + _ROWS], device) for i in range(0, len(images), _ROWS)]
+    parts = [_described(images[i : i + _ROWS], place or accelerator()) for i in range(0, len(images), _ROWS)]
     return torch.cat(parts).cpu().numpy() if parts else np.zeros((0, SIDE * SIDE), np.float32)
 
 
@@ -42,10 +44,13 @@ class Search:
         subjects:   (R,) int: whose they are.
     """
 
-    def __init__(self, references: np.ndarray, subjects: np.ndarray, device: str = "cpu") -> None:
-        self._fine = torch.from_numpy(references).to(device)
+    def __init__(
+        self, references: np.ndarray, subjects: np.ndarray, place: torch.device | None = None
+    ) -> None:
+        place = place or accelerator()
+        self._fine = torch.from_numpy(references).to(place)
         self._coarse = _pooled(self._fine)
-        self._subjects = torch.from_numpy(np.array(subjects)).to(device)
+        self._subjects = torch.from_numpy(np.array(subjects)).to(place)
 
     def closeness(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How near each of (N, 1024) descriptors comes to its nearest photograph, and which that is.
@@ -81,19 +86,19 @@ class Search:
         return (first / beside).clamp(max=1).cpu().numpy(), index.cpu().numpy()
 
 
-def _described(images: np.ndarray, device: str) -> Tensor:
-    pictures = torch.from_numpy(np.array(images)).to(device).permute(0, 3, 1, 2).float()
+def _described(images: np.ndarray, place: torch.device) -> Tensor:
+    pictures = torch.from_numpy(np.array(images)).to(place).permute(0, 3, 1, 2).float()
     small = adaptive_avg_pool2d(pictures, SIDE)
     bright = small.amax(dim=1)
     share, least, most = _DARK
     field = (bright > (share * bright.amax(dim=(1, 2), keepdim=True)).clamp(least, most)).float()
     field = -max_pool2d(-field[:, None], 3, 1, 1)[:, 0]  # without its outermost pixel
-    light = (small * torch.tensor(_LUMA, device=device).view(3, 1, 1)).sum(dim=1)
+    light = (small * constant(_LUMA, place).view(3, 1, 1)).sum(dim=1)
     weight = _blur(field, _ILLUMINATION) + 1e-3
     detail = (light - _blur(light * field, _ILLUMINATION) / weight) * field
     detail = _blur(detail, _NOISE)
     contrast = (_blur(detail**2 * field, _ILLUMINATION) / weight).sqrt() + 1
-    across = torch.linspace(-1, 1, SIDE, device=device)
+    across = torch.linspace(-1, 1, SIDE, device=place)
     radius = torch.hypot(across[:, None], across[None, :])
     fade = ((_RIM[1] - radius) / (_RIM[1] - _RIM[0])).clamp(0, 1)
     return _unit(detail / contrast * field * fade)
@@ -124,8 +129,8 @@ def views(descriptors: Tensor) -> Tensor:
     found = []
     for turn in _TURNS:
         for zoom, x, y in ((zoom, x, y) for zoom, by in _CROPS.items() for x in by for y in by):
-            cos, sin = zoom * np.cos(np.deg2rad(turn)), zoom * np.sin(np.deg2rad(turn))
-            how = torch.tensor([[[cos, -sin, x], [sin, cos, y]]], dtype=torch.float32, device=maps.device)
+            cos, sin = (zoom * float(of(np.deg2rad(turn))) for of in (np.cos, np.sin))
+            how = constant((((cos, -sin, x), (sin, cos, y)),), maps.device)
             grid = affine_grid(how.expand(len(maps), -1, -1), list(maps.shape), align_corners=False)
             view = grid_sample(maps, grid, align_corners=False)[:, 0]
             found += [_unit(view), _unit(view.flip(-1))]

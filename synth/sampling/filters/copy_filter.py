@@ -9,6 +9,7 @@ from math import floor
 from pathlib import Path
 
 import numpy as np
+from torch import device
 
 from synth.base import arrays
 from synth.base.config import fingerprint
@@ -16,7 +17,7 @@ from synth.base.documents import read_mapping
 from synth.base.errors import UserError
 from synth.base.runs import progress, write_json
 from synth.data.images import Preprocessing
-from synth.data.pictures import Pictures
+from synth.data.pictures import Pictures, decoded
 from synth.data.records import data_fingerprint, read_table
 from synth.sampling.filters.copies import VERSION, Search, descriptor
 from synth.sampling.filters.settings import CopyFilterSettings
@@ -86,9 +87,8 @@ def described(records: Sequence[Path], splits: list[str], size: int) -> tuple[np
         others += len(pictures) - len(kept)
         patient_ids += [f"{number}/{subject}" for subject in table["subject_id"].take(kept).to_pylist()]
         with progress(f"describing {' and '.join(splits)}", len(kept)) as bar:
-            for start in range(0, len(kept), _ROWS):
-                rows = kept[start : start + _ROWS]
-                found.append(descriptor(np.stack([prepare(pictures[i], pictures.where(i)) for i in rows])))
+            for rows, squares in decoded(pictures, prepare, np.array(kept, int), _ROWS):
+                found.append(descriptor(squares))
                 bar.update(len(rows))
     if not found:
         raise UserError(
@@ -134,17 +134,17 @@ class CopyFilter:
         UserError: it is not there.
     """
 
-    def __init__(self, settings: CopyFilterSettings, cache: Path, device: str = "cpu") -> None:
+    def __init__(self, settings: CopyFilterSettings, cache: Path, place: device | None = None) -> None:
         path = cache / f"guard-{settings.index}.npy"
         if not path.exists():
             raise UserError(
                 f"{path}: the copy filter's index is not there; repeat the whole 'synth generate'"
             )
         subjects = read_mapping(path.with_suffix(".json"), "subjects")["subjects"]
-        self._search = Search(arrays.mapped_as_own(path), np.array(subjects), device)
-        self._threshold, self._device = settings.closeness, device
+        self._search = Search(arrays.mapped_as_own(path), np.array(subjects), place)
+        self._threshold, self._place = settings.closeness, place
 
     def copies(self, pictures: np.ndarray) -> np.ndarray:
         """(N,) bool: which of (N, S, S, 3) uint8 samples are copies."""
-        near, _ = self._search.closeness(descriptor(pictures, self._device))
+        near, _ = self._search.closeness(descriptor(pictures, self._place))
         return near < self._threshold

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from torch import device
 
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
@@ -19,7 +20,7 @@ from synth.base.stats import auc, draws, estimate, over, wilson
 from synth.base.ties import levels_of
 from synth.classifier.targets import TARGETS, targets
 from synth.data.images import Preprocessing, resize
-from synth.data.pictures import Pictures
+from synth.data.pictures import Pictures, decoded
 from synth.data.records import SCHEMA, data_fingerprint, read_table
 from synth.data.vocabulary import FLAGS
 from synth.sampling.filters.settings import LabelFilterSettings, LabelThresholds
@@ -147,7 +148,7 @@ def _predicted(model: Any, records: Path, split: str) -> tuple[np.ndarray, np.nd
     columns = [TARGETS.index(label) for label in model.labels]
     if not len(pictures):
         return np.zeros((0, len(columns))), np.zeros((0, len(columns))), np.zeros(0)
-    seen = np.stack([prepare(data, pictures.where(i)) for i, data in enumerate(pictures)])
+    seen = np.concatenate([squares for _, squares in decoded(pictures, prepare)])
     return model.predict(seen), targets(table)[:, columns], np.array(table["subject_id"])
 
 
@@ -181,11 +182,10 @@ class LabelFilter:
         UserError: it is not there.
     """
 
-    def __init__(self, settings: LabelFilterSettings, cache: Path, device: str = "cpu") -> None:
+    def __init__(self, settings: LabelFilterSettings, cache: Path, place: device | None = None) -> None:
         from synth.classifier.classifier import load
 
-        self._model, _ = load(cache / f"check-{settings.classifier[:16]}.pt")
-        self._model.to(device)
+        self._model, _ = load(cache / f"check-{settings.classifier[:16]}.pt", place)
         self._checks = settings.checks
 
     def contradictions(self, pictures: np.ndarray, labels: list[dict[str, Any]]) -> list[dict[str, float]]:
