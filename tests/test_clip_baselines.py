@@ -653,7 +653,7 @@ def test_models_stand_side_by_side_with_what_was_published(ours_file, eyeclip_fi
 
 def test_a_tower_without_texts_is_probed_and_refused_prompts(tmp_path):
     _, state = retfound(False)
-    torch.save({"model": state}, tmp_path / "RETFound.pth")
+    torch.save({"model": state | {"mask_token": torch.zeros(1, 1, 512)}}, tmp_path / "RETFound.pth")
     records = folder(tmp_path / "records", 60, shares=(6, 2, 2))
     spec = f"retfound:{tmp_path / 'RETFound.pth'}"
     probed = invoke("eval", "--model", spec, "--data", records, "--task", "linear", "--prompts", "is_gc",

@@ -366,7 +366,7 @@ def test_a_chinese_clip_model_of_others_is_read_as_it_stands(tmp_path):
         assert near(one, other)
     assert again.config.preprocessing.name == "squash" and again.config.context == CN_VIT.context
     (tmp_path / "hf" / "config.json").write_text('{"model_type": "clip"}')
-    with pytest.raises(UserError, match="a 'clip', where a ChineseCLIPModel is needed"):
+    with pytest.raises(UserError, match="a 'clip', where a ChineseCLIPModel or a SiglipModel is needed"):
         loading.load(f"hf:{tmp_path / 'hf'}")
     with pytest.raises(UserError, match="no such folder; fetch it"):
         loading.load(f"hf:{tmp_path / 'absent'}")

@@ -18,7 +18,7 @@ Model = Annotated[
     list[str],
     typer.Option(
         help="a ckpt.pt of 'clip train', or open_clip:NAME=FILE, hf-hub:ORG/NAME, flair:FILE=FOLDER, cn_clip:FILE, "
-        "eyeclip:FILE, retfound:FILE, hf:FOLDER; may repeat: models side by side"
+        "eyeclip:FILE, retfound:FILE, visionfm:FILE, hf:FOLDER; may repeat: models side by side"
     ),
 ]
 

@@ -29,7 +29,8 @@ class Initial(Config):
     """What a training starts from, and which of it may change."""
 
     image: Path | None = None
-    """Weights of the image tower: a file of Chinese-CLIP, open_clip, OpenAI, timm, RETFound or ours; null is random."""
+    """Weights of the image tower: a file of Chinese-CLIP, open_clip, OpenAI, timm, RETFound, VisionFM or ours; null is
+    random."""
     text: Path | None = None
     """Weights of the text tower: a folder of a Hugging Face BERT with the vocabulary of bert-base-chinese, or a file of
     Chinese-CLIP, of open_clip with such a BERT, or ours; null is random."""

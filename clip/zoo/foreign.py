@@ -14,7 +14,7 @@ from synth.base.config import Config
 from synth.base.errors import UserError
 from synth.data.images import Preprocessing
 
-Kind = Literal["open_clip", "flair", "cn_clip", "eyeclip", "retfound", "hf"]
+Kind = Literal["open_clip", "flair", "cn_clip", "eyeclip", "retfound", "visionfm", "hf"]
 Tokenizer = Callable[[list[str]], Tensor]
 
 

@@ -15,6 +15,9 @@ from synth.data.images import decode
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+VISIONFM_MEAN = (0.423737496137619, 0.2609460651874542, 0.128403902053833)
+VISIONFM_STD = (0.29482534527778625, 0.20167365670204163, 0.13668020069599152)
+"""Of VisionFM's fundus photographs (ABILab-CUHK/VisionFM commit 06974c3, `utils.get_stats`)."""
 
 _STRIP = 16
 """How much longer than wide no photograph of an eye is."""
