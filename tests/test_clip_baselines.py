@@ -468,6 +468,7 @@ def test_retfound_in_its_published_size_is_read_off_its_weights():
         "pos_embed": (1, 197, 1024),
         "patch_embed.proj.weight": (1024, 3, 16, 16),
         "patch_embed.proj.bias": (1024,),
+        "mask_token": (1, 1, 512),
     }
     block = {
         "norm1.weight": (1024,), "norm1.bias": (1024,), "attn.qkv.weight": (3072, 1024), "attn.qkv.bias": (3072,),

@@ -85,7 +85,7 @@ def test_the_report_tells_parts_and_a_column_that_nobody_has_is_refused(tmp_path
     page = (tmp_path / "out" / "report.html").read_text()
     assert "By parts of the people" in page and "too few" in page
     for by, line in (
-        ("race", "no record tells race; leave it out of --by"),
+        ("race", "no record tells race; leave it out of --by: records tell age, sex\n"),
         ("shoe", "by"),
     ):
         refused = invoke(*base, "--by", by, "--out", tmp_path / "no")

@@ -16,6 +16,7 @@ from clip.loading import load_model
 from clip.model.encoders import CLIP
 from synth.base import ties
 from synth.base.errors import UserError
+from synth.base.words import number_of
 from synth.data.images import Preprocessing
 from synth.data.vocabulary import DISEASES, DR, Term
 
@@ -237,7 +238,9 @@ def predict_all(
             refused += 1
             refuse(error)
     if refused:
-        raise UserError(f"{refused} of {len(paths)} photographs were refused; the others are done")
+        raise UserError(
+            f"{refused} of {number_of(len(paths), 'photograph', 'was')} refused; the others are done"
+        )
 
 
 def maps(

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from clip.model.encoders import CLIP
+from clip.training import channels
 from clip.zoo import retfound, weights
 from synth.base import runs
 from synth.base.config import Config
@@ -135,7 +136,8 @@ def _projection(tower: Tower, model: CLIP) -> set[str]:
 
 def _image(path: Path, model: CLIP) -> bool:
     """Load the image tower; returns whether the file had a projection of our size."""
-    found, own = weights.read(path), model.visual.state_dict()
+    content = weights.content(path)
+    found, own = weights.tensors(content, path), model.visual.state_dict()
     named = {
         name.removeprefix("visual."): value for name, value in found.items() if name.startswith("visual.")
     }
@@ -147,6 +149,7 @@ def _image(path: Path, model: CLIP) -> bool:
     else:
         plain = retfound.plain(found)
         taken = convert(plain, model.visual) if convert else plain
+        taken = channels.in_clips_scale(taken, model.visual, *channels.of(content, found, path, model.visual))
     head = _projection("image", model)
     classifier = str(model.visual.pretrained_cfg["classifier"])  # type: ignore[index]
     fits = bool(named) and all(name in taken and taken[name].shape == own[name].shape for name in head)
