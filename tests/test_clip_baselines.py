@@ -282,9 +282,9 @@ def flair_by_hand(
 
 TINY_BERT: dict[str, Any] = {
     "vocab_size": len(WORDS),
-    "hidden_size": 128,
+    "hidden_size": 768,
     "num_hidden_layers": 3,
-    "num_attention_heads": 2,
+    "num_attention_heads": 12,
     "intermediate_size": 64,
     "max_position_embeddings": 80,
 }
@@ -303,7 +303,7 @@ def flair_state() -> dict[str, Tensor]:
     text = moved(BertModel(BertConfig(**TINY_BERT)))
     state |= {f"text_model.model.{name}": value for name, value in text.state_dict().items()}
     state["vision_model.projection_head_vision.projection.weight"] = torch.randn(512, 2048)
-    state["text_model.projection_head_text.projection.weight"] = torch.randn(512, 128)
+    state["text_model.projection_head_text.projection.weight"] = torch.randn(512, 768)
     state["logit_scale"] = torch.tensor(3.1)
     return state
 
@@ -414,9 +414,9 @@ def retfound(scaled: bool) -> tuple[Any, dict[str, Tensor]]:
     model = VisionTransformer(
         img_size=64,
         patch_size=16,
-        embed_dim=128,
+        embed_dim=192,
         depth=2,
-        num_heads=2,
+        num_heads=3,
         init_values=1e-5 if scaled else None,
         num_classes=0,
         global_pool="token",
@@ -427,11 +427,11 @@ def retfound(scaled: bool) -> tuple[Any, dict[str, Tensor]]:
 @pytest.mark.parametrize("scaled", [False, True], ids=["MAE", "DINOv2"])
 def test_retfound_gives_the_features_that_its_fine_tuning_starts_from(scaled, tmp_path):
     model, state = retfound(scaled)
-    decoder = {"mask_token": torch.zeros(1, 1, 512), "decoder_embed.weight": torch.zeros(512, 128)}
+    decoder = {"mask_token": torch.zeros(1, 1, 512), "decoder_embed.weight": torch.zeros(512, 192)}
     if scaled:
         content: dict[str, Any] = {"teacher": {f"backbone.{name}": value for name, value in state.items()}}
         content["teacher"] |= {
-            "backbone.mask_token": torch.zeros(1, 128),
+            "backbone.mask_token": torch.zeros(1, 192),
             "dino_head.mlp.0.weight": torch.zeros(4, 4),
         }
     else:
@@ -452,7 +452,7 @@ def test_retfound_gives_the_features_that_its_fine_tuning_starts_from(scaled, tm
         pooled = (
             model.norm(tokens)[:, 0]
             if scaled
-            else nn.functional.layer_norm(tokens[:, 1:].mean(dim=1), (128,), eps=1e-6)
+            else nn.functional.layer_norm(tokens[:, 1:].mean(dim=1), (192,), eps=1e-6)
         )
     assert seen(ours, data) == pytest.approx(unit(pooled)[0], abs=1e-5)
     with pytest.raises(UserError, match=r"retfound .* has no text tower; choose --task linear"):

@@ -362,6 +362,46 @@ def test_weights_that_do_not_fit_are_named(tmp_path):
         assert message in str(refused.value) and "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "told", [{"mean": ["a", 1, 1], "std": [1, 1, 1]}, {"mean": [0.5] * 3, "std": [0.2, 0, 0.2]}]
+)
+def test_statistics_that_are_none_are_refused_by_file_and_key(told, tmp_path):
+    import timm
+    from safetensors.torch import save_file
+
+    save_file(timm.create_model(PLAIN.name, **PLAIN.kwargs).state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"pretrained_cfg": told}))
+    with pytest.raises(UserError, match=r"config\.json: pretrained_cfg") as refused:
+        started(Initial(image=tmp_path / "model.safetensors"), PLAIN)
+    assert "\n" not in str(refused.value)
+
+
+def test_other_attention_heads_than_the_file_has_are_refused(tmp_path):
+    """No shape tells heads, so that the weights would fit and give other features."""
+    from clip.export import cn_clip
+    from clip.model import checkpoints
+    from synth.base import checkpoint
+
+    four = build(config(VIT.model_copy(update={"kwargs": VIT.kwargs | {"num_heads": 4}})).model_copy(
+        update={"text": TEXT.model_copy(update={"heads": 4})}))  # fmt: skip
+    ours, chinese_file = tmp_path / "ckpt.pt", tmp_path / "cn.pt"
+    checkpoint.save(ours, checkpoints.header(four, images=0) | {"weights": four.state_dict()})
+    cn_clip.to_cn_clip(ours, chinese_file)
+    four.bert.config.save_pretrained(tmp_path / "bert")  # type: ignore[operator,union-attr]
+    torch.save(four.bert.state_dict(), tmp_path / "bert" / "pytorch_model.bin")
+    for file in (ours, chinese_file):
+        with pytest.raises(
+            UserError,
+            match=r"4 attention heads, that of model\.image 2; set model\.image\.kwargs\.num_heads=4",
+        ):
+            started(Initial(image=file), VIT)
+    for file in (ours, chinese_file, tmp_path / "bert"):
+        with pytest.raises(
+            UserError, match=r"4 attention heads, where model\.text\.heads=2; set model\.text\.heads=4"
+        ):
+            started(Initial(text=file), VIT)
+
+
 def test_random_weights_cannot_be_frozen():
     with pytest.raises(ValueError, match="freeze=image would keep random weights"):
         Initial(freeze=("image",))

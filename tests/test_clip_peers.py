@@ -135,7 +135,7 @@ def transformer(size: int, patch: int, depth: int, **more: Any) -> Any:
     from timm.models.vision_transformer import VisionTransformer
 
     return moved(VisionTransformer(
-        img_size=size, patch_size=patch, embed_dim=128, depth=depth, num_heads=2, num_classes=0, global_pool="token", **more
+        img_size=size, patch_size=patch, embed_dim=192, depth=depth, num_heads=3, num_classes=0, global_pool="token", **more
     ))  # fmt: skip
 
 
@@ -146,10 +146,10 @@ def test_retfounds_dinov2_of_518_px_sees_224_px_as_its_fine_tuning_does(tmp_path
         f"backbone.{n.replace('mlp.fc1.', 'mlp.w12.').replace('mlp.fc2.', 'mlp.w3.')}": v
         for n, v in theirs.state_dict().items()
     }
-    torch.save({"teacher": named | {"backbone.mask_token": torch.zeros(1, 128)}}, tmp_path / "R.pth")
+    torch.save({"teacher": named | {"backbone.mask_token": torch.zeros(1, 192)}}, tmp_path / "R.pth")
     ours: Any = loading.load_model(f"retfound:{tmp_path / 'R.pth'}")
     assert ours.config.preprocessing.size == 224 and ours.config.preprocessing.resize == 256
-    grid = theirs.pos_embed[:, 1:].reshape(1, 37, 37, 128).permute(0, 3, 1, 2)
+    grid = theirs.pos_embed[:, 1:].reshape(1, 37, 37, 192).permute(0, 3, 1, 2)
     small = nn.functional.interpolate(grid, size=(16, 16), mode="bicubic", align_corners=False)
     reference = transformer(224, 14, 1, init_values=1e-5)
     positions = torch.cat([theirs.pos_embed[:, :1], small.permute(0, 2, 3, 1).flatten(1, 2)], 1)
@@ -181,7 +181,7 @@ def test_visionfm_gives_the_features_that_its_classifiers_take(tmp_path):
             tokens = block(tokens)
             classes.append(theirs.norm(tokens)[:, 0])
     assert seen(ours, picture()) == pytest.approx(unit(torch.cat(classes[-4:], dim=1))[0], abs=1e-5)
-    assert ours.config.embedding == 4 * 128
+    assert ours.config.embedding == 4 * 192
 
 
 def picture_file(folder: Path) -> Path:
@@ -194,7 +194,7 @@ def test_retfound_and_visionfm_are_not_taken_for_each_other(tmp_path):
     state = transformer(64, 16, 1).state_dict()
     torch.save({"teacher": {f"backbone.{n}": v for n, v in state.items()}}, tmp_path / "vfm.pth")
     torch.save(
-        {"model": state | {"mask_token": torch.zeros(1, 1, 8), "decoder_embed.weight": torch.zeros(8, 128)}},
+        {"model": state | {"mask_token": torch.zeros(1, 1, 8), "decoder_embed.weight": torch.zeros(8, 192)}},
         tmp_path / "mae.pth",
     )
     scaled = transformer(64, 16, 1, init_values=1e-5).state_dict()
@@ -207,3 +207,12 @@ def test_retfound_and_visionfm_are_not_taken_for_each_other(tmp_path):
         with pytest.raises(UserError) as refused:
             loading.load_model(spec)
         assert message in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_tower_whose_heads_nobody_tells_is_refused(tmp_path):
+    from timm.models.vision_transformer import VisionTransformer
+
+    wide = VisionTransformer(img_size=32, patch_size=16, embed_dim=128, depth=1, num_heads=4, num_classes=0)
+    torch.save({"model": wide.state_dict() | {"mask_token": torch.zeros(1, 1, 8)}}, tmp_path / "mae.pth")
+    with pytest.raises(UserError, match="128 wide, whose attention heads no weight tells"):
+        loading.load_model(f"retfound:{tmp_path / 'mae.pth'}")

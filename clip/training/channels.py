@@ -3,65 +3,90 @@
 from pathlib import Path
 from typing import Any
 
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from clip.model.encoders import MEAN, STD
 from clip.zoo.foreign import rescaling
 from clip.zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD, VISIONFM_MEAN, VISIONFM_STD, Three
+from synth.base.config import check
 from synth.base.documents import read_mapping
 from synth.base.errors import UserError
+from synth.base.stored import Stored
 
 _RETFOUND = ("decoder_", "mask_token", "backbone.")
 """What names of RETFound's MAE or a teacher of DINOv2 begin with, and names of timm do not."""
 
 
-def of(content: Any, tensors: dict[str, Tensor], path: Path, tower: nn.Module) -> tuple[Three, Three]:
-    """Mean and deviation of the pictures, in [0, 1], that a file without texts learnt from.
+class Statistics(Stored):
+    """By what the pictures of a tower were scaled."""
 
-    VisionFM's and RETFound's (ImageNet's) are known; of others `config.json` beside the file tells, as timm writes it, or
-    else timm by the name of the network.
+    mean: Three
+    """Subtracted from channels in [0, 1]."""
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    """What the difference was divided by."""
+
+
+def of(content: Any, tensors: dict[str, Tensor], path: Path, tower: nn.Module) -> Statistics:
+    """The statistics of a file without texts.
+
+    `config.json` beside it tells them, as timm writes it; else those of VisionFM and RETFound (ImageNet's) are known, and of
+    others timm tells them by the name of the network.
+
+    Raises:
+        UserError: `config.json` says what no statistics are.
     """
-    teacher = any(name.startswith("backbone.") for name in tensors)
-    if "visionfm_state_dict" in content or (teacher and not any(".ls1." in name for name in tensors)):
-        return VISIONFM_MEAN, VISIONFM_STD
-    if any(name.startswith(_RETFOUND) for name in tensors):
-        return IMAGENET_MEAN, IMAGENET_STD
     beside = path.parent / "config.json"
     said: Any = read_mapping(beside).get("pretrained_cfg") if beside.is_file() else None
-    known: Any = said if isinstance(said, dict) and {"mean", "std"} <= said.keys() else tower.pretrained_cfg
-    return tuple(known["mean"]), tuple(known["std"])
+    if isinstance(said, dict) and {"mean", "std"} <= said.keys():
+        return check(Statistics, {key: said[key] for key in ("mean", "std")}, f"{beside}: pretrained_cfg")
+    teacher = any(name.startswith("backbone.") for name in tensors)
+    if "visionfm_state_dict" in content or (teacher and not any(".ls1." in name for name in tensors)):
+        return Statistics(mean=VISIONFM_MEAN, std=VISIONFM_STD)
+    if any(name.startswith(_RETFOUND) for name in tensors):
+        return Statistics(mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    known: Any = tower.pretrained_cfg
+    return Statistics(mean=known["mean"], std=known["std"])
 
 
 def in_clips_scale(
-    tensors: dict[str, Tensor], tower: nn.Module, mean: Three, std: Three
+    tensors: dict[str, Tensor], tower: nn.Module, own: Statistics, path: Path
 ) -> dict[str, Tensor]:
-    """The weights of a tower with which pictures in CLIP's scale give what pictures in theirs gave.
+    """The weights of a tower with which pictures in CLIP's scale give what pictures in its own gave.
 
         W (f x + o) + b = (f W) x + (b + W o)
 
     with f and o of `rescaling`.  Without a bias, the batch norm that follows takes W o off its mean.  Exact where the
     first convolution does not pad; where it does, but for a rim of padding, which is grey of CLIP's mean then.
+    Weights that lack this layer, or have another, are given back as they are; `weights.fit` refuses them.
 
     Raises:
         UserError: the first layer has neither a bias nor a batch norm.
     """
-    if (tuple(mean), tuple(std)) == (MEAN, STD):
+    if (own.mean, own.std) == (MEAN, STD):
         return tensors
     first = str(tower.pretrained_cfg["first_conv"])  # type: ignore[index]
-    matrix = tensors.get(f"{first}.weight")
-    if matrix is None:
-        return tensors  # of another network, which is told when it is fitted
-    factor, offset = rescaling(mean, std)
-    shift, taken = (matrix * offset).sum((1, 2, 3)), {f"{first}.weight": matrix * factor}
-    names = [name for name, _ in tower.named_modules()]
-    later = [tower.get_submodule(name) for name in names[names.index(first) + 1 :]]
-    if f"{first}.bias" in tensors:
-        taken[f"{first}.bias"] = tensors[f"{first}.bias"] + shift
-    elif later and isinstance(later[0], nn.BatchNorm2d):
-        norm = f"{names[names.index(first) + 1]}.running_mean"
-        taken[norm] = tensors[norm] - shift
-    else:
+    modules = [name for name, _ in tower.named_modules()]
+    after = modules[modules.index(first) + 1] if first in modules[:-1] else ""
+    norm = isinstance(tower.get_submodule(after), nn.BatchNorm2d)
+    at = next(
+        (name for name in (f"{first}.bias", *([f"{after}.running_mean"] * norm)) if name in tensors), None
+    )
+    if not after or (at is None and f"{first}.bias" not in tower.state_dict() and not norm):
         raise UserError(
-            f"'{first}' has no bias that could take its statistics (mean {mean}); start from a network of another stem"
+            f"{path}: learnt from pictures of mean {own.mean}, for which '{first}' has no bias; start from a network of "
+            "another stem"
         )
-    return tensors | taken
+    matrix = tensors.get(f"{first}.weight")
+    if (
+        matrix is None
+        or at is None
+        or matrix.ndim != 4
+        or matrix.shape[1] != 3
+        or len(matrix) != len(tensors[at])
+    ):
+        return tensors
+    factor, offset = rescaling(own.mean, own.std)
+    shift = (matrix * offset).sum((1, 2, 3))
+    moved = tensors[at] + shift if at.endswith("bias") else tensors[at] - shift
+    return tensors | {f"{first}.weight": matrix * factor, at: moved}

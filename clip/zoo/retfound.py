@@ -14,7 +14,8 @@ from synth.base.errors import UserError
 _TRAINING_ONLY = ("decoder_", "mask_token", "masked_embed", "head.", "dino_head.", "ibot_head.")
 _MAE = ("decoder_", "mask_token", "fc_norm.")
 """What RETFound's MAE, or a fine-tuned one, has and a teacher of iBOT lacks."""
-_HEAD_WIDTH = 64  # of ViT-S to ViT-L; no weight tells it
+_HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
+"""Of vision transformers from tiny to huge by width (2010.11929, 2012.12877); no weight tells them."""
 _SIZE = 224
 """Pixels a side that its fine-tuning shows to either version, whatever DINOv2's grid of positions was."""
 
@@ -76,21 +77,26 @@ def from_weights(tensors: dict[str, Tensor], path: Path) -> Foreign:
 
 
 def architecture(kept: dict[str, Tensor], path: Path, whose: str) -> dict[str, Any]:
-    """What timm's `VisionTransformer` is built with, read off the weights but for the width of a head.
+    """What timm's `VisionTransformer` is built with, read off the weights but for the attention heads.
 
     Raises:
-        UserError: the weights are of no vision transformer.
+        UserError: the weights are of no vision transformer, or of a width that none of the known ones has.
     """
     needed = ("cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.mlp.fc1.weight")
     if absent := [name for name in needed if name not in kept]:
         raise UserError(f"{path}: not {whose}'s weights: {', '.join(absent)} missing")
     width, _, patch, _ = kept["patch_embed.proj.weight"].shape
+    if width not in _HEADS:
+        raise UserError(
+            f"{path}: a vision transformer {width} wide, whose attention heads no weight tells; known widths: "
+            f"{', '.join(map(str, _HEADS))}"
+        )
     return {
         "img_size": round((kept["pos_embed"].shape[1] - 1) ** 0.5) * patch,
         "patch_size": patch,
         "embed_dim": width,
         "depth": 1 + max(int(name.split(".")[1]) for name in kept if name.startswith("blocks.")),
-        "num_heads": max(1, width // _HEAD_WIDTH),
+        "num_heads": _HEADS[width],
         "mlp_ratio": kept["blocks.0.mlp.fc1.weight"].shape[0] / width,
         "num_classes": 0,
     }
