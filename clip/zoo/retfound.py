@@ -51,7 +51,7 @@ def from_weights(tensors: dict[str, Tensor], path: Path) -> Foreign:
 
     kept = plain(tensors)
     scaled = "blocks.0.ls1.gamma" in kept  # DINOv2
-    shape = architecture(kept, path, "RETFound") | {"init_values": 1e-5 if scaled else None}
+    shape: dict[str, Any] = architecture(kept, path, "RETFound") | {"init_values": 1e-5 if scaled else None}
     if not scaled and not any(name.startswith(_MAE) for name in tensors):
         raise UserError(
             f"{path}: neither the decoder of RETFound's MAE nor the layer scale of its DINOv2 is in it; "
