@@ -647,6 +647,7 @@ def test_models_stand_side_by_side_with_what_was_published(ours_file, eyeclip_fi
     assert "KeepFIT" in (tmp_path / "refuge" / "model-1" / "report.html").read_text()
     said = {row["model"]: row["values"] for row in side["published"]}
     assert said["VisionCLIP"] == {"refuge": 0.925} and said["CLIP"] == {"refuge": 0.470}
+    assert "是否青光眼" in (tmp_path / "comparison.zh.html").read_text()
     page = (tmp_path / "comparison.md").read_text()
     assert "| VisionCLIP (published) |" in page and "| chance | 0.500 |" in page
     assert f"**{spec}**: preprocessing shortest-side version 1, 64 px" in page

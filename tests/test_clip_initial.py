@@ -154,6 +154,22 @@ def test_the_timm_tower_inside_a_model_of_open_clip_gives_its_features(tmp_path)
         assert (model.eval().encode_image(large) - theirs(large)).abs().max() < 1e-5
 
 
+def test_siglips_tower_inside_a_folder_of_open_clip_keeps_its_statistics(tmp_path):
+    import timm
+
+    theirs = moved(timm.create_model(PLAIN.name, num_classes=0, **PLAIN.kwargs))
+    torch.save(
+        {f"visual.trunk.{name}": value for name, value in theirs.state_dict().items()},
+        tmp_path / "open_clip_model.bin",
+    )
+    said = {"preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(said))
+    visual: Any = started(Initial(image=tmp_path / "open_clip_model.bin"), PLAIN).visual
+    with torch.inference_mode():
+        found = visual.forward_head(visual.forward_features(images()), pre_logits=True)
+        assert (found - theirs(scaled([0.5] * 3, [0.5] * 3))).abs().max() < 1e-5
+
+
 def test_a_file_of_timm_gives_its_features_and_the_projection_stays_random(tmp_path):
     import timm
     from safetensors.torch import save_file

@@ -14,6 +14,8 @@ from synth.base.documents import read_mapping
 from synth.base.errors import UserError
 from synth.base.stored import Stored
 
+_BESIDE = {"config.json": "pretrained_cfg", "open_clip_config.json": "preprocess_cfg"}
+"""Files beside weights that tell the statistics, and where in them: timm's and open_clip's."""
 _RETFOUND = ("decoder_", "mask_token", "backbone.")
 """What names of RETFound's MAE or a teacher of DINOv2 begin with, and names of timm do not."""
 
@@ -28,18 +30,21 @@ class Statistics(Stored):
 
 
 def of(content: Any, tensors: dict[str, Tensor], path: Path, tower: nn.Module) -> Statistics:
-    """The statistics of a file without texts.
+    """The statistics of somebody else's file.
 
-    `config.json` beside it tells them, as timm writes it; else those of VisionFM and RETFound (ImageNet's) are known, and of
-    others timm tells them by the name of the network.
+    Its folder tells them, as timm and open_clip write it; else those of VisionFM and RETFound (ImageNet's) are known, a CLIP's
+    are CLIP's, and of others timm tells them by the name of the network.
 
     Raises:
-        UserError: `config.json` says what no statistics are.
+        UserError: the folder says what no statistics are.
     """
-    beside = path.parent / "config.json"
-    said: Any = read_mapping(beside).get("pretrained_cfg") if beside.is_file() else None
-    if isinstance(said, dict) and {"mean", "std"} <= said.keys():
-        return check(Statistics, {key: said[key] for key in ("mean", "std")}, f"{beside}: pretrained_cfg")
+    for name, section in _BESIDE.items():
+        beside = path.parent / name
+        said: Any = read_mapping(beside).get(section) if beside.is_file() else None
+        if isinstance(said, dict) and {"mean", "std"} <= said.keys():
+            return check(Statistics, {key: said[key] for key in ("mean", "std")}, f"{beside}: {section}")
+    if any(name.startswith("visual.") for name in tensors):
+        return Statistics(mean=MEAN, std=STD)
     teacher = any(name.startswith("backbone.") for name in tensors)
     if "visionfm_state_dict" in content or (teacher and not any(".ls1." in name for name in tensors)):
         return Statistics(mean=VISIONFM_MEAN, std=VISIONFM_STD)

@@ -149,8 +149,9 @@ def _image(path: Path, model: CLIP) -> bool:
     else:
         plain = retfound.plain(found)
         taken = convert(plain, model.visual) if convert else plain
-        own_scale = channels.of(content, found, path, model.visual)
-        taken = channels.in_clips_scale(taken, model.visual, own_scale, path)
+    if taken is not named:  # ours see pictures in CLIP's scale
+        scale = channels.of(content, found, path, model.visual)
+        taken = channels.in_clips_scale(taken, model.visual, scale, path)
     head = _projection("image", model)
     classifier = str(model.visual.pretrained_cfg["classifier"])  # type: ignore[index]
     fits = bool(named) and all(name in taken and taken[name].shape == own[name].shape for name in head)
