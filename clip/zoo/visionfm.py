@@ -1,5 +1,7 @@
 """VisionFM: a vision transformer that learnt from photographs of the eye without texts, by iBOT; an image tower alone."""
 
+from typing import Any
+
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
@@ -17,10 +19,10 @@ _BLOCKS = 4
 class LastBlocks(VisionTransformer):
     """The class tokens of the last four blocks, each normalised, side by side."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """(B, 4 D) from (B, 3, S, S), the earliest block first; fewer than four where there are fewer blocks."""
         count = min(_BLOCKS, len(self.blocks))
-        levels = self.forward_intermediates(
+        levels: Any = self.forward_intermediates(
             x, indices=count, norm=True, return_prefix_tokens=True, intermediates_only=True
         )
         return torch.cat([prefix[:, 0] for _, prefix in levels], dim=1)
