@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pictures import folder
 from PIL import Image
-from test_clip_baselines import moved, opened, picture, seen, unit
+from test_clip_baselines import invoke, moved, opened, picture, seen, unit
 from torch import nn
 from torchvision import transforms
 
@@ -126,6 +127,20 @@ def test_patches_of_any_shape_are_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(told | {"model_type": "siglip2"}))
     with pytest.raises(UserError, match=r"a 'siglip2', .* of SigLIP-2 take one of fixed resolution"):
         loading.load_model(f"hf:{tmp_path}")
+
+
+def test_a_refusal_about_a_model_of_transformers_is_one_line(tmp_path, capfd):
+    siglip(tmp_path, 2)
+    records = folder(tmp_path / "records", 20)
+    capfd.readouterr()
+    from transformers.utils.logging import enable_progress_bar
+
+    enable_progress_bar()
+    told = invoke(
+        "eval", "--model", f"hf:{tmp_path}", "--data", records, "--lang", "zh", "--out", tmp_path / "out"
+    )
+    assert told.exit_code == 2
+    assert told.stderr + capfd.readouterr().err == "clip: --lang zh: hf is asked in en; leave --lang out\n"
 
 
 # RETFound's DINOv2

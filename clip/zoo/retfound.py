@@ -76,7 +76,7 @@ def from_weights(tensors: dict[str, Tensor], path: Path) -> Foreign:
     return Foreign(config, tower, file=path)
 
 
-def architecture(kept: dict[str, Tensor], path: Path, whose: str) -> dict[str, Any]:
+def architecture(kept: dict[str, Tensor], path: Path, model: str) -> dict[str, Any]:
     """What timm's `VisionTransformer` is built with, read off the weights but for the attention heads.
 
     Raises:
@@ -84,7 +84,7 @@ def architecture(kept: dict[str, Tensor], path: Path, whose: str) -> dict[str, A
     """
     needed = ("cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.mlp.fc1.weight")
     if absent := [name for name in needed if name not in kept]:
-        raise UserError(f"{path}: not {whose}'s weights: {', '.join(absent)} missing")
+        raise UserError(f"{path}: not {model}'s weights: {', '.join(absent)} missing")
     width, _, patch, _ = kept["patch_embed.proj.weight"].shape
     if width not in _HEADS:
         raise UserError(
