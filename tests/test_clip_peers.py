@@ -121,6 +121,18 @@ def test_the_first_siglip_reads_texts_without_punctuation():
     assert _canonical("Age-related.", False) == "age-related."
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("image_std", [0, 0, 0]), ("image_mean", ["a", 1, 2]), ("do_resize", False)]
+)
+def test_a_preparation_that_is_none_is_refused_by_its_file(key, value, tmp_path):
+    siglip(tmp_path, 2)
+    path = tmp_path / "preprocessor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(UserError, match=r"preprocessor_config\.json: ") as refused:
+        loading.load_model(f"hf:{tmp_path}")
+    assert "\n" not in str(refused.value)
+
+
 def test_patches_of_any_shape_are_refused(tmp_path):
     siglip(tmp_path, 2)
     told = json.loads((tmp_path / "config.json").read_text())

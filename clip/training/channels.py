@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from clip.model.encoders import MEAN, STD
 from clip.zoo.foreign import rescaling
-from clip.zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD, VISIONFM_MEAN, VISIONFM_STD, Three
+from clip.zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD, VISIONFM_MEAN, VISIONFM_STD, Deviations, Three
 from synth.base.config import check
 from synth.base.documents import read_mapping
 from synth.base.errors import UserError
@@ -25,7 +24,7 @@ class Statistics(Stored):
 
     mean: Three
     """Subtracted from channels in [0, 1]."""
-    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    std: Deviations
     """What the difference was divided by."""
 
 

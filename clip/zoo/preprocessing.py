@@ -7,7 +7,7 @@ most half a grey level.
 from typing import Literal
 
 import numpy as np
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
 from clip.model.encoders import MEAN, STD
 from synth.base.config import Config
@@ -23,6 +23,7 @@ _STRIP = 16
 """How much longer than wide no photograph of an eye is."""
 
 Three = tuple[float, float, float]
+Deviations = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 
 
 class ForeignPreprocessing(Config):
@@ -41,7 +42,7 @@ class ForeignPreprocessing(Config):
     """Of the resizing; shrinking is antialiased."""
     mean: Three = MEAN
     """Subtracted from channels in [0, 1]."""
-    std: Three = STD
+    std: Deviations = STD
     """What the difference is divided by."""
 
     def __call__(self, data: bytes, where: str = "image") -> np.ndarray:
