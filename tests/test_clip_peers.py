@@ -224,12 +224,14 @@ def test_retfound_and_visionfm_are_not_taken_for_each_other(tmp_path):
         {"model": state | {"mask_token": torch.zeros(1, 1, 8), "decoder_embed.weight": torch.zeros(8, 192)}},
         tmp_path / "mae.pth",
     )
+    torch.save({"teacher": {f"backbone.{n}": v for n, v in state.items()}}, tmp_path / "VFM_OCT_weights.pth")
     scaled = transformer(64, 16, 1, init_values=1e-5).state_dict()
     torch.save({"teacher": {f"backbone.{n}": v for n, v in scaled.items()}}, tmp_path / "dino.pth")
     for spec, message in {
         f"retfound:{tmp_path / 'vfm.pth'}": "if it is VisionFM, write visionfm:",
         f"visionfm:{tmp_path / 'mae.pth'}": "write retfound:",
         f"visionfm:{tmp_path / 'dino.pth'}": "write retfound:",
+        f"visionfm:{tmp_path / 'VFM_OCT_weights.pth'}": "of another modality, with other statistics",
     }.items():
         with pytest.raises(UserError) as refused:
             loading.load_model(spec)

@@ -36,9 +36,13 @@ def load(source: str) -> Foreign:
     (`utils.get_stats`).
 
     Raises:
-        UserError: no such file, not a vision transformer's, or RETFound's.
+        UserError: no such file, not a vision transformer's, RETFound's, or by its name of another modality.
     """
     path = fetch(source, ("VFM_Fundus_weights.pth",))
+    if path.name.startswith("VFM_") and not path.name.startswith("VFM_Fundus"):
+        raise UserError(
+            f"{path}: by its name VisionFM's encoder of another modality, with other statistics; take VFM_Fundus_weights.pth"
+        )
     found = weights.read(path)
     kept = plain(found)
     if any(".ls1." in name or name.startswith("decoder_") for name in found):
