@@ -569,7 +569,7 @@ def test_no_two_classes_of_a_task_are_asked_for_in_the_same_words(kind):
 
 def test_a_language_that_a_model_does_not_read_is_refused(eyeclip_file):
     model = loading.load_model(f"eyeclip:{eyeclip_file}")
-    with pytest.raises(UserError, match="--lang zh: eyeclip was trained on en; leave --lang out"):
+    with pytest.raises(UserError, match="--lang zh: eyeclip is asked in en; leave --lang out"):
         wording.fitted(model, "zh", prompts.tasks("dr5"))
     ours: Any = nn.Module()
     assert wording.fitted(ours, "zh", prompts.tasks("dr5")) == ("zh", prompts.tasks("dr5"))
