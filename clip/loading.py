@@ -17,7 +17,7 @@ HUB = "hub:"
 def load(spec: Path | str, finite: bool = True) -> tuple[CLIP, Header]:
     """A model in evaluation mode, on the CPU, and what is known of it: a checkpoint of ours, or another's (`clip.zoo`).
 
-    `hf:FOLDER` is a ChineseCLIPModel, or what `clip export --to hf` wrote.  `hub:NAME/REPO` is a checkpoint of ours that `clip push` sent to the Hugging Face Hub.  Of ours, only who examines one
+    `hf:FOLDER` is a ChineseCLIPModel, a SiglipModel, or what `clip export --to hf` wrote.  `hub:NAME/REPO` is a checkpoint of ours that `clip push` sent to the Hugging Face Hub.  Of ours, only who examines one
     takes weights that are not `finite`.
 
     Raises:

@@ -16,6 +16,7 @@ from synth import phantom
 from synth.base import runs, speed
 from synth.base.config import load
 from synth.base.errors import UserError
+from synth.base.words import number_of
 from synth.data import classes
 
 _FILE, _LAST = "audit.json", "label.svg"
@@ -104,7 +105,7 @@ def lines(inputs: Inputs, config: AuditConfig) -> Iterator[str]:
     """What is said before an audit begins: where it writes, whom it asks about, what it will take, and what takes less."""
     yield f"{inputs.kept.parent}: report.html and report.json are written there; the same command goes on from there"
     said = [
-        f"{group} {len(found.ids):,} photographs of {found.cohort.patients:,} patients"
+        f"{group} {number_of(len(found.ids), 'photograph')} of {number_of(found.cohort.patients, 'patient')}"
         for group, found in _groups(inputs)
         if found
     ]

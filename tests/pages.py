@@ -18,7 +18,10 @@ READ_FIRST = [
     ),
 ]
 """What has short sentences."""
-TYPED = [page for page in READ_FIRST if "README" in page.name or page.parent.name in ("tutorials", "how-to")]
+TYPED = [
+    *(page for page in READ_FIRST if "README" in page.name or page.parent.name in ("tutorials", "how-to")),
+    *(ROOT / "docs" / name for name in ("use.md", "evaluation.md")),
+]
 """Whose commands are run, one page after another, each from top to bottom."""
 LANGUAGES = {"sh", "yaml", "python", "text", "csv", "json"}
 """Of fenced blocks: a block without one would be skipped without a word."""
@@ -32,6 +35,9 @@ SMALLER = {
     "clip train": ["images=64", "batch=16", "warmup=16", "save_every=64", *(f"model.{each}" for each in TOWERS)],
     "clip train eyeclip": ["images=32", "batch=16", "warmup=16", "save_every=32", "model.text.layers=1"],
     "clip eval": ["n_bootstrap=20", "min_count=1"],
+    "clip eval few-shot": ["n_bootstrap=20", "min_count=1", "shots=[1]", "draws=2", "steps=5"],
+    "clip eval finetune": ["n_bootstrap=20", "min_count=1", "epochs=1"],
+    "clip eval segmentation": ["n_bootstrap=20", "min_count=1", "epochs=1"],
     "synth evaluate": ["classifier.images=64", "classifier.batch=16", "reported=1", "headline=1", "n_bootstrap=20",
                        "n_subsamples=5", "k=2", "classifier.min_count=1"],
     "privacy audit": ["permutations=60", "bootstrap=100", "untrained_seeds=1", "detection_rounds=50", "folds=2",
@@ -89,6 +95,10 @@ def scaled(words: list[str]) -> list[str]:
             small += ["--steps", "2", "--guidance", "1"]
     if verb == "clip export" and "--config" in rest:
         small[small.index("--config") + 1] = SCALED
+    if verb == "clip eval" and "--benchmark" in rest:
+        small += ["--partial"]  # what the tests have of a benchmark is drawn, and fewer
+    task = f"{verb} {rest[rest.index('--task') + 1]}" if "--task" in rest else verb
+    verb = task if task in SMALLER else verb
     kind = f"{verb} eyeclip" if "eyeclip-tiny" in rest else f"{verb} --start" if "--start" in rest else verb
     return (
         small[:place] + [part for each in SMALLER.get(kind, []) for part in ("--set", each)] + small[place:]

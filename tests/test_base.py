@@ -294,3 +294,10 @@ def test_repeated_photographs_of_a_patient_narrow_nothing():
 def test_the_bootstrap_leaves_out_what_cannot_be_judged():
     values = np.array([1.0, np.nan, 1.0, 1.0])
     assert stats.estimate(values, 2) == (1.0, 1.0, 1.0, 2)
+
+
+def test_one_of_a_thing_is_said_in_the_singular():
+    from synth.base.words import number_of
+
+    assert number_of(1, "caption", "is") == "1 caption is" and number_of(0, "picture") == "0 pictures"
+    assert number_of(2000, "person", "has") == "2,000 people have" and number_of(3, "copy") == "3 copies"

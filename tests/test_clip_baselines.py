@@ -282,9 +282,9 @@ def flair_by_hand(
 
 TINY_BERT: dict[str, Any] = {
     "vocab_size": len(WORDS),
-    "hidden_size": 128,
+    "hidden_size": 768,
     "num_hidden_layers": 3,
-    "num_attention_heads": 2,
+    "num_attention_heads": 12,
     "intermediate_size": 64,
     "max_position_embeddings": 80,
 }
@@ -303,7 +303,7 @@ def flair_state() -> dict[str, Tensor]:
     text = moved(BertModel(BertConfig(**TINY_BERT)))
     state |= {f"text_model.model.{name}": value for name, value in text.state_dict().items()}
     state["vision_model.projection_head_vision.projection.weight"] = torch.randn(512, 2048)
-    state["text_model.projection_head_text.projection.weight"] = torch.randn(512, 128)
+    state["text_model.projection_head_text.projection.weight"] = torch.randn(512, 768)
     state["logit_scale"] = torch.tensor(3.1)
     return state
 
@@ -414,9 +414,9 @@ def retfound(scaled: bool) -> tuple[Any, dict[str, Tensor]]:
     model = VisionTransformer(
         img_size=64,
         patch_size=16,
-        embed_dim=128,
+        embed_dim=192,
         depth=2,
-        num_heads=2,
+        num_heads=3,
         init_values=1e-5 if scaled else None,
         num_classes=0,
         global_pool="token",
@@ -427,11 +427,11 @@ def retfound(scaled: bool) -> tuple[Any, dict[str, Tensor]]:
 @pytest.mark.parametrize("scaled", [False, True], ids=["MAE", "DINOv2"])
 def test_retfound_gives_the_features_that_its_fine_tuning_starts_from(scaled, tmp_path):
     model, state = retfound(scaled)
-    decoder = {"mask_token": torch.zeros(1, 1, 512), "decoder_embed.weight": torch.zeros(512, 128)}
+    decoder = {"mask_token": torch.zeros(1, 1, 512), "decoder_embed.weight": torch.zeros(512, 192)}
     if scaled:
         content: dict[str, Any] = {"teacher": {f"backbone.{name}": value for name, value in state.items()}}
         content["teacher"] |= {
-            "backbone.mask_token": torch.zeros(1, 128),
+            "backbone.mask_token": torch.zeros(1, 192),
             "dino_head.mlp.0.weight": torch.zeros(4, 4),
         }
     else:
@@ -452,7 +452,7 @@ def test_retfound_gives_the_features_that_its_fine_tuning_starts_from(scaled, tm
         pooled = (
             model.norm(tokens)[:, 0]
             if scaled
-            else nn.functional.layer_norm(tokens[:, 1:].mean(dim=1), (128,), eps=1e-6)
+            else nn.functional.layer_norm(tokens[:, 1:].mean(dim=1), (192,), eps=1e-6)
         )
     assert seen(ours, data) == pytest.approx(unit(pooled)[0], abs=1e-5)
     with pytest.raises(UserError, match=r"retfound .* has no text tower; choose --task linear"):
@@ -468,6 +468,7 @@ def test_retfound_in_its_published_size_is_read_off_its_weights():
         "pos_embed": (1, 197, 1024),
         "patch_embed.proj.weight": (1024, 3, 16, 16),
         "patch_embed.proj.bias": (1024,),
+        "mask_token": (1, 1, 512),
     }
     block = {
         "norm1.weight": (1024,), "norm1.bias": (1024,), "attn.qkv.weight": (3072, 1024), "attn.qkv.bias": (3072,),
@@ -568,7 +569,7 @@ def test_no_two_classes_of_a_task_are_asked_for_in_the_same_words(kind):
 
 def test_a_language_that_a_model_does_not_read_is_refused(eyeclip_file):
     model = loading.load_model(f"eyeclip:{eyeclip_file}")
-    with pytest.raises(UserError, match="--lang zh: eyeclip was trained on en; leave --lang out"):
+    with pytest.raises(UserError, match="--lang zh: eyeclip is asked in en; leave --lang out"):
         wording.fitted(model, "zh", prompts.tasks("dr5"))
     ours: Any = nn.Module()
     assert wording.fitted(ours, "zh", prompts.tasks("dr5")) == ("zh", prompts.tasks("dr5"))
@@ -646,6 +647,7 @@ def test_models_stand_side_by_side_with_what_was_published(ours_file, eyeclip_fi
     assert "KeepFIT" in (tmp_path / "refuge" / "model-1" / "report.html").read_text()
     said = {row["model"]: row["values"] for row in side["published"]}
     assert said["VisionCLIP"] == {"refuge": 0.925} and said["CLIP"] == {"refuge": 0.470}
+    assert "是否青光眼" in (tmp_path / "comparison.zh.html").read_text()
     page = (tmp_path / "comparison.md").read_text()
     assert "| VisionCLIP (published) |" in page and "| chance | 0.500 |" in page
     assert f"**{spec}**: preprocessing shortest-side version 1, 64 px" in page
@@ -653,7 +655,7 @@ def test_models_stand_side_by_side_with_what_was_published(ours_file, eyeclip_fi
 
 def test_a_tower_without_texts_is_probed_and_refused_prompts(tmp_path):
     _, state = retfound(False)
-    torch.save({"model": state}, tmp_path / "RETFound.pth")
+    torch.save({"model": state | {"mask_token": torch.zeros(1, 1, 512)}}, tmp_path / "RETFound.pth")
     records = folder(tmp_path / "records", 60, shares=(6, 2, 2))
     spec = f"retfound:{tmp_path / 'RETFound.pth'}"
     probed = invoke("eval", "--model", spec, "--data", records, "--task", "linear", "--prompts", "is_gc",

@@ -325,8 +325,10 @@ def test_what_a_teacher_cannot_read_is_refused(teacher, tmp_path):
 
 def test_a_teacher_without_a_text_tower_is_refused(records, tmp_path):
     """In one line, before anything is written."""
-    tower = VisionTransformer(img_size=32, patch_size=16, embed_dim=64, depth=1, num_heads=1, num_classes=0)
-    torch.save({"model": tower.state_dict()}, tmp_path / "RETFound.pth")
+    tower = VisionTransformer(img_size=32, patch_size=16, embed_dim=192, depth=1, num_heads=3, num_classes=0)
+    torch.save(
+        {"model": tower.state_dict() | {"mask_token": torch.zeros(1, 1, 64)}}, tmp_path / "RETFound.pth"
+    )
     with pytest.raises(UserError) as refused:
         train(student(f"retfound:{tmp_path / 'RETFound.pth'}"), records, tmp_path / "run")
     assert "retfound has no text tower" in str(refused.value) and "\n" not in str(refused.value)

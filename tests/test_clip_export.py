@@ -325,6 +325,20 @@ def test_a_vit_goes_to_chinese_clip_and_back(tmp_path):
         assert near(one, other)
 
 
+@pytest.mark.slow
+def test_a_vit_of_the_published_size_goes_to_chinese_clip_and_back(tmp_path):
+    """ViT-B/16, 12 blocks 768 wide; the text tower is cut to a block, it is that of the full-size pair above."""
+    image = ImageTower(name="vit_base_patch16_clip_quickgelu_224")
+    config = ClipConfig(image=image, text=TextTower(layers=1), embedding=512)
+    model = saved(config, tmp_path / "ckpt.pt")
+    cn_clip.to_cn_clip(tmp_path / "ckpt.pt", tmp_path / "cn.pt")
+    found = features(loading.load_model(f"cn_clip:{tmp_path / 'cn.pt'}"))
+    cn_clip.from_cn_clip(tmp_path / "cn.pt", config, tmp_path / "back.pt")
+    back = features(loading.load_model(tmp_path / "back.pt"))
+    for one, other, again in zip(features(model), found, back, strict=True):
+        assert near(one, other) and near(one, again)
+
+
 def test_a_vit_that_chinese_clip_cannot_say_is_refused_with_the_true_reason(tmp_path):
     gelu = CN_VIT.model_copy(
         update={"image": CN_VIT.image.model_copy(update={"name": "vit_base_patch16_clip_224"})}
@@ -366,7 +380,7 @@ def test_a_chinese_clip_model_of_others_is_read_as_it_stands(tmp_path):
         assert near(one, other)
     assert again.config.preprocessing.name == "squash" and again.config.context == CN_VIT.context
     (tmp_path / "hf" / "config.json").write_text('{"model_type": "clip"}')
-    with pytest.raises(UserError, match="a 'clip', where a ChineseCLIPModel is needed"):
+    with pytest.raises(UserError, match="a 'clip', where a ChineseCLIPModel or a SiglipModel is needed"):
         loading.load(f"hf:{tmp_path / 'hf'}")
     with pytest.raises(UserError, match="no such folder; fetch it"):
         loading.load(f"hf:{tmp_path / 'absent'}")

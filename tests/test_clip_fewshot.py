@@ -339,8 +339,9 @@ def test_an_image_tower_alone_is_probed_and_tuned_and_few_shots_say_that_it_read
     from timm.models.vision_transformer import VisionTransformer
 
     torch.manual_seed(0)
-    tower = VisionTransformer(img_size=32, patch_size=16, embed_dim=64, depth=1, num_heads=1, num_classes=0)
-    torch.save({"model": tower.state_dict()}, tmp_path / "small.pth")
+    tower = VisionTransformer(img_size=32, patch_size=16, embed_dim=192, depth=1, num_heads=3, num_classes=0)
+    decoder = {"mask_token": torch.zeros(1, 1, 64)}
+    torch.save({"model": tower.state_dict() | decoder}, tmp_path / "small.pth")
     spec = f"retfound:{tmp_path / 'small.pth'}"
     base = ["--model", spec, "--data", records, "--set", "n_bootstrap=20", "--out", tmp_path / "out"]
     probed = evaluated("linear", *base)["results"][0]["metrics"]["linear probe"]

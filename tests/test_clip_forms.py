@@ -28,8 +28,20 @@ from synth.base import checkpoint
 from synth.base.errors import UserError
 from synth.data.records import SPLITS, write_records
 
-FORMS = ("records", "table", "jsonl", "tars", "parquet", "pairs", "lmdb", "tsv", "classes")
-LABELLED = FORMS[:6]
+FORMS = (
+    "records",
+    "table",
+    "jsonl",
+    "tars",
+    "parquet",
+    "pairs",
+    "hf-csv",
+    "hf-jsonl",
+    "lmdb",
+    "tsv",
+    "classes",
+)
+LABELLED = FORMS[:8]
 """Those that tell labels of ours."""
 VERBS = {
     "embed": ("embed", "--data", "{data}", "--out", "{out}/e.parquet"),
@@ -85,6 +97,16 @@ def forms(made, tmp_path_factory) -> dict[str, Path]:
         picture = root / "classes" / ("wide" if each["is_gc"] else "narrow") / f"{each['id']}.jpg"
         picture.parent.mkdir(exist_ok=True, parents=True)
         picture.write_bytes(each["image"]["bytes"])
+    lines = [{"file_name": f"{each['id']}.jpg", **words} for each, words in zip(made, told, strict=True)]
+    for form in ("hf-csv", "hf-jsonl"):  # image folders of Hugging Face
+        (root / form / "train").mkdir(parents=True)
+        for each in made:
+            (root / form / "train" / f"{each['id']}.jpg").write_bytes(each["image"]["bytes"])
+    (root / "hf-jsonl" / "train" / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    with open(root / "hf-csv" / "train" / "metadata.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
     pairs = [(each["id"], str(i), each["caption_zh"]) for i, each in enumerate(made)]
     as_lmdb(pairs, {each["id"]: each["image"]["bytes"] for each in made}, root / "lmdb" / "train")
     (root / "tsv").mkdir()
@@ -356,8 +378,8 @@ def test_what_is_cut_empty_or_no_caption_is_told_before_training(made, tmp_path)
     config = TrainConfig(caption="en", batch=64)
     told = "\n".join(summary.lines(config, tmp_path))
     assert "train 18 pairs of 3 different captions, 2 of 20 pictures have no caption" in told
-    assert "1 captions are cut to model.context=52 tokens (longest 82); set model.context=82" in told
-    assert "1 captions are 'nan', as a table writes an empty cell" in told
+    assert "1 caption is cut to model.context=52 tokens (longest 82); set model.context=82" in told
+    assert "1 caption is 'nan', as a table writes an empty cell" in told
     assert "batch=64 is more than its 18 pairs" in told
     assert "is_gc (0 10, 1 10)" in told
     assert len(batches.caption_table(tmp_path, "train", "en").rows) == 18

@@ -1,17 +1,20 @@
 """What a training starts from: others' weights give others' features, frozen towers stay, early layers learn slower."""
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision import transforms
 
-from clip.model.encoders import CLIP, ClipConfig, ImageTower, TextTower, build
+from clip.model.encoders import CLIP, MEAN, STD, ClipConfig, ImageTower, TextTower, build
 from clip.model.wordpiece import tokenize
 from clip.training import initial
 from clip.training.initial import Initial
+from clip.zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD, VISIONFM_MEAN, VISIONFM_STD
 from synth.base.errors import UserError
 from synth.data.images import Preprocessing
 
@@ -50,6 +53,13 @@ def started(chosen: Initial, image: ImageTower, embedding: int = 32) -> CLIP:
 
 def images() -> Tensor:
     return torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+def scaled(mean: Any, std: Any) -> Tensor:
+    """The same pictures in the scale of other statistics than CLIP's."""
+    return transforms.functional.normalize(
+        images() * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1), mean, std
+    )
 
 
 def chinese(tower: dict[str, Any]) -> Any:
@@ -144,6 +154,22 @@ def test_the_timm_tower_inside_a_model_of_open_clip_gives_its_features(tmp_path)
         assert (model.eval().encode_image(large) - theirs(large)).abs().max() < 1e-5
 
 
+def test_siglips_tower_inside_a_folder_of_open_clip_keeps_its_statistics(tmp_path):
+    import timm
+
+    theirs = moved(timm.create_model(PLAIN.name, num_classes=0, **PLAIN.kwargs))
+    torch.save(
+        {f"visual.trunk.{name}": value for name, value in theirs.state_dict().items()},
+        tmp_path / "open_clip_model.bin",
+    )
+    said = {"preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(said))
+    visual: Any = started(Initial(image=tmp_path / "open_clip_model.bin"), PLAIN).visual
+    with torch.inference_mode():
+        found = visual.forward_head(visual.forward_features(images()), pre_logits=True)
+        assert (found - theirs(scaled([0.5] * 3, [0.5] * 3))).abs().max() < 1e-5
+
+
 def test_a_file_of_timm_gives_its_features_and_the_projection_stays_random(tmp_path):
     import timm
     from safetensors.torch import save_file
@@ -154,7 +180,9 @@ def test_a_file_of_timm_gives_its_features_and_the_projection_stays_random(tmp_p
     ours = started(Initial(image=tmp_path / "model.safetensors"), tower)
     visual: Any = ours.visual
     with torch.inference_mode():
-        assert (visual.forward_features(images()) - theirs.forward_features(images())).abs().max() < 1e-5
+        first = visual.act1(visual.bn1(visual.conv1(images())))
+        expected = theirs.act1(theirs.bn1(theirs.conv1(scaled(IMAGENET_MEAN, IMAGENET_STD))))
+        assert (first - expected)[..., 2:-2, 2:-2].abs().max() < 1e-5  # it pads, so that a rim differs
     assert torch.equal(visual.fc.weight, build(config(tower), seed=5).visual.fc.weight)  # type: ignore[union-attr, arg-type]
 
 
@@ -169,16 +197,50 @@ def test_retfounds_encoder_gives_its_features_under_either_pooling(pool, tmp_pat
     tower = PLAIN.model_copy(update={"kwargs": PLAIN.kwargs | {"global_pool": pool}})
     visual: Any = started(Initial(image=tmp_path / "RETFound.pth"), tower).visual
     with torch.inference_mode():
-        tokens = theirs.forward_features(images())
+        pixels = scaled(IMAGENET_MEAN, IMAGENET_STD)
+        tokens = theirs.forward_features(pixels)
         if pool == "token":
             expected = tokens[:, 0]
         else:  # before the last norm, which belongs to the decoder
             raw = theirs.forward_intermediates(
-                images(), indices=1, norm=False, output_fmt="NLC", intermediates_only=True
+                pixels, indices=1, norm=False, output_fmt="NLC", intermediates_only=True
             )
             expected = nn.functional.layer_norm(raw[0].mean(dim=1), (128,), eps=1e-6)
         found = visual.forward_head(visual.forward_features(images()), pre_logits=True)
     assert (found - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("form", ["teacher", "fine-tuned"])
+def test_visionfms_encoder_gives_its_features_of_pictures_in_its_own_scale(form, tmp_path):
+    import timm
+
+    theirs = moved(timm.create_model(PLAIN.name, num_classes=0, **PLAIN.kwargs))
+    teacher = {f"backbone.{name}": value for name, value in theirs.state_dict().items()}
+    head = {"head.mlp.0.weight": torch.zeros(4, 4)}
+    content = (
+        {"teacher": teacher | head} if form == "teacher" else {"visionfm_state_dict": theirs.state_dict()}
+    )
+    torch.save(content, tmp_path / "VFM_Fundus_weights.pth")
+    visual: Any = started(Initial(image=tmp_path / "VFM_Fundus_weights.pth", freeze=("image",)), PLAIN).visual
+    with torch.inference_mode():
+        found = visual.forward_head(visual.forward_features(images()), pre_logits=True)
+        assert (found - theirs(scaled(VISIONFM_MEAN, VISIONFM_STD))).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["by its name", "by its config.json"])
+def test_a_vit_of_timm_keeps_the_statistics_that_it_learnt_with(told, tmp_path):
+    import timm
+    from safetensors.torch import save_file
+
+    theirs = moved(timm.create_model(PLAIN.name, num_classes=10, **PLAIN.kwargs))
+    save_file(theirs.state_dict(), tmp_path / "model.safetensors")
+    if told:
+        said = {"pretrained_cfg": {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}}
+        (tmp_path / "config.json").write_text(json.dumps(said))
+    visual: Any = started(Initial(image=tmp_path / "model.safetensors"), PLAIN).visual
+    pixels = scaled(IMAGENET_MEAN, IMAGENET_STD) if told else scaled([0.5] * 3, [0.5] * 3)
+    with torch.inference_mode():
+        assert (visual.forward_features(images()) - theirs.forward_features(pixels)).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("form", ["masked language model, safetensors", "plain, old names, bin"])
@@ -314,6 +376,46 @@ def test_weights_that_do_not_fit_are_named(tmp_path):
         with pytest.raises(UserError) as refused:
             started(chosen, tower)
         assert message in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "told", [{"mean": ["a", 1, 1], "std": [1, 1, 1]}, {"mean": [0.5] * 3, "std": [0.2, 0, 0.2]}]
+)
+def test_statistics_that_are_none_are_refused_by_file_and_key(told, tmp_path):
+    import timm
+    from safetensors.torch import save_file
+
+    save_file(timm.create_model(PLAIN.name, **PLAIN.kwargs).state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"pretrained_cfg": told}))
+    with pytest.raises(UserError, match=r"config\.json: pretrained_cfg") as refused:
+        started(Initial(image=tmp_path / "model.safetensors"), PLAIN)
+    assert "\n" not in str(refused.value)
+
+
+def test_other_attention_heads_than_the_file_has_are_refused(tmp_path):
+    """No shape tells heads, so that the weights would fit and give other features."""
+    from clip.export import cn_clip
+    from clip.model import checkpoints
+    from synth.base import checkpoint
+
+    four = build(config(VIT.model_copy(update={"kwargs": VIT.kwargs | {"num_heads": 4}})).model_copy(
+        update={"text": TEXT.model_copy(update={"heads": 4})}))  # fmt: skip
+    ours, chinese_file = tmp_path / "ckpt.pt", tmp_path / "cn.pt"
+    checkpoint.save(ours, checkpoints.header(four, images=0) | {"weights": four.state_dict()})
+    cn_clip.to_cn_clip(ours, chinese_file)
+    four.bert.config.save_pretrained(tmp_path / "bert")  # type: ignore[operator,union-attr]
+    torch.save(four.bert.state_dict(), tmp_path / "bert" / "pytorch_model.bin")
+    for file in (ours, chinese_file):
+        with pytest.raises(
+            UserError,
+            match=r"4 attention heads, that of model\.image 2; set model\.image\.kwargs\.num_heads=4",
+        ):
+            started(Initial(image=file), VIT)
+    for file in (ours, chinese_file, tmp_path / "bert"):
+        with pytest.raises(
+            UserError, match=r"4 attention heads, where model\.text\.heads=2; set model\.text\.heads=4"
+        ):
+            started(Initial(text=file), VIT)
 
 
 def test_random_weights_cannot_be_frozen():

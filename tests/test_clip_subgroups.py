@@ -85,8 +85,8 @@ def test_the_report_tells_parts_and_a_column_that_nobody_has_is_refused(tmp_path
     page = (tmp_path / "out" / "report.html").read_text()
     assert "By parts of the people" in page and "too few" in page
     for by, line in (
-        ("race", "no record tells race; leave it out of --by"),
-        ("shoe", "by"),
+        ("race", "no record tells race; leave it out of --by: records tell age, sex\n"),
+        ("sex,shoe", "--by shoe: no such column; choose of age, sex, race, camera, eye_side\n"),
     ):
         refused = invoke(*base, "--by", by, "--out", tmp_path / "no")
         assert refused.exit_code == 2 and refused.stderr.count("\n") == 1 and line in refused.stderr

@@ -20,6 +20,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from synth.base.errors import UserError
+from synth.data.records import write_records
 
 ROOT = pages.ROOT
 DOCS = sorted({*pages.READ_FIRST, *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")})
@@ -31,6 +32,7 @@ NOT_RUN = {
     "python3": "makes an environment; the tests run in one",
     "pip install": "needs a network; its extras are looked up in pyproject.toml",
     "hf download": "needs a network",
+    "clip eval --model runs/clip/ckpt.pt --model open_clip:ViT-B-32-quickgelu=openai": "needs others' weights; tests/test_clip_baselines.py compares drawn ones",
     "clip demo": "serves until Ctrl-C; tests/test_clip_page.py runs it",
     "synth push": "needs a hub; tests/test_publishing.py has one on loopback",
     "clip push": "needs a hub; tests/test_clip_hub.py has one on loopback",
@@ -310,7 +312,47 @@ def open_clip_pairs(home: Path) -> None:
     (home / "pairs.csv").write_text("\n".join(["filepath,title", *rows]) + "\n")
 
 
+def encoder(path: Path, seed: int = 0) -> None:
+    """A small encoder of random weights."""
+    from clip.model import checkpoints
+    from clip.model.encoders import ClipConfig, build
+    from synth.base import checkpoint
+
+    model = build(ClipConfig.model_validate(nested(pages.TOWERS)), seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.save(path, checkpoints.header(model, images=0) | {"weights": model.state_dict()})
+
+
+def encoder_and_records(home: Path) -> None:
+    """An encoder, records with grades, their embeddings and a photograph."""
+    encoder(home / "runs/clip/ckpt.pt")
+    graded = [each | {"dr_grade": place // 2 % 5} for place, each in enumerate(pictures.rows(160))]
+    write_records(home / "records/odir", graded, {"kind": "drawn"}, (6, 2, 2))
+    Image.fromarray(pictures.drawn(0, 1)).save(home / "photo.jpg")
+    run_line("clip embed --model runs/clip/ckpt.pt --data records/odir --out odir.parquet")
+
+
+def sets_to_judge_on(home: Path) -> None:
+    """The same, phantoms with masks, REFUGE and IDRiD as their owners hand them out, and two encoders."""
+    encoder_and_records(home)
+    for seed, name in enumerate("ab"):
+        encoder(home / f"{name}.pt", seed + 1)
+    run_line("synth phantom --n 500 --size 128 --masks --out phantoms")
+    for place in range(12):
+        kind, letter = (("Non-Glaucoma", "n"), ("Glaucoma", "g"))[place % 2]
+        found = home / "REFUGE" / "Training400" / kind / f"{letter}{place:04d}.jpg"
+        found.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pictures.drawn(place, place % 2)).save(found)
+    (home / "idrid" / "images").mkdir(parents=True)
+    Image.fromarray(pictures.drawn(0, 0)).save(home / "idrid/images/IDRiD_01.jpg")
+    masks = home / "A. Segmentation/2. All Segmentation Groundtruths/a. Training Set/3. Hard Exudates"
+    masks.mkdir(parents=True)
+    Image.new("L", (64, 64), 255).save(masks / "IDRiD_01_EX.tif")
+
+
 GIVEN = {
+    "docs/use.md": encoder_and_records,
+    "docs/evaluation.md": sets_to_judge_on,
     "README.md": clinic_folder,
     "docs/tutorials/own-photographs.md": idrid_folder,
     "docs/tutorials/publish.md": with_generator,

@@ -2,6 +2,9 @@
 
 import io
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,4 +98,12 @@ def test_predict_and_the_page_say_unreadable_above_every_finding(tmp_path):
     assert shown_.index("不可读") < shown_.index('class="finding')
     assert "unreadable" not in page.table(
         reader.findings(photograph.square), reader.see(tmp_path / "eye.png").readability
+    )
+
+
+def test_the_tool_that_measures_refuses_a_folder_without_pictures_in_one_line(tmp_path):
+    tool = Path(__file__).parent.parent / "tools" / "readability.py"
+    told = subprocess.run([sys.executable, tool, "--photographs", tmp_path], capture_output=True, text=True)
+    assert (
+        told.returncode == 2 and told.stderr.count("\n") == 1 and "no .jpg, .png or .tif in it" in told.stderr
     )

@@ -17,6 +17,7 @@ from synth.anatomy.readability import RULE, assess, features, scored, shipped
 from synth.anatomy.readability_fit import ReadabilityFit, others, phantoms
 from synth.base import stats
 from synth.base.config import load
+from synth.base.errors import UserError
 from synth.base.runs import write_text
 from synth.data.images import Preprocessing
 
@@ -25,10 +26,16 @@ HELD_OUT = 90_001
 
 
 def read(folder: Path, most: int) -> np.ndarray:
-    """(N, 128, 128, 3) some pictures of a folder, spread over its names."""
+    """(N, 128, 128, 3) some pictures of a folder, spread over its names.
+
+    Raises:
+        UserError: there are none.
+    """
     paths = sorted(
         path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".tif")
     )
+    if not paths:
+        raise UserError(f"{folder}: no .jpg, .png or .tif in it; give a folder of pictures")
     chosen = [paths[k] for k in np.unique(np.linspace(0, len(paths) - 1, min(most, len(paths))).astype(int))]
     look = Preprocessing(size=128)
     return np.stack([look(path.read_bytes(), str(path)) for path in chosen])
@@ -50,10 +57,10 @@ def area(name: str, readable: np.ndarray, other: np.ndarray) -> str:
 
 
 def measure(photographs: list[Path], against: list[Path], most: int) -> None:
-    drawn, kinds = others(40, HELD_OUT)
-    eyes, seen = phantoms(200, HELD_OUT)
     sets = {str(folder.name): read(folder, most) for folder in photographs}
     foreign = {str(folder.name): read(folder, most) for folder in against}
+    drawn, kinds = others(40, HELD_OUT)
+    eyes, seen = phantoms(200, HELD_OUT)
     alarms = {
         name: np.array([not each.readable for each in assess(pictures)])
         for name, pictures in (sets | foreign).items()
@@ -76,6 +83,8 @@ def measure(photographs: list[Path], against: list[Path], most: int) -> None:
         rate(f"{name}, {'told' if name in foreign else 'called unreadable'}", each)
         for name, each in alarms.items()
     ]
+    points = scored(shipped(), features(eyes))
+    lines += [area("readable phantoms against those without a visible retina", points[seen], points[~seen])]
     if sets:
         real, other = np.concatenate([scores[name] for name in sets]), scored(shipped(), features(drawn))
         lines += [area("photographs against drawn pictures", real, other)]
@@ -100,7 +109,10 @@ def main() -> None:
     )
     given = parser.parse_args()
     if given.out is None:
-        measure(given.photographs, given.against, given.most)
+        try:
+            measure(given.photographs, given.against, given.most)
+        except UserError as error:
+            parser.exit(2, f"{parser.prog}: {error}\n")
         return
     rule = readability_fit.fit(load(ReadabilityFit, None, given.set))
     head = "# The score of readability, fitted and calibrated on phantoms and drawn pictures; tools/readability.py wrote it.\n"

@@ -18,6 +18,7 @@ from clip.model.encoders import CLIP
 from synth.base import ties
 from synth.base.device import accelerator
 from synth.base.errors import UserError
+from synth.base.words import number_of
 from synth.data.vocabulary import DISEASES, DR, Term
 
 Lang = Literal["zh", "en", "both"]
@@ -220,7 +221,9 @@ def predict_all(
             refused += 1
             refuse(error)
     if refused:
-        raise UserError(f"{refused} of {len(paths)} photographs were refused; the others are done")
+        raise UserError(
+            f"{refused} of {number_of(len(paths), 'photograph', 'was')} refused; the others are done"
+        )
 
 
 def maps(

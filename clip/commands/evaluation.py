@@ -18,7 +18,7 @@ Model = Annotated[
     list[str],
     typer.Option(
         help="a ckpt.pt of 'clip train', or open_clip:NAME=FILE, hf-hub:ORG/NAME, flair:FILE=FOLDER, cn_clip:FILE, "
-        "eyeclip:FILE, retfound:FILE, hf:FOLDER; may repeat: models side by side"
+        "eyeclip:FILE, retfound:FILE, visionfm:FILE, hf:FOLDER; may repeat: models side by side"
     ),
 ]
 
@@ -113,9 +113,13 @@ def evaluate(
         raise UserError(f"--classes {classes}: goes with --data FOLDER, and takes the place of --prompts")
     from clip import inputs
     from clip.evaluation.run import run
+    from clip.evaluation.subgroups import ATTRIBUTES
     from clip.inputs.sets import Columns, unweighted
     from synth.data.records import parse_splits
 
+    for column in by.split(",") if by else ():
+        if column.strip() not in ATTRIBUTES:
+            raise UserError(f"--by {column}: no such column; choose of {', '.join(ATTRIBUTES)}")
     flags = {"lang": lang, "aggregation": aggregation, "by": by and f"[{by}]"}
     settings = tasks.settings(task, flags, set)
     line = shlex.join(["clip", *sys.argv[1:]])

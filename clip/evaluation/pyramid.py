@@ -100,7 +100,7 @@ def fit(model: CLIP, size: int, name: str) -> None:
     if not hasattr(tower, "feature_info") or not hasattr(tower, "forward_intermediates"):
         raise UserError(
             f"{name}: its image tower ({type(tower).__name__}) is not timm's, so it has no levels to segment from; "
-            "--task segmentation takes checkpoints of 'clip train' and retfound:FILE"
+            "--task segmentation takes checkpoints of 'clip train', retfound:FILE and visionfm:FILE"
         )
     if size == model.config.preprocessing.size:
         return

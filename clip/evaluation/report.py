@@ -25,6 +25,7 @@ from synth.base import runs
 from synth.base.config import Config
 from synth.base.errors import UserError
 from synth.base.templates import environment
+from synth.base.words import number_of
 
 METRICS = {
     "accuracy": "accuracy",
@@ -207,7 +208,9 @@ def summary(report: EvaluationReport) -> str:
         lines += [f"not the set as published: {'; '.join(benchmark.differs)}"] if benchmark.differs else []
     for result in report.results:
         counts = ", ".join(f"{name} {size}" for name, size in result.classes.items())
-        lines.append(f"{result.name}: {result.n} photographs, {result.patients} patients ({counts})")
+        lines.append(
+            f"{result.name}: {number_of(result.n, 'photograph')}, {number_of(result.patients, 'patient')} ({counts})"
+        )
         rows: dict[str, dict[str, Any]] = {**result.metrics, **result.baselines}
         wide = max(len(row) for row in rows) + 1
         for kept in (lambda key: key not in CALIBRATION, lambda key: key in CALIBRATION):
@@ -224,7 +227,7 @@ def _part(part: Subgroup) -> str:
     """A part of the people in one line; of one that is too small only the counts."""
     rows = "  ".join(f"{row} {estimate(each)}" for row, each in part.auc.items())
     counts = ", ".join(f"{name} {size}" for name, size in part.classes.items())
-    return f"  {part.attribute} {part.name}: {rows or 'too few for a number'} ({counts}; {part.patients} patients)"
+    return f"  {part.attribute} {part.name}: {rows or 'too few for a number'} ({counts}; {number_of(part.patients, 'patient')})"
 
 
 def _published(figure: PublishedFigure) -> str:

@@ -25,11 +25,15 @@ def check(table: pa.Table, attributes: Sequence[str], where: str) -> None:
     """Refuse an attribute that no record tells.
 
     Raises:
-        UserError: there is one.
+        UserError: there is one; names those that records tell.
     """
+    told = [name for name in ATTRIBUTES if name in table.column_names and table[name].null_count < len(table)]
     for attribute in attributes:
-        if attribute not in table.column_names or table[attribute].null_count == len(table):
-            raise UserError(f"{where}: no record tells {attribute}; leave it out of --by")
+        if attribute not in told:
+            others = (
+                f"records tell {', '.join(told)}" if told else f"records tell none of {', '.join(ATTRIBUTES)}"
+            )
+            raise UserError(f"{where}: no record tells {attribute}; leave it out of --by: {others}")
 
 
 def parts(table: pa.Table, attribute: str) -> np.ndarray:

@@ -8,6 +8,7 @@ from clip.benchmarks import Baselines
 from clip.evaluation.provenance import ModelProvenance, Ordered
 from clip.evaluation.report import CALIBRATION, METRICS, number
 from clip.evaluation.results import Metric, PublishedFigure
+from synth.base.words import number_of
 
 FORMAT = "visionclip-comparison"
 VERSION = 1
@@ -170,7 +171,7 @@ def _headline(line: Headline, model: str) -> str:
 def _one(table: Table) -> list[str]:
     """Models on the same photographs."""
     sizes = ", ".join(f"{name} {size}" for name, size in table.classes.items())
-    line = f"{table.data}: {table.n} photographs of {table.patients} patients: {sizes}."
+    line = f"{table.data}: {number_of(table.n, 'photograph')} of {number_of(table.patients, 'patient')}: {sizes}."
     keys = list(table.rows[0].metrics)
     every: list[tuple[str, str, Mapping[str, Metric | float]]] = [
         (row.model, row.row, row.metrics) for row in table.rows

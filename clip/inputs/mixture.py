@@ -12,6 +12,7 @@ from clip.inputs.sets import Sets
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.runs import progress
+from synth.base.words import number_of
 from synth.data.images import decode
 from synth.data.records import SPLITS
 
@@ -103,7 +104,11 @@ def _shared(sets: Sets, sources: Sequence[Input]) -> list[str]:
                         "side, or call different people by different names"
                     )
     twice = sum(count > 1 for count in inside.values())
-    return [f"{sets}: {twice:,} people are in several of these sets, by subject_id"] if twice else []
+    return (
+        [f"{sets}: {number_of(twice, 'person', 'is')} in several of these sets, by subject_id"]
+        if twice
+        else []
+    )
 
 
 class Sound:
@@ -112,13 +117,13 @@ class Sound:
     def __init__(self, path: Path, source: Input, share: float) -> None:
         self._source = source
         damaged = {split: _damaged(path, source.pictures(split)) for split in SPLITS}
-        count, lost = (
+        total, lost = (
             sum(len(source.pictures(split)) for split in SPLITS),
             [w for d in damaged.values() for w in d.values()],
         )
-        if len(lost) > share * count:
+        if len(lost) > share * total:
             raise UserError(
-                f"{path}: {len(lost):,} of {count:,} pictures are damaged, more than --skip-damaged {share:g}; the first: {lost[0]}"
+                f"{path}: {len(lost):,} of {number_of(total, 'picture', 'is')} damaged, more than --skip-damaged {share:g}; the first: {lost[0]}"
             )
         self._kept = {
             split: np.setdiff1d(np.arange(len(source.pictures(split))), list(rows))
@@ -130,7 +135,7 @@ class Sound:
             self.fingerprint = fingerprint([source.fingerprint, *(sorted(rows) for rows in damaged.values())])
             self.notes = [
                 *source.notes,
-                f"{path}: {len(lost):,} damaged of {count:,} pictures are left out; the first: {lost[0]}",
+                f"{path}: {len(lost):,} damaged of {number_of(total, 'picture')} left out; the first: {lost[0]}",
             ]
 
     def table(self, split: str, columns: Sequence[str]) -> pa.Table:

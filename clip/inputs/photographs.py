@@ -14,6 +14,7 @@ from clip.inputs.sets import Data
 from clip.zoo.preprocessing import ForeignPreprocessing
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
+from synth.base.words import number_of
 from synth.data import records
 from synth.data.images import Preprocessing
 from synth.data.pictures import Pictures, decoded, mapped
@@ -98,7 +99,7 @@ def captions(data: Data, splits: Sequence[str], column: str) -> list[list[str]]:
             found += [list(known) for known in each.values()]
     if empty := [text for known in found for text in known if text.strip().lower() in EMPTY_CELLS]:
         logging.getLogger("clip").warning(
-            f"{data}: {len(empty):,} captions are '{empty[0]}', as a table writes an empty cell, and count as captions; empty them"
+            f"{data}: {number_of(len(empty), 'caption', 'is')} '{empty[0]}', as a table writes an empty cell, and taken as captions; empty them"
         )
     return found
 

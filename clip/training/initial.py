@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from clip.model.encoders import CLIP
+from clip.training import channels, heads
 from clip.zoo import retfound, weights
 from synth.base import runs
 from synth.base.config import Config
@@ -29,7 +30,8 @@ class Initial(Config):
     """What a training starts from, and which of it may change."""
 
     image: Path | None = None
-    """Weights of the image tower: a file of Chinese-CLIP, open_clip, OpenAI, timm, RETFound or ours; null is random."""
+    """Weights of the image tower: a file of Chinese-CLIP, open_clip, OpenAI, timm, RETFound, VisionFM or ours; null is
+    random."""
     text: Path | None = None
     """Weights of the text tower: a folder of a Hugging Face BERT with the vocabulary of bert-base-chinese, or a file of
     Chinese-CLIP, of open_clip with such a BERT, or ours; null is random."""
@@ -134,7 +136,8 @@ def _projection(tower: Tower, model: CLIP) -> set[str]:
 
 def _image(path: Path, model: CLIP) -> bool:
     """Load the image tower; returns whether the file had a projection of our size."""
-    found, own = weights.read(path), model.visual.state_dict()
+    content = weights.content(path)
+    found, own = weights.tensors(content, path), model.visual.state_dict()
     named = {
         name.removeprefix("visual."): value for name, value in found.items() if name.startswith("visual.")
     }
@@ -146,6 +149,9 @@ def _image(path: Path, model: CLIP) -> bool:
     else:
         plain = retfound.plain(found)
         taken = convert(plain, model.visual) if convert else plain
+    if taken is not named:  # ours see pictures in CLIP's scale
+        scale = channels.of(content, found, path, model.visual)
+        taken = channels.in_clips_scale(taken, model.visual, scale, path)
     head = _projection("image", model)
     classifier = str(model.visual.pretrained_cfg["classifier"])  # type: ignore[index]
     fits = bool(named) and all(name in taken and taken[name].shape == own[name].shape for name in head)
@@ -158,6 +164,12 @@ def _image(path: Path, model: CLIP) -> bool:
         taken = {name: value for name, value in taken.items() if not name.startswith("norm.")}
     may_lack = (*([] if fits else [f"{classifier}."]), *(["fc_norm."] if pooled else []))
     weights.fit(model.visual, taken, str(path), may_lack, _REMEDY["image"])
+    told, ours = heads.of_image(content, model.config.image.name), heads.of(model.visual)
+    if ours and told not in (None, ours):
+        raise UserError(
+            f"{path}: its image tower has {told} attention heads, that of model.image {ours}; set "
+            f"model.image.kwargs.num_heads={told}"
+        )
     return fits
 
 
@@ -174,7 +186,8 @@ def _trunk(named: dict[str, Tensor], model: CLIP) -> dict[str, Tensor]:
 
 def _text(path: Path, model: CLIP) -> bool:
     """Load the text tower; returns whether the file had a projection of our size."""
-    found = weights.read(_text_file(path))
+    content = weights.content(_text_file(path))
+    found = weights.tensors(content, _text_file(path))
     prefix = next((each for each in _BERT_PREFIXES if any(name.startswith(each) for name in found)), "")
     named = {
         name.removeprefix(prefix).replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias"): value
@@ -187,6 +200,11 @@ def _text(path: Path, model: CLIP) -> bool:
         )
     bert = {name: value for name, value in named.items() if not name.startswith(_BERT_UNUSED)}
     weights.fit(model.bert, bert, str(path), remedy=_REMEDY["text"])
+    if (told := heads.of_text(path, content)) not in (None, model.config.text.heads):
+        raise UserError(
+            f"{path}: its text tower has {told} attention heads, where model.text.heads={model.config.text.heads}; set "
+            f"model.text.heads={told}"
+        )
     linear = next(
         (found[name] for name in ("text_projection.weight", "text.proj.weight") if name in found), None
     )

@@ -12,6 +12,7 @@ from clip.inputs.listing import EMPTY_CELLS
 from clip.inputs.sets import Data, Sets
 from clip.model.wordpiece import PAD, tokenize
 from clip.training.config import TrainConfig
+from synth.base.words import number_of
 from synth.data import classes
 
 _COMPARED = 20_000  # pictures that are read once more to find which are the same
@@ -59,10 +60,12 @@ def _split(config: TrainConfig, data: Data, split: str) -> SplitSummary:
 
 
 def _pairs(split: str, each: SplitSummary) -> str:
-    words = f"{split} {each.captioned:,} pairs of {len(each.texts):,} different captions"
+    words = (
+        f"{split} {number_of(each.captioned, 'pair')} of {number_of(len(each.texts), 'different caption')}"
+    )
     if lacking := each.rows - each.captioned:
         blank = f", of {each.blank:,} it is white space alone" if each.blank else ""
-        words += f", {lacking:,} of {each.rows:,} pictures have no caption{blank}"
+        words += f", {lacking:,} of {number_of(each.rows, 'picture', 'has')} no caption{blank}"
     return words
 
 
@@ -75,9 +78,9 @@ def _sets(config: TrainConfig, data: Data) -> Iterator[str]:
         one = Sets((path,), data.weights[:1], data.columns, data.skip_damaged)
         counts.append(_split(config, one, "train").captioned)
     seen = [count * times for count, times in zip(counts, data.times(), strict=True)]
-    for path, count, times, share in zip(data.paths, counts, data.times(), seen, strict=True):
+    for path, pairs, times, share in zip(data.paths, counts, data.times(), seen, strict=True):
         often = "once" if times == 1 else f"{times} times"
-        yield f"{path}: {count:,} pairs, each {often} an epoch, {share / sum(seen):.0%} of what is seen"
+        yield f"{path}: {number_of(pairs, 'pair')}, each {often} an epoch, {share / sum(seen):.0%} of what is seen"
 
 
 def _captions(config: TrainConfig, data: Data, texts: Counter[str]) -> Iterator[str]:
@@ -85,16 +88,16 @@ def _captions(config: TrainConfig, data: Data, texts: Counter[str]) -> Iterator[
     tokens = tokenize([*texts], context + 1)
     long = [text for text, row in zip(texts, tokens, strict=True) if row[-1] != PAD]
     if long:
-        count, longest = sum(texts[text] for text in long), _longest(long)
+        cut, longest = sum(texts[text] for text in long), _longest(long)
         positions = config.model.text.positions
         remedy = f"set model.context={min(longest, positions)}"
         if longest > positions:
             remedy += f", or shorten them: model.text.positions={positions} is the most"
-        yield f"{data}: {count:,} captions are cut to model.context={context} tokens (longest {longest:,}); {remedy}"
-    missing = {text: count for text, count in texts.items() if text.strip().lower() in EMPTY_CELLS}
+        yield f"{data}: {number_of(cut, 'caption', 'is')} cut to model.context={context} tokens (longest {longest:,}); {remedy}"
+    missing = {text: times for text, times in texts.items() if text.strip().lower() in EMPTY_CELLS}
     if missing:
         shown = ", ".join(repr(text) for text in missing)
-        yield f"{data}: {sum(missing.values()):,} captions are {shown}, as a table writes an empty cell, and are learnt; empty them"
+        yield f"{data}: {number_of(sum(missing.values()), 'caption', 'is')} {shown}, as a table writes an empty cell, and learnt; empty them"
 
 
 def _longest(texts: list[str]) -> int:
@@ -108,7 +111,7 @@ def _sizes(config: TrainConfig, data: Data, train: SplitSummary) -> Iterator[str
         yield f"{data}: a single pair to learn from; there is no other that it could be told from"
     elif config.batch > train.captioned:
         yield (
-            f"{data}: batch={config.batch} is more than its {train.captioned:,} pairs; a step sees some several times, and "
+            f"{data}: batch={config.batch} is more than its {number_of(train.captioned, 'pair')}; a step sees some several times, and "
             f"holds a pair against itself; set batch={train.captioned}"
         )
 
@@ -123,9 +126,9 @@ def _twice(data: Data) -> Iterator[str]:
     different = len(set(zip(digests, ids, strict=True)))
     several, twice = len(ids) - different, different - len(set(digests))
     if several:
-        yield f"{data}: {several:,} rows of split train are of a picture that has another caption too"
+        yield f"{data}: {number_of(several, 'row', 'is')} of a picture of split train that has another caption too"
     if twice:
-        yield f"{data}: {twice:,} pictures of split train are copies of others under another name"
+        yield f"{data}: {number_of(twice, 'picture', 'is')} in split train under another name too"
 
 
 def _classes(data: Data) -> Iterator[str]:

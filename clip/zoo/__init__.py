@@ -6,7 +6,7 @@ from clip.zoo.foreign import Foreign
 from synth.base import pretrained
 from synth.base.errors import UserError
 
-KINDS = ("open_clip", "hf-hub", "flair", "cn_clip", "eyeclip", "retfound", "hf")
+KINDS = ("open_clip", "hf-hub", "flair", "cn_clip", "eyeclip", "retfound", "visionfm", "hf")
 
 
 def split(spec: str | Path) -> tuple[str, str, str] | None:
@@ -36,7 +36,9 @@ def load(spec: str | Path) -> Foreign:
         cn_clip:FILE                          any tower of Chinese-CLIP; the weights tell which
         eyeclip:FILE                          EyeCLIP
         retfound:FILE                         RETFound (MAE or DINOv2), image only
-        hf:FOLDER                             transformers' ChineseCLIPModel, as OFA-Sys has it on the hub
+        visionfm:FILE                         VisionFM's encoder of fundus photographs, image only
+        hf:FOLDER                             transformers' ChineseCLIPModel, as OFA-Sys has it on the hub, or
+                                              SiglipModel: SigLIP, SigLIP-2 of fixed resolution, MedSigLIP
 
     In place of FILE, ORG/NAME of a hub repository.
 
@@ -57,7 +59,7 @@ def load(spec: str | Path) -> Foreign:
 
 
 def _load(spec: str, kind: str, source: str, more: str) -> Foreign:
-    from clip.zoo import chinese_clip, eyeclip, flair, hf, openclip, retfound
+    from clip.zoo import chinese_clip, eyeclip, flair, hf, openclip, retfound, visionfm
 
     if kind in ("open_clip", "hf-hub"):
         return openclip.load(source if kind == "open_clip" else f"hf-hub:{source}", more).eval()
@@ -69,6 +71,7 @@ def _load(spec: str, kind: str, source: str, more: str) -> Foreign:
         "cn_clip": chinese_clip.load,
         "eyeclip": eyeclip.load,
         "retfound": retfound.load,
+        "visionfm": visionfm.load,
         "hf": hf.load,
     }
     return loaders[kind](source).eval()

@@ -17,7 +17,8 @@ TEMPLATE = "A fundus photograph of [CLS]"
 TOKENIZER = "emilyalsentzer/Bio_ClinicalBERT"
 SIZE = 512
 CONTEXT = 77
-_HEAD_WIDTH = 64  # of every BERT that FLAIR was trained with; no weight tells it
+_HEADS = {768: 12}
+"""Of Bio_ClinicalBERT by its width; no weight tells them."""
 
 
 class Projection(nn.Module):
@@ -99,6 +100,10 @@ def load(source: str, tokenizer: str = "") -> Foreign:
     if lacking:
         raise UserError(f"{path}: not FLAIR's weights: {', '.join(lacking)} missing")
     embedding = found[head].shape[0]
+    if (width := found[words].shape[1]) not in _HEADS:
+        raise UserError(
+            f"{path}: a text tower {width} wide, whose attention heads no weight tells; FLAIR's is 768 wide"
+        )
     model = Flair(_bert(found), embedding)
     weights.fit(model, found, str(path), may_lack=("text_model.model.pooler.",))
     return Foreign(
@@ -129,7 +134,7 @@ def _bert(found: dict[str, Tensor]) -> dict[str, Any]:
         "vocab_size": words,
         "hidden_size": width,
         "num_hidden_layers": len(layers),
-        "num_attention_heads": max(1, width // _HEAD_WIDTH),
+        "num_attention_heads": _HEADS[width],
         "intermediate_size": found[f"{prefix}encoder.layer.0.intermediate.dense.weight"].shape[0],
         "max_position_embeddings": found[f"{prefix}embeddings.position_embeddings.weight"].shape[0],
         "type_vocab_size": found[f"{prefix}embeddings.token_type_embeddings.weight"].shape[0],

@@ -9,12 +9,12 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from clip.model.encoders import CLIP, MEAN, STD
-from clip.zoo.preprocessing import ForeignPreprocessing
+from clip.zoo.preprocessing import ForeignPreprocessing, Three
 from synth.base.config import Config
 from synth.base.errors import UserError
 from synth.data.images import Preprocessing
 
-Kind = Literal["open_clip", "flair", "cn_clip", "eyeclip", "retfound", "hf"]
+Kind = Literal["open_clip", "flair", "cn_clip", "eyeclip", "retfound", "visionfm", "hf"]
 Tokenizer = Callable[[list[str]], Tensor]
 
 
@@ -75,10 +75,10 @@ class Foreign(CLIP):
         self.logit_scale = nn.Parameter(start)
         scale = config.preprocessing
         foreign = (scale.mean, scale.std) if isinstance(scale, ForeignPreprocessing) else (MEAN, STD)
-        ours, theirs = torch.tensor([MEAN, STD]), torch.tensor(foreign)
+        factor, offset = rescaling(*foreign)
         self.logit_bias = None
-        self.register_buffer("factor", (ours[1] / theirs[1]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("offset", ((ours[0] - theirs[0]) / theirs[1]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("factor", factor, persistent=False)
+        self.register_buffer("offset", offset, persistent=False)
 
     def encode_image(self, images: Tensor) -> Tensor:
         """(B, D) from (B, 3, S, S) normalised by `normalise`; not of unit length."""
@@ -102,6 +102,13 @@ class Foreign(CLIP):
         """(B, D) from what `tokenize` gives; not of unit length."""
         assert self.reader is not None, "tokenize refuses first"
         return self.reader.encode_text(tokens)  # type: ignore[operator]
+
+
+def rescaling(mean: Three, std: Three) -> tuple[Tensor, Tensor]:
+    """The factor and the offset, (1, 3, 1, 1), that bring a picture from CLIP's scale to that of other statistics."""
+    ours, theirs = torch.tensor([MEAN, STD]), torch.tensor([mean, std])
+    factor, offset = ours[1] / theirs[1], (ours[0] - theirs[0]) / theirs[1]
+    return factor.view(1, 3, 1, 1), offset.view(1, 3, 1, 1)
 
 
 def fetch(source: str, names: Sequence[str]) -> Path:

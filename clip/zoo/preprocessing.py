@@ -7,7 +7,7 @@ most half a grey level.
 from typing import Literal
 
 import numpy as np
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
 from clip.model.encoders import MEAN, STD
 from synth.base.config import Config
@@ -15,11 +15,15 @@ from synth.data.images import decode
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+VISIONFM_MEAN = (0.423737496137619, 0.2609460651874542, 0.128403902053833)
+VISIONFM_STD = (0.29482534527778625, 0.20167365670204163, 0.13668020069599152)
+"""Of VisionFM's fundus photographs (ABILab-CUHK/VisionFM commit 06974c3, `utils.get_stats`)."""
 
 _STRIP = 16
 """How much longer than wide no photograph of an eye is."""
 
 Three = tuple[float, float, float]
+Deviations = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 
 
 class ForeignPreprocessing(Config):
@@ -38,7 +42,7 @@ class ForeignPreprocessing(Config):
     """Of the resizing; shrinking is antialiased."""
     mean: Three = MEAN
     """Subtracted from channels in [0, 1]."""
-    std: Three = STD
+    std: Deviations = STD
     """What the difference is divided by."""
 
     def __call__(self, data: bytes, where: str = "image") -> np.ndarray:

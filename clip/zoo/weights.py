@@ -12,8 +12,9 @@ from synth.base import checkpoint
 from synth.base import weights as safetensors
 from synth.base.errors import UserError
 
-_WRAPPERS = ("state_dict", "model_state_dict", "weights", "model", "teacher")
-"""Keys under which trainers keep the weights: Chinese-CLIP and open_clip, EyeCLIP, ours, RETFound, DINOv2."""
+_WRAPPERS = ("state_dict", "model_state_dict", "visionfm_state_dict", "weights", "model", "teacher")
+"""Keys under which trainers keep the weights: Chinese-CLIP and open_clip, EyeCLIP, VisionFM's fine-tuning, ours,
+RETFound, DINOv2 and iBOT."""
 _SHOWN = 6
 
 

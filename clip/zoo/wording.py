@@ -52,7 +52,7 @@ def narrowed(model: CLIP, lang: Lang) -> Lang:
         return languages[0]
     if lang != "both" and lang not in languages:
         raise UserError(
-            f"--lang {lang}: {model.config.kind} was trained on {', '.join(languages)}; leave --lang out"
+            f"--lang {lang}: {model.config.kind} is asked in {', '.join(languages)}; leave --lang out"
         )
     return lang
 

@@ -78,6 +78,7 @@ def model(folder: Path) -> Any:
     """The network of a checked folder, in evaluation mode, of finite weights that are read as data alone."""
     from transformers import AutoModel
 
+    _without_bars()
     found = AutoModel.from_pretrained(folder, use_safetensors=_has_safetensors(folder), **_DATA_ALONE)
     weights.check_finite(found, str(folder))
     return found.float().eval()
@@ -92,7 +93,16 @@ def configuration(folder: Path) -> Any:
 
 def part(kind: Any, folder: Path, **settings: Any) -> Any:
     """What `kind`, a class of `transformers` or `diffusers`, makes of a folder whose settings are checked or our own."""
+    if kind.__module__.startswith("transformers."):
+        _without_bars()
     return kind.from_pretrained(folder, local_files_only=True, **settings)
+
+
+def _without_bars() -> None:
+    """Let transformers read weights without a word: what a command refuses is one line."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
 
 
 def _has_safetensors(folder: Path) -> bool | None:

@@ -7,6 +7,7 @@ import typer
 
 from synth.base.command import Json, show, then
 from synth.base.errors import UserError
+from synth.base.words import number_of
 
 Out = Annotated[Path, typer.Option(help="folder to write; repeat the command to continue")]
 
@@ -149,7 +150,7 @@ def preview(
     from synth.sampling.preview import preview
 
     shown = preview(folder, out, count, columns, side, seed)
-    show({"sheet": str(out), "pictures": shown}, json, f"{out}: {shown} pictures")
+    show({"sheet": str(out), "pictures": shown}, json, f"{out}: {number_of(shown, 'picture')}")
     then(open=out)
 
 

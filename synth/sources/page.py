@@ -9,6 +9,7 @@ from typing import Any
 
 from synth.base.runs import atomic
 from synth.base.templates import environment
+from synth.base.words import number_of
 from synth.data.vocabulary import DISEASES, FINDINGS, SEXES, Term
 from synth.sources.cohort import Cohort
 from synth.sources.contact_sheet import Tile
@@ -68,7 +69,9 @@ def lines(summary: Mapping[str, Any], out: Path) -> list[str]:
     cohort = Cohort.parse(summary["cohort"], str(out))
     reasons: dict[str, int] = {why: told["count"] for why, told in summary["reasons"].items()}
     kept, lost = summary["kept"], {why: count for why, count in reasons.items() if why not in UNLISTED}
-    found = [f"kept: {kept:,} of {kept + sum(lost.values()):,} pictures ({1 - dropped_share(summary):.1%})"]
+    found = [
+        f"kept: {kept:,} of {number_of(kept + sum(lost.values()), 'picture')} ({1 - dropped_share(summary):.1%})"
+    ]
     found += [
         _listed("dropped", lost),
         _listed("not asked for", {w: n for w, n in reasons.items() if w in UNLISTED}),
@@ -85,7 +88,7 @@ def lines(summary: Mapping[str, Any], out: Path) -> list[str]:
     found += [_listed("age (patients)", cohort.ages, 12), _listed("sex (patients)", cohort.sexes)]
     found += [_listed("camera", cohort.cameras) or _listed("pixels", cohort.sizes)]
     if cohort.blank:
-        found.append(f"without content (blank, or text on one ground): {cohort.blank:,} pictures")
+        found.append(f"without content (blank, or text on one ground): {number_of(cohort.blank, 'picture')}")
     found.append(_pairs(cohort))
     found.append(f"report: {out / NAME}, and for machines {out / 'import.json'}")
     return [line for line in found if line]
