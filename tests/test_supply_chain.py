@@ -24,7 +24,9 @@ def test_the_bill_of_materials_names_what_is_installed_and_what_requires_it():
 
 
 def test_every_version_that_is_pinned_has_the_hashes_of_its_files():
-    pinned = set(re.findall(r"^[\w.-]+==[^\s;]+", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE))
+    pinned = set(
+        re.findall(r"^[\w.-]+==[^\s;]+", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE)
+    )
     locked = (ROOT / "locks" / "hashes.txt").read_text("utf-8")
     hashed = set(re.findall(r"^([\w.-]+==[^\s;]+).*\n    --hash=sha256:[0-9a-f]{64}", locked, re.MULTILINE))
     # make installs uv by pip; lmdb depends on who installs (constraints.txt)

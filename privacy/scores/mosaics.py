@@ -1,4 +1,4 @@
-"""Halves of pictures that are halves of photographs: a mosaic of two patients is like neither as a whole.
+"""NearestHalf of pictures that are halves of photographs: a mosaic of two patients is like neither as a whole.
 
 Illumination and contrast are taken off within the half alone, so that the seam does not show.
 """
@@ -19,7 +19,7 @@ _EACH = 2  # candidates of each half
 _BATCH = 256
 
 
-class Halves(NamedTuple):
+class NearestHalf(NamedTuple):
     """Of each picture the photograph that its best half is nearest to."""
 
     closeness: np.ndarray
@@ -30,7 +30,7 @@ class Halves(NamedTuple):
     """(G, 8) int rows of the photographs that come nearest to each half, where there are so many."""
 
 
-def nearest(pictures: np.ndarray, among: np.ndarray, patient_ids: np.ndarray) -> Halves:
+def nearest(pictures: np.ndarray, among: np.ndarray, patient_ids: np.ndarray) -> NearestHalf:
     """Compare the left, right, upper and lower half of each picture, mirrored too, with the same halves of photographs.
 
     Args:
@@ -54,7 +54,7 @@ def nearest(pictures: np.ndarray, among: np.ndarray, patient_ids: np.ndarray) ->
                 candidates[place, here] = np.argpartition(squares, each - 1, axis=1)[:, :each]
                 bar.update(len(part))
     best, everyone = found.argmin(axis=0), np.arange(len(pictures))
-    return Halves(found[best, everyone], rows[best, everyone], np.concatenate(candidates, axis=1))
+    return NearestHalf(found[best, everyone], rows[best, everyone], np.concatenate(candidates, axis=1))
 
 
 def _likeness(pictures: np.ndarray, half: np.ndarray, theirs: "Tensor") -> "Tensor":
