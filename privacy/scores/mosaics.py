@@ -1,4 +1,4 @@
-"""NearestHalf of pictures that are halves of photographs: a mosaic of two patients is like neither as a whole.
+"""Halves of pictures that are halves of photographs: a mosaic of two patients is like neither as a whole.
 
 Illumination and contrast are taken off within the half alone, so that the seam does not show.
 """
