@@ -1,12 +1,17 @@
 """What is installed: a bill of materials that names all of it, and advisories that fail a check only where an update mends them."""
 
 import json
+import tomllib
 from importlib.metadata import version
+from pathlib import Path
 
 import advisories
 import pytest
 import sbom
 from cyclonedx.output.json import JsonV1Dot6
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent
 
 
 def test_the_bill_of_materials_names_what_is_installed_and_what_requires_it():
@@ -17,6 +22,22 @@ def test_the_bill_of_materials_names_what_is_installed_and_what_requires_it():
     assert found["torch"]["purl"] == f"pkg:pypi/torch@{version('torch')}"
     requires = {each["ref"]: each.get("dependsOn", []) for each in made["dependencies"]}
     assert found["torch"]["bom-ref"] in requires[found["torchvision"]["bom-ref"]]
+
+
+def test_a_lower_bound_is_a_version_that_the_lowest_lock_tests():
+    """But of lmdb, whose 1.3 is what cn-clip pins, and of wandb, which nothing here can ask."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (ROOT / "locks" / "lowest.txt").read_text(encoding="utf-8").splitlines()
+    tested = dict(line.split("==") for line in lines if "==" in line)
+    untested = {"lmdb", "wandb", "visionclip"}
+    for line in sum(project["optional-dependencies"].values(), project["dependencies"]):
+        asked = Requirement(line)
+        for bound in (
+            each for each in asked.specifier if each.operator == ">=" and asked.name not in untested
+        ):
+            assert Requirement(f"x=={bound.version}").specifier.contains(tested[asked.name]), (
+                f"{line} and {tested[asked.name]}"
+            )
 
 
 @pytest.mark.parametrize(
