@@ -225,14 +225,14 @@ def measure_data(records: Path, batch: int, rounds: int, scratch: Path) -> dict[
 
 def as_tars(records: Path, out: Path, count: int) -> list[str]:
     """The training pairs of records in `count` tars, as open_clip reads them."""
-    import webdataset
+    from webdataset.writer import TarWriter
 
     pictures, texts = Pictures(records, ["train"]), read_table(records, ["train"], ["caption_zh"])
     captions = texts["caption_zh"].to_pylist()
     out.mkdir()
     paths = [str(out / f"{number}.tar") for number in range(count)]
     for number, path in enumerate(paths):
-        with webdataset.TarWriter(path) as tar:
+        with TarWriter(path) as tar:
             for i in range(number, len(pictures), count):
                 tar.write({"__key__": f"{i:06d}", "jpg": pictures[i], "txt": captions[i]})
     return paths

@@ -3,6 +3,7 @@
 import json
 import tomllib
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 import advisories
@@ -30,7 +31,7 @@ def test_a_lower_bound_is_a_version_that_the_lowest_lock_tests():
     lines = (ROOT / "locks" / "lowest.txt").read_text(encoding="utf-8").splitlines()
     tested = dict(line.split("==") for line in lines if "==" in line)
     untested = {"lmdb", "wandb", "visionclip"}
-    for line in sum(project["optional-dependencies"].values(), project["dependencies"]):
+    for line in chain(project["dependencies"], *project["optional-dependencies"].values()):
         asked = Requirement(line)
         for bound in (
             each for each in asked.specifier if each.operator == ">=" and asked.name not in untested
