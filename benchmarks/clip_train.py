@@ -9,8 +9,9 @@
    `LMDBDataset` with `use_augment` through a DataLoader from the same JPEGs of 224 px.  Ours three times: from the pictures that
    are decoded once (`once`, and what that costs spread over VisionCLIP's 32 epochs), decoding each time (`always`), and with the
    cameras of `visionclip-plus`.  Both squash, neither crops to the field of view, but for `fov`, which does.
-3. Images/s per core that loader processes decode, as `decode: always` does; the figure for 8 is that of one times 8 where there
-   are fewer cores, and the JSON says so.
+3. Pairs/s per core that loader processes hand over at 224 px from shards of 256 px, as `decode: always` does, squashed and cropped to
+   the field of view; open_clip's own webdataset loader, squashing, from tars of the same JPEGs and captions.  The figure for 8 is that
+   of one times 8 where there are fewer cores, and the JSON says so.
 
 One thread; the competitors take turns; seconds are of the processor, the best of several rounds.  On a GPU, part 1 runs there,
 in bf16, by the clock.  The last line is JSON.
@@ -18,6 +19,7 @@ in bf16, by the clock.  The last line is JSON.
 
 import argparse
 import base64
+import gc
 import json
 import os
 import pickle
@@ -29,6 +31,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -54,7 +57,7 @@ from synth.data.records import read_table
 
 torch.set_num_threads(1)
 
-SIZE, CONTEXT, EPOCHS, WORKERS = 224, 52, 32, 8
+SIZE, SHARDS, CONTEXT, EPOCHS, WORKERS = 224, 256, 52, 32, 8
 SQUASH = ClipConfig(preprocessing=Preprocessing(name="squash", size=SIZE))
 FOV = ClipConfig(preprocessing=Preprocessing(size=SIZE))
 CAMERAS = Camera(
@@ -221,21 +224,63 @@ def measure_data(records: Path, batch: int, rounds: int, scratch: Path) -> dict[
     return {name: count / spent for name, spent in seconds.items()}
 
 
+def as_tars(records: Path, out: Path, count: int) -> list[str]:
+    """The training pairs of records in `count` tars, as open_clip reads them."""
+    from webdataset.writer import TarWriter
+
+    pictures, texts = Pictures(records, ["train"]), read_table(records, ["train"], ["caption_zh"])
+    captions = texts["caption_zh"].to_pylist()
+    out.mkdir()
+    paths = [str(out / f"{number}.tar") for number in range(count)]
+    for number, path in enumerate(paths):
+        with TarWriter(path) as tar:
+            for i in range(number, len(pictures), count):
+                tar.write({"__key__": f"{i:06d}", "jpg": pictures[i], "txt": captions[i]})
+    return paths
+
+
+def hand_over(pairs: batches.Pairs, batch: int, count: int, workers: int) -> None:
+    """`count` pairs in batches, by loader processes as `clip train` has them."""
+    spans = [range(at, at + batch) for at in range(0, count, batch)]
+    for _ in processes.in_turn(partial(taken, pairs), spans, workers):
+        pass
+
+
+def their_hand_over(tars: list[str], batch: int, workers: int) -> None:
+    from open_clip.transform import image_transform
+    from open_clip_train.data import get_wds_dataset
+
+    asked = SimpleNamespace(val_data=tars, val_num_samples=None, batch_size=batch, workers=workers)
+    transform = image_transform(SIZE, is_train=False, resize_mode="squash")
+    for _ in get_wds_dataset(asked, transform, is_train=False, tokenizer=words).dataloader:
+        pass
+
+
+def words(text: str) -> Tensor:
+    return tokenize([text], CONTEXT)
+
+
 def measure_loaders(records: Path, batch: int, rounds: int, scratch: Path) -> dict[str, float]:
-    """Images/s of loader processes, per core and by the clock."""
+    """Pairs/s of loader processes, per core and by the clock."""
     workers = min(WORKERS, os.cpu_count() or 1)
+    squash, field = (load(records, model, scratch / "always", "always") for model in (SQUASH, FOV))
+    epochs = 8
+    count = epochs * len(squash.rows)
+    tars = as_tars(records, scratch / "tars", workers) * epochs
+    ways = {
+        "squash": partial(hand_over, squash, batch, count, workers),
+        "fov": partial(hand_over, field, batch, count, workers),
+        "open_clip, squash": partial(their_hand_over, tars, batch, workers),
+    }
     found = {"workers": float(workers)}
-    for name, model in (("squash", SQUASH), ("fov", FOV)):
-        pairs = load(records, model, scratch / "always", "always")
-        spans = [range(at, at + batch) for at in range(0, 2 * len(pairs.rows), batch)]
-        for _ in range(rounds):
+    for _ in range(rounds):
+        for name, way in ways.items():
             start, spent = time.perf_counter(), processors()
-            for _ in processes.in_turn(partial(taken, pairs), spans, workers):
-                pass
-            images = len(spans) * batch
+            way()
+            gc.collect()  # processes of a loader end, and are counted, when it is gone
             rates = {
-                "per core": images / (processors() - spent),
-                "clock": images / (time.perf_counter() - start),
+                "per core": count / (processors() - spent),
+                "clock": count / (time.perf_counter() - start),
             }
             for unit, rate in rates.items():
                 found[f"{name}, {unit}"] = max(found.get(f"{name}, {unit}", 0.0), rate)
@@ -277,12 +322,16 @@ def main() -> None:
                 f"data, {way}": rates[way] / rates["cn_clip"] for way in rates if way != "cn_clip"
             }
         if "loaders" in parts:
-            rates = facts["loaders, images/s"] = measure_loaders(scratch / "records", 32, rounds, scratch)
-            facts["loaders of 8, images/s"] = {
-                way: 8 * rates[f"{way}, per core"] for way in ("squash", "fov")
-            }
+            shards = scratch / f"records-{SHARDS}"
+            phantom.write(check(phantom.PhantomConfig, {"size": SHARDS}, "phantom"), count, shards)
+            rates = facts["loaders, pairs/s"] = measure_loaders(shards, 32, rounds, scratch)
+            ways = ("squash", "fov", "open_clip, squash")
+            facts["loaders of 8, pairs/s"] = {way: 8 * rates[f"{way}, per core"] for way in ways}
+            facts["ratio"]["loaders, open_clip"] = (
+                rates["squash, per core"] / rates["open_clip, squash, per core"]
+            )
             facts["loaders of 8 are"] = "measured" if rates["workers"] == WORKERS else "8 times one core"
-    for kind in ("pairs/s", "images/s/core", "loaders, images/s", "loaders of 8, images/s", "ratio"):
+    for kind in ("pairs/s", "images/s/core", "loaders, pairs/s", "loaders of 8, pairs/s", "ratio"):
         for name, value in facts.get(kind, {}).items():
             print(f"{kind}: {name} {value:,.2f}")
     facts |= {"machine": platform.machine(),

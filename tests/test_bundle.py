@@ -90,3 +90,11 @@ def test_a_platform_that_is_none_is_refused(platform, tmp_path):
             tmp_path, bundle.Target("3.12", platform), [], bundle.ROOT / "constraints.txt", None, True
         )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_pages_of_a_bundle_have_no_search_that_a_browser_refuses_on_a_disk(tmp_path):
+    bundle.document(tmp_path / "docs")
+    assert "md-search" not in (tmp_path / "docs/index.html").read_text()
+    assert not [path for path in tmp_path.rglob("*") if path.suffix == ".map" or "lunr." in path.name]
+    assert not (tmp_path / "docs/search").exists()

@@ -49,7 +49,7 @@ print(json.dumps({"pages": pages, "loaded": list(sys.modules)}))
 """
 
 HEAVY = {"torch", "torchvision", "pandas", "sklearn", "scipy", "pyarrow", "matplotlib", "transformers",
-         "diffusers", "datasets", "timm", "accelerate", "statsmodels", "cn_clip", "jieba", "gradio", "onnx", "onnxruntime"}  # fmt: skip
+         "diffusers", "datasets", "timm", "accelerate", "statsmodels", "cn_clip", "jieba", "gradio", "onnx", "onnxruntime", "yaml"}  # fmt: skip
 
 
 @cache

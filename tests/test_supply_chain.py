@@ -2,15 +2,18 @@
 
 import json
 import re
+import tomllib
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 import advisories
 import pytest
 import sbom
 from cyclonedx.output.json import JsonV1Dot6
+from packaging.requirements import Requirement
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parent.parent
 
 
 def test_the_bill_of_materials_names_what_is_installed_and_what_requires_it():
@@ -32,6 +35,22 @@ def test_every_version_that_is_pinned_has_the_hashes_of_its_files():
     # make installs uv by pip; lmdb depends on who installs (constraints.txt)
     assert {each for each in pinned - hashed if not each.startswith("uv==")} == set()
     assert {each.split("==")[0] for each in hashed - pinned} == {"lmdb"}
+
+
+def test_a_lower_bound_is_a_version_that_the_lowest_lock_tests():
+    """But of lmdb, whose 1.3 is what cn-clip pins, and of wandb, which nothing here can ask."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (ROOT / "locks" / "lowest.txt").read_text(encoding="utf-8").splitlines()
+    tested = dict(line.split("==") for line in lines if "==" in line)
+    untested = {"lmdb", "wandb", "visionclip"}
+    for line in chain(project["dependencies"], *project["optional-dependencies"].values()):
+        asked = Requirement(line)
+        for bound in (
+            each for each in asked.specifier if each.operator == ">=" and asked.name not in untested
+        ):
+            assert Requirement(f"x=={bound.version}").specifier.contains(tested[asked.name]), (
+                f"{line} and {tested[asked.name]}"
+            )
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ and all that it brings in.  Needs uv, pip and mkdocs, as `make bundle` installs 
 
 import argparse
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -24,7 +25,7 @@ HOST = (
     "torchvision", "transformers",
 )  # fmt: skip
 """What a machine that trains networks has; `--slim` leaves it and its dependencies out."""
-KEPT = ("jinja2", "pydantic", "pyyaml", "tqdm", "typer")
+KEPT = ("pydantic", "typer")
 """Packed all the same: some versions of `HOST` bring them in, and some do not."""
 _CUDA = re.compile(r"(nvidia|cuda|triton)\b")
 """Names of what torch's build with CUDA brings in, and its build without does not."""
@@ -142,8 +143,16 @@ def build(what: str, wheels: Path) -> Path:
 
 
 def document(folder: Path) -> None:
-    """The pages as HTML that a browser opens from the disk."""
+    """The pages as HTML that a browser opens from the disk, where it may not read an index: without search."""
+    os.environ["SEARCH"] = "false"  # as mkdocs.yml asks for it
     _run("mkdocs", sys.executable, "-m", "mkdocs", "build", "--quiet", "--no-directory-urls", "--site-dir", str(folder.absolute()))  # fmt: skip
+    scripts = folder / "assets" / "javascripts"
+    for path in [
+        *folder.rglob("*.map"),
+        *(scripts / "lunr").rglob("*.js"),
+        *(scripts / "workers").glob("*.js"),
+    ]:
+        path.unlink()  # for who mends the theme, and for the search
 
 
 def write_installer(folder: Path, target: Target, project: Path, extras: list[str], slim: bool) -> None:

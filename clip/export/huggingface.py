@@ -11,7 +11,7 @@ which `load` opens as a model of ours.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -68,10 +68,17 @@ def _parts(model: CLIP, out: Path) -> tuple[Tensor, Tensor]:
     model.bert.save_pretrained(out / "text")  # type: ignore[operator]
     tokenizer.write(out / "text", model.config.context)
     if model.config.image.layers is None:
-        scaled = {"input_size": (3, *[model.config.preprocessing.size] * 2), "mean": MEAN, "std": STD}
-        save_for_hf(
-            model.visual, str(out / "image"), safe_serialization=True, data_config=scaled | {"crop_pct": 1.0}
-        )
+        size = model.config.preprocessing.size
+        visual = cast(Any, model.visual)
+        own = {name: each for name, each in visual.pretrained_cfg.items() if not name.startswith("test_")}
+        # By this attribute, since `save_for_hf` of timm 1.0.17 takes no data_config.
+        visual.pretrained_cfg = own | {
+            "input_size": (3, size, size),
+            "mean": MEAN,
+            "std": STD,
+            "crop_pct": 1.0,
+        }
+        save_for_hf(visual, str(out / "image"), safe_serialization=True)
     else:  # a ResNet of other depth than its name says; timm cannot be told in JSON, `load` can
         safetensors.write(out / "image" / "model.safetensors", model.visual.state_dict())
     rest = {name: each for name, each in model.state_dict().items() if "." not in name}

@@ -48,7 +48,9 @@ def checkpoint_towers(model: CLIP) -> None:
         UserError: the image tower cannot.
     """
     image, text = cast(Any, model.visual), cast(Any, model.bert)
-    text.activation_checkpointing_enable({"use_reentrant": False})
+    # What transformers 5.0 called otherwise.
+    named = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
+    next(getattr(text, name) for name in named if hasattr(text, name))({"use_reentrant": False})
     try:
         image.set_grad_checkpointing(True)
     except (AssertionError, AttributeError):

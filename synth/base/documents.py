@@ -8,8 +8,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from synth.base.disk_errors import check_file
 from synth.base.errors import UserError
 
@@ -19,30 +17,6 @@ LARGEST = {"JSON": 512 * 2**20, "YAML": 16 * 2**20}
 """Bytes of a file."""
 MOST = 20_000_000
 """Values in a file, each counted as often as it stands there; an alias of YAML's stands for all that it names."""
-
-
-_MERGED = 100_000
-"""Keys of a mapping, with those that `<<` brings: each merge of two merges has twice as many."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML of plain types, in whose mappings a key stands once."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
-        if len(set(keys)) < len(keys):
-            raise _refused(node, f"key '{_twice(keys)}' stands twice")
-        return node
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        super().flatten_mapping(node)
-        if len(node.value) > _MERGED:
-            raise _refused(node, f"more than {_MERGED:,} keys")
-
-
-def _refused(node: yaml.Node, why: str) -> yaml.YAMLError:
-    return yaml.constructor.ConstructorError(None, None, why, node.start_mark)
 
 
 def _twice(names: list[str]) -> str:
@@ -125,8 +99,12 @@ def parse_yaml(text: str, where: str) -> Any:
     Raises:
         UserError: not YAML, a tag that names code, too deep, or aliases that stand for too much.
     """
+    import yaml  # which a command's help can do without
+
+    from synth.base.strict_yaml import Loader
+
     try:
-        values = yaml.load(text, _Loader)
+        values = yaml.load(text, Loader)
         check_depth(values)
     except RecursionError:
         raise UserError(
