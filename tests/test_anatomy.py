@@ -1,5 +1,7 @@
 """Anatomy: the network that marks it, the measures, their rates in an evaluation, and the filter of samples."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -165,7 +167,9 @@ def sample(pictures: np.ndarray, rows: list[dict]) -> Sample:
     table = pa.Table.from_pylist(
         [blank | row for row in rows], schema=pa.schema([f for f in SCHEMA if f.name != "image"])
     )
-    return Sample(pictures, np.zeros((len(rows), 1)), np.arange(len(rows)) // 2, table, "test")
+    return Sample(
+        pictures, np.zeros((len(rows), 1)), np.arange(len(rows)) // 2, table, "test", Path("kept.npy")
+    )
 
 
 def test_rates_are_of_readable_photographs_with_intervals_over_patients(healthy):

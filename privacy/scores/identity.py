@@ -74,19 +74,24 @@ def nearest(
         part = pictures[first : first + _BATCH]
         squares = lengths - 2 * part @ among.T + (part**2).sum(axis=1, keepdims=True)
         here = slice(first, first + len(part))
-        closeness[here], index[here] = closest(squares, patient_ids)
+        found, beside = ranked(squares, patient_ids)
+        closeness[here] = (np.linalg.norm(part - among[found], axis=1) / beside).clip(max=1)
+        index[here] = found
     return closeness, index
 
 
-def closest(squares: np.ndarray, patient_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Closeness and row of the nearest, as `nearest` has them, of (G, R) float64 squared distances to photographs of (R,) patients."""
+def ranked(squares: np.ndarray, patient_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(G,) int the nearest of (R,) photographs, whose patients are given, and (G,) how far the tenth-nearest of other patients is.
+
+    Args:
+        squares: (G, R) float64 distances, squared.
+    """
     found = ties.first_smallest(squares)
     distance = np.sqrt(squares.clip(0))
     farthest = distance.max(axis=1, keepdims=True)  # stands for patients who are not there
     others = np.where(patient_ids[None] != patient_ids[found][:, None], distance, farthest)
     rank = min(_BACKGROUND, squares.shape[1]) - 1
-    beside = np.partition(others, rank, axis=1)[:, rank].clip(1e-9)
-    return (distance[np.arange(len(found)), found] / beside).clip(max=1), found
+    return found, np.partition(others, rank, axis=1)[:, rank].clip(1e-9)
 
 
 def candidates(pictures: np.ndarray, among: np.ndarray, count: int) -> np.ndarray:

@@ -50,7 +50,8 @@ def nearest(pictures: np.ndarray, among: np.ndarray, patient_ids: np.ndarray) ->
                 part = pictures[here]
                 likeness = torch.stack([_likeness(view, half, theirs) for view in (part, part[:, :, ::-1])])
                 squares = 2 - 2 * likeness.amax(dim=0).double().numpy()
-                found[place, here], rows[place, here] = identity.closest(squares, patient_ids)
+                rows[place, here], beside = identity.ranked(squares, patient_ids)
+                found[place, here] = np.sqrt(squares.min(axis=1).clip(0)) / beside
                 candidates[place, here] = np.argpartition(squares, each - 1, axis=1)[:, :each]
                 bar.update(len(part))
     best, everyone = found.argmin(axis=0), np.arange(len(pictures))
