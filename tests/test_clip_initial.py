@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torchvision import transforms
+from torchvision.transforms import functional
 
 from clip.model.encoders import CLIP, MEAN, STD, ClipConfig, ImageTower, TextTower, build
 from clip.model.wordpiece import tokenize
@@ -57,7 +57,7 @@ def images() -> Tensor:
 
 def scaled(mean: Any, std: Any) -> Tensor:
     """The same pictures in the scale of other statistics than CLIP's."""
-    return transforms.functional.normalize(
+    return functional.normalize(
         images() * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1), mean, std
     )
 

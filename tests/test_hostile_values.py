@@ -210,9 +210,8 @@ def test_ids_of_embeddings_begin_behind_the_mark_of_byte_order(tmp_path):
     np.save(tmp_path / "E.NPY", np.ones((2, 3)))
     (tmp_path / "E.NPY.npy").rename(tmp_path / "E.NPY")
     (tmp_path / "E.ids.txt").write_bytes("\ufeffa\r\nb\r\n".encode())
-    assert open_target(tmp_path / "E.NPY").embed(
-        np.zeros((2, 1)), np.array(["a", "b"]), None, tmp_path
-    ).shape == (2, 3)
+    embeddings: Any = open_target(tmp_path / "E.NPY")
+    assert embeddings.embed(None, np.array(["a", "b"]), None, tmp_path).shape == (2, 3)
 
 
 # What keeps a reader waiting
