@@ -235,6 +235,16 @@ def test_a_verified_copy_is_of_the_photograph_that_verified_it():
     assert nearest.verified().all() and nearest.origin().tolist() == [3]
 
 
+def test_a_copy_that_its_half_proves_is_of_the_photograph_of_that_half():
+    """Though the whole lies well on another, and less well than a proof."""
+    evidence = Evidence(
+        np.array([False]), np.array([1]), np.array([0.7]), np.array([4]), np.array([0.01]), np.array([5])
+    )
+    beside = Evidence(np.ones(200, bool), np.full(200, 2), *[np.full(200, 0.8), np.zeros(200, int)] * 2)
+    nearest = Nearest(np.array([0.9]), np.array([3]), np.full(200, 0.5), evidence, beside)
+    assert nearest.copies().all() and nearest.verified().all() and nearest.origin().tolist() == [5]
+
+
 @pytest.mark.parametrize("named, found, proven", [(2, True, True), (1, True, False), (0, False, False)])
 def test_a_picture_that_lies_well_on_a_photograph_is_a_copy_where_a_space_names_it_and_proof_where_both_do(
     named, found, proven

@@ -5,6 +5,7 @@ a picture was laid on (`privacy.scores.aligned`) and a space names, so that turn
 half of one.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -59,9 +60,9 @@ class Nearest(NamedTuple):
         """(G,) row of the photograph that each picture is a copy of, if it is one."""
         if self.evidence is None:
             return self.row
-        by_half_alone = self._by_half() & ~self._laid() & ~self._lies()
-        laid = np.where(by_half_alone, self.evidence.half_row, self.evidence.whole_row)
-        return np.where(self._as_it_is() | self._same(), self.row, laid)
+        whole, half = self.evidence.whole_row, self.evidence.half_row
+        what_speaks = [self._same(), self._lies(), self._shows_half(), self._as_it_is(), self._laid()]
+        return np.select(what_speaks, [self.row, whole, half, self.row, whole], half)
 
     def verified(self) -> np.ndarray:
         """(G,) bool: both spaces name the same photograph, nearer than `SAME`, or it or half of it is far nearer than any non-member's."""
@@ -73,17 +74,10 @@ class Nearest(NamedTuple):
         return self.evidence.agreed & ties.above(SAME, self.closeness, 1.0)
 
     def _lies(self) -> np.ndarray:
-        beside = self.nonmembers_evidence
-        if self.evidence is None or beside is None or len(beside.whole) < _MANY:
-            return np.zeros(len(self.row), bool)
-        bar = _FAR * float(_where(beside.named == 2, beside.whole).min())
-        return ties.above(bar, _where(self.evidence.named == 2, self.evidence.whole), 1.0)
+        return self._beside(lambda each: _where(each.named == 2, each.whole), _far_nearer, _FAR, _MANY)
 
     def _shows_half(self) -> np.ndarray:
-        beside = self.nonmembers_evidence
-        if self.evidence is None or beside is None or len(beside.half) < _MANY:
-            return np.zeros(len(self.row), bool)
-        return ties.above(_FAR_HALF * float(beside.half.min()), self.evidence.half, 1.0)
+        return self._beside(lambda each: each.half, _far_nearer, _FAR_HALF, _MANY)
 
     def _as_it_is(self) -> np.ndarray:
         if not len(self.nonmembers):
@@ -91,22 +85,33 @@ class Nearest(NamedTuple):
         return _nearer(self.closeness, self.nonmembers, _NONMEMBER)
 
     def _laid(self) -> np.ndarray:
-        if self.evidence is None or self.nonmembers_evidence is None or not len(self.nonmembers):
-            return np.zeros(len(self.row), bool)
-        mine, theirs = (
-            _where(each.named > 0, each.whole) for each in (self.evidence, self.nonmembers_evidence)
-        )
-        return _nearer(mine, theirs, ALIGNED)
+        return self._beside(lambda each: _where(each.named > 0, each.whole), _nearer, ALIGNED)
 
     def _by_half(self) -> np.ndarray:
-        if self.evidence is None or self.nonmembers_evidence is None or not len(self.nonmembers):
+        return self._beside(lambda each: each.half, _nearer, HALF)
+
+    def _beside(
+        self,
+        closeness: Callable[[Evidence], np.ndarray],
+        rule: Callable[[np.ndarray, np.ndarray, float], np.ndarray],
+        share: float,
+        fewest: int = 1,
+    ) -> np.ndarray:
+        """(G,) bool: what a rule says of pictures beside so many non-members at least; nothing where they are fewer."""
+        beside = self.nonmembers_evidence
+        if self.evidence is None or beside is None or len(beside.whole) < fewest:
             return np.zeros(len(self.row), bool)
-        return _nearer(self.evidence.half, self.nonmembers_evidence.half, HALF)
+        return rule(closeness(self.evidence), closeness(beside), share)
 
 
 def _where(named: np.ndarray, closeness: np.ndarray) -> np.ndarray:
     """Closeness where so many spaces name the photograph, else the farthest."""
     return np.where(named, closeness, 1.0)
+
+
+def _far_nearer(closeness: np.ndarray, nonmembers: np.ndarray, share: float) -> np.ndarray:
+    """(G,) bool: nearer than a share of what the nearest non-member is."""
+    return ties.above(share * float(nonmembers.min()), closeness, 1.0)
 
 
 def _nearer(closeness: np.ndarray, nonmembers: np.ndarray, rate: float) -> np.ndarray:
