@@ -12,6 +12,7 @@ from chromium import PROGRAM, Browser
 from generators import CLASSIFIER
 from scipy import ndimage
 
+from synth.base import networks, runs, weights
 from synth.base.config import load
 from synth.base.errors import UserError
 from synth.base.stats import auc
@@ -74,6 +75,45 @@ def test_a_resumed_classifier_equals_an_uninterrupted_one(trained, real, tmp_pat
     resumed, _ = classifier.load(classifier.train(CLASSIFIER, real, tmp_path))
     whole, _ = classifier.load(trained)
     assert all(torch.equal(a, b) for a, b in zip(resumed.parameters(), whole.parameters(), strict=True))
+
+
+def weights_of(network: str, path: Path) -> Path:
+    """Weights of timm's own form, with a last layer of a thousand kinds of things."""
+    torch.manual_seed(7)
+    weights.write(path, networks.build(network, 1000).state_dict())
+    return path
+
+
+@pytest.mark.parametrize("precision", [None, "bf16"])
+def test_a_classifier_may_begin_with_weights_of_other_photographs(precision, tmp_path):
+    """They are there below a new last layer, they see pictures in their own scale, and the file keeps both."""
+    file = weights_of(CLASSIFIER.architecture, tmp_path / "imagenet.safetensors")
+    config = CLASSIFIER.model_copy(
+        update={"initial": file, "lr": 1e-12, "weight_decay": 0.0, "precision": precision}
+    )
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (64, *2 * (config.preprocessing.size,), 3), np.uint8)
+    truth = np.tile([[0.0], [1.0]], (32, 1))
+    model, head = classifier.load(classifier.fit(config, pictures, truth, ["dr"], tmp_path / "run", "drawn"))
+    assert head["initial"] == runs.sha256(file)
+    with pytest.raises(
+        UserError, match=r"imagenet.safetensors: (weights of another shape|no weights of this network)"
+    ):
+        classifier.begun(config.model_copy(update={"architecture": "resnet18"}), ["dr"])
+
+    theirs = networks.build(config.architecture, 0)
+    networks.load(theirs, file)
+    began = classifier.begun(config, ["dr"])
+    scale = theirs.pretrained_cfg
+    images = (
+        torch.from_numpy(pictures).movedim(-1, 1) / 255 - torch.tensor(scale["mean"]).view(3, 1, 1)
+    ) / torch.tensor(scale["std"]).view(3, 1, 1)
+    with torch.inference_mode():
+        expected = theirs.eval()(images).numpy()
+    assert np.allclose(began.features(pictures), expected, atol=1e-4)
+    assert not np.allclose(classifier.Classifier(config, ["dr"]).features(pictures), expected, atol=1e-2)
+    for name, own in theirs.named_parameters():
+        assert torch.allclose(own, model.network.get_parameter(name), atol=1e-6)
 
 
 def test_what_is_unknown_teaches_nothing(tmp_path):
@@ -418,6 +458,10 @@ def test_a_repeated_evaluation_trains_nothing_again(judged, real, monkeypatch):
         (
             {"classifier": CLASSIFIER.model_copy(update={"preprocessing": Preprocessing(size=128)})},
             "--size asks for 128",
+        ),
+        (
+            {"classifier": CLASSIFIER.model_copy(update={"initial": Path("none.safetensors")})},
+            "none.safetensors: no such file",
         ),
     ],
 )

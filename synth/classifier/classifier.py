@@ -1,6 +1,6 @@
 """A small classifier of several labels at once: what generators are judged with, and samples checked by.
 
-It learns from records, from random weights, and what is unknown teaches it nothing.
+It learns from records, from random weights or those of other photographs, and what is unknown teaches it nothing.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from synth.base import checkpoint, networks, pretrained
 from synth.base.config import check
-from synth.base.device import accelerator
+from synth.base.device import accelerator, constant
 from synth.base.errors import UserError
 from synth.base.order import step_seed, visited
-from synth.base.runs import claim, progress
+from synth.base.runs import claim, progress, sha256
 from synth.classifier.augmentation import augment
 from synth.classifier.classifier_config import ClassifierConfig
 from synth.classifier.targets import TARGETS, enough, targets
@@ -40,20 +40,31 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [-1, 1] -> (B, L) logits."""
-        return self.network(images)
+        return self.network(self._scaled(images))
+
+    def _scaled(self, images: Tensor) -> Tensor:
+        """By the image statistics of the weights that it began with; random ones learn from [-1, 1]."""
+        if self.config.initial is None:
+            return images
+        known: Any = self.network.pretrained_cfg
+        mean, std = (constant(tuple(known[key]), images.device).view(1, 3, 1, 1) for key in ("mean", "std"))
+        return (images * 0.5 + 0.5 - mean) / std
 
     def predict(self, pictures: np.ndarray) -> np.ndarray:
         """(N, S, S, 3) uint8, preprocessed as `config.preprocessing` says -> (N, L) probabilities.
 
         Positives were given more weight in training, so .5 is the best cut and not a prevalence.
         """
-        return self._batched(pictures, lambda images: self.network(images).sigmoid())
+        return self._batched(pictures, lambda images: self(images).sigmoid())
 
     def features(self, pictures: np.ndarray) -> np.ndarray:
         """(N, S, S, 3) uint8 -> (N, D), what the last layer sees."""
         network: Any = self.network
         return self._batched(
-            pictures, lambda images: network.forward_head(network.forward_features(images), pre_logits=True)
+            pictures,
+            lambda images: network.forward_head(
+                network.forward_features(self._scaled(images)), pre_logits=True
+            ),
         )
 
     @torch.inference_mode()
@@ -68,6 +79,18 @@ class Classifier(nn.Module):
         starts = range(0, len(pictures), size)
         parts = [call(_tensor(pictures[i : i + size], device)).float().cpu().numpy() for i in starts]
         return np.concatenate(parts)
+
+
+def begun(config: ClassifierConfig, labels: Sequence[str]) -> Classifier:
+    """One that has learnt nothing of these labels: random weights, or those of `config.initial` below a random last layer.
+
+    Raises:
+        UserError: no such file, or weights that do not fit.
+    """
+    model = Classifier(config, labels)
+    if config.initial:
+        networks.load(model.network, config.initial, f"{model.network.pretrained_cfg['classifier']}.")
+    return model
 
 
 def train(
@@ -114,12 +137,14 @@ def fit(
         `out/classifier.pt`.
     """
     wanted = {"config": config.model_dump(mode="json"), "labels": list(labels), "data": data, "n": len(truth)}
+    if config.initial:
+        wanted["initial"] = sha256(config.initial)
     claim(out, "config.json", wanted, "classifier", free=("config.save_every",))
     done = out / "classifier.pt"
     if done.exists():
         return done
     torch.manual_seed(config.seed)
-    model = Classifier(config, labels)
+    model = begun(config, labels)
     device = accelerator()
     model.to(device=device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
@@ -140,9 +165,9 @@ def fit(
             mine = visited(len(pictures), config.seed, n_images, config.batch)
             images = augment(_tensor(pictures[mine], device), config.augmentation)
             stated, target = known[mine].to(device), positive[mine].to(device)
-            loss = binary_cross_entropy_with_logits(
-                model(images), target, pos_weight=weight, reduction="none"
-            )
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+                logits = model(images).float()
+            loss = binary_cross_entropy_with_logits(logits, target, pos_weight=weight, reduction="none")
             loss = (loss * stated).sum() / stated.sum().clamp(min=1)
             optimizer.zero_grad()
             loss.backward()

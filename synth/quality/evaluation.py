@@ -14,6 +14,7 @@ from synth.base.config import fingerprint
 from synth.base.device import accelerator
 from synth.base.errors import UserError
 from synth.base.runs import Tell, claim, nothing_if_refused, quiet
+from synth.classifier import classifier
 from synth.classifier.classifier import Classifier
 from synth.classifier.targets import TARGETS, enough
 from synth.data.records import data_fingerprint, parse_splits
@@ -79,6 +80,7 @@ def evaluate(
         claim(out, "evaluation.json", wanted, "evaluation", free=free)
         private.mkdir(mode=0o700, exist_ok=True)
         engine_of(engine)
+        classifier.begun(config.classifier, TARGETS[:1])  # refuses weights that do not fit
         begin = _beginning(config, features, private)
         if features is None and config.features != "own":
             begin(accelerator())  # refuses what there is not

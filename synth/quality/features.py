@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from synth.base import arrays, checkpoint, extras, networks, weights
+from synth.base import arrays, extras, networks
 from synth.base.device import accelerator
 from synth.base.errors import UserError
 from synth.base.runs import sha256
@@ -113,7 +113,7 @@ def _timm(name: str, file: Path | None, place: torch.device) -> Callable[[np.nda
     pretrained: Any = network.pretrained_cfg
     if file is None:
         return _network(network, place, None, pretrained["mean"], pretrained["std"])
-    _weights(network, file)
+    networks.load(network, file)
     return _network(network, place, pretrained["input_size"][-1], pretrained["mean"], pretrained["std"])
 
 
@@ -123,27 +123,11 @@ def _torchvision(name: str, file: Path, place: torch.device) -> Callable[[np.nda
     if name not in models.list_models(models):
         raise UserError(f"--features: '{name}' is unknown to torchvision")
     network = models.get_model(name, weights=None)
-    _weights(network, file)
+    networks.load(network, file)
     for last in ("fc", "classifier", "head", "heads"):
         if hasattr(network, last):
             setattr(network, last, torch.nn.Identity())
     return _network(network, place, 224, _MEAN, _STD)
-
-
-def _weights(network: torch.nn.Module, file: Path) -> None:
-    """Load a state dictionary of the same network; what belongs to its last layer may be left over."""
-    if file.suffix == ".safetensors":
-        state: Any = weights.read(file)
-    else:
-        state = checkpoint.load(file)
-    state = dict(state.get("state_dict", state.get("model", state))) if isinstance(state, dict) else {}
-    missing = network.state_dict().keys() - state.keys()
-    if missing:
-        raise UserError(f"{file}: no weights of this network; '{min(missing)}' is missing")
-    try:
-        network.load_state_dict({key: state[key] for key in network.state_dict()})
-    except RuntimeError as error:
-        raise UserError(f"{file}: weights of another shape ({str(error).splitlines()[-1].strip()})") from None
 
 
 def _network(
