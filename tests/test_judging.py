@@ -1,6 +1,10 @@
 """Judging synthetic photographs: a classifier that learns only what is known, and what it says about samples."""
 
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -446,6 +450,54 @@ def test_a_repeated_evaluation_trains_nothing_again(judged, real, monkeypatch):
     again = evaluation.evaluate(SETTINGS, data, real, out, "synth evaluate", workers=1).to_json()
     for key in ("utility", "fidelity", "comparison", "neighbours", "captions"):
         assert again[key] == made[key]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_classifier_goes_on_when_its_evaluation_is_stopped(judged, real, tmp_path, number):
+    """Two processes train for hours; they end with the command, also where it cannot tell them."""
+    given = [f"classifier.{key}={value}" for key, value in CLASSIFIER.model_dump(mode="json", exclude_defaults=True).items()
+             if key not in ("images", "preprocessing")]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "synth",
+        "evaluate",
+        "--data",
+        str(judged[2]),
+        "--real",
+        str(real),
+        "--size",
+        "16",
+    ]
+    command += [
+        "--out",
+        str(tmp_path / "out"),
+        "--workers",
+        "2",
+        "--set",
+        "reported=2",
+        "--set",
+        "classifier.images=960000",
+    ]
+    command += [word for pair in given for word in ("--set", pair)]
+    children: set[str] = set()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr or ():
+            if "training on" in line:
+                children = set(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
+                break
+        process.send_signal(number)
+        assert process.wait(120) == (128 + number if number == signal.SIGTERM else -number)
+    assert len(children) >= 2
+    deadline = time.monotonic() + 60
+    while alive := [
+        child
+        for child in children
+        if Path(f"/proc/{child}/cmdline").exists() and Path(f"/proc/{child}/cmdline").read_bytes()
+    ]:
+        assert time.monotonic() < deadline, alive
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(

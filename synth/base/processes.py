@@ -1,6 +1,8 @@
-"""Processes beside this one that make things ahead of time, in their order."""
+"""Processes beside this one that make things ahead of time, in their order, and do not outlive it."""
 
+import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -19,6 +21,19 @@ def spare() -> int:
 def worth(spans: int) -> int:
     """Processes for so many spans of work: none where there are few, at most `spare()`."""
     return min(spare(), spans // _REPAYS)
+
+
+def end_with_parent() -> None:
+    """Have this process end when the one that started it has ended, in whatever way: killed, it cannot tell."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
+def end_children() -> None:
+    """Stop the processes that this one started by `multiprocessing`, without waiting for what they are at."""
+    for child in multiprocessing.active_children():
+        child.terminate()
 
 
 def in_turn(make: Callable[[range], T], spans: Iterable[range], workers: int) -> Iterator[T]:

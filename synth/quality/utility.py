@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synth.base import stats, ties
+from synth.base import processes, stats, ties
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
 from synth.base.stats import Estimate
@@ -96,7 +96,7 @@ def train(wanted: Sequence[TrainingSet], workers: int) -> dict[str, tuple[Classi
     if workers > 1:
         # `spawn`: a forked torch may hang.  One thread each: two on a busy machine are slower than one.
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        with ProcessPoolExecutor(workers, get_context("spawn"), processes.end_with_parent) as pool:
             try:
                 for task in as_completed([pool.submit(_train, training_set) for training_set in missing]):
                     task.result()
@@ -105,8 +105,9 @@ def train(wanted: Sequence[TrainingSet], workers: int) -> dict[str, tuple[Classi
                     f"{missing[0].folder.parent}: a classifier's process was killed (out of memory?); "
                     "repeat the command, it continues"
                 ) from None
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+            except BaseException:
+                processes.end_children()  # the pool would wait for hours of training
+                raise
     return {training_set.name: (load(_train(training_set))[0], training_set) for training_set in wanted}
 
 
