@@ -384,3 +384,10 @@ def test_a_chinese_clip_model_of_others_is_read_as_it_stands(tmp_path):
         loading.load(f"hf:{tmp_path / 'hf'}")
     with pytest.raises(UserError, match="no such folder; fetch it"):
         loading.load(f"hf:{tmp_path / 'absent'}")
+
+
+@pytest.mark.parametrize("model", ["visionfm:weights.pth", "hf:folder", "cn_clip:weights.pt"])
+def test_somebody_elses_model_is_not_rewritten_but_read_as_it_is(model, tmp_path):
+    with pytest.raises(UserError, match="somebody else's model, which 'clip eval'"):
+        export.export(Path(model), tmp_path / "out", "onnx")
+    assert not (tmp_path / "out").exists()

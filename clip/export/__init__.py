@@ -2,16 +2,24 @@
 
 from pathlib import Path
 
+from clip import zoo
 from synth.base import extras
 from synth.base.disk_errors import writing
+from synth.base.errors import UserError
 
 
 def export(model: Path, out: Path, to: str, config: Path | None = None) -> list[str]:
     """Write `model` in another form; what was written, and by how much it differs from ours, in lines for people.
 
     Raises:
-        UserError: the other library has no such tower, or computes something else; the disk is full.
+        UserError: `model` is named as somebody else's; the other library has no such tower, or computes something else; the
+            disk is full.
     """
+    if (parts := zoo.split(model)) is not None:
+        raise UserError(
+            f"{model}: somebody else's model, which 'clip eval', 'clip embed' and 'clip predict' read as it is; "
+            f"'clip export' takes a ckpt.pt of 'clip train', or with --to visionclip the file {parts[1]} alone"
+        )
     with writing(out):
         return _written(model, out, to, config)
 
