@@ -1,5 +1,9 @@
 """What learns from labels is right as often as independent implementations are, on three sets; seeds and threads change nothing."""
 
+import json
+import os
+import subprocess
+import sys
 from copy import deepcopy
 from typing import Any, NamedTuple
 
@@ -255,3 +259,34 @@ def test_threads_change_no_answer_of_a_probe(name):
         )
     torch.set_num_threads(threads)
     assert made[0] == pytest.approx(made[1], abs=TOLERANCE)
+
+
+def answers(threads: int = 1, seed: int = 0) -> list[float]:
+    """How often probe, adapter and fine-tuned tower are right, on each set."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    made = []
+    for place, name in enumerate(SETS):
+        drawn = embeddings(name)
+        probe = linear.choose(*drawn.train, *drawn.held, STRENGTHS, balanced=True)
+        train, test = squares(SETS[name][0], 10, place)
+        config = finetune.FinetuneConfig(epochs=40, batch=32, lr=1e-3, head_lr=1e-2, augment=PLAIN)
+        tuned, _ = finetune.tune(config, "full", build(MODEL, seed=place), train, train, SETS[name][0], seed)
+        made += [right(probe.predict_proba(drawn.test[0]), drawn.test[1])]
+        made += [right(finetune.probability(tuned, test), test.truth)]
+    torch.set_num_threads(before)
+    return made
+
+
+@pytest.mark.slow
+def test_neither_seeds_nor_threads_nor_processors_change_what_is_learnt_to_its_end():
+    """A processor of another kind is one that may use fewer instructions, in a process of its own."""
+    expected = answers()
+    assert answers(threads=2) == pytest.approx(expected, abs=TOLERANCE)
+    assert answers(seed=1) == pytest.approx(expected, abs=TOLERANCE)
+    older = {"OPENBLAS_CORETYPE": "Haswell", "ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
+    line = "import json; from tests.test_clip_references import answers; print(json.dumps(answers()))"
+    done = subprocess.run(
+        [sys.executable, "-c", line], env={**os.environ, **older}, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == pytest.approx(expected, abs=TOLERANCE)
