@@ -31,7 +31,12 @@ if test -x $(RUN)/uv && $(RUN)/uv pip install --python $(RUN)/python -c $(CONSTR
 	elif grep -q 'Hash mismatch' $(VENV)/install.log 2>/dev/null; then exit 1; \
 	else $(RUN)/python -m pip install -c $(CONSTRAINTS) -e '$(1)'; fi
 endef
-LOCK := $(RUN)/uv pip compile --python-version 3.11 --no-annotate --no-emit-package visionclip --extra test --extra docs
+# Renew file $(1) under the heading that it has.
+define lock
+heading=$$(grep '^#' $(1)); \
+	$(RUN)/uv pip compile --quiet --python-version 3.11 --no-annotate --no-header --no-emit-package visionclip --extra test --extra docs $(2) pyproject.toml -o $(1); \
+	lines=$$(cat $(1)); printf '%s\n' "$$heading" "$$lines" > $(1)
+endef
 
 # uv does not read pip's settings: hand over the index and the certificates that pip would use.
 ifdef PIP_INDEX_URL
@@ -101,9 +106,9 @@ bundle: $(DEVELOP) ## dist/visionclip-*/ to install from on a machine without in
 		$(if $(SLIM),--slim) $(if $(filter cpu,$(TORCH)),--torch-index $(TORCH_INDEX))
 
 locks: $(DEVELOP) ## renew locks/lowest.txt and locks/hashes.txt, and what constraints.txt lacks (uv)
-	$(LOCK) --universal --no-emit-package lmdb pyproject.toml -o constraints.txt
-	$(LOCK) --universal --generate-hashes -c constraints.txt pyproject.toml -o locks/hashes.txt
-	$(LOCK) --resolution lowest-direct pyproject.toml -o locks/lowest.txt
+	$(call lock,constraints.txt,--universal --no-emit-package lmdb - <<< uv)
+	$(call lock,locks/hashes.txt,--universal --generate-hashes -c constraints.txt)
+	$(call lock,locks/lowest.txt,--resolution lowest-direct)
 
 clean: ## remove what make made, the environment too
 	rm -rf .venv .venv-lowest build dist demo .fuzz .soak *.egg-info .pytest_cache .ruff_cache .hypothesis

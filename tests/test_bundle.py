@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import bundle
@@ -55,6 +56,15 @@ def test_the_installer_needs_no_index(folder, tmp_path):
     done = install(folder, tmp_path / "there")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "there/bin/synth").exists() and "visionclip is installed" in done.stdout
+
+
+def test_a_checkout_on_pythonpath_does_not_pass_for_what_is_installed(folder, tmp_path):
+    (wheel,) = (folder / "wheels").iterdir()
+    with zipfile.ZipFile(wheel) as content:
+        content.extractall(tmp_path / "checkout")
+    done = install(folder, tmp_path / "there", PYTHONPATH=str(tmp_path / "checkout"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "there/bin/synth").exists()
 
 
 def test_a_damaged_bundle_installs_nothing(folder, tmp_path):

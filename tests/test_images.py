@@ -5,9 +5,10 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from synth.base.errors import UserError
-from synth.data.images import Preprocessing, crop, decode, encode, field_of_view, resize
+from synth.data.images import Preprocessing, _opened, crop, decode, encode, field_of_view, resize
 
 RETINA = np.array([176, 92, 44])
 
@@ -155,3 +156,12 @@ def test_preprocessing_of_a_picture_is_its_crop_resized():
     data = encode(eye(size=(200, 300), centre=(100, 150), radius=120, cut=20, surround=255)[0])
     assert np.array_equal(Preprocessing(size=96)(data), resize(crop(decode(data)), 96))
     assert np.array_equal(Preprocessing(name="squash", size=96)(data), resize(decode(data), 96))
+
+
+def test_the_field_is_opened_as_scipy_opens_it():
+    """A mask of any size and density, noise or blots, to the pixel."""
+    rng = np.random.default_rng(0)
+    for number in range(300):
+        mask = rng.random(rng.integers(1, 80, 2)) < rng.random()
+        blots = ndimage.binary_dilation(mask, iterations=2) if number % 2 else mask
+        assert np.array_equal(_opened(blots), ndimage.binary_opening(blots))

@@ -2,6 +2,7 @@
 # Install visionclip from this folder, without a network:  sh install.sh ENVIRONMENT
 # ENVIRONMENT is a folder: a virtual environment that is there, or one that is made with $PYTHON (python@PYTHON@).
 set -eu
+unset PYTHONPATH  # a checkout on it would pass for what is installed
 here=$(cd "$(dirname "$0")" && pwd)
 refuse() { echo "install.sh: $1" >&2; exit 2; }
 [ $# -eq 1 ] || refuse "say where to: sh install.sh ENVIRONMENT"

@@ -71,7 +71,7 @@ def _parts(model: CLIP, out: Path) -> tuple[Tensor, Tensor]:
         size = model.config.preprocessing.size
         visual = cast(Any, model.visual)
         own = {name: each for name, each in visual.pretrained_cfg.items() if not name.startswith("test_")}
-        # By this attribute, since `save_for_hf` of timm 1.0.17 takes no data_config.
+        # By this attribute, since `save_for_hf` of timm 1.0.26 takes no data_config.
         visual.pretrained_cfg = own | {
             "input_size": (3, size, size),
             "mean": MEAN,

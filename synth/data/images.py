@@ -10,7 +10,7 @@ from math import ceil
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 from pydantic import Field
 from scipy import ndimage
 
@@ -86,23 +86,23 @@ def field_of_view(picture: np.ndarray) -> np.ndarray:
     surround, and one whose bright part is no field (an OCT), is all field of view.
     """
     field = _field(Image.fromarray(picture))
-    return np.ones(picture.shape[:2], bool) if field is None else np.asarray(field) > 0
+    return np.ones(picture.shape[:2], bool) if field is None else np.array(field)
 
 
 def _field(picture: Image.Image) -> Image.Image | None:
-    """255 in the field of view and 0 around it; None where all is field."""
+    """1 in the field of view and 0 around it, of a bit a pixel; None where all is field."""
     width, height = picture.size
     small = picture.resize((_WORK, _WORK), Image.Resampling.BOX)
-    inside = _inside(np.asarray(small).astype(np.float32))
+    inside = _inside(np.asarray(small))
     outline = _hull(inside) if inside.any() else np.zeros((0, 2))
-    field = Image.new("L", (width, height), 0)
+    field = Image.new("1", (width, height), 0)
     if len(outline) > 2:
         # Pixels half on the rim were counted in; a polygon's last row and column are drawn too, hence the shift.
         first, last = outline.min(axis=0), outline.max(axis=0)
         outwards = (2 * outline - first - last) / (last - first)
         outline = outline - np.where((outline > 0) & (outline < _WORK), outwards * _RIM, 0)
         corners = outline * (width / _WORK, height / _WORK) - 0.5
-        ImageDraw.Draw(field).polygon([(float(x), float(y)) for x, y in corners], fill=255)
+        ImageDraw.Draw(field).polygon(corners.ravel().tolist(), fill=255)
     left, top, right, bottom = field.getbbox() or (0, 0, 0, 0)
     long = max(right - left, bottom - top) > _LONGEST * min(right - left, bottom - top)
     share = field.histogram()[255] / (width * height)
@@ -110,24 +110,36 @@ def _field(picture: Image.Image) -> Image.Image | None:
 
 
 def _inside(small: np.ndarray) -> np.ndarray:
-    """(S, S) bool: the largest part of (S, S, 3) that differs from the surround; none without a surround."""
+    """(S, S) bool: the largest part of (S, S, 3) uint8 that differs from the surround; none without a surround."""
     corner = len(small) // 16
     ends = (slice(corner), slice(-corner, None))
-    patches = [small[y, x].reshape(-1, 3) for y in ends for x in ends]
-    flat = [patch for patch in patches if patch.std(axis=0).max() < 8]
+    patches = np.array([small[y, x].reshape(-1, 3) for y in ends for x in ends], np.float32)
+    flat = patches[patches.std(axis=1).max(axis=1) < 8]
     nothing = np.zeros(small.shape[:2], bool)
     if len(flat) < 2:
         return nothing
-    surround = np.median(np.concatenate(flat), axis=0)
+    surround = np.median(flat.reshape(-1, 3), axis=0)
     if np.ptp(surround) > 30:  # the corners are coloured: this is the eye itself
         return nothing
-    contrast = reduce(np.maximum, np.abs(small - surround).transpose(2, 0, 1))
+    # The surround is a whole number or half of one: doubled, contrasts fit into two bytes.
+    bands = zip(small.transpose(2, 0, 1).astype(np.int16), (2 * surround).astype(np.int16), strict=True)
+    doubled = reduce(np.maximum, (np.abs(2 * band - level) for band, level in bands))
     # Stray light of a bright eye shines on the surround; a dark eye is hardly brighter than it.
-    typical = np.median(contrast[contrast > 8]) if (contrast > 8).any() else 0.0
-    inside = ndimage.binary_opening(contrast > np.clip(0.2 * typical, 8, 30))  # by crosses of five pixels
+    typical = np.median(doubled[doubled > 16]).astype(np.float32) / 2 if (doubled > 16).any() else 0.0
+    inside = _opened(doubled > 2 * np.clip(0.2 * typical, 8, 30))
     labelled = np.asarray(ndimage.label(inside)[0])  # type: ignore[index]
     sizes = np.bincount(labelled.ravel())[1:]
     return labelled == np.argmax(sizes) + 1 if len(sizes) else nothing
+
+
+def _opened(mask: np.ndarray) -> np.ndarray:
+    """(H, W) bool, opened by crosses of five pixels: `scipy.ndimage.binary_opening` in a tenth of its time."""
+    framed = np.zeros(np.add(mask.shape, 2), bool)
+    framed[1:-1, 1:-1] = mask
+    for combine in (np.logical_and, np.logical_or):  # erosion, then dilation
+        middle, up, down = framed[1:-1, 1:-1], framed[:-2, 1:-1], framed[2:, 1:-1]
+        framed[1:-1, 1:-1] = reduce(combine, (middle, up, down, framed[1:-1, :-2], framed[1:-1, 2:]))
+    return framed[1:-1, 1:-1]
 
 
 def _hull(inside: np.ndarray) -> np.ndarray:
@@ -175,6 +187,9 @@ def _square(picture: Image.Image) -> Image.Image:
     side = max(width, height)
     if side**2 > formats.LARGEST:  # a strip: its square would need gigabytes
         return _square(picture.reduce(ceil(side / int(formats.LARGEST**0.5))))
-    square = Image.new("RGB", (side, side))
-    square.paste(picture.crop(box), ((side - width) // 2, (side - height) // 2), field and field.crop(box))
+    left, top = box[0] - (side - width) // 2, box[1] - (side - height) // 2
+    around = (left, top, left + side, top + side)
+    square = picture.crop(around)  # black where it reaches beyond the picture
+    if field:
+        square.paste(0, None, ImageChops.invert(field.crop(around)))
     return square
