@@ -97,6 +97,8 @@ def check_file(path: Path) -> None:
     """
     if str(path).startswith("/dev/fd/"):  # a shell's <(command), in which somebody does write
         return
+    if "\0" in str(path):
+        raise UserError(f"{path!r}: no name of a file, a zero byte is in it; name the file")
     if path.exists() and not path.is_file() and not path.is_dir():
         raise UserError(f"{path}: a pipe or a device, where a file is needed; put the file there")
     if path.is_symlink() and not path.exists():
