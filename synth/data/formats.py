@@ -31,6 +31,11 @@ _TURNS: dict[object, Image.Transpose] = {
 }  # fmt: skip
 """Value of that tag -> what stands it upright."""
 
+_SCANS = 100
+"""Passes over all pixels of a JPEG: one, or some ten where it is progressive; a few bytes can stand for each."""
+_PAGES = 100
+"""Of a TIFF that are looked at."""
+
 _SMALLER = f"at most {LARGEST / 1e6:.0f} megapixels are read, make it smaller"
 _UNKNOWN_RANGE = "32 bits per pixel, or a sign or point, of unknown range"
 _SAVE = "save it with 8 or 16 bits"
@@ -106,6 +111,8 @@ def read(data: bytes, where: str = "image", reduced: bool = False) -> Image.Imag
 def _read(data: bytes, where: str, reduced: bool) -> Image.Image:
     with opened(data) as image:
         _check(image, where)
+        if data.count(b"\xff\xda") > _SCANS and kind(data[:256]) == "JPEG":
+            raise refused(where, f"a JPEG of more than {_SCANS} scans", "save it again")
         return _upright(image, _plain(image, data, reduced))
 
 
@@ -178,14 +185,16 @@ def _check(image: Image.Image, where: str) -> None:
 
 def _pages(image: Image.Image) -> int:
     """How many pictures a file shows; what is the same smaller, or a camera's preview, does not count."""
-    frames = getattr(image, "n_frames", 1)
-    if frames == 1 or image.format == "MPO":
+    if image.format == "MPO":
         return 1
     if image.format != "TIFF":
-        return frames
+        return getattr(image, "n_frames", 1)
     whole = 0
-    for frame in range(frames):
-        image.seek(frame)
+    for frame in range(_PAGES):
+        try:
+            image.seek(frame)
+        except EOFError:
+            break
         whole += not int(image.tag_v2.get(_REDUCED, 0)) & 1  # type: ignore[attr-defined]
     image.seek(0)
     return whole
