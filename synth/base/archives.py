@@ -12,7 +12,13 @@ from synth.base.disk_errors import check_file
 from synth.base.errors import UserError
 
 _FILLING = 2**20  # bytes of zeros at most that a tar ends in; tar's own records have 10,240
-_NOTES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+_NOTES = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
 _LONGEST = 2**16  # bytes of a name, or of notes on a member
 _DIGITS = re.compile(rb"\d{200}")
 _BOMB = 200
