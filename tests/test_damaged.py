@@ -169,12 +169,13 @@ def test_a_checkpoint_of_a_million_layers_is_refused_at_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "key, value", [("version", "x"), ("version", None), ("vocabulary", "x"), ("vocabulary", None)]
+    "key, value",
+    [("version", "x"), ("version", None), ("vocabulary", "x"), ("vocabulary", None), ("version", ...)],
 )
 def test_a_header_of_another_kind_is_one_line(key, value, tmp_path):
     made = build(MODEL)
     content = checkpoints.header(made, images=0, data=None) | {"weights": made.state_dict(), key: value}
-    torch.save(content, tmp_path / "m.pt")
+    torch.save({k: v for k, v in content.items() if v is not ...}, tmp_path / "m.pt")
     assert key in refused(tmp_path / "none", tmp_path, "clip", "doctor", tmp_path / "m.pt")
 
 
@@ -288,6 +289,22 @@ def test_verify_finds_every_flipped_byte(copied):
         verify(copied)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        str.rstrip,
+        lambda text: text + "\n",
+        lambda text: text.replace("  ", "\t"),
+        lambda text: text.replace(": ", ":"),
+    ],
+)
+def test_a_sidecar_that_means_the_same_in_other_bytes_is_seen(change, copied):
+    path = next((copied / "data").glob("train-*-of-*.json"))
+    path.write_text(change(path.read_text()))
+    with pytest.raises(UserError, match=r"its sidecar train.*json is damaged"):
+        verify(copied)
+
+
 def test_columns_of_another_type_are_one_line(copied):
     path = next((copied / "data").glob("train-*.parquet"))
     table = pq.read_table(path)
@@ -362,11 +379,15 @@ def test_lines_of_metrics_that_are_none_of_ours_are_named(tmp_path):
             read_metrics(path)
 
 
-def test_a_key_of_canaries_that_lacks_a_part_is_one_line(tmp_path):
+@pytest.mark.parametrize("bit", [2, -1, True, 0.5, "1", None, [1]])
+def test_a_key_of_canaries_that_holds_no_bits_is_one_line(bit, tmp_path):
     path = tmp_path / "key.json"
-    path.write_text(json.dumps({"format": planting.FORMAT, "version": planting.VERSION, "planted": {}}))
-    with pytest.raises(UserError, match="key 'withheld' is missing or of another kind"):
-        planting.read_key(path)
+    whole = {"planted": {"p1": 1}, "withheld": {"p2": 0}, "records": "x", "share": 1.0, "seed": None}
+    for other in ({}, {"planted": {"p1": bit}}, {"planted": bit}):
+        content = {"format": planting.FORMAT, "version": planting.VERSION} | (other and whole | other)
+        path.write_text(json.dumps(content))
+        with pytest.raises(UserError, match=rf"{path}: .*'?planted"):
+            planting.read_key(path)
 
 
 def test_a_shard_that_is_no_parquet_is_one_line(tmp_path):

@@ -1,9 +1,11 @@
 """Values that no file of ours has: each is one line that names the file, and nothing is drawn or told of it."""
 
+import io
 import json
 import math
 import os
 import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,13 @@ from clip.model.encoders import build
 from privacy.targets import open_target
 from privacy.targets.embeddings import Embeddings
 from synth import pipeline
-from synth.base import archives, arrays, documents, runs, weights
+from synth.base import archives, arrays, checkpoint, documents, runs, weights
 from synth.base.errors import UserError
+from synth.data import formats
+from synth.data.pictures import Pictures
 from synth.data.records import read_table, shards
 from synth.model import folders
+from synth.training import averages
 
 
 def line(*words: Any) -> str:
@@ -103,6 +108,29 @@ def test_a_checkpoint_behind_other_bytes_is_damaged(model, tmp_path):
         archives.check_sums(path)
 
 
+@pytest.mark.parametrize("change", [{"vocabulary": 0}, {"images": 5}, {"config": {"lr": 1}}])
+def test_what_a_checkpoint_says_of_itself_is_what_was_written(change, model, tmp_path):
+    checkpoint.save(tmp_path / "ckpt.pt", model)
+    content = torch.load(tmp_path / "ckpt.pt", weights_only=True)
+    checkpoints.load(tmp_path / "ckpt.pt")
+    torch.save(content | change, tmp_path / "ckpt.pt")
+    with pytest.raises(UserError, match=rf"{tmp_path}/ckpt.pt: damaged, what it says of itself"):
+        checkpoints.load(tmp_path / "ckpt.pt")
+
+
+@pytest.mark.parametrize(
+    "section, key", [("", "preprocessing"), ("preprocessing", "size"), ("text", "width")]
+)
+def test_a_checkpoint_that_leaves_out_a_setting_is_not_taken_for_the_default(section, key, model, tmp_path):
+    said = json.loads(json.dumps(model["model"]))
+    del (said[section] if section else said)[key]
+    torch.save(model | {"model": said}, tmp_path / "ckpt.pt")
+    with pytest.raises(
+        UserError, match=rf"{tmp_path}/ckpt.pt: .*'{f'{section}.' if section else ''}{key}' is missing"
+    ):
+        checkpoints.load(tmp_path / "ckpt.pt")
+
+
 STRANGE = {
     "retfound": {"cls_token": (1,), "pos_embed": (), "patch_embed.proj.weight": (2,)},
     "cn_clip": {"visual.conv1.weight": (), "bert.embeddings.word_embeddings.weight": (3,), "text_projection": ()},
@@ -152,6 +180,26 @@ def test_a_setting_that_would_draw_other_pictures_is_refused(case, generator, tm
     path.write_text(json.dumps(json.loads(path.read_text()) | more))
     told = generate(tmp_path / "generator", tmp_path / "out")
     assert str(path) in told and words in told
+
+
+@pytest.mark.parametrize(
+    "file, key, value", [("unet/config.json", "norm_eps", 0.5), ("mix.json", "weight", 7)]
+)
+def test_a_setting_that_is_another_one_is_damage(file, key, value, generator, tmp_path):
+    shutil.copytree(generator, tmp_path / "generator")
+    path = tmp_path / "generator" / file
+    content = json.loads(path.read_text())
+    (content if isinstance(content, dict) else content[0])[key] = value
+    path.write_text(json.dumps(content))
+    assert f"{file} is not what was written" in generate(tmp_path / "generator", tmp_path / "out")
+
+
+def test_snapshots_of_other_tensors_are_not_averaged(tmp_path):
+    for number, names in ((1, "ab"), (2, "ac")):
+        kept = {name: torch.ones(2) for name in names}
+        weights.write(tmp_path / f"{number:012d}-0.1.safetensors", kept)
+    with pytest.raises(UserError, match=r"000000000002-0.1.safetensors: other tensors than"):
+        averages.combine(tmp_path, 0.1)
 
 
 @pytest.mark.parametrize("weight", [0, -1, math.nan, math.inf, 1e308, 10**400, "x"])
@@ -214,6 +262,42 @@ def test_ids_of_embeddings_begin_behind_the_mark_of_byte_order(tmp_path):
     assert embeddings.embed(None, np.array(["a", "b"]), None, tmp_path).shape == (2, 3)
 
 
+def test_an_id_that_is_another_one_is_missed_by_the_file_that_says_it(tmp_path):
+    np.save(tmp_path / "e.npy", np.ones((2, 3)))
+    for names, words in (("a\nb\n", "no embedding for 1 of 2"), ("a\na\n", "occurs twice")):
+        (tmp_path / "e.ids.txt").write_text(names)
+        with pytest.raises(UserError, match=rf"{tmp_path}/e.ids.txt: .*{words}"):
+            Embeddings(tmp_path / "e.npy").embed(None, np.array(["a", "c"]), None, tmp_path)
+
+
+# Pictures
+
+
+def encoded(kind: str, **settings: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(drawn(1, 0)).save(file, kind, **settings)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("tag, kind", [(0x010E, 5), (0x010E, 12), (0x011A, 1), (0x8769, 2)])
+def test_exif_data_of_other_kinds_turn_a_picture_as_they_say(tag, kind):
+    """A text that is a fraction, a fraction that is bytes: a camera's picture is sound all the same."""
+    entries = struct.pack("<HHI4s", 0x0112, 3, 1, b"\6\0\0\0") + struct.pack(
+        "<HHI4s", tag, kind, 1, b"\1\0\0\0"
+    )
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x02\0" + entries + bytes(4)
+    plain, turned = (np.asarray(formats.read(encoded("JPEG", exif=each))) for each in (b"", exif))
+    assert np.array_equal(np.rot90(plain, -1), turned)
+
+
+def test_a_tiff_without_its_size_is_one_line():
+    whole = encoded("TIFF")
+    for tag in (256, 257):  # width and height
+        at = whole.index(struct.pack("<H", tag), 8)
+        with pytest.raises(UserError, match=r"photo\.tif: .*damaged"):
+            formats.read(whole[:at] + b"\xff\xfe" + whole[at + 2 :], "photo.tif")
+
+
 # What keeps a reader waiting
 
 
@@ -227,6 +311,25 @@ def test_a_pipe_or_a_device_is_not_read(tmp_path):
     for read in (documents.read_json, runs.sha256):
         with pytest.raises(UserError, match=r"zero.json: a pipe or a device"):
             read(tmp_path / "zero.json")
+
+
+def test_a_link_to_nowhere_or_to_itself_is_one_line(tmp_path):
+    folder(tmp_path / "records", 40)
+    path = shards(tmp_path / "records", "train")[0]
+    for target in (path.name, "nowhere"):
+        path.unlink()
+        path.symlink_to(target)
+        with pytest.raises(UserError, match=rf"{path}: a link that leads nowhere"):
+            read_table(tmp_path / "records", ["train"])
+    (tmp_path / "x.csv").symlink_to("x.csv")
+    link = tmp_path / "x.csv"
+    plant = ("privacy", "canary", "plant", "--data", tmp_path / "records", "--out", tmp_path / "o")
+    for words in (
+        ("clip", "train", "--data", link),
+        ("clip", "compare", link, link, "--out", tmp_path / "o"),
+        (*plant, "--key", link),
+    ):
+        assert f"{link}: a link that leads nowhere" in line(*words)
 
 
 def test_metrics_are_not_written_through_a_link(tmp_path):
@@ -279,6 +382,26 @@ def test_a_shard_of_fewer_rows_than_were_written_is_damaged(tmp_path):
     pq.write_table(pq.read_table(path).slice(1), path)
     with pytest.raises(UserError, match=rf"{path}: damaged parquet"):
         read_table(tmp_path / "records", ["train"])
+
+
+@pytest.mark.parametrize("format", ["parquet", "webdataset"])
+def test_a_reader_of_records_sees_a_flipped_bit_of_a_picture_and_exchanged_shards(
+    format, generator, tmp_path
+):
+    out = tmp_path / "set"
+    draw = f"generate --model {generator} --n 20 --steps 2 --workers 1 --format {format} --out {out}"
+    assert CliRunner().invoke(APPS["synth"], draw.split()).exit_code == 0
+    one, other = (shards(out, split)[0] for split in ("validation", "test"))
+    first, second = one.read_bytes(), other.read_bytes()
+    picture = Pictures(out, ["validation"])[0]
+    damaged = first.replace(picture, picture[:-20] + bytes([picture[-20] ^ 1]) + picture[-19:])
+    for mine, theirs in ((damaged, second), (second, first)):
+        one.write_bytes(mine)
+        other.write_bytes(theirs)
+        with pytest.raises(UserError, match=rf"{one}: (damaged|holds the rows of test-00000)"):
+            list(Pictures(out, ["validation"]))
+    one.write_bytes(first)
+    assert len(list(Pictures(out, ["validation"]))) == 2
 
 
 # Words of the command line

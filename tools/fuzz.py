@@ -49,7 +49,9 @@ def main() -> int:
         name, seed = options.show.rsplit(":", 1)
         print(fuzzing.apart(name, int(seed), good, out / "work", expected[name]))
         return 0
-    done = _read(log)
+    done = {
+        key: each for key, each in _read(log).items() if not (options.again and each.kind in fuzzing.FAULTS)
+    }
     for name, seed in _plan(names, options.n, options.seed):
         if (name, seed) not in done:
             outcome = fuzzing.apart(name, seed, good, out / "work", expected[name])
@@ -67,6 +69,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--n", type=int, default=2000, help="attempts, over all artefacts")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="artefacts whose name holds this")
+    parser.add_argument("--again", action="store_true", help="repeat those attempts that were faults, too")
     parser.add_argument("--show", help="ARTEFACT:SEED, one attempt")
     return parser.parse_args()
 

@@ -10,6 +10,7 @@ from clip.evaluation import comparison, pairing, report, tasks
 from clip.evaluation.pairing import ReportResult
 from clip.evaluation.results import EvaluationReport, Result
 from clip.evaluation.tables import Comparison
+from synth.base.disk_errors import check_file
 from synth.base.errors import UserError
 
 FREE = {"lang", "probabilities", "by", "n_bootstrap"}
@@ -46,6 +47,8 @@ def opened(paths: Sequence[Path]) -> list[Finished]:
         raise UserError(
             "one report is no comparison; give two or more, files or folders that hold report.json"
         )
+    for path in files:
+        check_file(path)
     resolved = [path.resolve() for path in files]
     twice = next((path for k, path in enumerate(files) if resolved[k] in resolved[:k]), None)
     if twice is not None:

@@ -10,8 +10,9 @@ from torch import Tensor
 from clip import embed
 from clip.model.checkpoints import Header
 from clip.model.encoders import CLIP, MEAN, STD, normalise
-from clip.model.folders import FILE
+from clip.model.folders import FILE, SUM
 from synth.base import checkpoint, runs
+from synth.base.config import fingerprint
 from synth.base.errors import UserError
 
 TOLERANCE = 1e-4
@@ -77,5 +78,6 @@ def of(model: CLIP, path: Path, head: Header) -> dict[str, Any]:
 
 
 def write(folder: Path, model: CLIP, path: Path, head: Header) -> None:
-    """Write `of` to `visionclip.json`."""
-    runs.write_json(folder / FILE, of(model, path, head))
+    """Write `of`, and its checksum, to `visionclip.json`."""
+    content = of(model, path, head)
+    runs.write_json(folder / FILE, content | {SUM: fingerprint(content)})

@@ -19,6 +19,8 @@ from synth.base import extras
 from synth.base.errors import UserError
 from synth.data.shards import stamp
 
+_DIGITS = 18
+"""Of the number of pairs."""
 _OPEN: dict[tuple[Path, int], tuple[tuple[int, ...], Any]] = {}
 """By folder and process: what tells its file from one that stands there later, and the LMDB."""
 
@@ -102,7 +104,7 @@ def _pairs(folder: Path) -> Iterator[tuple[str, str]]:
     """The (image id, text) of every pair, in order."""
     with _environment(folder, os.getpid()).begin(buffers=True) as reading:
         count = reading.get(b"num_samples")
-        if count is None or not bytes(count).isdigit():
+        if count is None or not bytes(count).isdigit() or len(count) > _DIGITS:
             raise UserError(
                 f"{folder}: num_samples is missing; was its building cut short? build the LMDB again"
             )

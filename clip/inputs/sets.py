@@ -7,6 +7,7 @@ from math import lcm
 from pathlib import Path
 from typing import NamedTuple
 
+from synth.base.disk_errors import check_file
 from synth.base.errors import UserError
 
 
@@ -61,6 +62,7 @@ def given(texts: Sequence[str], columns: Columns = USUAL, skip_damaged: float = 
     named = [_weighted(text) for text in texts]
     paths = [path for path, _ in named]
     for k, path in enumerate(paths):
+        check_file(path)
         if path.resolve() in [other.resolve() for other in paths[:k]]:
             raise UserError(
                 f"--data {path} is given twice; give it once, and {path}=2 to see its pairs twice"

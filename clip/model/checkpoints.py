@@ -1,7 +1,7 @@
 """Checkpoints of ours: what they say of themselves, and the model in them."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +84,23 @@ def built(settings: Mapping[str, Any], where: str) -> CLIP:
         UserError: they are not settings of a model; `where` begins the line.
     """
     known = config.check(ClipConfig, settings, where)
+    if missing := next(_unsaid(settings, known), None):
+        raise UserError(f"{where}: '{missing}' is missing of the model's settings; copy or train it again")
     try:
         return build(known)
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
+
+
+def _unsaid(settings: Mapping[str, Any], known: config.Config, section: str = "") -> Iterator[str]:
+    """Settings of a model that a file leaves out: their defaults are those of this version, not of the model."""
+    given = known.by_name(settings)
+    for name in type(known).model_fields:
+        value = getattr(known, name)
+        if name not in given:
+            yield f"{section}{name}"
+        elif isinstance(value, config.Config):
+            yield from _unsaid(given[name], value, f"{name}.")
 
 
 def weights_fingerprint(model: nn.Module) -> str:

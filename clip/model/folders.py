@@ -15,6 +15,8 @@ from synth.base.errors import UserError
 
 FILE = "visionclip.json"
 """In the folder of an export: what the checkpoint said, and how photographs become squares."""
+SUM = "sum"
+"""Its key for the checksum of all others."""
 _PARTS = ("text/model.safetensors", "image/model.safetensors", "projection.safetensors")
 _WHOLE = "model.safetensors"
 BLOCK = {
@@ -26,19 +28,32 @@ BLOCK = {
 """timm's names within a block, and those of transformers; `attn.qkv` is cut into three."""
 
 
+def said(folder: Path) -> dict[str, Any]:
+    """What `FILE` of a folder says, as it was written; one of an earlier version has no checksum.
+
+    Raises:
+        UserError: no such file, or damaged.
+    """
+    found = read_mapping(folder / FILE)
+    noted = found.pop(SUM, None)
+    if noted is not None and noted != configs.fingerprint(found):
+        raise UserError(f"{folder / FILE}: damaged, its sum is not that of what it says; export it again")
+    return found
+
+
 def read(folder: Path) -> Header:
     """What an export says of the checkpoint that it was made of.
 
     Raises:
         UserError: no such file, or not ours.
     """
-    said = read_mapping(folder / FILE)
+    found = said(folder)
     known = {
-        "format": said.get("format", ""),
-        "model": said.get("model", {}),
-        "sha256": said.get("checkpoint"),
+        "format": found.get("format", ""),
+        "model": found.get("model", {}),
+        "sha256": found.get("checkpoint"),
     }
-    known |= {"images": said.get("images_seen_in_training"), "data": said.get("training_data")}
+    known |= {"images": found.get("images_seen_in_training"), "data": found.get("training_data")}
     return configs.check(Header, known, str(folder / FILE))
 
 
@@ -48,12 +63,12 @@ def load(folder: Path) -> CLIP:
     Raises:
         UserError: it is no such folder, or its weights do not fit.
     """
-    said = read_mapping(folder / FILE)
+    found = said(folder)
     if (folder / _WHOLE).is_file():
-        return _from_whole(folder, said)
+        return _from_whole(folder, found)
     if missing := [part for part in _PARTS if not (folder / part).is_file()]:
         raise UserError(f"{folder}: no '{missing[0]}'; give a folder that 'clip export --to hf' made")
-    model = built(said.get("model", {}), str(folder / FILE))
+    model = built(found.get("model", {}), str(folder / FILE))
     try:
         text, image, rest = (safetensors.read(folder / part) for part in _PARTS)
         named = {f"bert.{name}": tensor for name, tensor in text.items()}
@@ -68,16 +83,16 @@ def load(folder: Path) -> CLIP:
     return model.eval()
 
 
-def _from_whole(folder: Path, said: dict[str, Any]) -> CLIP:
-    """A ChineseCLIPModel of ours under our names; `said` is in its `visionclip.json`."""
-    found, model = safetensors.read(folder / _WHOLE), built(said.get("model", {}), str(folder / FILE))
+def _from_whole(folder: Path, told: dict[str, Any]) -> CLIP:
+    """A ChineseCLIPModel of ours under our names; `told` is in its `visionclip.json`."""
+    found, model = safetensors.read(folder / _WHOLE), built(told.get("model", {}), str(folder / FILE))
     own = model.state_dict()
     named = {
         f"bert.{k.removeprefix('text_model.')}": v for k, v in found.items() if k.startswith("text_model.")
     }
     try:
         named |= _timm(found, own) | {"text_projection": found["text_projection.weight"].T}
-        bias = {"logit_bias": torch.tensor(said["logit_bias"])} if "logit_bias" in own else {}
+        bias = {"logit_bias": torch.tensor(told["logit_bias"])} if "logit_bias" in own else {}
         named |= {"logit_scale": found["logit_scale"], **bias}
         safetensors.check_kinds(model, named, str(folder))
         model.load_state_dict(named)

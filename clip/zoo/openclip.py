@@ -167,7 +167,7 @@ def _own(folder: Path) -> Preprocessing | None:
     path = folder / folders.FILE
     if not path.is_file():
         return None
-    told = documents.read_mapping(path).get("preprocessing")
+    told = folders.said(folder).get("preprocessing")
     return check(Preprocessing, told if isinstance(told, dict) else {}, f"{path}: preprocessing")
 
 

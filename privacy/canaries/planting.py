@@ -10,13 +10,16 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from pydantic import ConfigDict, Field
 
+from synth.base.disk_errors import check_file
 from synth.base.documents import read_mapping
 from synth.base.errors import UserError
 from synth.base.runs import atomic, progress, read_json, sha256, write_json
+from synth.base.stored import Stored
 from synth.data import completeness, records
 from synth.data.card import write_card
 from synth.data.phrases import LANGUAGES, Lang
@@ -33,6 +36,21 @@ counts how many of them a generator, a synthetic set or a CLIP gives away.
 
 For training what is to be audited.  Not for release.
 """
+
+
+_Bit = Annotated[int, Field(strict=True, ge=0, le=1)]
+
+
+class _Sealed(Stored):
+    """What the file of a key holds beside its nonce."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    planted: dict[str, _Bit]
+    withheld: dict[str, _Bit]
+    records: str
+    share: float
+    seed: int | None
 
 
 class Key(NamedTuple):
@@ -65,6 +83,7 @@ def plant(data: Path, out: Path, key: Path, share: float = 1.0, seed: int | None
     """
     if not 0 < share <= 1:
         raise UserError(f"--share {share:g}: must be above 0 and at most 1")
+    check_file(key)
     if key.resolve().is_relative_to(out.resolve()) or key.resolve().is_relative_to(data.resolve()):
         raise UserError(f"--key {key}: lies among records, which others may read; keep it elsewhere")
     if not key.exists():
@@ -114,13 +133,8 @@ def read_key(path: Path) -> Key:
     found = read_json(path)
     if not isinstance(found, dict) or (found.get("format"), found.get("version")) != (FORMAT, VERSION):
         raise UserError(f"{path}: no key of 'privacy canary plant', or of another version of it")
-    kinds = {"planted": dict, "withheld": dict, "records": str, "share": float | int, "seed": object}
-    if wrong := next(
-        (name for name, kind in kinds.items() if name not in found or not isinstance(found[name], kind)), None
-    ):
-        raise UserError(f"{path}: key '{wrong}' is missing or of another kind; copy the key again")
-    kept = {name: found[name] for name in kinds}
-    return Key(**kept, commitment=sha256(path), file=path)
+    opened = _Sealed.parse(found, str(path))
+    return Key(**dict(opened), commitment=sha256(path), file=path)
 
 
 def marked(caption: str | None, lang: Lang, bit: int) -> str | None:

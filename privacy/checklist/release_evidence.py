@@ -134,7 +134,10 @@ def _checksums(documents: ReleaseDocuments) -> Iterator[Evidence]:
     if documents.card and documents.card.files:
         count = len(documents.card.files)
         yield Evidence(
-            f"{count} files of weights with their sha256.", f"{count} 个权重文件带 sha256。", CARD, "yes"
+            f"{count} files of weights and settings with their sha256.",
+            f"{count} 个权重与设置文件带 sha256。",
+            CARD,
+            "yes",
         )
     if documents.plan:
         yield Evidence(

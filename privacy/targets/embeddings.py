@@ -25,10 +25,12 @@ class Embeddings:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        ids, self._values = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_npy(path)
+        is_parquet = path.suffix.lower() == ".parquet"
+        ids, self._values = _read_parquet(path) if is_parquet else _read_npy(path)
+        self._named = path if is_parquet else path.with_suffix(".ids.txt")  # which says whose each is
         self._row = {name: row for row, name in enumerate(ids)}
         if len(self._row) < len(ids):
-            raise UserError(f"{path}: an id occurs twice; ids must be unique")
+            raise UserError(f"{self._named}: an id occurs twice; ids must be unique")
         if not np.isfinite(self._values).all():
             raise UserError(f"{path}: holds numbers that are not finite")
         self.metadata = {
@@ -43,7 +45,7 @@ class Embeddings:
         missing = [name for name in ids if name not in self._row]
         if missing:
             raise UserError(
-                f"{self._path}: no embedding for {len(missing)} of {len(ids)} records, such as id '{missing[0]}'; "
+                f"{self._named}: no embedding for {len(missing)} of {len(ids)} records, such as id '{missing[0]}'; "
                 "embed the very records that --attackers names"
             )
         return self._values[[self._row[name] for name in ids]]

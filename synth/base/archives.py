@@ -1,19 +1,44 @@
 """Archives that are read where they lie: nothing is unpacked to the disk, and one that is cut short is not read at all."""
 
+import re
 import tarfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from synth.base.disk_errors import check_file
 from synth.base.errors import UserError
 
 _FILLING = 2**20  # bytes of zeros at most that a tar ends in; tar's own records have 10,240
+_NOTES = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+_LONGEST = 2**16  # bytes of a name, or of notes on a member
+_DIGITS = re.compile(rb"\d{200}")
 _BOMB = 200
 """Times as large as its file that a zip may become; tables of Excel become twenty times as large."""
 _SMALL = 64 * 2**20
 """Bytes that any zip may become."""
+
+
+class _Member(tarfile.TarInfo):
+    """A header; refuses sizes below 0, and notes that no tar has and over which `tarfile` would sit for hours."""
+
+    def _proc_member(self, tarfile_: Any) -> tarfile.TarInfo:
+        if self.size < 0:
+            raise tarfile.ReadError(f"a member of {self.size} bytes")
+        if self.type in _NOTES:
+            start = tarfile_.fileobj.tell()
+            if self.size > _LONGEST or _DIGITS.search(tarfile_.fileobj.read(self.size)):
+                raise tarfile.ReadError("a name or note that is no name")
+            tarfile_.fileobj.seek(start)
+        return super()._proc_member(tarfile_)  # type: ignore[misc]  # tarfile: "can be overridden in a subclass"
 
 
 @contextmanager
@@ -24,9 +49,12 @@ def opened_tar(path: Path) -> Iterator[tarfile.TarFile]:
         tarfile.TarError: it is damaged, cut short, or goes on behind its end.
     """
     check_file(path)
-    with tarfile.open(path, "r:") as file:
-        yield file
-        _check_end(path, file.offset)
+    try:
+        with tarfile.open(path, "r:", tarinfo=_Member) as file:
+            yield file
+            _check_end(path, file.offset)
+    except RecursionError:
+        raise tarfile.ReadError("long names of long names") from None
 
 
 def members(file: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:

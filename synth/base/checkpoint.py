@@ -1,5 +1,6 @@
 """Checkpoints that say what they are, and that are read without running anything they hold."""
 
+import hashlib
 import importlib.metadata
 import os
 import pickle
@@ -25,6 +26,8 @@ _DAMAGED = (
     IndexError,
     AssertionError,
 )
+_SUM = "sum"
+"""Where a file of ours keeps the checksum of what it says beside tensors."""
 LIBRARIES = ("visionclip", "torch", "diffusers", "transformers", "timm", "accelerate", "cn-clip", "numpy")
 
 
@@ -52,7 +55,7 @@ def check_header(path: Path, content: Any, format: str, version: int) -> dict[st
         raise UserError(f"{path}: not a {format} checkpoint; it carries no format name")
     if content["format"] != format:
         raise UserError(f"{path}: a '{content['format']}' checkpoint, where '{format}' is needed")
-    found = content.get("version", 0)
+    found = content.get("version")
     if not isinstance(found, int):
         raise UserError(f"{path}: version={found!r} is no number; copy or train it again")
     if found > version:
@@ -104,8 +107,9 @@ def save(path: Path, content: Mapping[str, object], secret: bool = False) -> Non
     def opener(name: str, flags: int) -> int:
         return os.open(name, flags, 0o600 if secret else 0o666)
 
+    noted = {**content, _SUM: _digest(content)} if _is_ours(content) else content
     with atomic(path) as temporary, open(temporary, "wb", opener=opener) as file:
-        torch.save(content, file)  # given a path, torch would put its name into the file
+        torch.save(noted, file)  # given a path, torch would put its name into the file
 
 
 def load(path: Path, mapped: bool = False) -> Any:
@@ -135,6 +139,31 @@ def load(path: Path, mapped: bool = False) -> Any:
         raise UserError(f"{path}: not a checkpoint or damaged; nothing in it was run") from None
     except (*_DAMAGED, RecursionError, MemoryError, OverflowError):
         raise UserError(f"{path}: damaged or cut short; copy or train it again") from None
-    if not mapped and isinstance(content, dict) and str(content.get("format")).startswith(OURS):
-        archives.check_sums(path)  # which torch writes, and does not read
+    if _is_ours(content):
+        noted = content.pop(_SUM, None)  # an earlier version wrote none
+        if noted is not None and noted != _digest(content):
+            raise UserError(
+                f"{path}: damaged, what it says of itself is not what was written; copy it again, or train it again"
+            )
+        if not mapped:
+            archives.check_sums(path)  # which torch writes, and does not read
     return content
+
+
+def _is_ours(content: Any) -> bool:
+    return isinstance(content, Mapping) and str(content.get("format")).startswith(OURS)
+
+
+def _digest(content: Mapping[str, object]) -> str:
+    """The sha256 of all values but those of tensors, which `archives.check_sums` compares: of them, types and shapes."""
+    return hashlib.sha256(repr(_described(content)).encode(errors="surrogatepass")).hexdigest()
+
+
+def _described(value: Any) -> Any:
+    import torch
+
+    if torch.is_tensor(value):
+        return value.dtype, tuple(value.shape)
+    if isinstance(value, Mapping):
+        return {key: _described(each) for key, each in value.items()}
+    return [_described(each) for each in value] if isinstance(value, list | tuple) else value

@@ -90,15 +90,19 @@ def free(path: Path) -> int:
 
 
 def check_file(path: Path) -> None:
-    """Refuse a pipe, a socket or a device: who opens it waits for somebody to write, or reads for ever.
+    """Refuse a pipe, a socket or a device, for which a reader waits or reads for ever, and a link to nowhere or to itself.
 
     Raises:
         UserError: it is one.
     """
     if str(path).startswith("/dev/fd/"):  # a shell's <(command), in which somebody does write
         return
+    if "\0" in str(path):
+        raise UserError(f"{path!r}: no name of a file, a zero byte is in it; name the file")
     if path.exists() and not path.is_file() and not path.is_dir():
         raise UserError(f"{path}: a pipe or a device, where a file is needed; put the file there")
+    if path.is_symlink() and not path.exists():
+        raise UserError(f"{path}: a link that leads nowhere; put the file there")
 
 
 def is_input(error: OSError, path: Path) -> bool:

@@ -13,7 +13,7 @@ from synth.base.errors import UserError
 
 DEEPEST = 64
 """Lists and mappings within each other."""
-LARGEST = {"JSON": 512 * 2**20, "YAML": 16 * 2**20}
+LARGEST = {"JSON": 512 * 2**20, "YAML": 2 * 2**20}
 """Bytes of a file."""
 MOST = 20_000_000
 """Values in a file, each counted as often as it stands there; an alias of YAML's stands for all that it names."""
@@ -67,7 +67,10 @@ def parse_json(text: str | bytes, where: str, remedy: str = "mend or remove it")
     Raises:
         UserError: damaged or too deep.
     """
+    comma = "," if isinstance(text, str) else b","
     try:
+        if text.count(comma) > MOST:  # type: ignore[arg-type]  # before they take room
+            raise ValueError(f"more than {MOST:,} values")
         found = json.loads(text, object_pairs_hook=unique_keys)
         check_depth(found)
     except RecursionError:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from math import ceil
 
 import numpy as np
-from PIL import Image, ImageOps, Jpeg2KImagePlugin, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import Image, Jpeg2KImagePlugin, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from synth.data import dicom
 from synth.data.refusal import Refused, refused, too_large
@@ -24,6 +24,17 @@ PLENTY = 25_000_000
 """Pixels above which a network needs no more: such a picture is first halved, or thirded; cameras of the eye stay below."""
 ORIENTATION = 0x0112
 """EXIF tag: how a picture must be turned to stand upright; 1 as it is."""
+_TURNS: dict[object, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+"""Value of that tag -> what stands it upright."""
+
+_SCANS = 100
+"""Passes over all pixels of a JPEG: one, or some ten where it is progressive; a few bytes can stand for each."""
+_PAGES = 100
+"""Of a TIFF that are looked at."""
 
 _SMALLER = f"at most {LARGEST / 1e6:.0f} megapixels are read, make it smaller"
 _UNKNOWN_RANGE = "32 bits per pixel, or a sign or point, of unknown range"
@@ -31,7 +42,10 @@ _SAVE = "save it with 8 or 16 bits"
 _DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras have
 _PLUGINS = (Jpeg2KImagePlugin, TiffImagePlugin, WebPImagePlugin)  # Pillow knows the others without asking
 _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "JPEG2000", "BMP", "GIF", "PPM")
-ERRORS = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
+ERRORS = (
+    OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, struct.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
 """What Pillow raises on a file that is no picture, damaged, or would become too many pixels."""
 _REDUCED = 0x00FE  # TIFF tag; an odd value is that of a page that shows another one smaller
 _KINDS = (
@@ -97,6 +111,8 @@ def read(data: bytes, where: str = "image", reduced: bool = False) -> Image.Imag
 def _read(data: bytes, where: str, reduced: bool) -> Image.Image:
     with opened(data) as image:
         _check(image, where)
+        if data.count(b"\xff\xda") > _SCANS and kind(data[:256]) == "JPEG":
+            raise refused(where, f"a JPEG of more than {_SCANS} scans", "save it again")
         return _upright(image, _plain(image, data, reduced))
 
 
@@ -143,10 +159,15 @@ def is_opaque(data: bytes) -> bool:
 
 def is_turned(image: Image.Image) -> bool:
     """Whether EXIF data say that an open picture is turned."""
+    return _orientation(image) != 1
+
+
+def _orientation(image: Image.Image) -> object:
+    """What EXIF data say of how an open picture is turned; 1, as it is, where they are damaged."""
     try:
-        return image.getexif().get(ORIENTATION, 1) != 1
-    except (SyntaxError, ValueError, struct.error):  # damaged EXIF data of a sound picture
-        return False
+        return image.getexif().get(ORIENTATION, 1)
+    except ERRORS:
+        return 1
 
 
 def _check(image: Image.Image, where: str) -> None:
@@ -164,14 +185,16 @@ def _check(image: Image.Image, where: str) -> None:
 
 def _pages(image: Image.Image) -> int:
     """How many pictures a file shows; what is the same smaller, or a camera's preview, does not count."""
-    frames = getattr(image, "n_frames", 1)
-    if frames == 1 or image.format == "MPO":
+    if image.format == "MPO":
         return 1
     if image.format != "TIFF":
-        return frames
+        return getattr(image, "n_frames", 1)
     whole = 0
-    for frame in range(frames):
-        image.seek(frame)
+    for frame in range(_PAGES):
+        try:
+            image.seek(frame)
+        except EOFError:
+            break
         whole += not int(image.tag_v2.get(_REDUCED, 0)) & 1  # type: ignore[attr-defined]
     image.seek(0)
     return whole
@@ -231,12 +254,8 @@ def _in_order(data: bytes, rawmode: str) -> Image.Image:
 
 def _upright(image: Image.Image, shown: Image.Image) -> Image.Image:
     """`shown`, turned as the EXIF data of `image` say."""
-    if not is_turned(image):
-        return shown
-    shown.info["exif"] = image.info.get("exif", b"")
-    turned = Image.Image.getexif(shown)
-    turned[ORIENTATION] = image.getexif()[ORIENTATION]
-    return ImageOps.exif_transpose(shown)
+    turn = _TURNS.get(_orientation(image))
+    return shown if turn is None else shown.transpose(turn)
 
 
 def _factor(image: Image.Image) -> int:

@@ -33,6 +33,9 @@ REQUIRED = ("id", "subject_id", "image", "caption_zh", "caption_en", "source", "
 SIDECAR = frozenset(("sha256", "bytes", "rows", "first_index", "last_index", "plan", "filtered"))
 """Keys that a sidecar may have."""
 
+_PLACE = b"shard"
+"""Where the metadata of a parquet shard keep its split and number: a file of other ones stands in another's place."""
+
 Rows = Iterable[Mapping[str, Any]]
 
 
@@ -58,7 +61,8 @@ def writing(
     group: list[Mapping[str, Any]] = []
     rows = 0
     with atomic(path) as temporary:
-        with _tar(temporary) if path.suffix == ".tar" else _parquet(temporary, schema) as put:
+        named = schema.with_metadata({**(schema.metadata or {}), _PLACE: _place(path)})
+        with _tar(temporary) if path.suffix == ".tar" else _parquet(temporary, named) as put:
 
             def add(portion: Rows) -> None:
                 nonlocal rows
@@ -89,7 +93,9 @@ def writing(
 @contextmanager
 def _parquet(path: Path, schema: pa.Schema) -> Iterator[Callable[[Rows], None]]:
     # JPEG does not compress further, and a dictionary of pictures is only overhead.
-    with pq.ParquetWriter(path, schema, compression="none", use_dictionary=False) as file:
+    with pq.ParquetWriter(
+        path, schema, compression="none", use_dictionary=False, write_page_checksum=True
+    ) as file:
         yield lambda rows: file.write_table(pa.Table.from_pylist(list(rows), schema=schema))
 
 
@@ -125,21 +131,31 @@ def open_shard(path: Path) -> pq.ParquetFile:
     """
     check_file(path)
     try:
-        found = pq.ParquetFile(path, memory_map=True)
+        found = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise _unread(path, error) from None
-    _check_rows(path, found.metadata.num_rows)
+    _check_rows(path, found.metadata.num_rows, found.schema_arrow.metadata or {})
     return found
 
 
-def _check_rows(path: Path, rows: int) -> None:
-    """Refuse a shard that holds other rows than were written, where its sidecar tells.
+def _place(path: Path) -> str:
+    """The split and the number of a shard, also before it is known how many there will be."""
+    return "-".join(path.stem.lstrip(".").split("-")[:2])
+
+
+def _check_rows(path: Path, rows: int, metadata: Mapping[bytes, bytes] = {}) -> None:
+    """Refuse a shard that holds other rows than were written, or those of another shard, where it has its sidecar.
 
     Raises:
         UserError: it is damaged.
     """
     sidecar = path.with_suffix(".json")
-    if sidecar.exists() and read_mapping(sidecar).get("rows") != rows:
+    if not sidecar.exists():
+        return
+    place = metadata.get(_PLACE, b"").decode(errors="replace")
+    if place and place != _place(path):
+        raise UserError(f"{path}: holds the rows of {place}: shards are exchanged; copy them again")
+    if read_mapping(sidecar).get("rows") != rows:
         raise _damaged(path)
 
 
@@ -236,7 +252,10 @@ def _index(path: Path) -> dict[str, list[tuple[int, int]]]:
 
 @lru_cache(maxsize=64)
 def _index_of(path: Path, _stamp: tuple[int, ...]) -> dict[str, list[tuple[int, int]]]:
-    """Where the (offset, size) of the pictures and of their labels lie in a tar, in order."""
+    """Where the (offset, size) of the pictures and of their labels lie in a tar, in order.
+
+    A tar has no checksums of its own, so all of it is compared with its sidecar's.
+    """
     found: dict[str, list[tuple[int, int]]] = {"jpg": [], "json": []}
     try:
         with archives.opened_tar(path) as file:
@@ -247,7 +266,9 @@ def _index_of(path: Path, _stamp: tuple[int, ...]) -> dict[str, list[tuple[int, 
     except (tarfile.TarError, OSError, ValueError):
         raise _damaged(path) from None
     _check_rows(path, len(found["jpg"]))
-    if len(found["jpg"]) != len(found["json"]):
+    sidecar = path.with_suffix(".json")
+    noted = read_mapping(sidecar).get("sha256") if sidecar.exists() else None
+    if len(found["jpg"]) != len(found["json"]) or (noted is not None and noted != sha256(path)):
         raise _damaged(path)
     return found
 

@@ -152,18 +152,20 @@ def read_card(folder: Path) -> GeneratorCard:
 
 
 def sums(folder: Path) -> dict[str, str]:
-    """The sha256 of each file of weights in a generator's folder, by its path there."""
-    return {p.relative_to(folder).as_posix(): sha256(p) for p in sorted(folder.rglob("*.safetensors"))}
+    """The sha256 of each file of weights and settings in a generator's folder, by its path there; not of the card."""
+    files = (*folder.rglob("*.safetensors"), *folder.rglob("*.json"))
+    kept = {p.relative_to(folder).as_posix(): sha256(p) for p in sorted(files)}
+    return {name: digest for name, digest in kept.items() if name != "visionclip.json"}
 
 
 def check_sums(folder: Path, card: GeneratorCard) -> None:
-    """Compare the files of weights with what the card says of them; that of an earlier version says nothing.
+    """Compare files with what the card says of them; that of an earlier version says nothing, or of weights alone.
 
     Raises:
         UserError: one differs, is missing, or is there beside.
     """
     found = sums(folder) if card.files else {}
-    for name in sorted({*found, *card.files}):
+    for name in sorted({*(name for name in found if name.endswith(".safetensors")), *card.files}):
         if found.get(name) != card.files.get(name):
             raise UserError(
                 f"{folder}: damaged generator ({name} is not what was written, its sha256 differs); copy or train it again"

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
-from synth.base.runs import progress, read_json, sha256
+from synth.base.runs import json_text, progress, read_json, sha256
 from synth.data import completeness
 from synth.data.records import COLUMNS, SCHEMA, SPLITS, present
 from synth.data.shards import REQUIRED, SIDECAR
@@ -95,11 +95,8 @@ def _ailment(path: Path, plan: str) -> str | None:
         return "missing"
     if not sidecar_path.exists():
         return f"its sidecar {sidecar_path.name} is missing"
-    try:
-        sidecar = read_json(sidecar_path)
-    except UserError:
-        sidecar = None
-    if not isinstance(sidecar, dict) or not _is_whole(sidecar):
+    sidecar = _sidecar(sidecar_path)
+    if sidecar is None:
         return f"its sidecar {sidecar_path.name} is damaged"
     if sidecar["plan"] != plan:
         return f"of plan {sidecar['plan'][:16]}, the folder's is {plan[:16]}"
@@ -129,6 +126,16 @@ def _ailment(path: Path, plan: str) -> str | None:
         if found.num_rows != sidecar["rows"] or not ours:
             return "rows or columns differ from what its sidecar and the schema say"
     return None
+
+
+def _sidecar(path: Path) -> dict[str, Any] | None:
+    """What a sidecar holds; None where it is not, to the byte, one that we write."""
+    try:
+        found = read_json(path)
+    except UserError:
+        return None
+    is_ours = isinstance(found, dict) and _is_whole(found)
+    return found if is_ours and path.read_text(encoding="utf-8") == json_text(found) else None
 
 
 def _is_whole(sidecar: dict[str, Any]) -> bool:

@@ -14,10 +14,14 @@ from synth.base.errors import UserError
 
 _PADDED = re.compile(r'(?:"(?P<before>[^"]*)")?(?P<zeros>0+)(?:"(?P<after>[^"]*)")?')
 _PART = 2**22  # bytes of a sheet that are searched at a time
-_UNKEPT = re.compile(r"<c ([^>]*)><f(?:\s[^>]*)?(?:/>|>[^<]*</f>)(?:<v\s*/>|<v></v>)?</c>")
-_MERGED = re.compile(r'<(?:\w+:)?mergeCell\s[^>]*?ref="([^"]+)"')
+_UNKEPT = re.compile(r"<c ([^<>]*)><f(?:\s[^<>]*)?(?:/>|>[^<]*</f>)(?:<v\s*/>|<v></v>)?</c>")
+_MERGED = re.compile(r'<(?:\w+:)?mergeCell\s[^<>]*?ref="([^"]+)"')
 NO_VALUE = "#VALUE?"
 """What stands for a formula whose value is not in the file: a program wrote it, and Excel has not opened it since."""
+_ROWS = 2**20
+"""Of a sheet, as Excel has them."""
+_CELLS = 20_000_000
+"""That a sheet may have: those that are filled, and those to their left, above, or merged with them."""
 _EXACT = 10**15  # from here on Excel keeps and shows a number with its first digits only
 
 
@@ -44,13 +48,14 @@ def rows(
             raise UserError(f"{path}: no sheet '{sheet}'; it has {', '.join(names)}")
         found = book.worksheets[names.index(sheet) if sheet else _first_seen(book.worksheets)]
         found.reset_dimensions()  # what a file says of its size may be wrong
-        told = found.iter_rows(max_row=max_row)
-        cells = [[_raw(cell.value) if raw else _shown(cell) for cell in row] for row in told]
+        told = found.iter_rows(max_row=min(max_row or _ROWS, _ROWS))
+        cells = [[_raw(cell.value) if raw else _shown(cell) for cell in row] for row in _counted(told, path)]
         formulas, merged = _beside_the_values(path, found)
         for column, row in formulas:
             if row <= len(cells):
                 cells[row - 1] += [""] * (column - len(cells[row - 1]))
                 cells[row - 1][column - 1] = NO_VALUE
+        _check_cells(path, sum(bottom - top for _, top, _, bottom in merged))
         if not raw:
             first = next((place for place, row in enumerate(cells, start=1) if any(row)), 0)
             _fill(cells, merged, header or first)
@@ -94,6 +99,22 @@ def _opened(path: Path) -> Iterator[Any]:
         remedy = "save it again as .xlsx, or export its sheet as CSV beside it"
         what = "an Excel file that is damaged" if _is_workbook(path) else "not an Excel file"
         raise UserError(f"{path}: {what}; {remedy}") from None
+
+
+def _counted(rows: Iterable[Sequence[Any]], path: Path) -> Iterator[Sequence[Any]]:
+    """The same rows, while they are not too many: a few bytes can stand for a row of 16,384 cells."""
+    total = 0
+    for row in rows:
+        total += len(row)
+        _check_cells(path, total)
+        yield row
+
+
+def _check_cells(path: Path, total: int) -> None:
+    if total > _CELLS:
+        raise UserError(
+            f"{path}: more than {_CELLS:,} cells, most of them empty; delete what stands far off, or save the sheet as CSV"
+        )
 
 
 def _is_workbook(path: Path) -> bool:

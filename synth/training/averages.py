@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from synth.base import weights
+from synth.base import checkpoint, weights
 from synth.base.errors import UserError
 from synth.base.runs import read_json
 
@@ -96,7 +96,10 @@ def combine(folder: Path, length: float, n_images: int | None = None) -> tuple[d
     shares = _shares([(images, exponent(known)) for _, images, known in kept], (n_images, exponent(length)))
     total: dict[str, Tensor] = {}
     for (path, _, _), share in zip(kept, shares, strict=True):
-        for name, mean in weights.read(path).items():
+        found = weights.read(path)
+        if total and {k: v.shape for k, v in found.items()} != {k: v.shape for k, v in total.items()}:
+            raise UserError(f"{path}: other tensors than those of {kept[0][0].name}; copy or train it again")
+        for name, mean in found.items():
             total[name] = total.get(name, 0) + float(share) * mean.float()
     return total, n_images
 
@@ -140,9 +143,15 @@ def average(
     generator, card = pipeline.load(run)
     card = card.replaced(images=n_images, average=length)
     parts = {"unet": generator.unet, "conditioning": generator.conditioning}
+    wanted = {f"{name}.{key}" for name, module in parts.items() for key, _ in module.named_parameters()}
+    if odd := sorted(wanted ^ means.keys()):
+        raise UserError(
+            f"{run / 'averages'}: '{odd[0]}' is in the snapshots or in the generator, but not in both; copy or train it again"
+        )
     for name, module in parts.items():
         own = {k.removeprefix(f"{name}."): v for k, v in means.items() if k.startswith(f"{name}.")}
-        module.load_state_dict(module.state_dict() | own)
+        with checkpoint.fitting(run / "averages"):
+            module.load_state_dict(module.state_dict() | own)
         module.to(torch.float16 if half else torch.float32)  # type: ignore[call-arg]
     if out.exists() and any(out.iterdir()) and not (out / "visionclip.json").exists():
         raise UserError(f"{out}: not empty, and no generator; choose another --out")
