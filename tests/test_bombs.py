@@ -161,3 +161,17 @@ def test_an_lmdb_that_counts_what_it_has_not_is_one_line(count, tmp_path):
                 writing.put(key, value)
     with pytest.raises(UserError, match="build the LMDB again"):
         lmdbs.read(tmp_path)
+
+
+def test_a_parquet_of_more_rows_than_bytes_is_refused(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    places = pa.nulls(3_000_000, pa.int8()).fill_null(0)
+    for name, value in (("image", b"x"), ("id", "x")):
+        column = pa.DictionaryArray.from_arrays(places, pa.array([value]))
+        path = tmp_path / f"{name}-train-00000-of-00001.parquet"
+        pq.write_table(pa.table({name: column}), path, compression="zstd")
+        read = inputs.opened if name == "image" else shards.open_shard
+        with pytest.raises(UserError, match=rf"{path}: .* bytes that say they are 3,000,000 rows"):
+            read(path)

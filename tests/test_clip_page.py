@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -217,7 +218,8 @@ def test_another_sites_page_is_not_answered(address):
 
 def test_too_much_is_refused_before_it_is_taken(address, kept, monkeypatch):
     before = sorted(kept.rglob("*"))
-    assert ask(address, "POST", "/gradio_api/upload", Content_Length=str(10**9)).status == 413
+    for size in (10**9, 2 * 2**30, 10**18):
+        assert ask(address, "POST", "/gradio_api/upload", Content_Length=str(size)).status == 413
     assert ask(address, "POST", "/gradio_api/queue/join", Content_Length=str(10**7)).status == 413
     assert ask(address, "POST", "/gradio_api/upload", Transfer_Encoding="chunked").status == 411
     (kept / "much").write_bytes(b"0" * 1000)
@@ -263,10 +265,30 @@ def test_uploads_on_their_way_count(address, kept, monkeypatch):
     wait(lambda: upload(address, "a.png", encode(drawn(3, 1))).status == 200)
 
 
-def test_more_requests_than_it_can_take_are_refused_and_the_page_lives(address):
+def test_two_gigabytes_that_are_sent_are_refused_before_they_are_on_the_disk(address, kept):
+    """Whoever sends on regardless is answered once, and cut off."""
+    before, port = sorted(kept.rglob("*")), int(address.rstrip("/").rpartition(":")[2])
+    head = b'--cut\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as client:
+        client.sendall(
+            b"POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n"
+            b"Content-Type: multipart/form-data; boundary=cut\r\n\r\n" % (2 * 2**30) + head
+        )
+        sent = 0
+        try:
+            while sent < 2 * 2**30:
+                sent += client.send(bytes(2**20))
+        except OSError:  # the page has hung up
+            pass
+        assert sent < 2**26
+    assert sorted(kept.rglob("*")) == before
+    assert ask(address, "GET", "/config").status == 200
+
+
+def test_a_thousand_requests_at_once_are_refused_and_the_page_lives(address, many_files):
     port = int(address.rstrip("/").rpartition(":")[2])
     line = b"POST /gradio_api/queue/join HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"
-    clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
+    clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(1000)]
     try:
         for client in clients:
             client.sendall(line)
@@ -277,6 +299,15 @@ def test_more_requests_than_it_can_take_are_refused_and_the_page_lives(address):
         for client in clients:
             client.close()
     wait(lambda: upload(address, "a.png", encode(drawn(3, 1))).status == 200)
+
+
+@pytest.fixture
+def many_files():
+    """Both ends of a thousand connections are open files of this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.fixture(scope="module")

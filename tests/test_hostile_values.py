@@ -19,7 +19,7 @@ from test_untrusted import APPS, MODEL
 from typer.testing import CliRunner
 
 from clip import zoo
-from clip.inputs import kinds
+from clip.inputs import kinds, metadata
 from clip.model import checkpoints
 from clip.model.encoders import build
 from privacy.targets import open_target
@@ -404,7 +404,23 @@ def test_a_reader_of_records_sees_a_flipped_bit_of_a_picture_and_exchanged_shard
     assert len(list(Pictures(out, ["validation"]))) == 2
 
 
+@pytest.mark.parametrize("name", ["caption_en", "subject_id", "id", "source", "eye_side", "findings"])
+def test_half_a_character_is_one_line_that_names_its_row(name):
+    """JSON can name one; no file can hold it."""
+    value = ["a\ud800"] if name == "findings" else "a\ud800"
+    with pytest.raises(UserError, match=rf"a.tar 1.json: {name}="):
+        metadata.columns({name: value}, "a.tar 1.json")
+
+
 # Words of the command line
+
+
+@pytest.mark.parametrize("character", ["\x1b[2J", "\r", "\x07", "\u202e", "\ud800"])
+def test_a_line_tells_a_terminal_nothing_but_text(character, tmp_path):
+    """A name in a stranger's file may clear the screen, ring, or turn what follows around."""
+    (tmp_path / "x.yaml").write_text(json.dumps({f"im{character}ages": 5}))
+    told = line("clip", "train", "--data", tmp_path, "--out", tmp_path / "o", "--config", tmp_path / "x.yaml")
+    assert told.isprintable() and "unknown key" in told
 
 
 def test_a_file_that_may_not_be_read_is_one_line(tmp_path):

@@ -1,6 +1,7 @@
 """What a row of somebody else's metadata tells, in the columns of records, each value in its type."""
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
@@ -16,6 +17,8 @@ from synth.sources.cells import TEXTS, OutsideVocabulary, convert
 _OLDEST = 120  # years
 _WORDS = {*LABELS, "age", "sex", "race"} - {"findings"}
 """Columns whose cells are read as those of an import are, in words of either language."""
+_HALF = re.compile("[\ud800-\udfff]")
+"""JSON can name one half of a character, which no file can hold."""
 _PERSON = ("subject_id", "patient_id")
 
 
@@ -78,6 +81,8 @@ def _texts(name: str, value: Any, where: str) -> list[str]:
 
 def _text(name: str, value: Any, where: str) -> str:
     if isinstance(value, str):
+        if _HALF.search(value):
+            raise UserError(f"{where}: {name}={ascii(value)[:60]} holds half a character; mend that text")
         return value
     if name in TEXTS and isinstance(value, date):
         return value.isoformat()

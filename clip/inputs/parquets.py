@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from clip.inputs import kinds, metadata
 from clip.inputs.listing import COLUMNS, Listing, caption, identified, split_of_path, unreadable
+from synth.base import archives
 from synth.base.errors import UserError
 from synth.data.shards import stamp
 
@@ -232,6 +233,7 @@ def _opened_of(path: Path, _stamp: tuple[int, ...]) -> pq.ParquetFile:
         raise _damaged(path, error) from None
     except OSError as error:
         raise unreadable(path, error) from None
+    archives.check_rows(path, file.metadata.num_rows)
     names = file.schema_arrow.names
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(

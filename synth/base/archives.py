@@ -84,6 +84,18 @@ def _check_end(path: Path, offset: int) -> None:
         )
 
 
+def check_rows(path: Path, rows: int) -> None:
+    """Refuse a table that says it has more rows than its file has bytes: a page of a thousand bytes can stand for millions.
+
+    Raises:
+        UserError: it does.
+    """
+    if rows > (size := path.stat().st_size):
+        raise UserError(
+            f"{path}: {size:,} bytes that say they are {rows:,} rows; is it the file that was meant?"
+        )
+
+
 def is_zip(path: Path) -> bool:
     """Whether a file is a zip archive."""
     return zipfile.is_zipfile(path)

@@ -124,8 +124,13 @@ class Command(TyperGroup):
             if not isinstance(shown, UserError):
                 raise
             line = str(shown)
-        typer.echo(f"{self.name}: {chr(32).join(line.splitlines())}", err=True)
+        typer.echo(f"{self.name}: {_printable(' '.join(line.splitlines()))}", err=True)
         raise typer.Exit(2)
+
+
+def _printable(line: str) -> str:
+    """A line whose characters are all seen: a value of a file may hold what a terminal obeys."""
+    return "".join(each if each.isprintable() or each == "\u3000" else ascii(each)[1:-1] for each in line)
 
 
 def command(name: str, help: str, *examples: str) -> App:

@@ -134,6 +134,7 @@ def open_shard(path: Path) -> pq.ParquetFile:
         found = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise _unread(path, error) from None
+    archives.check_rows(path, found.metadata.num_rows)
     _check_rows(path, found.metadata.num_rows, found.schema_arrow.metadata or {})
     return found
 
