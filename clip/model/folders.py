@@ -28,7 +28,7 @@ BLOCK = {
 """timm's names within a block, and those of transformers; `attn.qkv` is cut into three."""
 
 
-def said(folder: Path) -> dict[str, Any]:
+def metadata_of(folder: Path) -> dict[str, Any]:
     """What `FILE` of a folder says, as it was written; one of an earlier version has no checksum.
 
     Raises:
@@ -47,7 +47,7 @@ def read(folder: Path) -> Header:
     Raises:
         UserError: no such file, or not ours.
     """
-    found = said(folder)
+    found = metadata_of(folder)
     known = {
         "format": found.get("format", ""),
         "model": found.get("model", {}),
@@ -63,7 +63,7 @@ def load(folder: Path) -> CLIP:
     Raises:
         UserError: it is no such folder, or its weights do not fit.
     """
-    found = said(folder)
+    found = metadata_of(folder)
     if (folder / _WHOLE).is_file():
         return _from_whole(folder, found)
     if missing := [part for part in _PARTS if not (folder / part).is_file()]:

@@ -167,7 +167,7 @@ def _own(folder: Path) -> Preprocessing | None:
     path = folder / folders.FILE
     if not path.is_file():
         return None
-    told = folders.said(folder).get("preprocessing")
+    told = folders.metadata_of(folder).get("preprocessing")
     return check(Preprocessing, told if isinstance(told, dict) else {}, f"{path}: preprocessing")
 
 
