@@ -109,7 +109,8 @@ class Enclosed:
 
         fault = self._fault(scope)
         if fault:
-            await PlainTextResponse(fault[1], fault[0])(scope, receive, enclose)
+            headers = {"connection": "close"} if fault[0] == 413 else None  # what follows is not even read
+            await PlainTextResponse(fault[1], fault[0], headers)(scope, receive, enclose)
         else:
             await self._counted(scope, receive, enclose)
 
