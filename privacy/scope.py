@@ -48,18 +48,19 @@ class Work(NamedTuple):
 
 @contextmanager
 def claimed(
-    inputs: Inputs, config: AuditConfig, tell: runs.Tell = runs.quiet
+    inputs: Inputs, config: AuditConfig, tell: runs.Tell = runs.quiet, *, sealed: bool = False
 ) -> Iterator[AuditReport | None]:
     """Make the folder beside `inputs.kept` the home of this audit; gives its report where that is finished.
 
     Args:
-        tell: is given the lines that say what the audit will take, before it begins.
+        tell:   is given the lines that say what the audit will take, before it begins.
+        sealed: whether its scores are sealed too, which an audit that is finished cannot do any more.
 
     Raises:
         UserError: the folder holds another audit, or something else.
     """
     out = inputs.kept.parent
-    runs.claim(out, _FILE, request(inputs, config), "audit")
+    runs.claim(out, _FILE, request(inputs, config) | ({"seal": True} if sealed else {}), "audit")
     if (out / _LAST).exists() and not inputs.kept.exists():  # written last, deleted last
         tell([f"{out}: finished, its report is there; nothing to do"])
         yield AuditReport.read(out / "report.json")
