@@ -82,8 +82,9 @@ def _sharpen(photographs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _resample(photographs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     size = photographs.shape[1]
     small = int(size * rng.uniform(0.6, 0.85))
-    less = zoom(photographs, (1, small / size, small / size, 1), order=1)
-    return zoom(less, (1, size / less.shape[1], size / less.shape[2], 1), order=1)
+    less = np.asarray(zoom(photographs, (1, small / size, small / size, 1), order=1))
+    back = size / less.shape[1]
+    return np.asarray(zoom(less, (1, back, back, 1), order=1))
 
 
 def _vignette(photographs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -184,7 +185,10 @@ def audited(root: Path, number: int, seed: int) -> Outcome:
         nonmembers=people["nonmembers"].folder,
         nonmembers_split=("train",),
         config=CONFIG.model_copy(update={"seed": int(rng.integers(2**31))}),
-        **given,
+        model=given.get("model"),
+        generator=given.get("generator"),
+        synthetic=given.get("synthetic"),
+        attackers=given.get("attackers"),
     )
     return Outcome(confound, leak, *_said(report, leak))
 

@@ -37,14 +37,16 @@ def attack(inputs: Inputs, checked: ValidityChecks, config: AttackConfig) -> Res
         compared = ((UNTRAINED, beside.estimate), *compared)
     members, nonmembers = _features(inputs, encoder, None)
     asked = QUESTION._replace(checks=checked.checks, compared=compared)
-    ids = [people.subjects for people in validity.both(inputs)]
-    return judge(asked, members, nonmembers, config)._replace(scored=Scored(asked, members, nonmembers, *ids))
+    mine, theirs = (people.subjects for people in validity.both(inputs))
+    return judge(asked, members, nonmembers, config)._replace(
+        scored=Scored(asked, members, nonmembers, mine, theirs)
+    )
 
 
 def judge(asked: Result, members: np.ndarray, nonmembers: np.ndarray, config: AttackConfig) -> Result:
     """From what `shape` says of patients, (P, k) and (Q, k), to what an audit says of it, whatever their order."""
-    groups = (each[np.lexsort(each.T)] for each in (members, nonmembers))
-    return power_simulation.state_by_width(asked._replace(tested=separability(*groups, config)))
+    one, other = (each[np.lexsort(each.T)] for each in (members, nonmembers))
+    return power_simulation.state_by_width(asked._replace(tested=separability(one, other, config)))
 
 
 def shape(embeddings: np.ndarray, mirrored: np.ndarray | None, patient_ids: np.ndarray) -> np.ndarray:
