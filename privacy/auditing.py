@@ -18,6 +18,7 @@ from privacy.decisions import at_risk
 from privacy.decisions.decision import decide
 from privacy.decisions.results import Result, left_out
 from privacy.report.schema import AuditReport
+from privacy.sealed import salt, score_files
 from privacy.targets import open_target, training_records
 from privacy.targets.generator import Generator
 from privacy.threats import Threat
@@ -41,6 +42,7 @@ def audit(
     split: Sequence[str] = SPLITS,
     attributes: Sequence[str] = tuple(ATTRIBUTES),
     given: Access = "weights",
+    seal: Path | None = None,
     config: AuditConfig | None = None,
     command: str = "privacy.audit",
     tell: runs.Tell = runs.quiet,
@@ -59,6 +61,8 @@ def audit(
         attackers:   records of patients whose attributes the attacker knows; without, phantoms are drawn.
         attributes:  what to infer: some of age, sex and race.
         given:       what the attacker has who is assumed; questions that need more are left out, and the report says so.
+        seal:        folder for the scores of members and non-members under salted ids, for an auditor
+                     (`privacy.sealed`); the key is `private-seal.key` in `out`.
         command:     what the report says that it came of.
         tell:        is given the lines that say what the audit will take, before it begins.
         engine, workers: who embeds photographs: local or ray, and processes, 0 for one per core.
@@ -68,6 +72,12 @@ def audit(
     """
     if model is None and generator is None and synthetic is None:
         raise UserError("nothing to audit; give --model ckpt.pt, --generator FOLDER or --synthetic FOLDER")
+    if seal is not None:
+        if members is None or nonmembers is None:
+            raise UserError(
+                "--seal: seals scores of members and non-members; give --members and --nonmembers"
+            )
+        score_files.check(seal, out)
     kept, settings = out / ".cache", config or audit_config()()
     names = check_names(list(attributes))
 
@@ -91,19 +101,33 @@ def audit(
         given=given,
     )
     doubt, inputs = members_doubt(inputs), inputs.limited()
-    with scope.claimed(inputs, settings, tell) as finished:
+    with scope.claimed(inputs, settings, tell, sealed=seal is not None) as finished:
         if finished is not None:
+            if seal and not all((seal / f"{group}.parquet").exists() for group in score_files.GROUPS):
+                raise UserError(
+                    f"--seal {seal}: lacks the scores, and {out} is finished; choose another --out"
+                )
             return finished
         if inputs.encoder is not None and inputs.encoder.has_untrained and inputs.attackers is None:
             inputs.attackers = phantoms.attackers(kept, inputs.encoder.preprocessing.size, settings.seed)
-        return run(inputs, settings, command, doubt)
+        made = run(inputs, settings, command, doubt, seal)
+        if seal and made.sealed:
+            tell(
+                [
+                    f"{seal}: two files for the auditor, commitment {made.sealed.commitment}; {out / salt.KEY} stays with you"
+                ]
+            )
+        return made
 
 
-def run(inputs: Inputs, config: AuditConfig, command: str, doubt: str | None = None) -> AuditReport:
+def run(
+    inputs: Inputs, config: AuditConfig, command: str, doubt: str | None = None, seal: Path | None = None
+) -> AuditReport:
     """Run every attack that `inputs` allow and write `report.json` and `report.html` beside `inputs.kept`.
 
     Args:
         doubt: what `members_doubt` says of all that was given; None asks it of `inputs`.
+        seal:  folder for scores under salted ids.
 
     Raises:
         UserError: a file is wrong, or the attackers' records state none of the attributes asked for.
@@ -115,6 +139,9 @@ def run(inputs: Inputs, config: AuditConfig, command: str, doubt: str | None = N
         for result in results_of(threat, inputs, config)
     ]
     made = report.build(inputs, decide(results), config, command)
+    if seal:
+        key = inputs.kept.parent / salt.KEY
+        made = made.model_copy(update={"sealed": score_files.write(seal, key, made, results)})
     if config.at_risk:
         at_risk.write(inputs.kept.parent, results)
     report.write(inputs.kept.parent, made)

@@ -12,6 +12,7 @@ from privacy.config import AuditConfig
 from privacy.data import phantoms
 from privacy.data.inputs import Inputs, People
 from privacy.report.schema import AuditReport
+from privacy.scores import mosaics
 from synth import phantom
 from synth.base import runs, speed
 from synth.base.config import load
@@ -23,8 +24,8 @@ _FILE, _LAST = "audit.json", "label.svg"
 _GUESSES, _QUERIES = 2, 8  # candidates of a label; passes of SimA, PIA and SecMI together
 _RESAMPLED = 0.8e6
 """Operations of probes for an attribute, a patient, and a permutation or resample: measured with 515 patients."""
-_COMPARISON = 2 * (54 * 256 + 4 * 512 + 64)
-"""Operations for a picture and a photograph: 54 views, four halves, the embedding of identity."""
+_COMPARISON = 2 * (54 * 256 + mosaics.COMPARED + 64)
+"""Operations for a picture and a photograph: 54 views, halves, the embedding of identity."""
 _LAYING = 0.7e9
 """Operations for a picture that is laid on photographs: 70 poses of 13 candidates, and 49 places of windows on four of them."""
 
@@ -48,18 +49,19 @@ class Work(NamedTuple):
 
 @contextmanager
 def claimed(
-    inputs: Inputs, config: AuditConfig, tell: runs.Tell = runs.quiet
+    inputs: Inputs, config: AuditConfig, tell: runs.Tell = runs.quiet, *, sealed: bool = False
 ) -> Iterator[AuditReport | None]:
     """Make the folder beside `inputs.kept` the home of this audit; gives its report where that is finished.
 
     Args:
-        tell: is given the lines that say what the audit will take, before it begins.
+        tell:   is given the lines that say what the audit will take, before it begins.
+        sealed: whether its scores are sealed too, which an audit that is finished cannot do any more.
 
     Raises:
         UserError: the folder holds another audit, or something else.
     """
     out = inputs.kept.parent
-    runs.claim(out, _FILE, request(inputs, config), "audit")
+    runs.claim(out, _FILE, request(inputs, config) | ({"seal": True} if sealed else {}), "audit")
     if (out / _LAST).exists() and not inputs.kept.exists():  # written last, deleted last
         tell([f"{out}: finished, its report is there; nothing to do"])
         yield AuditReport.read(out / "report.json")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import releases
+import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.stats import binomtest
@@ -218,6 +219,25 @@ def test_half_of_a_photograph_is_found_whatever_stands_beside_it():
         found = mosaics.nearest(made, members, own)
         assert found.closeness.max() < 0.5 * nobody
         assert (found.row % 30 == np.arange(30)).all()
+
+
+def test_halves_are_compared_in_the_same_words_however_few_at_a_time(monkeypatch):
+    """So that memory is bounded; and the cost that is told counts every multiplication."""
+    members, own = photographs(40, 1), np.arange(40)
+    made = np.concatenate([members[:6], photographs(7, 2)])
+    whole = mosaics.nearest(made, members, own)
+    monkeypatch.setattr(mosaics, "_PAIRS", 3 * len(members))
+    parts = mosaics.nearest(made, members, own)
+    assert (whole.row == parts.row).all() and np.allclose(whole.closeness, parts.closeness, atol=1e-6)
+    multiplied, product = [], torch.Tensor.__matmul__
+
+    def counted(one, other):
+        multiplied.append(one.numel() * other.shape[-1] if one.shape[-1] == 512 else 0)
+        return product(one, other)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", counted)
+    mosaics.nearest(made, members, own)
+    assert sum(multiplied) == mosaics.COMPARED * len(made) * len(members)
 
 
 def test_no_half_is_near_where_few_others_are_there_to_compare_with():

@@ -8,16 +8,17 @@ import pytest
 import releases
 from typer.testing import CliRunner
 
-from privacy import report
+from privacy import report, threats
 from privacy.attacks import attribute_inference, captions, linkage, membership, memorization
 from privacy.attacks.copies import QUESTION, evaluate_search
+from privacy.attacks.exposed import STANDING_OUT
 from privacy.commands.app import app
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import verdict
 from privacy.decisions.decision import decide
 from privacy.decisions.results import AUC, DIFFERENCE, Result, ValidityCheck
-from privacy.report import counts, words
+from privacy.report import counts, sentences, words
 from privacy.report.schema import AuditReport
 from privacy.statistics import inference
 from privacy.statistics.inference import Tested
@@ -309,3 +310,46 @@ def test_without_a_leak_below_chance_is_said_in_one_audit_of_forty(scale):
         ).estimate
         said += found.high < scale.chance
     assert said / 400 <= 0.025 + 3 * (0.025 * 0.975 / 400) ** 0.5
+
+
+# ---- numbers for people who know no statistics ----
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_statistic_of_the_catalogue_has_a_sentence(language):
+    """A number without one would stand on the first page as it is; the years of T1 are not shown there."""
+    asked = [
+        each
+        for row in threats.CATALOGUE
+        if row.attack
+        for each in row.attack().QUESTIONS
+        if not each.attribute
+    ]
+    assert {each.scale.name for each in asked} == set(sentences.SENTENCES)
+    for said in sentences.SENTENCES.values():
+        text = said[language].format(value="1", low="2", high="3")
+        assert "1" in text and "2" in text and "3" in text and "AUC" not in text
+
+
+def test_the_first_page_says_numbers_in_sentences():
+    """Of an AUC, of a count, and of none where a check says that the number is worth nothing."""
+    few = STANDING_OUT._replace(margin=10.0)
+    results = [
+        Result("T3", "membership by a", "members", AUC, tested=spread(0.6, 0.7, 1e-6)),
+        Result("T3", "the most exposed patients, by a", "members", few, tested=spread(2, 8.4)),
+        Result(
+            "T3",
+            "membership by b",
+            "members",
+            AUC,
+            tested=spread(0.8, 0.9),
+            checks=(ValidityCheck("c", True, "why"),),
+        ),
+    ]
+    made = report.build(Inputs(Path("unused")), decide(results), CONFIG, "privacy audit")
+    first = report.html(made).partition("</main>")[0]
+    assert "right in 65.0 of 100 cases (60.0 to 70.0; guessing: 50)" in first
+    assert "5 members stand out beyond chance (2 to 8)" in first
+    assert "85.0" not in first
+    chinese = report.html(made, "zh").partition("</main>")[0]
+    assert "100 例中认对 65.0 例（60.0 至 70.0；乱猜：50）" in chinese

@@ -10,7 +10,7 @@ import numpy as np
 from privacy.attack_config import AttackConfig
 from privacy.data.inputs import Inputs
 from privacy.decisions import power_simulation
-from privacy.decisions.results import AUC, Result
+from privacy.decisions.results import AUC, Result, Scored
 from privacy.scores import validity
 from privacy.scores.references import UNTRAINED
 from privacy.scores.validity import ValidityChecks
@@ -36,9 +36,17 @@ def attack(inputs: Inputs, checked: ValidityChecks, config: AttackConfig) -> Res
         beside = separability(members, nonmembers, config)
         compared = ((UNTRAINED, beside.estimate), *compared)
     members, nonmembers = _features(inputs, encoder, None)
-    tested = separability(members, nonmembers, config)
-    result = QUESTION._replace(tested=tested, checks=checked.checks, compared=compared)
-    return power_simulation.state_by_width(result)
+    asked = QUESTION._replace(checks=checked.checks, compared=compared)
+    mine, theirs = (people.subjects for people in validity.both(inputs))
+    return judge(asked, members, nonmembers, config)._replace(
+        scored=Scored(asked, members, nonmembers, mine, theirs)
+    )
+
+
+def judge(asked: Result, members: np.ndarray, nonmembers: np.ndarray, config: AttackConfig) -> Result:
+    """From what `shape` says of patients, (P, k) and (Q, k), to what an audit says of it, whatever their order."""
+    one, other = (each[np.lexsort(each.T)] for each in (members, nonmembers))
+    return power_simulation.state_by_width(asked._replace(tested=separability(one, other, config)))
 
 
 def shape(embeddings: np.ndarray, mirrored: np.ndarray | None, patient_ids: np.ndarray) -> np.ndarray:

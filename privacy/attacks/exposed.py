@@ -36,16 +36,27 @@ def evaluate(
 
     The margin is in patients, not a share: `of_all` is the question that is asked of all of them.
     """
-    members, nonmembers = calibrated(scores, config.seed)
+    asked = question(of_all)._replace(checks=checked.checks)
+    return judge(asked, *calibrated(scores, config.seed), config, n_permutations)
+
+
+def judge(
+    asked: Result,
+    members: np.ndarray,
+    nonmembers: np.ndarray,
+    config: AttackConfig,
+    n_permutations: int = _DEALS,
+) -> Result:
+    """The same of scores that difficulty was taken off, (P,) and (Q,), whatever their order."""
+    members, nonmembers = np.sort(members), np.sort(nonmembers)
     rng = np.random.default_rng([config.seed, 7])
     found = tails.tail(members, nonmembers, n_permutations, rng, power_simulation.ASKED)
     scale = STANDING_OUT._replace(margin=min(_FEW, _SHARE_OF_ALL * len(members)))
     least = "no number of members" if found.smallest is None else f"{found.smallest} members or more"
     note = f"this attacker finds {least} who are known with certainty; another may find fewer"
-    return question(of_all)._replace(
+    return asked._replace(
         scale=scale,
         tested=found.tested,
-        checks=checked.checks,
         also=tuple(rates(members, nonmembers, config.seed)),
         notes=(
             f"{found.standing_out} of {len(members):,} members are above all but one in a thousand non-members",

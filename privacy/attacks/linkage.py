@@ -12,9 +12,10 @@ from pydantic import Field
 
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import power_simulation
-from privacy.decisions.results import AUC, Result, Scale
+from privacy.decisions.results import AUC, Result, Scale, Scored
 from privacy.scores import pixels, validity
 from privacy.scores.neighbours import CopiesConfig
+from privacy.scores.validity import ValidityChecks
 from privacy.statistics.inference import deals, dealt_difference, mean_difference, separation
 from synth.base import ties
 from synth.base.stats import Estimate
@@ -39,6 +40,7 @@ _LOOK = Preprocessing(size=64)
 _BESIDE = 10  # pictures that a match is compared with
 _BATCH = 256
 _DEALS, _FEW_DEALS = 1999, 199  # of membership, and for each pair of halves
+NULL_SPLIT = "null split of the non-members"
 _PAIRS = 64  # photographs whose pairs are compared with everybody at a time: tens of megabytes
 
 
@@ -55,10 +57,7 @@ CONFIG = LinkageConfig
 def attack(inputs: Inputs, config: LinkageConfig) -> list[Result]:
     """Both links."""
     checked = validity.groups(inputs, config)
-    return [
-        found._replace(checks=(*checked.checks, *found.checks), compared=(*found.compared, *checked.compared))
-        for found in (_verify(inputs, config), _look_up(inputs, config))
-    ]
+    return [_verify(inputs, checked, config), _look_up(inputs, checked, config)]
 
 
 def verification(embeddings: np.ndarray, patient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -105,15 +104,16 @@ def matches(embeddings: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     return found
 
 
-def evaluate_verification(
-    members: np.ndarray, nonmembers: np.ndarray, config: LinkageConfig, compared: tuple = ()
+def judge_verification(
+    asked: Result, members: np.ndarray, nonmembers: np.ndarray, config: LinkageConfig
 ) -> Result:
     """Are members verified more surely?
 
     Args:
-        members:  (P,) `verification` of each; nonmembers: (Q,).
-        compared: baselines, on the same scale.
+        asked:   the question, with baselines on the same scale.
+        members: (P,) `verification` of each; nonmembers: (Q,); their order says nothing.
     """
+    members, nonmembers = np.sort(members), np.sort(nonmembers)
     half = len(nonmembers) // 2
     halved = deals(half, len(nonmembers) - half, _FEW_DEALS, np.random.default_rng([config.seed, 83]))
     check, noise = validity.null_split(
@@ -124,34 +124,43 @@ def evaluate_verification(
     spread = 1.96 * nonmembers.std(ddof=1) / len(nonmembers) ** 0.5
     level = float(nonmembers.mean())
     anyone = Estimate(level, level - spread, min(1.0, level + spread), len(nonmembers))
-    return QUESTIONS[0]._replace(
-        tested=dealt_difference(members, nonmembers, _deals(len(members), len(nonmembers), config)),
-        checks=(check,),
-        compared=(*compared, ("null split of the non-members", noise)),
-        also=(("verification AUC of non-members", anyone),),
+    rng = np.random.default_rng([config.seed, 82])
+    anew = partial(dealt_difference, dealt=deals(len(members), len(nonmembers), _DEALS, rng))
+    result = asked._replace(
+        tested=anew(members, nonmembers),
+        checks=(*asked.checks, check),
+        compared=(*asked.compared, (NULL_SPLIT, noise)),
+        also=(("verification AUC of non-members", anyone), *asked.also),
         notes=("embeddings link photographs of anyone; do not publish them patient by patient",),
     )
+    trial = power_simulation.rates(nonmembers, len(members), anew, LINKED)
+    return power_simulation.state(result, trial, config.detection_rounds, config.seed)
 
 
-def evaluate_matches(members: np.ndarray, nonmembers: np.ndarray, config: LinkageConfig) -> Result:
-    """Do members find a better match among released pictures?  (P,) mean `matches` of each patient; (Q,)."""
+def judge_matches(
+    asked: Result, members: np.ndarray, nonmembers: np.ndarray, config: LinkageConfig
+) -> Result:
+    """Do members find a better match among released pictures?  (P,) mean `matches` of each patient; (Q,); in any order."""
+    members, nonmembers = np.sort(members), np.sort(nonmembers)
     check, noise = validity.null_split(
         lambda one, other: separation(nonmembers[one], nonmembers[other]), len(nonmembers), config.seed
     )
-    return QUESTIONS[1]._replace(
+    result = asked._replace(
         tested=separation(members, nonmembers),
-        checks=(check,),
-        compared=(("null split of the non-members", noise),),
+        checks=(*asked.checks, check),
+        compared=(*asked.compared, (NULL_SPLIT, noise)),
     )
+    trial = power_simulation.scores(nonmembers, len(members), separation, AUC)
+    return power_simulation.state(result, trial, config.detection_rounds, config.seed)
 
 
-def _verify(inputs: Inputs, config: LinkageConfig) -> Result:
+def _verify(inputs: Inputs, checked: ValidityChecks, config: LinkageConfig) -> Result:
     both = validity.both(inputs)
     drawn = [_drawn(people, config.linkage_patients, config.seed) for people in both]
     sizes = [len(np.unique(patient_ids)) for _, patient_ids in drawn]
     if min(sizes) < FEWEST:
         why = f"{min(sizes)} patients of a group have two photographs or more; at least {FEWEST} are needed"
-        return QUESTIONS[0]._replace(missing=why, needed=2 * FEWEST)
+        return _checked(QUESTIONS[0]._replace(missing=why, needed=2 * FEWEST), checked)
     patient = np.concatenate([drawn[0][1], drawn[1][1] + sizes[0]])
 
     def embedded(seed: int | None) -> np.ndarray:
@@ -167,36 +176,43 @@ def _verify(inputs: Inputs, config: LinkageConfig) -> Result:
         (name, mean_difference(*np.split(verification(space, patient)[0], [sizes[0]])).estimate)
         for name, space in spaces.items()
     ]
-    result = evaluate_verification(scores[: sizes[0]], scores[sizes[0] :], config, tuple(compared))
-    anew = partial(dealt_difference, dealt=_deals(sizes[0], sizes[1], config))
-    trial = power_simulation.rates(scores[sizes[0] :], sizes[0], anew, LINKED)
-    result = power_simulation.state(result, trial, config.detection_rounds, config.seed)
     rank = mean_difference(first[: sizes[0]], first[sizes[0] :]).estimate
-    return result._replace(also=(*result.also, ("share found at rank 1, members minus non-members", rank)))
+    asked = _checked(
+        QUESTIONS[0]._replace(
+            compared=tuple(compared), also=(("share found at rank 1, members minus non-members", rank),)
+        ),
+        checked,
+    )
+    members, nonmembers = np.split(scores, [sizes[0]])
+    ids = [
+        people.subjects[np.unique(people.patient[rows])]
+        for people, (rows, _) in zip(both, drawn, strict=True)
+    ]
+    scored = Scored(asked, members[:, None], nonmembers[:, None], *ids)
+    return judge_verification(asked, members, nonmembers, config)._replace(scored=scored)
 
 
-def _deals(members: int, nonmembers: int, config: LinkageConfig) -> np.ndarray:
-    return deals(members, nonmembers, _DEALS, np.random.default_rng([config.seed, 82]))
-
-
-def _look_up(inputs: Inputs, config: LinkageConfig) -> Result:
+def _look_up(inputs: Inputs, checked: ValidityChecks, config: LinkageConfig) -> Result:
+    asked = _checked(QUESTIONS[1], checked)
     if missing := inputs.missing(["synthetic"]):
-        return QUESTIONS[1]._replace(missing=f"needs {missing}")
+        return asked._replace(missing=f"needs {missing}")
     assert inputs.synthetic
+    both = validity.both(inputs)
     rng = np.random.default_rng([config.seed, 80])
     rows = np.sort(rng.permutation(len(inputs.synthetic.ids))[: config.copies_searched])
     gallery = inputs.embeddings(inputs.synthetic)[rows]
-    scores = [
-        people.per_patient(matches(inputs.embeddings(people), gallery)) for people in validity.both(inputs)
-    ]
-    fewest = min(map(len, scores))
+    members, nonmembers = (people.per_patient(matches(inputs.embeddings(people), gallery)) for people in both)
+    fewest = min(len(members), len(nonmembers))
     if fewest < FEWEST or len(gallery) < 2:
         why = f"{fewest} patients of a group and {len(gallery)} released pictures; at least {FEWEST} and 2 are needed"
-        return QUESTIONS[1]._replace(missing=why, needed=2 * FEWEST)
-    trial = power_simulation.scores(scores[1], len(scores[0]), separation, AUC)
-    return power_simulation.state(
-        evaluate_matches(scores[0], scores[1], config), trial, config.detection_rounds, config.seed
-    )
+        return asked._replace(missing=why, needed=2 * FEWEST)
+    scored = Scored(asked, members[:, None], nonmembers[:, None], *(people.subjects for people in both))
+    return judge_matches(asked, members, nonmembers, config)._replace(scored=scored)
+
+
+def _checked(question: Result, checked: ValidityChecks) -> Result:
+    """The question beside what was checked of the groups."""
+    return question._replace(checks=checked.checks, compared=(*question.compared, *checked.compared))
 
 
 def _drawn(people: People, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

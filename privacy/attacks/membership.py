@@ -13,7 +13,7 @@ import numpy as np
 from privacy.attacks import embedded, exposed
 from privacy.data.inputs import Inputs, People
 from privacy.decisions import at_risk, power_simulation, verdict
-from privacy.decisions.results import AUC, Result
+from privacy.decisions.results import AUC, Result, Scored
 from privacy.scores import agreement, nearness, references, validity
 from privacy.scores.membership_scores import ASIDE, HEADLINE, MembershipConfig, scores_of, units
 from privacy.scores.references import UNTRAINED, separability
@@ -85,9 +85,20 @@ def evaluate(
     )
 
 
-def roc(scores: Scores, seed: int) -> list[tuple[float, float]]:
+def judge(asked: Result, members: np.ndarray, nonmembers: np.ndarray, config: MembershipConfig) -> Result:
+    """From scores that difficulty was taken off, (P,) and (Q,), to what an audit says of them, whatever their order."""
+    members, nonmembers = np.sort(members), np.sort(nonmembers)
+    result = asked._replace(
+        tested=separation(members, nonmembers),
+        details={"roc": roc(members, nonmembers)},
+        also=(*exposed.rates(members, nonmembers, config.seed), *asked.also),
+    )
+    trial = power_simulation.scores(nonmembers, len(members), separation, asked.scale)
+    return power_simulation.state(result, trial, config.detection_rounds, config.seed)
+
+
+def roc(members: np.ndarray, nonmembers: np.ndarray) -> list[tuple[float, float]]:
     """(false alarms, hits) at twenty false-alarm rates: a curve that tells of no single patient."""
-    members, nonmembers = calibrated(scores, seed)
     members, nonmembers = ties.together(members, nonmembers)
     rates = np.linspace(0, 1, 21)[1:]
     thresholds = np.quantile(nonmembers, 1 - rates)
@@ -129,11 +140,9 @@ def _generator(
         for name, (found, of) in singles.items()
     ]
     also.append(("not calibrated", separation(*scored.headline()).estimate))
-    subjects = groups[0].subjects
     controls = [(name, tested.estimate) for name, tested in asked]
-    result = _finished(GENERATOR, headline, subjects, checked, config, controls)
-    result = result._replace(also=(*result.also, *also))
-    return [result, exposed.evaluate(GENERATOR, headline, config, checked)]
+    question = GENERATOR._replace(also=tuple(also))
+    return _finished(question, headline, groups, checked, config, controls)
 
 
 def _references(
@@ -164,28 +173,33 @@ def _some(
 def _finished(
     question: Result,
     scores: Scores,
-    subjects: np.ndarray,
+    groups: tuple[People, People],
     checked: ValidityChecks,
     config: MembershipConfig,
     controls: Sequence[tuple[str, Estimate]] = (),
-) -> Result:
-    """Tested, with a null split of both groups as a validity check, controls, and what could have been found; `subjects` are the members."""
+) -> list[Result]:
+    """A question and that of the most exposed, judged; of all patients also with a null split of both groups as a validity check."""
     found = []
     for of_members, group in ((False, scores.nonmembers), (True, scores.members)):
         found.append(
             validity.null_split(partial(_halved, scores, of_members, config.seed), len(group), config.seed)
         )
-    whole = ValidityChecks(
-        (*checked.checks, *(check for check, _ in found)),
-        (*checked.compared, (NULL_SPLIT, found[0][1]), *controls),
+    asked = question._replace(
+        checks=(*checked.checks, *(check for check, _ in found)),
+        compared=(*checked.compared, (NULL_SPLIT, found[0][1]), *controls),
     )
-    result = evaluate(question, scores, config, whole)
+    few = exposed.question(question)._replace(checks=checked.checks)
     members, nonmembers = calibrated(scores, config.seed)
-    named = tuple(subjects[at_risk.beyond(members, nonmembers)])
-    rates = exposed.rates(members, nonmembers, config.seed)
-    result = result._replace(details={"roc": roc(scores, config.seed)}, named=named, also=tuple(rates))
-    trial = power_simulation.scores(nonmembers, len(scores.members), separation, question.scale)
-    return power_simulation.state(result, trial, config.detection_rounds, config.seed)
+    ids = groups[0].subjects, groups[1].subjects
+    named = tuple(ids[0][at_risk.beyond(members, nonmembers)])
+    return [
+        judge(asked, members, nonmembers, config)._replace(
+            named=named, scored=Scored(asked, members[:, None], nonmembers[:, None], *ids)
+        ),
+        exposed.judge(few, members, nonmembers, config)._replace(
+            scored=Scored(few, members[:, None], nonmembers[:, None], *ids)
+        ),
+    ]
 
 
 def _halved(scores: Scores, of_members: bool, seed: int, first: np.ndarray, second: np.ndarray) -> Tested:
@@ -199,11 +213,8 @@ def _released(
         return _missing(RELEASED, f"needs {inputs.missing(['synthetic'])}")
     near = nearness.nearness(inputs, inputs.synthetic, config)
     features = [np.column_stack([group, each.typical]) for group, each in zip(pixels, near, strict=True)]
-    scores, subjects = Scores(near[0].score, near[1].score, *features), validity.both(inputs)[0].subjects
-    return [
-        _finished(RELEASED, scores, subjects, checked, config),
-        exposed.evaluate(RELEASED, scores, config, checked),
-    ]
+    scores = Scores(near[0].score, near[1].score, *features)
+    return _finished(RELEASED, scores, validity.both(inputs), checked, config)
 
 
 def _encoder(
@@ -225,8 +236,7 @@ def _encoder(
     untrained = scores[1].tested(config.seed)
     whole = ValidityChecks((*whole.checks, separability(UNTRAINED, untrained)), whole.compared)
     control = (UNTRAINED, untrained.estimate)
-    result = _finished(ENCODER, scores[0], validity.both(inputs)[0].subjects, whole, config, (control,))
-    return [result, exposed.evaluate(ENCODER, scores[0], config, whole)]
+    return _finished(ENCODER, scores[0], validity.both(inputs), whole, config, (control,))
 
 
 def _missing(question: Result, why: str) -> list[Result]:

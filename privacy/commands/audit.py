@@ -46,6 +46,12 @@ def audit(
             help="what the attacker has who is assumed: data, data+captions, embeddings, api or weights",
         ),
     ] = "weights",
+    seal: Annotated[
+        Path | None,
+        typer.Option(
+            help="folder for scores of members and non-members under salted ids, which 'privacy judge' reads"
+        ),
+    ] = None,
     attributes: Annotated[str, typer.Option(help="what to infer, separated by commas")] = "age,sex,race",
     seed: Annotated[int | None, typer.Option(help="of folds, permutations and resamples; 0")] = None,
     config: Annotated[Path | None, config_option("privacy")] = None,
@@ -71,6 +77,7 @@ def audit(
       privacy audit --generator runs/odir --synthetic synthetic --members records/odir --nonmembers records/odir --out report
       privacy audit --model ckpt.pt --attackers records --out report --config quick
       privacy audit --synthetic synthetic --nonmembers held-out --given data+captions --out report
+      privacy audit --generator runs/odir --members records/odir --nonmembers records/odir --out report --seal sealed
     """
     from privacy import auditing, report
     from privacy.config import audit_config
@@ -94,6 +101,7 @@ def audit(
             split=parse_splits(split),
             attributes=[name.strip() for name in attributes.split(",") if name.strip()],
             given=attacker,
+            seal=seal,
             config=load(audit_config(), config, [*set, *([f"seed={seed}"] if seed is not None else [])]),
             command=shlex.join(["privacy", *sys.argv[1:]]),
             tell=say,
@@ -102,4 +110,31 @@ def audit(
         )
     show(made.as_json(), json, f"{report.summary(made)}\nreport: {out / 'report.html'}")
     then("privacy", "suggest", "--report", out, open=out / "report.html")
+    raise typer.Exit(made.exit_status)
+
+
+def judge(
+    scores: Annotated[list[Path], typer.Argument(help="members.parquet and nonmembers.parquet of --seal")],
+    out: Annotated[Path, typer.Option(help="folder for report.html and report.json")] = Path("audit"),
+    commitment: Annotated[
+        str | None, typer.Option(help="what 'privacy audit --seal' printed; else changes to all files pass")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Judge the scores of a sealed audit, without photographs, models or lists of patients.
+
+    What was checked on photographs, and questions that no scores are there of, are as the controller says; the
+    report counts them.  Exit status as that of 'privacy audit'.
+
+    \b
+    Examples:
+      privacy judge sealed/members.parquet sealed/nonmembers.parquet --out judged
+      privacy judge sealed/*.parquet --commitment 5f1c… --out judged --json
+    """
+    from privacy import report
+    from privacy.sealed import judging
+
+    with sole_writer(out):
+        made = judging.judge(scores, out, commitment, shlex.join(["privacy", *sys.argv[1:]]))
+    show(made.as_json(), json, f"{report.summary(made)}\nreport: {out / 'report.html'}")
     raise typer.Exit(made.exit_status)

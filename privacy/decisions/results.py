@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from privacy.data.access import Access, refusal
 from privacy.data.attributes import Task
 from privacy.statistics.attribute_numbers import AttributeNumbers
@@ -95,6 +97,23 @@ class Result(NamedTuple):
     """Whether it was not asked because the attacker who is assumed has less than that."""
     named: tuple[str, ...] = ()
     """Members whom the attack names, for `privacy.decisions.at_risk` alone: no report may hold them."""
+    scored: "Scored | None" = None
+    """What it was judged from, for a sealed audit alone: no report may hold it."""
+
+
+class Scored(NamedTuple):
+    """Numbers of patients from which a question is judged without any model or photograph; their order says nothing."""
+
+    asked: Result
+    """The question, with what was checked and what stands beside it, before it is judged."""
+    members: np.ndarray
+    """(P, k)"""
+    nonmembers: np.ndarray
+    """(Q, k)"""
+    members_ids: np.ndarray
+    """(P,) str, whose they are."""
+    nonmembers_ids: np.ndarray
+    """(Q,) str"""
 
 
 def left_out(question: Result, given: Access) -> Result:

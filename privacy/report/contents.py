@@ -53,7 +53,7 @@ NOT_TESTED = (
 
 def build(inputs: Inputs, decisions: Sequence[Decision], config: AttackConfig, command: str) -> AuditReport:
     """The whole report."""
-    return AuditReport(
+    report = AuditReport(
         protocol=PROTOCOL,
         command=command,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -66,12 +66,24 @@ def build(inputs: Inputs, decisions: Sequence[Decision], config: AttackConfig, c
         members=_group(inputs.members),
         nonmembers=_group(inputs.nonmembers),
         synthetic=_group(inputs.synthetic),
-        panels=_panels(decisions),
+        panels=[],
         attributes=[_attribute(each) for each in decisions if each.result.attribute],
-        results=[_result(each) for each in decisions if not each.result.attribute],
+        results=[],
         not_tested=list(NOT_TESTED),
         given=inputs.given,
-        exit_status=verdict.exit_status([each.answer.word for each in decisions]),
+        exit_status=0,
+    )
+    return answered(report, decisions)
+
+
+def answered(report: AuditReport, decisions: Sequence[Decision]) -> AuditReport:
+    """The same report with the answers of all decisions; the attributes of T1 stay as they are."""
+    return report.model_copy(
+        update=dict(
+            panels=_panels(decisions),
+            results=[_result(each) for each in decisions if not each.result.attribute],
+            exit_status=verdict.exit_status([each.answer.word for each in decisions]),
+        )
     )
 
 

@@ -33,7 +33,12 @@ def attacker(report: AuditReport, language: str) -> str:
     left = sum(each.left_out for each in report.results) + sum(each.left_out for each in report.attributes)
     holds = HOLDS[report.given][0 if language == "en" else 1]
     said = WORDS[language]["attacker"].format(given=report.given, holds=holds)
-    return said + (WORDS[language]["left out"].format(left=left) if left else "")
+    if left:
+        said += WORDS[language]["left out"].format(left=left)
+    if sealed := report.sealed:
+        numbers = {"commitment": sealed.commitment[:12], "judged": len(sealed.judged), "of": sealed.of}
+        said += WORDS[language]["sealed"].format(**numbers)
+    return said
 
 
 def open_questions(report: AuditReport, language: str) -> list[OpenQuestions]:

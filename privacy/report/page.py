@@ -11,12 +11,13 @@ from privacy.report.charts import METRICS, chart, curve, forest, number
 from privacy.report.chinese import translated
 from privacy.report.counts import attacker, counted, open_questions, regulations
 from privacy.report.schema import AttributeEntry, AuditReport, ResultEntry
+from privacy.report.sentences import of_attribute, plain
 from privacy.report.words import WORDS, naming, reading
 from synth.base.templates import environment
 
 LANGUAGES = {"en": "report.html", "zh": "report.zh.html"}
 """Language -> the file of its page."""
-SHOWN_FIRST = 6
+SHOWN_FIRST = 2
 """Answers of one panel that the summary has room for; more where more FAIL."""
 
 
@@ -69,6 +70,8 @@ def _shown(report: AuditReport, language: str) -> dict[str, Any]:
         "said": lambda key: WORDS[language][key],
         "naming": lambda result: naming(result, language),
         "reading": lambda result: reading(result, language),
+        "plain": lambda result: plain(result, language),
+        "of_attribute": lambda entry: of_attribute(entry, language),
         "asked": lambda panel: WORDS[language]["asked"].format(asked=panel.answered, of=panel.of),
     }
 

@@ -205,6 +205,17 @@ class NotTested(Part):
     why: str
 
 
+class Sealed(Part):
+    """That scores of patients were sealed for an auditor, who gets no id, photograph or model."""
+
+    commitment: str
+    """sha256 over models, records, settings and scores."""
+    judged: list[str]
+    """Questions that are judged from these scores."""
+    of: int
+    """All questions; the others are as the controller says."""
+
+
 class AuditReport(Part):
     """All that an audit says.  No number about a single patient is in it, and no id."""
 
@@ -227,6 +238,7 @@ class AuditReport(Part):
     not_tested: list[NotTested]
     given: Access = "weights"
     """What the attacker has who is assumed."""
+    sealed: Sealed | None = None
     exit_status: int
 
     @classmethod

@@ -32,9 +32,11 @@ def missing(inputs: Inputs, encoder: Target) -> str:
     """Why photographs and captions cannot be compared; empty where they can."""
     if not encoder.reads_captions:
         return "embeddings made elsewhere read no captions; needs --model ckpt.pt"
-    for people in validity.both(inputs):
+    for group, people in zip(("--members", "--nonmembers"), validity.both(inputs), strict=True):
         if not _languages(people):
-            return f"{people.folder} lacks captions; needs --members and --nonmembers in which every photograph has one"
+            return (
+                f"{group} lacks captions; needs --members and --nonmembers in which every photograph has one"
+            )
     return "" if _shared(inputs) else "captions of members and of non-members are in different languages"
 
 

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 _SEAM = 1  # pixels beside the middle that are left out
 _SHIFT = 1  # pixels of 32 a side, of a half: another field of view moves it
 _EACH = 2  # candidates of each half
-_BATCH = 256
+_BATCH, _PAIRS = 256, 2**25
+"""Pictures at a time, and pairs of these with photographs: a gigabyte or so, however many there are."""
+COMPARED = 4 * 2 * (2 * _SHIFT + 1) ** 2 * 512
+"""Multiplications for a picture and a photograph: four halves of 512 pixels, mirrored too, in nine shifts."""
 
 
 class NearestHalf(NamedTuple):
@@ -39,17 +42,16 @@ def nearest(pictures: np.ndarray, among: np.ndarray, patient_ids: np.ndarray) ->
     """
     import torch
 
-    each = min(_EACH, len(among))
+    each, batch = min(_EACH, len(among)), min(_BATCH, max(_PAIRS // len(among), 1))
     found, rows = np.empty((4, len(pictures))), np.empty((4, len(pictures)), int)
     candidates = np.empty((4, len(pictures), each), int)
     with progress("comparing halves", 4 * len(pictures)) as bar, torch.inference_mode():
         for place, half in enumerate(_halves()):
-            theirs = _unit(_small(among, half))
-            for first in range(0, len(pictures), _BATCH):
-                here = slice(first, first + _BATCH)
+            theirs = _unit(_small(among, half), half)
+            for first in range(0, len(pictures), batch):
+                here = slice(first, first + batch)
                 part = pictures[here]
-                likeness = torch.stack([_likeness(view, half, theirs) for view in (part, part[:, :, ::-1])])
-                squares = 2 - 2 * likeness.amax(dim=0).double().numpy()
+                squares = 2 - 2 * _likeness(part, half, theirs).double().numpy()
                 rows[place, here], beside = identity.ranked(squares, patient_ids)
                 found[place, here] = np.sqrt(squares.min(axis=1).clip(0)) / beside
                 candidates[place, here] = np.argpartition(squares, each - 1, axis=1)[:, :each]
@@ -59,14 +61,16 @@ def nearest(pictures: np.ndarray, among: np.ndarray, patient_ids: np.ndarray) ->
 
 
 def _likeness(pictures: np.ndarray, half: np.ndarray, theirs: "Tensor") -> "Tensor":
-    """(G, R) cosine of a half of pictures with that of photographs, (R, D), in the shift that suits them best."""
+    """(G, R) cosine of a half of pictures, mirrored or not, with that of photographs, (R, 512), in the shift that suits them best."""
     import torch
 
-    mine, steps = _small(pictures, half), range(-_SHIFT, _SHIFT + 1)
-    moved = (torch.roll(mine, (y, x), (1, 2)) for y in steps for x in steps)
-    best = torch.full((len(mine), len(theirs)), -1.0)
-    for each in moved:
-        best = torch.maximum(best, _unit(each) @ theirs.T)
+    steps = range(-_SHIFT, _SHIFT + 1)
+    best = torch.full((len(pictures), len(theirs)), -1.0)
+    for view in (pictures, pictures[:, :, ::-1]):
+        mine = _small(view, half)
+        for y in steps:
+            for x in steps:
+                best = torch.maximum(best, _unit(torch.roll(mine, (y, x), (1, 2)), half) @ theirs.T)
     return best
 
 
@@ -75,16 +79,18 @@ def _small(pictures: np.ndarray, half: np.ndarray) -> "Tensor":
     import torch
     from torch.nn.functional import avg_pool2d
 
-    parts = [
-        aligned.detail(pictures[first : first + _BATCH], half) for first in range(0, len(pictures), _BATCH)
-    ]
-    return avg_pool2d(torch.cat(parts)[:, None], 2)[:, 0]
+    starts = range(0, len(pictures), _BATCH)
+    parts = (aligned.detail(pictures[first : first + _BATCH], half) for first in starts)
+    return torch.cat([avg_pool2d(part[:, None], 2)[:, 0] for part in parts])
 
 
-def _unit(details: "Tensor") -> "Tensor":
+def _unit(details: "Tensor", half: np.ndarray) -> "Tensor":
+    """(N, 512) of (N, 32, 32): of length 1 as a whole, the pixels of the half."""
+    import torch
     from torch.nn.functional import normalize
 
-    return normalize(details.flatten(1), dim=1, eps=1e-3)
+    seen = half[::2, ::2] | half[1::2, 1::2]
+    return normalize(details.flatten(1), dim=1, eps=1e-3)[:, torch.from_numpy(seen.ravel())]
 
 
 def _halves() -> list[np.ndarray]:

@@ -70,7 +70,7 @@ def doubt(
         return ""
     said = ", ".join(f"{name} {' '.join(each[:12] for each in data)}" for name, data in learnt.items())
     return (
-        f"{folder} ({members[:12]}) is not what was trained on by its own account ({said}); give the records of the "
+        f"--members ({members[:12]}) is not what was trained on by its own account ({said}); give the records of the "
         "training, whole, as --members"
     )
 

@@ -1,0 +1,1 @@
+"""Sealed audits: the controller asks the models about patients, the auditor judges scores without names."""
