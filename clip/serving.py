@@ -15,6 +15,7 @@ import threading
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +98,15 @@ def launched(
         font=["system-ui", "Noto Sans CJK SC", "Microsoft YaHei", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     )
+    # Processes of its own and a history of what was asked: gradio 6.11 has neither, 6.24 both.
+    unwanted = {"num_workers": 0, "run_history": False}
+    known = signature(page.launch).parameters
     try:
         _, address, _ = page.queue(max_size=_WAITING).launch(
             server_name=host, server_port=port, share=False, inbrowser=False, quiet=True,
             prevent_thread_lock=True, theme=theme, css=css, footer_links=[], max_file_size=enclosure.LARGEST,
-            enable_monitoring=False, ssr_mode=False, num_workers=0, run_history=False,
+            enable_monitoring=False, ssr_mode=False,
+            **{name: off for name, off in unwanted.items() if name in known},
             app_kwargs={"lifespan": lambda app: enclosure.enclosed(app, folder, hosts, token)},
         )  # fmt: skip
     except OSError:

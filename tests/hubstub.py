@@ -135,7 +135,10 @@ class Request(BaseHTTPRequestHandler):
     def _create(self, asked: dict[str, Any]) -> None:
         name = f"{asked.get('type', 'model')}s/{asked['organization']}/{asked['name']}"
         status = 409 if name in self.hub.repos else 200
-        self.hub.repos.setdefault(name, {"private": asked.get("visibility") == "private", "files": {}})
+        private = (
+            asked.get("private") or asked.get("visibility") == "private"
+        )  # huggingface-hub 1.3, and later
+        self.hub.repos.setdefault(name, {"private": private, "files": {}})
         self._answer({"url": f"{self.hub.url}/{name}", "error": "exists"}, status)
 
     def _preupload(self, repo: str, asked: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """An option that takes one value is refused where it is given twice: the first would be lost without a word."""
 
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
@@ -103,10 +104,10 @@ def test_help_answers_whatever_stands_beside_it():
     [
         (["train"], "missing option '--data'"),
         (["train", "--data"], "option '--data' requires an argument"),
-        (["train", "--date", "x"], "no such option: --date"),
+        (["train", "--date", "x"], "no such option:? '?--date"),  # click's quotes came and went
     ],
 )
 def test_other_mistakes_are_one_line_that_names_the_help(arguments, said):
     result = invoke("clip", *arguments)
-    assert result.exit_code == 2 and result.stderr.startswith(f"clip: {said}")
+    assert result.exit_code == 2 and re.match(f"clip: {said}", result.stderr)
     assert result.stderr.count("\n") == 1 and result.stderr.endswith(" --help'\n")
