@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import languages
 import numpy as np
 import openpyxl
 import pytest
@@ -358,7 +359,8 @@ def test_clip_eval_judges_a_whole_benchmark_and_tells_who_has_learnt_from_it(ref
     assert found["balanced_accuracy"]["value"] == pytest.approx(balanced_accuracy_score(truth, said))
     assert report["data"]["benchmark"]["leaks"]["flair"]["images"] is False
     page = (tmp_path / "report.html").read_text()
-    assert "who has learnt from it" in page and "registration with the challenge" in page
+    assert "models trained on it" in page and "registration with the challenge" in page
+    languages.whole(tmp_path / "report.html", "REFUGE")
 
 
 def test_a_benchmark_that_is_not_whole_is_refused_by_the_command(untrained, tmp_path):

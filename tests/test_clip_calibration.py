@@ -110,7 +110,7 @@ def test_reports_draw_it_and_tables_of_several_models_keep_it_apart(tmp_path):
         "Brier",
     ]
     page = (tmp_path / "one" / "report.html").read_text()
-    assert "<summary" in page and "called rightly" in page and "ECE" in page
+    assert "<summary" in page and "share called correctly" in page and "ECE" in page
     [result] = json.loads((tmp_path / "one" / "report.json").read_text())["results"]
     assert sum(each["n"] for each in result["reliability"]["en"]) == result["n"]
     both = invoke(

@@ -5,6 +5,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import languages
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -93,6 +94,7 @@ def test_what_a_wide_disc_means_is_learnt_and_told_in_both_languages(checkpoint,
     assert json.loads((tmp_path / "report.json").read_text()) == report
     page = (tmp_path / "report.html").read_text()
     assert "疑似青光眼。" in page and report["checkpoint"]["sha256"] in page and "<script" not in page
+    languages.whole(tmp_path / "report.html")
 
 
 def test_without_prompts_every_task_that_the_records_answer_is_judged(checkpoint, records, tmp_path):

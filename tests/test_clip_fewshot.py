@@ -6,6 +6,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import languages
 import numpy as np
 import pytest
 import torch
@@ -252,6 +253,7 @@ def test_few_shot_reports_every_method_with_intervals_and_a_picture(checkpoint, 
     assert set(few_shot.METHODS) <= set(_words(curves))
     assert [name for name in _words(calibration) if name in judged["metrics"]] == list(judged["reliability"])
     assert "<script" not in page
+    languages.whole(tmp_path / "report.html", " ".join(few_shot.METHODS))
 
 
 def _words(figure: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 
+import languages
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -188,6 +189,7 @@ def test_clip_eval_reports_retrieval_with_intervals_and_chance(untrained, tmp_pa
     assert set(made["image-to-text"]["metrics"]) == {"zh", "en"}
     assert made["cfp-fellow-eye"]["n"] == 60 and made["cfp-fellow-eye"]["patients"] == 30
     assert "R@10" in (tmp_path / "report.html").read_text()
+    languages.whole(tmp_path / "report.html")
     assert "no retrieval called 'cfp-to-oct'" in refusal(
         "eval", "--model", untrained / "ckpt.pt", "--data", untrained / "records", "--split", "all",
         "--task", "retrieval", "--prompts", "cfp-to-oct", "--out", tmp_path,

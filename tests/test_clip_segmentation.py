@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import languages
 import numpy as np
 import pytest
 import torch
@@ -260,6 +261,7 @@ def test_an_encoder_with_a_decoder_finds_discs_that_the_mean_mask_does_not(encod
     )
     assert Image.open(tmp_path / "out" / every["sheet"]).width == 2 * 192
     assert 'src="segmentation.png"' in (tmp_path / "out" / "report.html").read_text()
+    languages.whole(tmp_path / "out" / "report.html")
 
 
 @pytest.mark.slow

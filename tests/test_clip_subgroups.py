@@ -2,6 +2,7 @@
 
 import json
 
+import languages
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -83,7 +84,8 @@ def test_the_report_tells_parts_and_a_column_that_nobody_has_is_refused(tmp_path
     assert all(set(each["auc"]) == {"zh", "en", "both"} for each in parts if each["attribute"] == "sex")
     assert [each["auc"] for each in parts if each["name"] == "below 40"] == [{}]
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "By parts of the people" in page and "too few" in page
+    assert "By subgroup" in page and "too few" in page
+    languages.whole(tmp_path / "out" / "report.html")
     for by, line in (
         ("race", "no record tells race; leave it out of --by: records tell age, sex\n"),
         ("sex,shoe", "--by shoe: no such column; choose of age, sex, race, camera, eye_side\n"),

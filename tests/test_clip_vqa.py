@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import languages
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -141,6 +142,7 @@ def test_a_trained_encoder_and_its_head_answer_what_the_picture_shows(trained, t
     side = made["vqa-side"]["metrics"]["en encoder"]["exact_match"]
     assert side["low"] < 0.65  # nothing in these pictures tells the side
     assert "exact match" in (tmp_path / "report.html").read_text()
+    languages.whole(tmp_path / "report.html", "no yes")
     only = invoke("eval", "--model", trained / "run/ckpt.pt", "--data", trained / "records", "--task", "vqa",
                   "--prompts", "side", "--set", "n_bootstrap=10", "--set", "head=false", "--out", tmp_path, "--json")  # fmt: skip
     assert [each["classes"].keys() for each in json.loads(only.stdout)["results"]] == [{"左眼", "右眼"}]

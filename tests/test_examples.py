@@ -94,28 +94,30 @@ def demo_folder(folder: Path) -> Path:
     (folder / "clip").mkdir()
     append_metrics(folder / "clip" / "metrics.jsonl", images=8, loss=1.5)
     append_metrics(folder / "clip" / "metrics.jsonl", images=16, loss=1.2)
-    answer = {"word": "REVEALS", "level": "weak", "why": "lower bound of AUC 0.6 > 0.52"}
+    answer = {"word": "REVEALS", "level": "weak", "why": "lower bound of AUC 0.600 > 0.520, p = 0.001"}
     number = {"value": 0.7, "low": 0.6, "high": 0.8, "patients": 6}
     attribute = {"name": "sex", "reveals": answer, "training_adds": answer, "patients": 6, "images": 6,
                  "rows": [{"name": "the encoder", "person": {"auc": number}, "image": {}}]}  # fmt: skip
     panel = {
-        "question": "Does it hold copies?",
+        "question": "Does it hold copies of their photographs?",
         "verdict": "NOT TESTABLE",
         "asked": 0,
         "of": 1,
-        "why": "needs lists",
+        "why": "no attack asks this yet",
     }
     write_json(folder / "audit" / "report.json", {"attributes": [attribute], "panels": [panel]})
     found = {"accuracy": number, "balanced_accuracy": number, "macro_auc": number}
     blind = {"accuracy": 0.5, "balanced_accuracy": 0.5, "macro_auc": 0.5}
-    result = {"title": "Glaucoma", "patients": 6, "n": 6, "classes": {"no": 3, "glaucoma": 3},
+    result = {"title": "glaucoma", "patients": 6, "n": 6, "classes": {"absent": 3, "present": 3},
               "metrics": {"zh": found, "en": found}, "without_pictures": {"chance": blind}}  # fmt: skip
     write_json(folder / "eval" / "report.json", {"results": [result]})
     return folder
 
 
 def test_the_page_of_the_demo_carries_everything_in_itself(tmp_path):
-    commands = [{"name": "a step", "command": "synth phantom --n 6", "seconds": 75.4, "status": 0}]
+    commands = [
+        {"name": "what they look like", "command": "synth phantom --n 6", "seconds": 75.4, "status": 0}
+    ]
     page.build(demo_folder(tmp_path), commands)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert html.count('<img src="data:image/jpeg;base64,') == 12 + 3  # in the table, and on the first page

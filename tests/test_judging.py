@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import languages
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -422,7 +423,7 @@ def test_what_shows_patients_is_for_its_owner_only(judged):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not PROGRAM, reason="no Chromium on this machine")
-@pytest.mark.parametrize("name", ["report.html", "private/training-photographs.html"])
+@pytest.mark.parametrize("name", ["report.html", "report.zh.html", "private/training-photographs.html"])
 def test_the_pages_can_be_read_on_a_desk_and_on_a_phone_by_eye_and_by_ear(judged, tmp_path, name):
     with Browser(tmp_path / "profile") as browser:
         assert faults(browser, judged[1] / name) == []
@@ -430,8 +431,15 @@ def test_the_pages_can_be_read_on_a_desk_and_on_a_phone_by_eye_and_by_ear(judged
 
 def test_the_report_begins_with_a_sentence_and_three_figures(judged):
     page = (judged[1] / "report.html").read_text(encoding="utf-8")
-    assert "Synthetic photographs teach a mean AUC of" in page.partition('<div class="figures">')[0]
+    assert (
+        "A classifier trained on synthetic photographs reaches a mean AUC of"
+        in page.partition('<div class="figures">')[0]
+    )
     assert page.count("<figcaption>") == 3
+
+
+def test_the_chinese_page_of_the_report_is_whole(judged):
+    languages.whole(judged[1] / "report.html", "test resnet")
 
 
 def test_names_are_escaped_in_the_report(judged):

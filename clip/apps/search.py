@@ -18,11 +18,13 @@ from synth.base import ties
 from synth.base.errors import UserError
 from synth.base.runs import atomic, write_text
 from synth.base.templates import environment
+from synth.base.translation import LANGUAGES, Catalogue, page_name
 from synth.data.images import decode
 
 SIDE = 192
 """Pixels a side of a picture on a contact sheet, `.png`."""
 _OFF = 1e-3  # by which the length of an embedding may differ from 1
+CATALOGUE = Catalogue(Path(__file__).parent / "zh.yaml")
 LARGE = 512
 """Pixels a side of a picture that enlarges where it is chosen, on a sheet `.html`."""
 
@@ -123,7 +125,7 @@ def search(model: CLIP, embedded: Embedded, text: str, k: int, where: str = "") 
 
 
 def sheet(path: Path, text: str, hits: list[Hit], data: Data) -> None:
-    """Write what was found as pictures, `.png` or `.html`; `data` are the records that were embedded.
+    """Write what was found as pictures: `.png`, or `.html` with its Chinese `.zh.html` beside it; `data` are the records that were embedded.
 
     Raises:
         UserError: another kind of file, or records that lack what was found.
@@ -140,7 +142,9 @@ def sheet(path: Path, text: str, hits: list[Hit], data: Data) -> None:
         image.thumbnail((side, side))
         images.append(image)
     if path.suffix.lower() == ".html":
-        write_text(path, _html(text, hits, images))
+        for language in LANGUAGES:
+            page = path.with_name(page_name(path.name, language))
+            write_text(page, html(text, hits, images, path.name, language))
     else:
         with atomic(path) as temporary:
             _grid(hits, images).save(temporary, "PNG")
@@ -157,16 +161,16 @@ def _grid(hits: list[Hit], images: list[Image.Image]) -> Image.Image:
     return grid
 
 
-def _html(text: str, hits: list[Hit], images: list[Image.Image]) -> str:
+def html(text: str, hits: list[Hit], images: list[Image.Image], name: str, language: str) -> str:
+    """The sheet as a page in a language; `name` is the file of the English one."""
     shown = []
     for hit, image in zip(hits, images, strict=True):
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=90)
         shown.append((hit, f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"))
-    return (
-        environment(Path(__file__).parent)
-        .get_template("search.html.j2")
-        .render(text=text, shown=shown, text_language=_language(text))
+    pages = environment(Path(__file__).parent, language, CATALOGUE)
+    return pages.get_template("search.html.j2").render(
+        page=name, text=text, shown=shown, text_language=_language(text)
     )
 
 

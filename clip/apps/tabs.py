@@ -84,8 +84,8 @@ def synthesise(keep: Keep) -> None:
             )
             ask = gr.Button("合成 synthesise", variant="primary", elem_id="draw")
             gr.Markdown(
-                "由随附的四步生成器绘制，它从数字模拟眼底学习；无任何真人照片。Drawn by the generator of four steps that ships, which "
-                "learnt from phantoms: nobody's photograph."
+                "由随附的四步生成器绘制，它从仿体和公开照片集 IDRiD 学习；所示均非真人照片。Drawn by the generator of four steps that ships, which "
+                "learnt from phantoms and from IDRiD, a public set; none shown is anybody's photograph."
             )
         with gr.Column(scale=6):
             shown = gr.Image(
@@ -123,7 +123,7 @@ def quiz(keep: Keep) -> None:
     choice = gr.Radio(_SIDES, label="哪一张是合成的？ Which one is synthetic?", elem_id="choice")
     told = gr.Markdown(elem_id="told")
     button = gr.Button("下一题 next question", variant="primary", elem_id="next")
-    gr.Markdown("另一张是数字模拟眼底。 The other one is a phantom, drawn by rules.")
+    gr.Markdown("另一张是按规则绘制的仿体。 The other one is a phantom, drawn by rules.")
     button.click(ask, score, [left, right, synthetic, choice, told, score], api_name="question")
     choice.input(answer, [choice, synthetic, score], [told, synthetic, score], api_name="answer")
 

@@ -20,6 +20,7 @@ from clip.evaluation.tables import (
 )
 from synth.base import runs, stats
 from synth.base.errors import UserError
+from synth.base.translation import LANGUAGES, page_name
 
 FIRST = ("macro_auc", "balanced_accuracy", "rank_auc", "exact_match", "dice")
 """The metric that is shown first, where no benchmark names one."""
@@ -144,6 +145,7 @@ def write(out: Path, comparison: Comparison) -> None:
     """Write `comparison.json`, `comparison.md`, and in each language page and forest plot, each whole or not at all."""
     runs.write_json(out / "comparison.json", comparison.model_dump(mode="json"))
     runs.write_text(out / "comparison.md", markdown(comparison))
-    for language, ending in comparison_page.LANGUAGES.items():
-        runs.write_text(out / f"comparison{ending}.html", comparison_page.html(comparison, language))
-        runs.write_text(out / f"comparison{ending}.svg", forest.svg(comparison.headlines, language))
+    for language in LANGUAGES:
+        page = out / page_name(comparison_page.PAGE, language)
+        runs.write_text(page, comparison_page.html(comparison, language))
+        runs.write_text(page.with_suffix(".svg"), forest.svg(comparison.headlines, language))

@@ -1,40 +1,49 @@
 """The page of several models side by side, for people, in Chinese and English."""
 
-from pathlib import Path
+from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from clip.evaluation import forest, titles
-from clip.evaluation.phrases import METRICS_ZH, WORDS, phrase
+from clip.evaluation import forest
+from clip.evaluation.languages import pages, translated
 from clip.evaluation.report import METRICS, number
 from clip.evaluation.results import Metric
 from clip.evaluation.tables import Comparison
-from synth.base.templates import environment
+from synth.base.words import number_of
 
-LANGUAGES = {"en": "", "zh": ".zh"}
-"""Language -> what stands before the suffix of its files."""
+PAGE = "comparison.html"
+"""The file of the page; `page_name` has its Chinese."""
 
 
 def html(comparison: Comparison, language: str) -> str:
     """One self-contained page."""
-    words = WORDS[language]
-    headings = METRICS | (METRICS_ZH if language == "zh" else {})
-    pages = environment(Path(__file__).parent / "templates")
-    pages.filters["number"] = number
-    pages.filters["signed"] = signed
-    pages.filters["titled"] = lambda text: titles.title(text, language)
-    pages.filters["judged"] = lambda name: titles.task(name, language)
-    pages.filters["phrase"] = lambda text: phrase(text, language)
-    return pages.get_template("comparison.html.j2").render(
+    templates = pages(language)
+    templates.filters["number"] = lambda value: translated(number(value), language)
+    templates.filters["signed"] = lambda metric: translated(signed(metric), language)
+    return templates.get_template("comparison.html.j2").render(
+        page=PAGE,
+        answer=" ".join(translated(each, language) for each in answers(comparison)),
         comparison=comparison,
         models=list(comparison.models),
-        metrics=headings,
-        language=language,
-        t=words,
-        other=f"comparison{LANGUAGES['zh' if language == 'en' else 'en']}.html",
+        metrics=METRICS,
         picture=Markup(forest.svg(comparison.headlines, language)),
         unpaired=any(not each for line in comparison.headlines for each in line.paired.values()),
     )
+
+
+def answers(comparison: Comparison) -> Iterator[str]:
+    """One sentence for each model but the first: in how many tests it is better or worse, with the whole interval."""
+    tests = number_of(len(comparison.headlines), "test")
+    first, *others = comparison.models
+    for model in others:
+        gaps = [each.differences[model] for each in comparison.headlines if model in each.differences]
+        better, worse = sum(each.low > 0 for each in gaps), sum(each.high < 0 for each in gaps)
+        yield (
+            f"In {tests}, {model} is compared with {first}: in {better} the difference lies above 0 with its whole "
+            f"95 % interval, in {worse} below."
+        )
+    if not others:
+        yield f"In {tests} there is one model, and nothing to compare it with."
 
 
 def signed(metric: Metric) -> str:

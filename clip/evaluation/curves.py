@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,10 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 """Of Okabe and Ito, which colour-blind people tell apart."""
 
 
-def svg(result: ClassificationResult, headings: dict[str, str]) -> Any:
-    """The curves of a result, with intervals, as markup.
+def svg(result: ClassificationResult, headings: dict[str, str], say: Callable[[str], str] = str) -> Any:
+    """The curves of a result, with intervals, as markup; `say` translates.
 
-    A line with the
-    only point 0 is drawn across, dashed, as are the baselines that see no picture.
+    A line with the only point 0 is drawn across, dashed, as are the baselines that see no picture.
     """
     from matplotlib.figure import Figure
 
@@ -31,23 +31,25 @@ def svg(result: ClassificationResult, headings: dict[str, str]) -> Any:
         for name, points in lines.items():
             values = [result.metrics[row][key] for row in points.values()]
             if set(points) == {0}:
-                axis.axhline(values[0].value, color="#444", linestyle="--", linewidth=1, label=name)
+                axis.axhline(values[0].value, color="#444", linestyle="--", linewidth=1, label=say(name))
                 axis.axhspan(values[0].low, values[0].high, color="#444", alpha=0.07, linewidth=0)
                 continue
             colour, xs = next(colours), [places.index(x) for x in points]
-            axis.plot(xs, [value.value for value in values], "o-", color=colour, markersize=4, label=name)
+            axis.plot(
+                xs, [value.value for value in values], "o-", color=colour, markersize=4, label=say(name)
+            )
             low, high = [value.low for value in values], [value.high for value in values]
             axis.fill_between(xs, low, high, color=colour, alpha=0.12, linewidth=0)
-        axis.axhline(result.baselines["chance"][key], color="#999", linestyle=":", label="chance")
+        axis.axhline(result.baselines["chance"][key], color="#999", linestyle=":", label=say("chance"))
         axis.set_xticks(range(len(places)), [str(x) for x in places])
-        axis.set(xlabel=result.curve.x, ylabel=headings[key])
+        axis.set(xlabel=say(result.curve.x), ylabel=say(headings[key]))
         axis.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(frameon=False, fontsize="small")
     return _markup(figure, f"{result.task} {result.name}")
 
 
-def reliability(result: ClassificationResult) -> Any:
-    """The reliability diagrams of a result, as markup: the share called rightly against mean confidence, a dot for each bin.
+def reliability(result: ClassificationResult, say: Callable[[str], str] = str) -> Any:
+    """The reliability diagrams of a result, as markup: the share called correctly against mean confidence, a dot for each bin.
 
     A dot's area tells its photographs.
     """
@@ -71,20 +73,20 @@ def reliability(result: ClassificationResult) -> Any:
             [40 * each.n / largest for each in bins],
             color=_COLOURS[0],
         )
-        axis.set(title=name, xlabel="confidence", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        axis.set(title=say(name), xlabel=say("confidence"), xlim=(0, 1), ylim=(0, 1), aspect="equal")
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel("called rightly")
+    axes[0].set_ylabel(say("share called correctly"))
     for axis in axes[len(rows) :]:
         axis.set_visible(False)
     return _markup(figure, f"reliability {result.task} {result.name}")
 
 
-def confusions(result: ClassificationResult) -> Any:
+def confusions(result: ClassificationResult, say: Callable[[str], str] = str) -> Any:
     """The confusion matrix of each row, as markup; colours are shares of the true class, numbers photographs."""
     from matplotlib.figure import Figure
 
     assert result.confusion is not None
-    rows, classes = result.confusion, list(result.classes)
+    rows, classes = result.confusion, [say(name) for name in result.classes]
     count = len(classes)
     side = max(3.2, 0.55 * count + 1.6)
     figure = Figure(figsize=(side * len(rows), side), layout="constrained")
@@ -97,7 +99,7 @@ def confusions(result: ClassificationResult) -> Any:
             axis.text(called, true, str(photographs), ha="center", va="center", color=colour)
         axis.set_xticks(range(count), classes, rotation=90)
         axis.set_yticks(range(count), classes)
-        axis.set(title=row, xlabel="called", ylabel="true")
+        axis.set(title=say(row), xlabel=say("called class"), ylabel=say("true class"))
     return _markup(figure, f"confusion {result.task} {result.name}")
 
 

@@ -1,15 +1,15 @@
 """The first page of a report on an evaluation: one sentence, and the headline metric of the first tasks with intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from clip.evaluation.results import Result
 from synth.base.forest import Forest, Row, forest
+from synth.base.words import number_of
 
 SHOWN = 3
 """Tasks that the first page has room for."""
 _ROWS = 6
 """Rows of a task that a figure has room for."""
-_LANGUAGES = {"zh": "Chinese", "en": "English"}
 _HEADLINES = ("balanced_accuracy", "r1", "exact_match", "dice")
 """What stands for a task: the first of these that it has, or else its first metric."""
 
@@ -20,15 +20,15 @@ def headline(result: Result) -> str:
     return next((key for key in _HEADLINES if key in known), next(iter(known)))
 
 
-def drawn(result: Result) -> Forest:
-    """The headline metric of the first rows of a task, and what an answer without the picture scores at best."""
+def drawn(result: Result, say: Callable[[str], str] = str) -> Forest:
+    """The headline metric of the first rows of a task, and what an answer without the picture scores at best; `say` translates."""
     key = headline(result)
     rows = [
-        Row(_LANGUAGES.get(name, name), values[key].value, values[key].low, values[key].high)
+        Row(say(name), values[key].value, values[key].low, values[key].high)
         for name, values in result.metrics.items()
         if key in values
     ]
-    return forest(rows[:_ROWS], {"without the picture": without_picture(result, key)}, low=0, high=1)
+    return forest(rows[:_ROWS], {say("without the photograph"): without_picture(result, key)}, low=0, high=1)
 
 
 def without_picture(result: Result, key: str) -> float:
@@ -39,10 +39,9 @@ def without_picture(result: Result, key: str) -> float:
 def answer(results: Sequence[Result]) -> str:
     """Of how many tasks a row of the headline metric lies above every answer without the picture, with its whole interval."""
     better, patients = sum(map(_is_better, results)), max(each.patients for each in results)
-    tasks = f"{better} of {len(results)} task{'s' * (len(results) > 1)}"
     return (
-        f"In {tasks} the model is better than every answer without the picture, with its whole 95 % interval "
-        f"(up to {patients:,} patients)."
+        f"In {better} of {number_of(len(results), 'task')} the model is better than every answer without the photograph, "
+        f"with its whole 95 % interval (up to {number_of(patients, 'patient')})."
     )
 
 

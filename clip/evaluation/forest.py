@@ -5,10 +5,9 @@ from textwrap import wrap
 from unicodedata import east_asian_width
 from xml.sax.saxutils import escape
 
-from clip.evaluation.phrases import METRICS_ZH, WORDS
+from clip.evaluation.languages import translated
 from clip.evaluation.report import METRICS, estimate
 from clip.evaluation.tables import Headline
-from clip.evaluation.titles import title
 
 WIDTH = 360
 """Units across, which are pixels on a narrow telephone; it grows with the page."""
@@ -27,12 +26,12 @@ _STYLE = """
 
 def svg(headlines: Sequence[Headline], language: str = "en") -> str:
     """The plot, which needs no other file; light and dark as the reader has it."""
-    words, y, parts = WORDS[language], 4.0, []
+    y, parts = 4.0, []
     for line in headlines:
         drawn = list(_panel(line, y, language))
         parts += drawn[:-1]
         y = float(drawn[-1])
-    label = escape(words["forest"], {'"': "&quot;"})
+    label = escape(translated("Values and intervals", language), {'"': "&quot;"})
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="forest" viewBox="0 0 {WIDTH} {y:.0f}" width="100%" '
         f'style="max-width:{2 * WIDTH}px" role="img" aria-label="{label}"><style>{_STYLE}</style>{"".join(parts)}</svg>'
@@ -41,13 +40,10 @@ def svg(headlines: Sequence[Headline], language: str = "en") -> str:
 
 def _panel(line: Headline, y: float, language: str) -> Iterator[str]:
     """The markup of one test from `y` downwards, and last the place below it."""
-    words = WORDS[language]
-    metric = (
-        (METRICS_ZH if language == "zh" else {}).get(line.metric) or METRICS.get(line.metric) or line.metric
-    )
-    counts = words["n"].format(n=line.n, patients=line.patients)
+    metric = translated(METRICS.get(line.metric) or line.metric, language)
+    counts = translated(f"{line.n} photographs of {line.patients} patients", language)
     for text, kind in [
-        *((each, "test") for each in _lines(title(line.title, language))),
+        *((each, "test") for each in _lines(translated(line.title, language))),
         (f"{metric} · {counts}", "small"),
     ]:
         y += 14
@@ -57,11 +53,11 @@ def _panel(line: Headline, y: float, language: str) -> Iterator[str]:
     top = y + 4
     for k, (model, value) in enumerate(line.values.items()):
         y += 18
-        row = f" ({words.get(line.rows[model], line.rows[model])})"
+        row = f" ({translated(line.rows[model], language)})"
         places = [_LEFT + (each - low) * scale for each in (value.low, value.high, value.value)]
         yield (
             f'<g class="{"rest" if k else "first"}"><text x="{_LEFT}" y="{y:.0f}">{escape(shortened(model, 34 - width(row)) + row)}</text>'
-            f'<text x="{_RIGHT}" y="{y:.0f}" text-anchor="end">{estimate(value)}</text>'
+            f'<text x="{_RIGHT}" y="{y:.0f}" text-anchor="end">{translated(estimate(value), language)}</text>'
             f'<line class="line" x1="{places[0]:.1f}" x2="{places[1]:.1f}" y1="{y + 8:.0f}" y2="{y + 8:.0f}"/>'
             f'<circle class="dot" cx="{places[2]:.1f}" cy="{y + 8:.0f}" r="3.5"/></g>'
         )

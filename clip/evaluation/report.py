@@ -1,6 +1,7 @@
-"""The report of any evaluation: `report.json` for machines, `report.html` for people, the same facts in both."""
+"""The report of any evaluation: `report.json` for machines, `report.html` and `report.zh.html` for people, the same facts in all."""
 
 from collections.abc import Sequence
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from synth.base import checkpoint as files
 from synth.base import runs
 from synth.base.config import Config
 from synth.base.errors import UserError
-from synth.base.templates import environment
+from synth.base.translation import LANGUAGES, page_name
 from synth.base.words import number_of
 
 METRICS = {
@@ -54,8 +55,8 @@ METRICS = {
 CALIBRATION = ("brier", "ece")
 """Metrics of probabilities, not of what is called; they stand in lines of their own where a table would be too wide."""
 
-TITLES = {"vqa": "VQA", "finetune": "Fine-tuning"}
-"""Headings of reports on tasks whose name is none."""
+PAGE = "report.html"
+"""The file of the page; `page_name` has its Chinese."""
 
 
 def compose(
@@ -125,7 +126,7 @@ def check(report: EvaluationReport) -> None:
 
 
 def write(out: Path, report: EvaluationReport) -> None:
-    """Check a report and write both files, each whole or not at all; beside them its sheets and the towers to be kept."""
+    """Check a report and write its files, each whole or not at all: numbers, a page in each language, sheets, and the towers to be kept."""
     from clip.evaluation import curves
 
     check(report)
@@ -138,7 +139,8 @@ def write(out: Path, report: EvaluationReport) -> None:
             calls.write(out / f"{result.name}.csv", result.calls)
             runs.write_text(out / f"{result.name}-confusion.svg", curves.confusions(result))
     runs.write_json(out / "report.json", report.as_json())
-    runs.write_text(out / "report.html", html(report))
+    for language in LANGUAGES:
+        runs.write_text(out / page_name(PAGE, language), html(report, language))
     for name, content in report.checkpoints.items():
         files.save(out / f"ckpt-{name}.pt", content)
 
@@ -156,27 +158,32 @@ def read(path: Path) -> EvaluationReport:
         raise UserError(f"{path}: no report of 'clip eval' that can be read ({line})") from None
 
 
-def html(report: EvaluationReport) -> str:
-    """The page for people."""
-    from clip.evaluation import curves, first_page
+def html(report: EvaluationReport, language: str = "en") -> str:
+    """The page for people, in a language."""
+    from clip.evaluation import curves, first_page, subgroups
+    from clip.evaluation.languages import pages, translated
     from clip.evaluation.metrics import BINS
 
-    pages = environment(Path(__file__).parent / "templates")
-    pages.filters["facts"] = _facts
-    pages.filters["leak"] = leak
-    pages.filters["picture"] = curves.svg
-    pages.filters["diagram"] = curves.reliability
-    pages.filters["matrices"] = curves.confusions
+    def say(text: str) -> str:
+        return translated(text, language)
+
+    templates = pages(language)
+    templates.filters["facts"] = _facts
+    templates.filters["leak"] = leak
+    templates.filters["picture"] = partial(curves.svg, say=say)
+    templates.filters["diagram"] = partial(curves.reliability, say=say)
+    templates.filters["matrices"] = partial(curves.confusions, say=say)
     kinds: list[str] = list(dict.fromkeys(result.task for result in report.results))
-    title = ", ".join(TITLES.get(kind, kind.capitalize()) for kind in kinds)
-    return pages.get_template("report.html.j2").render(
+    return templates.get_template("report.html.j2").render(
+        page=PAGE,
         report=report,
         metrics=METRICS,
-        title=title,
+        title=say(", ".join(kinds)),
         bins=BINS,
-        answer=first_page.answer(report.results),
+        fewest=subgroups.LEAST,
+        answer=say(first_page.answer(report.results)),
         figures=[
-            (f"{result.title}: {METRICS[first_page.headline(result)]}", first_page.drawn(result))
+            (result.title, METRICS[first_page.headline(result)], first_page.drawn(result, say))
             for result in report.results[: first_page.SHOWN]
         ],
         shown_first=first_page.SHOWN,

@@ -103,7 +103,7 @@ def main() -> None:
     done = [known[step.command] for step in steps(out)]
     page.build(out, done)
     print(
-        f"\n{out}/report.html: open it in a browser ({sum(d['seconds'] for d in done) / 60:.1f} minutes of work)"
+        f"\n{out}/report.html (Chinese: {out}/report.zh.html): open it in a browser ({sum(d['seconds'] for d in done) / 60:.1f} minutes of work)"
     )
 
 

@@ -93,7 +93,7 @@ WORDS: dict[str, dict[str, str]] = {
         "attacked with": "攻击者数据：",
         "photographs": "张照片，",
         "patients": "名患者",
-        "phantoms": "个绘制的模拟眼（不是任何人）：只说明编码器是否保留图像所显示的特征，不说明真实眼底显示什么",
+        "phantoms": "个绘制的仿体（不是任何人）：只说明编码器是否保留图像所显示的特征，不说明真实眼底显示什么",
         "groups": "成员（训练患者）与非成员",
         "attack": "攻击",
         "verdict": "结论",

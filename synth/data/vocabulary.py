@@ -135,3 +135,12 @@ SIDE_KEYS = tuple(term.key for term in SIDES)
 SEX_KEYS = tuple(term.key for term in SEXES)
 READABILITY_KEYS = tuple(term.key for term in READABILITY)
 MODALITY_KEYS = tuple(term.key for term in MODALITIES)
+
+CHINESE = {
+    name: term.zh
+    for group in (DISEASES, (DR, *DR_GRADES[1:], AGE), FINDINGS, READABILITY, SIDES, MODALITIES, SEXES, RACES)
+    for term in group
+    for name in (term.key, term.en)
+    if not name.isdigit()
+}
+"""Key or English name of every term -> its Chinese name."""

@@ -1,11 +1,12 @@
-"""The report of an evaluation: `report.json` for machines, `report.html` for people, the same facts in both.
+"""The report of an evaluation: `report.json` for machines, `report.html` and `report.zh.html` for people, the same facts in all.
 
-No real photograph, no number about a single patient and no id of one is in either: people send reports around.
+No real photograph, no number about a single patient and no id of one is in any of them: people send reports around.
 The nearest training photographs go into a file of their own that only its owner may read.
 """
 
 import base64
 import io
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from PIL import Image
 from synth.base.forest import Forest, Row, forest
 from synth.base.runs import atomic, write_json, write_text
 from synth.base.templates import environment
+from synth.base.translation import LANGUAGES, Catalogue, page_name
 from synth.classifier.targets import TARGETS
-from synth.data.vocabulary import DISEASES, FINDINGS
+from synth.data.vocabulary import CHINESE, DISEASES, FINDINGS
 from synth.quality.anatomy import RATES
 from synth.quality.neighbours import Pair
 from synth.quality.results import Interval, QualityReport
@@ -33,18 +35,32 @@ _SHOWN = 8  # pictures a disease on the sheets
 _SIDE = 96  # pixels of a picture in the report
 
 
+PAGE = "report.html"
+"""The file of the page; `page_name` has its Chinese."""
+CATALOGUE = Catalogue(Path(__file__).parent / "zh.yaml", CHINESE)
+
+
 def write(out: Path, report: QualityReport, pictures: dict[str, list[str]]) -> None:
-    """Write both files, each whole or not at all."""
+    """Write all files, each whole or not at all."""
     write_json(out / "report.json", report.to_json())
-    head = report.utility.headline
-    page = _render(
+    for language in LANGUAGES:
+        write_text(out / page_name(PAGE, language), html(report, pictures, language))
+
+
+def html(report: QualityReport, pictures: dict[str, list[str]], language: str = "en") -> str:
+    """The page in a language; `pictures` as `sheets` makes them."""
+    head, made = report.utility.headline, report.to_json()
+    initial = made["config"]["classifier"].get("initial")
+    return _render(
         "report.html.j2",
-        report=report.to_json(),
+        language,
+        page=PAGE,
+        report=made,
         pictures=pictures,
         doubt=head.doubt if head else "",
-        figures=figures(report),
+        start=f"which starts from {initial}" if initial else "which starts from random weights",
+        figures=figures(report, language),
     )
-    write_text(out / "report.html", page)
 
 
 def write_photographs(path: Path, report: QualityReport, samples: list[Pair], held_out: list[Pair]) -> None:
@@ -53,38 +69,43 @@ def write_photographs(path: Path, report: QualityReport, samples: list[Pair], he
         [(data_url(row([pair.picture, pair.neighbour])), pair.closeness) for pair in pairs]
         for pairs in (samples, held_out)
     ]
-    page = _render("photographs.html.j2", report=report.to_json(), samples=shown[0], held_out=shown[1])
+    page = _render("photographs.html.j2", "en", report=report.to_json(), samples=shown[0], held_out=shown[1])
     with atomic(path) as temporary:
         temporary.touch(mode=0o600)
         temporary.chmod(0o600)
         temporary.write_text(page, encoding="utf-8")
 
 
-def figures(report: QualityReport) -> dict[str, Forest]:
+def figures(report: QualityReport, language: str = "en") -> dict[str, Forest]:
     """The three pictures of the first page: what the photographs teach, how like real ones they are, how near to copies."""
     head, near, found = report.utility.headline, report.neighbours, dict[str, Forest]()
+
+    def say(text: str) -> str:
+        return CATALOGUE.translated(text, language)
+
     if head:
-        rows = _rows({TRAINING_SETS[name]: each for name, each in head.mean_auc.items()})
-        found["mean AUC on held-out real photographs, taught by"] = forest(rows, {"chance": 0.5})
-    sides = {"synthetic": "", "held_out": ", held-out real"}
+        rows = _rows({say(TRAINING_SETS[name]): each for name, each in head.mean_auc.items()})
+        found[say("mean AUC on held-out real photographs, trained on")] = forest(rows, {say("chance"): 0.5})
     alike = {
-        f"{key}{sides[side]}": report.comparison.rows[side][key]
+        say(f"{key}, held-out real" if side == "held_out" else key): (report.comparison.rows[side][key], side)
         for key in ("precision", "recall", "coverage")
-        for side in sides
+        for side in ("synthetic", "held_out")
         if side in report.comparison.rows
     }
-    found["likeness to real training photographs"] = forest(_rows(alike), low=0, high=1)
-    rows = _rows({"samples nearer than that": near.closer})
+    quiet = {name for name, (_, side) in alike.items() if side == "held_out"}
+    rows = _rows({name: each for name, (each, _) in alike.items()}, quiet)
+    found[say("likeness to real training photographs")] = forest(rows, low=0, high=1)
+    rows = _rows({say("samples nearer than that"): near.closer})
     if rows:
         title = f"samples as near to a training photograph as the nearest {100 * near.tail:.0f} % of other patients'"
-        found[title] = forest(rows, {"expected without copies": near.tail}, low=0)
+        found[say(title)] = forest(rows, {say("expected without copies"): near.tail}, low=0)
     return found
 
 
-def _rows(values: dict[str, Interval]) -> list[Row]:
+def _rows(values: dict[str, Interval], quiet: Collection[str] = ()) -> list[Row]:
     """What is known, to draw; held-out photographs, which are the reference, are quiet."""
     return [
-        Row(name, each.value, each.low, each.high, "quiet" if "held-out" in name else "")
+        Row(name, each.value, each.low, each.high, "quiet" if name in quiet else "")
         for name, each in values.items()
         if each.value is not None
     ]
@@ -103,7 +124,7 @@ def sheets(sample: Sample, columns: list[int]) -> dict[str, list[str]]:
 def row(tiles: list[np.ndarray]) -> Image.Image:
     """Square pictures side by side."""
     side = max(_SIDE, tiles[0].shape[0])
-    page = Image.new("RGB", (len(tiles) * (side + 2), side), "white")
+    page = Image.new("RGB", (len(tiles) * (side + 2) - 2, side), "white")
     for place, tile in enumerate(tiles):
         picture = Image.fromarray(tile).resize((side, side), Image.Resampling.BICUBIC)
         page.paste(picture, (place * (side + 2), 0))
@@ -145,15 +166,14 @@ def estimate(interval: Interval, digits: int = 3) -> str:
     return f"{interval.value:.{digits}f} ({low} to {high})"
 
 
-def _estimate(values: dict[str, float | None], digits: int = 3) -> str:
-    """The same of an interval as JSON has it."""
-    return estimate(Interval.model_validate(values), digits)
-
-
-def _render(template: str, **values: Any) -> str:
+def _render(template: str, language: str, **values: Any) -> str:
     """A page; everything that comes from data is escaped."""
-    pages = environment(Path(__file__).parent)
-    pages.filters["estimate"] = _estimate
+    pages = environment(Path(__file__).parent, language, CATALOGUE)
+
+    def written(bounds: dict[str, float | None], digits: int = 3) -> str:
+        return CATALOGUE.translated(estimate(Interval.model_validate(bounds), digits), language)
+
+    pages.filters["estimate"] = written
     pages.globals.update(
         names=NAMES, training_sets=TRAINING_SETS, anatomy={key: rate.name for key, rate in RATES.items()}
     )
