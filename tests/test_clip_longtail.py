@@ -2,6 +2,7 @@
 
 import json
 
+import languages
 import numpy as np
 import pytest
 from pictures import rows
@@ -65,3 +66,5 @@ def test_clip_eval_tells_common_labels_from_rare_ones(tmp_path):
     result = invoke(*arguments, "--prompts", "is_gc", "--json")
     assert set(json.loads(result.stdout)["results"][0]["metrics"]["en"]) == {"medium_auc", "medium_recall"}
     assert "few=200 must not be above many=100" in refusal(*arguments, "--set", "few=200")
+    languages.whole(tmp_path / "out" / "report.html")
+
