@@ -67,4 +67,3 @@ def test_clip_eval_tells_common_labels_from_rare_ones(tmp_path):
     assert set(json.loads(result.stdout)["results"][0]["metrics"]["en"]) == {"medium_auc", "medium_recall"}
     assert "few=200 must not be above many=100" in refusal(*arguments, "--set", "few=200")
     languages.whole(tmp_path / "out" / "report.html")
-
