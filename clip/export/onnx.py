@@ -109,7 +109,7 @@ def _write(file: Path, tower: nn.Module, batch: Tensor, given: str, said: str) -
                 (batch[:2],),
                 str(file),
                 dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+                dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
                 input_names=[given],
                 output_names=["features"],
                 external_data=False,
