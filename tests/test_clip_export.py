@@ -266,6 +266,20 @@ def test_a_vit_becomes_a_chinese_clip_of_transformers(tmp_path):
     assert near(texts, found.text_embeds)
 
 
+def test_onnx_that_takes_batches_of_one_size_is_refused(tmp_path):
+    """Torch 2.6 writes such files."""
+    from onnx import TensorProto, helper, save
+
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 3]) for name in ("x", "features")]
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["features"])], "fixed", ends[:1], ends[1:]
+    )
+    opset = helper.make_opsetid("", 18)
+    save(helper.make_model(graph, opset_imports=[opset], ir_version=8), str(tmp_path / "image.onnx"))
+    with pytest.raises(UserError, match=r"^image\.onnx: torch .* makes it take 2 at a time; install a newer"):
+        onnx.difference(tmp_path / "image.onnx", torch.nn.Identity(), torch.zeros(4, 3))
+
+
 def test_a_resnet_becomes_parts_that_timm_and_transformers_open(tmp_path):
     import timm
     from safetensors.torch import load_file
