@@ -19,7 +19,7 @@ from privacy.data.inputs import Inputs
 from privacy.decisions.decision import decide
 from privacy.decisions.results import Scored
 from privacy.report.schema import AuditReport
-from privacy.sealed import judging, salt, score_files
+from privacy.sealed import salt, score_files, verdicts
 
 PATIENTS = {"attackers": 60, "members": 26, "nonmembers": 24}
 QUICK = ("folds=3", "permutations=60", "bootstrap=100", "untrained_seeds=1", "detection_rounds=50", "copies_steps=5",
@@ -39,10 +39,10 @@ def controller(tmp_path) -> AuditReport:
     ]
     results = [linkage.QUESTIONS[1]._replace(missing="needs nothing that is here")]
     for question, judge, width in (
-        (membership.GENERATOR, membership.judge, 1),
-        (exposed.question(membership.GENERATOR), exposed.judge, 1),
-        (embedded.QUESTION, embedded.judge, 4),
-        (linkage.QUESTIONS[0], linkage.judge_verification, 1),
+        (membership.GENERATOR, membership.with_scores, 1),
+        (exposed.question(membership.GENERATOR), exposed.with_scores, 1),
+        (embedded.QUESTION, embedded.with_scores, 4),
+        (linkage.QUESTIONS[0], linkage.with_verification_scores, 1),
     ):
         members, nonmembers = rng.normal(0.5, 1, (40, width)), rng.normal(size=(40, width))
         scored = Scored(question, members, nonmembers, *ids)
@@ -62,11 +62,11 @@ def sealed(controller, tmp_path) -> list[Path]:
 
 def test_scores_alone_give_every_answer_of_the_controller(controller, sealed, tmp_path):
     """To the last bit, in whichever order the files are given; what no scores are there of is as it was said."""
-    done = run("judge", *reversed(sealed), "--out", tmp_path / "judged")
+    done = run("verdict", *reversed(sealed), "--out", tmp_path / "judged")
     made = AuditReport.read(tmp_path / "judged" / "report.json")
     assert done.exit_code == made.exit_status == controller.exit_status
     assert made.model_copy(update={"command": controller.command}) == controller
-    assert len(controller.sealed.judged) == 4 and controller.sealed.of == 5
+    assert len(controller.sealed.scored) == 4 and controller.sealed.of == 5
     page = (tmp_path / "judged" / "report.html").read_text()
     assert f"Sealed audit {controller.sealed.commitment[:12]}: 4 of 5 questions" in page
 
@@ -112,14 +112,14 @@ def test_what_was_changed_is_refused(controller, sealed, tmp_path):
 
     for number, change in enumerate((score, leave, words)):
         one = changed(members, tmp_path / f"{number}.parquet", change)
-        done = run("judge", one, nonmembers, "--out", tmp_path / "judged")
+        done = run("verdict", one, nonmembers, "--out", tmp_path / "judged")
         assert done.exit_code == 2 and done.stderr.startswith(
             f"privacy: {one}: scores or statement were changed"
         )
         assert done.stderr.count("\n") == 1
     both = [changed(path, tmp_path / f"anew-{path.name}", anew) for path in sealed]
     true = controller.sealed.commitment
-    done = run("judge", *both, "--commitment", true, "--out", tmp_path / "judged")
+    done = run("verdict", *both, "--commitment", true, "--out", tmp_path / "judged")
     assert done.exit_code == 2 and done.stderr.startswith(
         f"privacy: --commitment {true[:12]}: the files were sealed as"
     )
@@ -143,10 +143,10 @@ def test_files_that_are_not_of_one_audit_are_refused(controller, sealed, tmp_pat
 
     for what, change in (("the key of the salted ids", salted_anew), ("the encoder", of_another_model)):
         other = changed(nonmembers, tmp_path / "other.parquet", change)
-        done = run("judge", members, other, "--out", tmp_path / "judged")
+        done = run("verdict", members, other, "--out", tmp_path / "judged")
         assert done.exit_code == 2 and f"sealed in two audits ({what} differs)" in done.stderr
     for given in ([members], [members, members], [members, nonmembers, nonmembers]):
-        done = run("judge", *given, "--out", tmp_path / "judged")
+        done = run("verdict", *given, "--out", tmp_path / "judged")
         assert done.exit_code == 2 and "takes one file of members and one of nonmembers" in done.stderr
         assert done.stderr.count("\n") == 1
 
@@ -155,7 +155,7 @@ def test_a_file_that_holds_no_scores_is_one_line(tmp_path):
     pq.write_table(pa.table({"id": ["a"]}), tmp_path / "a.parquet")
     (tmp_path / "b.parquet").write_bytes(b"PAR1")
     for name, what in (("a", "no sealed scores"), ("b", "damaged parquet"), ("c", "no such file")):
-        done = run("judge", tmp_path / f"{name}.parquet", "--out", tmp_path / "judged")
+        done = run("verdict", tmp_path / f"{name}.parquet", "--out", tmp_path / "judged")
         assert done.exit_code == 2 and what in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "judged" / "report.json").exists()
 
@@ -202,13 +202,14 @@ def test_the_audit_of_a_release_is_judged_again_without_it(tmp_path):
     ours = json.loads((tmp_path / "report" / "report.json").read_text())
     assert done.exit_code == ours["exit_status"], done.output
     files = [tmp_path / "sealed" / f"{group}.parquet" for group in ("members", "nonmembers")]
-    run("judge", *files, "--out", tmp_path / "judged")
+    run("verdict", *files, "--out", tmp_path / "judged")
     theirs = json.loads((tmp_path / "judged" / "report.json").read_text())
     for key in ("panels", "attributes", "results", "exit_status", "sealed", "config", "given"):
         assert ours[key] == theirs[key], key
     answered = {f"{each['threat']} {each['attack']}" for each in ours["results"] if each["estimate"]}
     assert (
-        answered & set(judging.JUDGES) == set(ours["sealed"]["judged"]) and len(ours["sealed"]["judged"]) >= 6
+        answered & set(verdicts.JUDGES) == set(ours["sealed"]["scored"])
+        and len(ours["sealed"]["scored"]) >= 6
     )
     kept = b"".join(
         path.read_bytes() + json.dumps(pq.read_table(path).to_pylist()).encode() for path in files

@@ -36,17 +36,19 @@ def attack(inputs: Inputs, checked: ValidityChecks, config: AttackConfig) -> Res
         beside = separability(members, nonmembers, config)
         compared = ((UNTRAINED, beside.estimate), *compared)
     members, nonmembers = _features(inputs, encoder, None)
-    asked = QUESTION._replace(checks=checked.checks, compared=compared)
+    unanswered = QUESTION._replace(checks=checked.checks, compared=compared)
     mine, theirs = (people.subjects for people in validity.both(inputs))
-    return judge(asked, members, nonmembers, config)._replace(
-        scored=Scored(asked, members, nonmembers, mine, theirs)
+    return with_scores(unanswered, members, nonmembers, config)._replace(
+        scored=Scored(unanswered, members, nonmembers, mine, theirs)
     )
 
 
-def judge(asked: Result, members: np.ndarray, nonmembers: np.ndarray, config: AttackConfig) -> Result:
+def with_scores(
+    unanswered: Result, members: np.ndarray, nonmembers: np.ndarray, config: AttackConfig
+) -> Result:
     """From what `shape` says of patients, (P, k) and (Q, k), to what an audit says of it, whatever their order."""
     one, other = (each[np.lexsort(each.T)] for each in (members, nonmembers))
-    return power_simulation.state_by_width(asked._replace(tested=separability(one, other, config)))
+    return power_simulation.state_by_width(unanswered._replace(tested=separability(one, other, config)))
 
 
 def shape(embeddings: np.ndarray, mirrored: np.ndarray | None, patient_ids: np.ndarray) -> np.ndarray:

@@ -36,12 +36,12 @@ def evaluate(
 
     The margin is in patients, not a share: `of_all` is the question that is asked of all of them.
     """
-    asked = question(of_all)._replace(checks=checked.checks)
-    return judge(asked, *calibrated(scores, config.seed), config, n_permutations)
+    unanswered = question(of_all)._replace(checks=checked.checks)
+    return with_scores(unanswered, *calibrated(scores, config.seed), config, n_permutations)
 
 
-def judge(
-    asked: Result,
+def with_scores(
+    unanswered: Result,
     members: np.ndarray,
     nonmembers: np.ndarray,
     config: AttackConfig,
@@ -54,7 +54,7 @@ def judge(
     scale = STANDING_OUT._replace(margin=min(_FEW, _SHARE_OF_ALL * len(members)))
     least = "no number of members" if found.smallest is None else f"{found.smallest} members or more"
     note = f"this attacker finds {least} who are known with certainty; another may find fewer"
-    return asked._replace(
+    return unanswered._replace(
         scale=scale,
         tested=found.tested,
         also=tuple(rates(members, nonmembers, config.seed)),

@@ -104,13 +104,13 @@ def matches(embeddings: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     return found
 
 
-def judge_verification(
-    asked: Result, members: np.ndarray, nonmembers: np.ndarray, config: LinkageConfig
+def with_verification_scores(
+    unanswered: Result, members: np.ndarray, nonmembers: np.ndarray, config: LinkageConfig
 ) -> Result:
     """Are members verified more surely?
 
     Args:
-        asked:   the question, with baselines on the same scale.
+        unanswered:   the question, with baselines on the same scale.
         members: (P,) `verification` of each; nonmembers: (Q,); their order says nothing.
     """
     members, nonmembers = np.sort(members), np.sort(nonmembers)
@@ -126,29 +126,29 @@ def judge_verification(
     anyone = Estimate(level, level - spread, min(1.0, level + spread), len(nonmembers))
     rng = np.random.default_rng([config.seed, 82])
     anew = partial(dealt_difference, dealt=deals(len(members), len(nonmembers), _DEALS, rng))
-    result = asked._replace(
+    result = unanswered._replace(
         tested=anew(members, nonmembers),
-        checks=(*asked.checks, check),
-        compared=(*asked.compared, (NULL_SPLIT, noise)),
-        also=(("verification AUC of non-members", anyone), *asked.also),
+        checks=(*unanswered.checks, check),
+        compared=(*unanswered.compared, (NULL_SPLIT, noise)),
+        also=(("verification AUC of non-members", anyone), *unanswered.also),
         notes=("embeddings link photographs of anyone; do not publish them patient by patient",),
     )
     trial = power_simulation.rates(nonmembers, len(members), anew, LINKED)
     return power_simulation.state(result, trial, config.detection_rounds, config.seed)
 
 
-def judge_matches(
-    asked: Result, members: np.ndarray, nonmembers: np.ndarray, config: LinkageConfig
+def with_match_scores(
+    unanswered: Result, members: np.ndarray, nonmembers: np.ndarray, config: LinkageConfig
 ) -> Result:
     """Do members find a better match among released pictures?  (P,) mean `matches` of each patient; (Q,); in any order."""
     members, nonmembers = np.sort(members), np.sort(nonmembers)
     check, noise = validity.null_split(
         lambda one, other: separation(nonmembers[one], nonmembers[other]), len(nonmembers), config.seed
     )
-    result = asked._replace(
+    result = unanswered._replace(
         tested=separation(members, nonmembers),
-        checks=(*asked.checks, check),
-        compared=(*asked.compared, (NULL_SPLIT, noise)),
+        checks=(*unanswered.checks, check),
+        compared=(*unanswered.compared, (NULL_SPLIT, noise)),
     )
     trial = power_simulation.scores(nonmembers, len(members), separation, AUC)
     return power_simulation.state(result, trial, config.detection_rounds, config.seed)
@@ -189,7 +189,7 @@ def _verify(inputs: Inputs, checked: ValidityChecks, config: LinkageConfig) -> R
         for people, (rows, _) in zip(both, drawn, strict=True)
     ]
     scored = Scored(asked, members[:, None], nonmembers[:, None], *ids)
-    return judge_verification(asked, members, nonmembers, config)._replace(scored=scored)
+    return with_verification_scores(asked, members, nonmembers, config)._replace(scored=scored)
 
 
 def _look_up(inputs: Inputs, checked: ValidityChecks, config: LinkageConfig) -> Result:
@@ -207,7 +207,7 @@ def _look_up(inputs: Inputs, checked: ValidityChecks, config: LinkageConfig) -> 
         why = f"{fewest} patients of a group and {len(gallery)} released pictures; at least {FEWEST} and 2 are needed"
         return asked._replace(missing=why, needed=2 * FEWEST)
     scored = Scored(asked, members[:, None], nonmembers[:, None], *(people.subjects for people in both))
-    return judge_matches(asked, members, nonmembers, config)._replace(scored=scored)
+    return with_match_scores(asked, members, nonmembers, config)._replace(scored=scored)
 
 
 def _checked(question: Result, checked: ValidityChecks) -> Result:

@@ -85,15 +85,17 @@ def evaluate(
     )
 
 
-def judge(asked: Result, members: np.ndarray, nonmembers: np.ndarray, config: MembershipConfig) -> Result:
+def with_scores(
+    unanswered: Result, members: np.ndarray, nonmembers: np.ndarray, config: MembershipConfig
+) -> Result:
     """From scores that difficulty was taken off, (P,) and (Q,), to what an audit says of them, whatever their order."""
     members, nonmembers = np.sort(members), np.sort(nonmembers)
-    result = asked._replace(
+    result = unanswered._replace(
         tested=separation(members, nonmembers),
         details={"roc": roc(members, nonmembers)},
-        also=(*exposed.rates(members, nonmembers, config.seed), *asked.also),
+        also=(*exposed.rates(members, nonmembers, config.seed), *unanswered.also),
     )
-    trial = power_simulation.scores(nonmembers, len(members), separation, asked.scale)
+    trial = power_simulation.scores(nonmembers, len(members), separation, unanswered.scale)
     return power_simulation.state(result, trial, config.detection_rounds, config.seed)
 
 
@@ -193,10 +195,10 @@ def _finished(
     ids = groups[0].subjects, groups[1].subjects
     named = tuple(ids[0][at_risk.beyond(members, nonmembers)])
     return [
-        judge(asked, members, nonmembers, config)._replace(
+        with_scores(asked, members, nonmembers, config)._replace(
             named=named, scored=Scored(asked, members[:, None], nonmembers[:, None], *ids)
         ),
-        exposed.judge(few, members, nonmembers, config)._replace(
+        exposed.with_scores(few, members, nonmembers, config)._replace(
             scored=Scored(few, members[:, None], nonmembers[:, None], *ids)
         ),
     ]

@@ -49,7 +49,7 @@ def audit(
     seal: Annotated[
         Path | None,
         typer.Option(
-            help="folder for scores of members and non-members under salted ids, which 'privacy judge' reads"
+            help="folder for scores of members and non-members under salted ids, which 'privacy verdict' reads"
         ),
     ] = None,
     attributes: Annotated[str, typer.Option(help="what to infer, separated by commas")] = "age,sex,race",
@@ -113,7 +113,7 @@ def audit(
     raise typer.Exit(made.exit_status)
 
 
-def judge(
+def verdict(
     scores: Annotated[list[Path], typer.Argument(help="members.parquet and nonmembers.parquet of --seal")],
     out: Annotated[Path, typer.Option(help="folder for report.html and report.json")] = Path("audit"),
     commitment: Annotated[
@@ -128,13 +128,13 @@ def judge(
 
     \b
     Examples:
-      privacy judge sealed/members.parquet sealed/nonmembers.parquet --out judged
-      privacy judge sealed/*.parquet --commitment 5f1c… --out judged --json
+      privacy verdict sealed/members.parquet sealed/nonmembers.parquet --out verdict
+      privacy verdict sealed/*.parquet --commitment 5f1c… --out verdict --json
     """
     from privacy import report
-    from privacy.sealed import judging
+    from privacy.sealed import verdicts
 
     with sole_writer(out):
-        made = judging.judge(scores, out, commitment, shlex.join(["privacy", *sys.argv[1:]]))
+        made = verdicts.verdicts(scores, out, commitment, shlex.join(["privacy", *sys.argv[1:]]))
     show(made.as_json(), json, f"{report.summary(made)}\nreport: {out / 'report.html'}")
     raise typer.Exit(made.exit_status)

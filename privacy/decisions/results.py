@@ -104,7 +104,7 @@ class Result(NamedTuple):
 class Scored(NamedTuple):
     """Numbers of patients from which a question is judged without any model or photograph; their order says nothing."""
 
-    asked: Result
+    unanswered: Result
     """The question, with what was checked and what stands beside it, before it is judged."""
     members: np.ndarray
     """(P, k)"""

@@ -36,7 +36,7 @@ def attacker(report: AuditReport, language: str) -> str:
     if left:
         said += WORDS[language]["left out"].format(left=left)
     if sealed := report.sealed:
-        numbers = {"commitment": sealed.commitment[:12], "judged": len(sealed.judged), "of": sealed.of}
+        numbers = {"commitment": sealed.commitment[:12], "judged": len(sealed.scored), "of": sealed.of}
         said += WORDS[language]["sealed"].format(**numbers)
     return said
 

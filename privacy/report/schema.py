@@ -210,7 +210,7 @@ class Sealed(Part):
 
     commitment: str
     """sha256 over models, records, settings and scores."""
-    judged: list[str]
+    scored: list[str]
     """Questions that are judged from these scores."""
     of: int
     """All questions; the others are as the controller says."""

@@ -99,7 +99,9 @@ def write(folder: Path, key: Path, report: AuditReport, results: Sequence[Result
     """
     secret = salt.key(key)
     scored = {name(each): each.scored for each in results if each.scored}
-    stated = [_plain(each.scored.asked if each.scored else each) for each in results if not each.attribute]
+    stated = [
+        _plain(each.scored.unanswered if each.scored else each) for each in results if not each.attribute
+    ]
     tables = [_table(place, scored, secret) for place in range(len(GROUPS))]
     statement = json.dumps(
         {
@@ -123,7 +125,7 @@ def write(folder: Path, key: Path, report: AuditReport, results: Sequence[Result
 
 def sealed(commitment: str, scored: Sequence[str], report: AuditReport) -> Sealed:
     """What a report says of the sealing of its scores."""
-    return Sealed(commitment=commitment, judged=list(scored), of=len(report.results) + len(report.attributes))
+    return Sealed(commitment=commitment, scored=list(scored), of=len(report.results) + len(report.attributes))
 
 
 def read(path: Path) -> Party:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
+from synth.base.documents import read_yaml
+
 LANGUAGES = {"en": "English", "zh": "中文"}
 """Of every page -> what a link to it is called."""
 _VALUE = re.compile(r"%\((\w+)\)([sdf])|%%")
@@ -36,11 +38,7 @@ class Catalogue:
 
     @cached_property
     def _content(self) -> dict[str, dict[str, str]]:
-        import yaml
-
-        from synth.base.strict_yaml import Loader
-
-        return {"code": {}} | yaml.load(self._path.read_text(encoding="utf-8"), Loader)
+        return {"code": {}} | read_yaml(self._path)  # type: ignore[return-value]
 
     @property
     def pages(self) -> dict[str, str]:

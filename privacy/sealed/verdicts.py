@@ -23,19 +23,22 @@ Judge = Callable[[Result, np.ndarray, np.ndarray, AuditConfig], Result]
 """Takes a question and (P,) or (P, k) numbers of members and of non-members."""
 JUDGES: dict[str, Judge] = {
     **{
-        score_files.name(asked): judge
-        for each in (membership.GENERATOR, membership.RELEASED, membership.ENCODER)
-        for asked, judge in ((each, membership.judge), (exposed.question(each), exposed.judge))
+        score_files.name(each): with_scores
+        for question in (membership.GENERATOR, membership.RELEASED, membership.ENCODER)
+        for each, with_scores in (
+            (question, membership.with_scores),
+            (exposed.question(question), exposed.with_scores),
+        )
     },
-    score_files.name(embedded.QUESTION): embedded.judge,
-    score_files.name(linkage.QUESTIONS[0]): linkage.judge_verification,
-    score_files.name(linkage.QUESTIONS[1]): linkage.judge_matches,
+    score_files.name(embedded.QUESTION): embedded.with_scores,
+    score_files.name(linkage.QUESTIONS[0]): linkage.with_verification_scores,
+    score_files.name(linkage.QUESTIONS[1]): linkage.with_match_scores,
 }
 """Question -> how its scores are judged, in the order of (P, k) arrays where k is more than one."""
 
 
-def judge(
-    files: Sequence[Path], out: Path, commitment: str | None = None, command: str = "privacy.judge"
+def verdicts(
+    files: Sequence[Path], out: Path, commitment: str | None = None, command: str = "privacy.verdict"
 ) -> AuditReport:
     """Judge the scores of a sealed audit and write its report; what no scores are there of is the controller's word.
 
@@ -57,7 +60,7 @@ def judge(
         config = audit_config().model_validate(statement.report.config)
     except ValidationError:
         raise UserError(
-            f"{parties[0].path}: its settings are of another version of visionclip; judge with that which sealed it"
+            f"{parties[0].path}: its settings are of another version of visionclip; use that which sealed it"
         ) from None
     results = [_judged(each, parties, config) for each in statement.results]
     sealed = score_files.sealed(parties[0].commitment, statement.scored, statement.report)
