@@ -58,6 +58,8 @@ _DISTIL = (*_words("synth distill --model run/model --data records --out student
            *sets({"images": 16, "batch": 8, "micro_batch": 8, "save_every": 8, "target_steps": 2}))  # fmt: skip
 _READ = (*_words("clip train --out out"), *sets(_CLIP | {"images": 8}))
 _PROBE = _words("privacy audit --attackers records --attributes sex --json --out")
+_SEAL = (*_words("privacy audit --model ckpt.pt --members records --nonmembers records --attackers records --split validation"),
+         *_words("--attributes sex --seal sealed --out controller"), *sets(_AUDIT))  # fmt: skip
 ARTEFACTS: dict[str, Artefact] = {
     "records, verified": Artefact("records/**/*", _words("synth verify records --json")),
     "records, embedded": Artefact("records/data/*", _words("clip embed --model ckpt.pt --data records --out out/e.parquet"), "out/e.parquet"),
@@ -92,6 +94,7 @@ ARTEFACTS: dict[str, Artefact] = {
     "caches of an audit": Artefact("audit/[!r]*", (*_PROBE, "audit", "--model", "ckpt.pt", *sets(_AUDIT)), exits=_ANSWERS),
     "report of an audit, repeated": Artefact("audit/r*", (*_PROBE, "audit", "--model", "ckpt.pt", *sets(_AUDIT)), own=True, exits=_ANSWERS, rarely=True),
     "report of an audit": Artefact("audit/report.json", _words("privacy suggest --report audit --json"), own=True),
+    "sealed scores": Artefact("sealed/*", _words("privacy verdict sealed/members.parquet sealed/nonmembers.parquet --out out --json"), exits=_ANSWERS),
     "canary key": Artefact("key.json", (*_words("privacy canary score --key key.json --members planted --generator generator --out out --json"),
                            *sets({"canary_steps": "[500]", "canary_draws": 1, "bootstrap": 100})), exits=(0, 3, 5), rarely=True),
     "card of a release": Artefact("set/*.*", _words("synth push set --repo me/set --licence cc-by-4.0 --dry-run"), own=True),
@@ -124,6 +127,7 @@ def _results(invoke: Callable[..., Any]) -> None:
     invoke(*_words("clip export ckpt.pt --to hf --out hf"))
     invoke(*_words("privacy canary plant --data records --out planted --key key.json"))
     invoke(*_PROBE, "audit", "--model", "ckpt.pt", *sets(_AUDIT))
+    invoke(*_SEAL)
 
 
 def _stop_midway(invoke: Callable[..., Any]) -> None:

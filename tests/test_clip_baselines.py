@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from clip import baselines, benchmarks, embed, loading, prompts, zoo
 from clip.commands.app import app
-from clip.evaluation import phrases, references
+from clip.evaluation import languages, references
 from clip.evaluation.results import ClassificationResult, Metric
 from clip.model import checkpoints
 from clip.model.encoders import MEAN, STD
@@ -693,4 +693,4 @@ def test_a_figure_of_another_protocol_says_so():
     assert references.beside(None, result) == []
     for each in figures:
         for said in each.differs:
-            assert phrases.phrase(said, "zh") != said
+            assert languages.translated(said, "zh") != said

@@ -221,7 +221,7 @@ def test_each_photographs_probabilities_are_a_table_and_who_is_taken_for_whom_a_
     assert counted.sum(axis=1).tolist() == list(result["classes"].values()) and np.trace(counted) == sum(
         one == line["class"] for one, line in zip(called, lines, strict=True)
     )
-    assert "who is taken for whom" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Confusion matrix: true class down" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert (tmp_path / "is_gc-confusion.svg").read_text(encoding="utf-8").startswith("<svg")
 
 

@@ -239,6 +239,16 @@ def test_shards_that_are_exchanged_with_their_sidecars_are_seen(tmp_path):
         verify(out)
 
 
+def test_a_shard_that_somebody_copies_or_renames_is_read(tmp_path):
+    data = several(tmp_path / "r") / "data"
+    for ending in ("parquet", "json"):
+        first, last = (next(data.glob(f"train-0000{n}-*.{ending}")) for n in (0, 2))
+        shutil.copy(first, data / f"test-00000-of-00001.{ending}")
+        last.rename(data / f"validation-00000-of-00001.{ending}")
+    for split in ("test", "validation"):
+        assert open_shard(data / f"{split}-00000-of-00001.parquet").metadata.num_rows > 0
+
+
 def test_fewer_rows_than_were_written_are_seen(copied):
     done = json.loads((copied / "data/done.json").read_text())
     (copied / "data/done.json").write_text(json.dumps(done | {"test": done["test"] + 1}))

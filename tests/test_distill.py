@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 from synth import pipeline
 from synth.base.errors import UserError
-from synth.base.runs import read_json, read_metrics, sha256
+from synth.base.runs import read_json, read_metrics, sha256, write_json
 from synth.commands.app import app
 from synth.diffusion.schedulers import STEPS, ddim_scheduler, noising
+from synth.model.card import read_card, sums
 from synth.model.labels import current
 from synth.sampling import plan
 from synth.training.distillation import DistillConfig, distill
@@ -264,6 +265,8 @@ def test_another_teacher_in_the_same_run_folder_is_refused(student, teacher, rec
     other = tmp_path / "other"
     shutil.copytree(teacher / "model", other)
     (other / "mix.json").write_text("[]\n")
+    card = read_card(other)
+    write_json(other / "visionclip.json", card.replaced(files=sums(other)).to_json())
     with pytest.raises(UserError, match=r"holds another run \(teacher is"):
         distill(TINY, other, [records], student)
 

@@ -178,11 +178,25 @@ def lines(given: Path, out: Path) -> Iterator[tuple[Any, ...]]:
         model,
         "--attackers",
         records,
+        "--split",
+        "validation",
+        "--members",
+        records,
+        "--nonmembers",
+        records,
         "--attributes",
         "sex",
+        "--seal",
+        out / "sealed",
         "--out",
         out / "audit",
         *sets(_QUICK),
+    )
+    yield (
+        "privacy verdict",
+        *(out / "sealed" / f"{group}.parquet" for group in ("members", "nonmembers")),
+        "--out",
+        out / "verdict",
     )
     yield ("privacy suggest", "--report", out / "audit")
     yield ("privacy checklist", "--out", out / "audit")

@@ -56,7 +56,7 @@ def _panel(line: Headline, y: float, language: str) -> Iterator[str]:
         row = f" ({translated(line.rows[model], language)})"
         places = [_LEFT + (each - low) * scale for each in (value.low, value.high, value.value)]
         yield (
-            f'<g class="{"rest" if k else "first"}"><text x="{_LEFT}" y="{y:.0f}">{escape(shortened(model, 34 - width(row)) + row)}</text>'
+            f'<g class="{"rest" if k else "first"}"><text x="{_LEFT}" y="{y:.0f}">{escape(shortened(model, 33 - width(row)) + row)}</text>'
             f'<text x="{_RIGHT}" y="{y:.0f}" text-anchor="end">{translated(estimate(value), language)}</text>'
             f'<line class="line" x1="{places[0]:.1f}" x2="{places[1]:.1f}" y1="{y + 8:.0f}" y2="{y + 8:.0f}"/>'
             f'<circle class="dot" cx="{places[2]:.1f}" cy="{y + 8:.0f}" r="3.5"/></g>'

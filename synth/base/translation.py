@@ -18,7 +18,7 @@ _VALUE = re.compile(r"%\((\w+)\)([sdf])|%%")
 def page_name(name: str, language: str) -> str:
     """The file of a page in a language: `report.html`, and in Chinese `report.zh.html`."""
     path = Path(name)
-    return name if language == "en" else f"{path.stem}.{language}{path.suffix}"
+    return name if language == "en" else path.with_suffix(f".{language}{path.suffix}").as_posix()
 
 
 def other(language: str) -> str:

@@ -6,6 +6,7 @@ A shard is parquet, or a tar in the layout of webdataset: for each record `ID.jp
 
 import io
 import json
+import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ SIDECAR = frozenset(("sha256", "bytes", "rows", "first_index", "last_index", "pl
 """Keys that a sidecar may have."""
 
 _PLACE = b"shard"
-"""Where the metadata of a parquet shard keep its split and number: a file of other ones stands in another's place."""
+"""Where the metadata of a parquet shard keep its split and number, by which two that are exchanged are known."""
 
 Rows = Iterable[Mapping[str, Any]]
 
@@ -144,6 +145,17 @@ def _place(path: Path) -> str:
     return "-".join(path.stem.lstrip(".").split("-")[:2])
 
 
+def _is_exchanged(path: Path, place: str) -> bool:
+    """Whether the shard of `place` holds other rows too; else somebody copied or renamed it, and means it."""
+    if not re.fullmatch(r"\w+-\d+", place):  # nobody of ours wrote this
+        return True
+    try:
+        others = [pq.read_schema(other).metadata or {} for other in path.parent.glob(f"{place}-of-*.parquet")]
+    except (pa.ArrowException, OSError):
+        return True
+    return any(other.get(_PLACE, place.encode()) != place.encode() for other in others)
+
+
 def _check_rows(path: Path, rows: int, metadata: Mapping[bytes, bytes] = {}) -> None:
     """Refuse a shard that holds other rows than were written, or those of another shard, where it has its sidecar.
 
@@ -154,7 +166,7 @@ def _check_rows(path: Path, rows: int, metadata: Mapping[bytes, bytes] = {}) -> 
     if not sidecar.exists():
         return
     place = metadata.get(_PLACE, b"").decode(errors="replace")
-    if place and place != _place(path):
+    if place and place != _place(path) and _is_exchanged(path, place):
         raise UserError(f"{path}: holds the rows of {place}: shards are exchanged; copy them again")
     if read_mapping(sidecar).get("rows") != rows:
         raise _damaged(path)
