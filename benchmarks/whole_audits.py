@@ -35,18 +35,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import releases
 
 NO_CONFOUND, NO_LEAK = "same cameras", "none"
-CONFIG = AuditConfig(
-    permutations=60,
-    bootstrap=200,
-    untrained_seeds=1,
-    detection_rounds=50,
-    copies_steps=20,
-    copies_permutations=999,
-    likelihood_labels=1,
-    likelihood_steps=(100, 500),
-    likelihood_patients=20,
-    membership_references=0,
-)
+CONFIG = AuditConfig(**releases.QUICK, untrained_seeds=1, likelihood_patients=20, membership_references=0)
 """The generator that ships, of 256 pixels, is not asked: it takes longer than all the rest."""
 PAGE = """# Whole audits of releases whose truth is known
 

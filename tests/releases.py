@@ -4,6 +4,7 @@ import copy
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,13 @@ from synth.model.labels import current
 from synth.model.wavelet import WaveletSpace
 
 SIDE = 64  # pixels
+QUICK: dict[str, Any] = dict(permutations=60, bootstrap=200, detection_rounds=50, copies_steps=20, copies_permutations=999,
+                             likelihood_labels=1, likelihood_steps=(100, 500))  # fmt: skip
+"""Settings of an audit of these in seconds."""
+COMPLETED: dict[str, Any] = dict(
+    completion_patients=20, completion_draws=1, completion_steps=5, completion_repeats=1
+)
+"""The same for T5."""
 SMALL = Preprocessing(size=8)
 """What the generators see."""
 SEEN = Preprocessing(size=32)

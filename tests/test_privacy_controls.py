@@ -22,19 +22,7 @@ from synth.training.dp_budget import DpConfig
 from synth.training.trainer import train
 
 PATIENTS = {"attackers": 100, "members": 30, "nonmembers": 50}
-QUICK = AuditConfig(
-    permutations=60,
-    bootstrap=200,
-    detection_rounds=50,
-    copies_steps=20,
-    copies_permutations=999,
-    likelihood_labels=1,
-    likelihood_steps=(100, 500),
-    completion_patients=20,
-    completion_draws=1,
-    completion_steps=5,
-    completion_repeats=1,
-)
+QUICK = AuditConfig(**releases.QUICK, **releases.COMPLETED)
 WHOLE = Preprocessing(size=releases.SIDE)
 ATTACKS = tuple(row.key for row in threats.CATALOGUE if row.key != "T1")
 GENERATOR = ("T3", "membership by what the generator makes")

@@ -14,21 +14,8 @@ from privacy.data.inputs import Inputs
 
 PATIENTS = {"attackers": 60, "members": 24, "nonmembers": 24}
 KILLS = 3
-QUICK = AuditConfig(
-    folds=3,
-    permutations=60,
-    bootstrap=100,
-    untrained_seeds=1,
-    detection_rounds=50,
-    copies_steps=10,
-    copies_permutations=999,
-    likelihood_labels=1,
-    likelihood_steps=(100, 500),
-    completion_patients=20,
-    completion_draws=1,
-    completion_steps=5,
-    completion_repeats=1,
-)
+FEWER: dict[str, Any] = dict(folds=3, bootstrap=100, untrained_seeds=1, copies_steps=10)
+QUICK = AuditConfig(**(releases.QUICK | releases.COMPLETED | FEWER))
 
 
 def audited(arguments: list[str], passes: Path, started: Path) -> None:
