@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import syntax
+
 from synth.base.templates import environment
 from synth.base.translation import LANGUAGES, Catalogue, page_name
 
@@ -61,7 +63,7 @@ def texts(folders: list[Path]) -> str:
     """Every text of the code and data in some folders."""
     found = []
     for path in (path for folder in folders for path in folder.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(syntax.tree(path)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.append(node.value)
     found += [

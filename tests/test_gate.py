@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from test_layers import modules
+import syntax
 
 GATES: dict[str, set[str]] = {
     r"torch\.(load|jit\.load|hub\..+|package\..+)": {"synth.base.checkpoint"},
@@ -75,7 +75,7 @@ def outside(tree: ast.AST, module: str) -> list[str]:
 
 
 def test_no_module_opens_a_file_of_others_around_the_gates():
-    found = [each for name, path in modules().items() for each in outside(ast.parse(path.read_text()), name)]
+    found = [each for name, path in syntax.modules().items() for each in outside(syntax.tree(path), name)]
     assert found == []
 
 
@@ -103,8 +103,8 @@ def test_every_gate_is_used():
     """A gate that nothing goes through is a hole in the list."""
     used = {
         (pattern, name)
-        for name, path in modules().items()
-        for call, _ in calls(ast.parse(path.read_text()))
+        for name, path in syntax.modules().items()
+        for call, _ in calls(syntax.tree(path))
         for pattern in GATES
         if re.fullmatch(pattern, call) and call not in HARMLESS
     }

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from syntax import PACKAGES, ROOT, modules, tree
 
 from synth.base.config import Config
-
-ROOT = Path(__file__).parent.parent
-PACKAGES = ("synth", "clip", "privacy")
 
 ALLOWED = {
     "synth.base": {"synth.base"},
@@ -67,34 +65,23 @@ def room(module: str) -> str:
     return max((name for name in ALLOWED if f"{module}.".startswith(f"{name}.")), key=len)
 
 
-@cache
-def modules() -> dict[str, Path]:
-    """Every module of ours by its dotted name."""
-    found = {}
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
-
-
 def imports_of(module: str, path: Path) -> list[Import]:
     """Every import in a file, those inside functions too."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    nodes = list(ast.walk(tree(path)))
     inner = {
         id(node)
-        for function in ast.walk(tree)
+        for function in nodes
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         for node in ast.walk(function)
     }
     typed = {
         id(node)
-        for branch in ast.walk(tree)
+        for branch in nodes
         if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
         for node in ast.walk(branch)
     }
     found = []
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -212,7 +199,7 @@ def test_nothing_depends_on_clip_having_been_initialised():
         if found.target.split(".")[0] not in ("importlib", "typing")
     ]
     assert set(eager) <= {"clip.api.Encoder", "clip.api.load", "clip.apps.predict.Classifier"}
-    for node in ast.parse(init.read_text(encoding="utf-8")).body:
+    for node in tree(init).body:
         if isinstance(node, ast.If):  # what is imported eagerly is for type checkers alone
             assert ast.unparse(node.test) == "TYPE_CHECKING"
         else:
@@ -328,19 +315,18 @@ def test_what_crosses_packages_is_typed():
     """No public function whose signature says `dict[str, Any]` is used by another package."""
     untyped: dict[str, set[str]] = {}
     for module, path in modules().items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree(path)):
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
                 returns = ast.unparse(node.returns) if node.returns else ""
                 if "dict[str, Any]" in ast.unparse(node.args) + returns:
                     untyped.setdefault(module, set()).add(node.name)
     found = []
     for module, path in modules().items():
-        tree = ast.parse(path.read_text(encoding="utf-8"))
         names = {each.target.rpartition(".")[2]: each.target for each in imports_of(module, path)}
         used = {(target.rpartition(".")[0], name) for name, target in names.items()}
         used |= {
             (names[node.value.id], node.attr)
-            for node in ast.walk(tree)
+            for node in ast.walk(tree(path))
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in names
         }
         package = module.partition(".")[0]

@@ -1,5 +1,6 @@
 """README, tutorials and how-to pages: every command that they show parses and runs, every link leads somewhere, sentences are short."""
 
+import ast
 import base64
 import json
 import re
@@ -14,6 +15,7 @@ from typing import Any
 import pages
 import pictures
 import pytest
+import syntax
 import typer
 import yaml
 from PIL import Image
@@ -253,15 +255,8 @@ def test_an_abbreviation_is_in_the_glossary(page):
 
 def test_a_message_of_the_troubleshooting_page_is_in_the_code():
     """`…` stands for what differs; what is ours stands in a text of the code."""
-    import ast
-
-    texts = []
-    for package in ("synth", "clip", "privacy"):
-        for path in (ROOT / package).rglob("*.py"):
-            tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-            texts += [
-                node.value for node in tree if isinstance(node, ast.Constant) and isinstance(node.value, str)
-            ]
+    nodes = (node for path in syntax.modules().values() for node in ast.walk(syntax.tree(path)))
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     texts += [(ROOT / "Makefile").read_text(encoding="utf-8"), "CUDA out of memory"]  # the last is torch's
     everything = "\n".join(texts)
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")

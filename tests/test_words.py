@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from syntax import ROOT, modules, tree
 
-ROOT = Path(__file__).parent.parent
 WORDS = yaml.safe_load((Path(__file__).parent / "words.yaml").read_text(encoding="utf-8"))
 
 
@@ -20,8 +20,7 @@ def parts(name: str) -> set[str]:
 def public_names(path: Path) -> Iterator[str]:
     """Module, classes, functions, parameters and fields of a file, without what begins with an underscore."""
     yield path.stem if path.stem != "__init__" else path.parent.name
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield node.name
             for inner in node.body:
@@ -33,18 +32,12 @@ def public_names(path: Path) -> Iterator[str]:
             yield from (each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs))
 
 
-def modules() -> list[Path]:
-    return [
-        path for package in ("synth", "clip", "privacy") for path in sorted((ROOT / package).rglob("*.py"))
-    ]
-
-
 @pytest.mark.parametrize("package", ["synth", "clip", "privacy"])
 def test_public_names_hold_no_house_word(package):
     banned, allowed = set(WORDS["names"]), set(WORDS["allowed"])
     found = [
         f"{path.relative_to(ROOT)}: {name}"
-        for path in modules()
+        for path in modules().values()
         if path.relative_to(ROOT).parts[0] == package
         for name in public_names(path)
         if name not in allowed and parts(name) & banned
@@ -72,8 +65,8 @@ def test_messages_hold_no_house_word():
     """What the commands print and reports say: every text in the code."""
     pattern = re.compile("|".join(rf"\b{word}\b" for word in WORDS["prose"]), re.IGNORECASE)
     found = []
-    for path in modules():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for path in modules().values():
+        for node in ast.walk(tree(path)):
             if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
                 continue
             if node.value not in WORDS["keys"] and pattern.search(node.value):
