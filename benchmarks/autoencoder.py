@@ -2,12 +2,15 @@
 
     python benchmarks/autoencoder.py --quick
     python benchmarks/autoencoder.py --data records/odir --model fundus256
+    python benchmarks/autoencoder.py --data records/odir --reader quality/private/classifiers/real
 
-The reader is a classifier that learns each disease from the photographs of split `train` as they are.  It then judges
-those of split `test`: as they are, through the autoencoder, and through three peers, which are the autoencoder's
-principal components without the decoder that was trained, JPEG of quality 75, and half the pixels a side.  All AUCs are
-taken on the same resamples of patients, so differences are paired (95 %).  Each comes with the mean PSNR in dB.  Repeat
-the command to continue.  `--quick` draws phantoms and trains for a moment: its figures mean nothing.  The last line is JSON.
+The reader is a classifier that learns each disease from the photographs of split `train` as they are, or `--reader`,
+one that has.  It then reads those of split `test`: as they are, through the autoencoder, through the autoencoder's
+principal components without the decoder that was trained, through more or fewer components of the training
+photographs, as JPEG of quality 75, and from half the pixels a side.  All AUCs are taken on the same resamples of
+patients, so differences are paired (95 %).  Each view comes with the mean PSNR in dB, and with its precision and recall:
+whether the reader's features of it lie among those of the training photographs, and reach all of them.  Repeat the
+command to continue.  `--quick` draws phantoms and trains for a moment: its figures mean nothing.  The last line is JSON.
 """
 
 import argparse
@@ -37,17 +40,22 @@ from synth.data.tensors import as_pictures, as_tensor
 from synth.model.card import locate
 from synth.model.latent import LatentSpace
 from synth.phantom.population import PhantomConfig
-from synth.quality import samples, utility
+from synth.quality import prdc, samples, utility
 from synth.quality.samples import Sample
 
 View = Callable[[np.ndarray], np.ndarray]
 """(N, S, S, 3) uint8 to what is left of them, of the same shape."""
 PLAIN = "as they are"
+CHANNELS = [16, 24, 32, 48]
+COMPARED, NEIGHBOURS = 4096, 5
+FITTED = 512
+"""Training photographs that principal components are measured on."""
 _BATCH = 32
 
 
-def views(space: LatentSpace) -> dict[str, View]:
-    """What the photographs are seen through."""
+def views(space: LatentSpace, train: np.ndarray, channels: list[int]) -> dict[str, View]:
+    """What the photographs are seen through; `train` are those that other numbers of components are fitted to."""
+    fitted = as_tensor(train[:FITTED])
     bare = cast(LatentSpace, LatentSpace.from_config(space.config))  # its decoder corrects nothing yet
     bare.load_state_dict(
         space.state_dict() | {k: v for k, v in bare.state_dict().items() if k.startswith("autoencoder.")}
@@ -56,9 +64,20 @@ def views(space: LatentSpace) -> dict[str, View]:
         PLAIN: lambda pictures: pictures,
         "autoencoder": _through(space),
         "principal components alone": _through(bare.eval()),
+        **{f"{n} principal components": _through(_linear(space, n, fitted)) for n in channels},
         "JPEG, quality 75": _jpeg,
         "half the pixels a side": _halved,
     }
+
+
+def _linear(space: LatentSpace, channels: int, images: torch.Tensor) -> LatentSpace:
+    """A space of so many principal components of some images, whose decoder corrects nothing."""
+    made = cast(
+        LatentSpace, LatentSpace.from_config(dict(space.config) | {"channels": channels, "linear": True})
+    )
+    made.begin(images)
+    made.fit(images)
+    return made.eval()
 
 
 def _through(space: LatentSpace) -> View:
@@ -105,9 +124,16 @@ def reader(train: Sample, columns: list[int], config: ClassifierConfig, out: Pat
 
 
 def losses(
-    model: Classifier, test: Sample, columns: list[int], seen: dict[str, View], n_bootstrap: int
+    model: Classifier,
+    train: Sample,
+    test: Sample,
+    columns: list[int],
+    seen: dict[str, View],
+    n_bootstrap: int,
 ) -> list[dict[str, Any]]:
-    """For each view its PSNR and, for each disease, its AUC and how much that is below the AUC of the pictures as they are."""
+    """For each view its PSNR, precision and recall and, for each disease, its AUC and how much that is below the AUC of the pictures as they are."""
+    n = min(len(train.patients), len(test.patients), COMPARED)
+    reference, whose = model.features(train.pictures[:n]), (train.patients[:n], test.patients[:n])
     pictures = {name: view(test.pictures) for name, view in seen.items()}
     scores = {name: utility.scores(model, columns, each) for name, each in pictures.items()}
     areas, patients = utility.areas(scores, test, columns, n_bootstrap, seed=0)
@@ -119,6 +145,15 @@ def losses(
         {
             "view": name,
             "psnr": round(psnr(test.pictures, pictures[name]), 2) if name != PLAIN else None,
+            **{
+                key: utility.plain(each)
+                for key, each in prdc.measure(
+                    reference, model.features(pictures[name][:n]), whose, NEIGHBOURS, 50, 0
+                ).items()
+                if key in ("precision", "recall")
+            },
+            "mean_auc": told(areas[name].mean(axis=0)),
+            "mean_lost": told((areas[PLAIN] - areas[name]).mean(axis=0)),
             "diseases": {
                 TARGETS[i]: {
                     "positives": int((test.truth[:, i] == 1).sum()),
@@ -140,6 +175,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="records with the splits train and test")
     parser.add_argument("--model", default="fundus256", help="a generator whose denoiser sees latents")
     parser.add_argument("--out", type=Path, default=Path("autoencoder-benchmark"), help="to continue from")
+    parser.add_argument(
+        "--reader", type=Path, help="a trained classifier instead, as 'synth evaluate' leaves one"
+    )
     parser.add_argument("--architecture", default="mobilenetv4_conv_small", help="of the reader")
     parser.add_argument("--images", type=int, default=30_720, help="that the reader sees")
     parser.add_argument("--reported", type=int, default=20, help="held-out positives that a disease needs")
@@ -166,14 +204,23 @@ def main() -> None:
             samples.draw(folder, [split], 1_000_000, size, out / ".cache", 0, split)
             for split in ("train", "test")
         )
-        columns = utility.testable(train, test, config, 5 if asked.quick else asked.reported, folder)
-        model = reader(train, columns, config, out / "reader")
-        found = losses(model, test, columns, views(generator.space), 100 if asked.quick else 1000)
+        if asked.reader:
+            model, head = load(asked.reader)
+            columns = [TARGETS.index(name) for name in head["labels"]]
+        else:
+            columns = utility.testable(train, test, config, 5 if asked.quick else asked.reported, folder)
+            model = reader(train, columns, config, out / "reader")
+        through = views(generator.space, train.pictures, CHANNELS)
+        found = losses(model, train, test, columns, through, 100 if asked.quick else 1000)
     for view in found:
-        print(f"{view['view']:28} {view['psnr'] or '':>6} dB")
-        for name, each in view["diseases"].items():
+        lying, reached = view["precision"], view["recall"]
+        print(f"{view['view']:28} {view['psnr'] or '':>6} dB  precision {lying['value']:.3f} ({lying['low']:.3f} to {lying['high']:.3f})"
+              f"  recall {reached['value']:.3f} ({reached['low']:.3f} to {reached['high']:.3f})")  # fmt: skip
+        rows = {"mean": {"auc": view["mean_auc"], "lost": view["mean_lost"]}, **view["diseases"]}
+        for name, each in rows.items():
             auc, lost = each["auc"], each["lost"]
-            print(f"  {name:14} {each['positives']:4} of {each['known']:5}  AUC {auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})"
+            of = f"{each['positives']:4} of {each['known']:5}" if "positives" in each else ""
+            print(f"  {name:14} {of:13}  AUC {auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})"
                   f"  lost {lost['value']:+.4f} ({lost['low']:+.4f} to {lost['high']:+.4f})")  # fmt: skip
     print(json.dumps({"benchmark": "autoencoder", "quick": asked.quick, "model": asked.model, "photographs": len(test.patients),
                       "patients": len(np.unique(test.patients)), "views": found}))  # fmt: skip
