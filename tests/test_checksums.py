@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -17,8 +18,11 @@ from test_untrusted import MODEL
 
 from clip import embed, loading
 from clip.apps import search
+from clip.evaluation import report as reports
 from clip.model import checkpoints
 from clip.model.encoders import build
+from privacy.advice import suggest, tradeoff
+from privacy.report import AuditReport
 from privacy.targets.embeddings import Embeddings
 from synth import pipeline
 from synth.base import arrays, checkpoint, checksums, weights
@@ -147,6 +151,58 @@ def test_embeddings_without_checksums_still_open(tmp_path):
     pq.write_table(named, tmp_path / "e.parquet")
     assert search.read(tmp_path / "e.parquet").ids == ["a", "b"]
     assert Embeddings(tmp_path / "e.parquet").metadata["dimensions"] == 2
+
+
+def other_number(path: Path) -> None:
+    """One digit of a JSON file, changed so that it still is JSON."""
+    path.write_text(re.sub("[0-8]", lambda digit: str(int(digit[0]) + 1), path.read_text(), count=1))
+
+
+REPORTS = {
+    "privacy audit": {"schema": {"name": "visionclip-privacy-report", "version": 3}},
+    "clip eval": {"format": "visionclip-evaluation", "version": 3},
+    "synth evaluate": {
+        "schema": {"name": "visionclip-evaluation", "version": 1},
+        "utility": {"patients": 40},
+    },
+}
+READERS = {
+    "privacy audit": [AuditReport.read, suggest.suggest],
+    "clip eval": [reports.read],
+    "synth evaluate": [tradeoff.utility_of],
+}
+
+
+@pytest.mark.parametrize("verb", REPORTS)
+def test_another_digit_of_a_report_is_seen(verb, tmp_path):
+    path = tmp_path / "report.json"
+    checksums.write_json(path, REPORTS[verb])
+    other_number(path)
+    for read in READERS[verb]:
+        with pytest.raises(UserError, match=f"{path}: damaged, its sha256 is not that of report.json.sha256"):
+            read(path)
+
+
+def test_a_report_without_a_checksum_is_its_owners_word(tmp_path):
+    path = tmp_path / "report.json"
+    checksums.write_json(path, REPORTS["synth evaluate"])
+    other_number(path)
+    checksums.beside(path).unlink()
+    with pytest.raises(UserError, match="damaged report"):  # it is read, and lacks what is needed
+        tradeoff.utility_of(path)
+
+
+def test_every_verb_writes_its_report_with_a_checksum():
+    """By its source: a report that is written by another function would carry none."""
+    root = Path(__file__).parents[1]
+    found = [
+        line.strip()
+        for tool in ("synth", "clip", "privacy")
+        for path in (root / tool).rglob("*.py")
+        for line in path.read_text().splitlines()
+        if '"report.json",' in line and "write" in line
+    ]
+    assert len(found) == 3 and all(line.startswith("checksums.write_json(") for line in found)
 
 
 # Weights that are no numbers

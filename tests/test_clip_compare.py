@@ -20,7 +20,7 @@ from clip.evaluation.results import Metric
 from clip.evaluation.tables import Headline
 from clip.model import checkpoints
 from clip.model.encoders import build
-from synth.base import checkpoint
+from synth.base import checkpoint, checksums
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def changed(folder: Path, **values) -> None:
     """Write a report anew with other values of its first result."""
     told = json.loads((folder / "report.json").read_text())
     told["results"][0].update(values)
-    (folder / "report.json").write_text(json.dumps(told))
+    checksums.write_json(folder / "report.json", told)
 
 
 def refused(*arguments) -> str:
@@ -111,7 +111,7 @@ def test_what_is_not_of_one_test_is_refused(two, tmp_path, values, line):
 def test_another_protocol_is_refused_by_name(two, tmp_path):
     told = json.loads((two[1] / "report.json").read_text())
     told["config"]["prior"] = "uniform"
-    (two[1] / "report.json").write_text(json.dumps(told))
+    checksums.write_json(two[1] / "report.json", told)
     assert "has the setting prior uniform, " in refused(*two, "--out", tmp_path / "out")
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from artefacts import ARTEFACTS, Artefact, make
@@ -11,10 +12,11 @@ from forking import Died, forked
 from fuzzing import FAULTS, Answer, answer, attempt, copied, invoke, judge
 from generators import untrained
 from mutations import ANY, mutate
-from pictures import folder
+from pictures import folder, rows
 from test_sandbox import verbs
 from test_untrusted import MODEL
 
+from clip import inputs
 from clip.apps import search
 from clip.evaluation import report as evaluations
 from clip.training import cost
@@ -25,6 +27,7 @@ from synth import pipeline
 from synth.base import checkpoint
 from synth.base.errors import UserError
 from synth.data.records import read_table
+from synth.data.shards import SPLITS
 from synth.training import distillation
 
 QUICK = {
@@ -141,6 +144,24 @@ def test_a_report_of_an_audit_that_is_damaged_is_one_line(content, tmp_path):
     (tmp_path / "report.json").write_text(content)
     with pytest.raises(UserError, match=r"report\.json: (damaged at|no report of 'privacy audit')"):
         AuditReport.read(tmp_path / "report.json")
+
+
+def test_a_count_of_0_in_the_end_of_a_strangers_parquet_is_one_line_or_no_row_less(tmp_path):
+    """The end says 6, which is 12 there, for the file, its group and each column: one at a time becomes 0."""
+    path, refused = tmp_path / "a.parquet", 0
+    images = [{"bytes": each["image"]["bytes"], "path": None} for each in rows(6)]
+    columns = {"image": images, "text": [f"an eye {i}" for i in range(6)]}
+    pq.write_table(pa.table(columns), path, compression="none", write_statistics=False)
+    whole = path.read_bytes()
+    end = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    for place in (at for at in range(end, len(whole) - 8) if whole[at] == 12):
+        path.write_bytes(whole[:place] + b"\0" + whole[place + 1 :])
+        try:
+            found = inputs.opened(path)
+            assert sum(found.table(split, ["id"]).num_rows for split in SPLITS) == 6
+        except UserError as error:
+            refused += str(path) in str(error)
+    assert refused >= 3
 
 
 @pytest.mark.parametrize("results", ["null", "[{}]", '[{"task": []}]', '"x"'])

@@ -1,5 +1,6 @@
 """Training with differential privacy: the gradients are each patient's own, the sums are right, nothing else leaks."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -234,6 +235,15 @@ def test_a_finished_run_cannot_be_trained_past_its_budget(run, records):
         train(looser, [records], run)
     with pytest.raises(UserError, match=r"another run"):
         train(TINY.model_copy(update={"dp": None}), [records], run)
+
+
+def test_another_noise_in_the_settings_of_a_run_is_seen(run, records, tmp_path):
+    path = shutil.copytree(run, tmp_path / "run") / "config.json"
+    settings = read_json(path)
+    settings["mechanism"]["noise_multiplier"] /= 10
+    path.write_text(json.dumps(settings))
+    with pytest.raises(UserError, match=f"{path}: damaged, its sha256 is not that of config.json.sha256"):
+        train(TINY, [records], tmp_path / "run")
 
 
 def test_a_private_generator_samples_like_any_other(run, tmp_path):

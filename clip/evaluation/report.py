@@ -22,7 +22,7 @@ from clip.evaluation.results import (
 from clip.evaluation.summary import leak
 from clip.model.checkpoints import Header
 from synth.base import checkpoint as files
-from synth.base import runs
+from synth.base import checksums, runs
 from synth.base.config import Config
 from synth.base.errors import UserError
 from synth.base.translation import LANGUAGES, page_name
@@ -138,7 +138,7 @@ def write(out: Path, report: EvaluationReport) -> None:
         if isinstance(result, ClassificationResult) and result.calls is not None:
             calls.write(out / f"{result.name}.csv", result.calls)
             runs.write_text(out / f"{result.name}-confusion.svg", curves.confusions(result))
-    runs.write_json(out / "report.json", report.as_json())
+    checksums.write_json(out / "report.json", report.as_json())
     for language in LANGUAGES:
         runs.write_text(out / page_name(PAGE, language), html(report, language))
     for name, content in report.checkpoints.items():
@@ -152,7 +152,7 @@ def read(path: Path) -> EvaluationReport:
         UserError: it is absent, damaged, or no report of an evaluation.
     """
     try:
-        return EvaluationReport.model_validate(runs.read_json(path))
+        return EvaluationReport.model_validate(checksums.read_json(path))
     except ValueError as error:
         line = str(error).splitlines()[0]
         raise UserError(f"{path}: no report of 'clip eval' that can be read ({line})") from None

@@ -74,8 +74,9 @@ def read(data: Path) -> Listing:
         split = split_of_path(data, path)
         told = _told(path)
         for row, (group, place, size) in enumerate(_sizes(path, column)):
-            content = next(told)
             where = f"{path} row {row}"
+            if (content := next(told, None)) is None:
+                raise UserError(f"{where}: damaged, only {column} goes on that far; copy the file again")
             if content.get("status", "success") not in ("success", None):
                 failed += 1
                 continue

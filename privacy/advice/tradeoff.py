@@ -18,7 +18,7 @@ from privacy.data.inputs import Inputs
 from privacy.decisions.results import AUC, Scale
 from privacy.statistics.inference import Tested
 from privacy.targets import snapshots
-from synth.base import runs
+from synth.base import checksums, runs
 from synth.base.errors import UserError
 from synth.base.stats import Estimate
 
@@ -98,7 +98,7 @@ def utility_of(path: Path) -> Estimate:
         UserError: another kind of file, or one in which no disease had patients enough for a mean.
     """
     file = path / "report.json" if path.is_dir() else path
-    report = runs.read_json(file)
+    report = checksums.read_json(file)
     if not isinstance(report, dict) or _schema(report) != _EVALUATION:
         raise UserError(f"{file}: no report of 'synth evaluate'")
     try:

@@ -18,8 +18,8 @@ from pydantic import (
 )
 
 from privacy.data.access import Access
+from synth.base import checksums
 from synth.base.errors import UserError
-from synth.base.runs import read_json
 
 SCHEMA, VERSION = "visionclip-privacy-report", 3
 
@@ -248,7 +248,7 @@ class AuditReport(Part):
         Raises:
             UserError: absent, damaged, of another version, or no report of an audit.
         """
-        report = read_json(file)
+        report = checksums.read_json(file)
         named = report.get("schema") if isinstance(report, dict) else None
         if not isinstance(named, dict) or named.get("name") != SCHEMA:
             raise UserError(f"{file}: no report of 'privacy audit'")

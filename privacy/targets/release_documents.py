@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
-from synth.base import documents
+from synth.base import checksums, documents
 from synth.base.errors import UserError
 
 if TYPE_CHECKING:
@@ -143,8 +143,8 @@ def _computation(folder: Path, card: "GeneratorCard", plan: "Plan | None") -> Co
 
 def _quality(path: Path) -> dict[str, Any]:
     file = _file(path)
-    report = documents.read_mapping(file)
-    named = report.get("schema")
+    report = checksums.read_json(file)
+    named = report.get("schema") if isinstance(report, dict) else None
     if not isinstance(named, dict) or named.get("name") != _KIND:
         raise UserError(
             f"{file}: no report of 'synth evaluate'; give its report.json, or the folder that holds it"

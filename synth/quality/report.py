@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from synth.base import checksums
 from synth.base.forest import Forest, Row, forest
-from synth.base.runs import atomic, write_json, write_text
+from synth.base.runs import atomic, write_text
 from synth.base.templates import environment
 from synth.base.translation import LANGUAGES, Catalogue, page_name
 from synth.classifier.targets import TARGETS
@@ -42,7 +43,7 @@ CATALOGUE = Catalogue(Path(__file__).parent / "zh.yaml", CHINESE)
 
 def write(out: Path, report: QualityReport, pictures: dict[str, list[str]]) -> None:
     """Write all files, each whole or not at all."""
-    write_json(out / "report.json", report.to_json())
+    checksums.write_json(out / "report.json", report.to_json())
     for language in LANGUAGES:
         write_text(out / page_name(PAGE, language), html(report, pictures, language))
 

@@ -21,11 +21,11 @@ from opacus.accountants import PRVAccountant
 from torch import Tensor
 
 from synth import phantom
-from synth.base import checkpoint
+from synth.base import checkpoint, checksums
 from synth.base.device import accelerator, layout
 from synth.base.divergence import LossWatch
 from synth.base.errors import UserError
-from synth.base.runs import Tell, append_metrics, claim, progress, quiet, read_json, rewind_metrics
+from synth.base.runs import Tell, append_metrics, claim, progress, quiet, rewind_metrics
 from synth.data import classes
 from synth.data.records import data_fingerprint
 from synth.data.tensors import as_tensor
@@ -138,9 +138,10 @@ def _claim(
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise UserError("dp: trains in one process; start it without torchrun")
     path = run / "config.json"
-    known = read_json(path).get("mechanism", {}).get("noise_multiplier") if path.exists() else None
+    known = checksums.read_json(path).get("mechanism", {}).get("noise_multiplier") if path.exists() else None
     found = dp_budget.mechanism(config.dp, patients, config.batch, config.images, known)
     asked = {"config": config.model_dump(mode="json"), "data": data_fingerprint(*data), "mechanism": found}
+    checksums.forget(path)  # of which `claim` may take other words
     claim(
         run,
         path.name,
@@ -148,6 +149,7 @@ def _claim(
         "run, or the same with another budget",
         free=("config.save_every", "config.micro_batch", "config.on_nan"),
     )
+    checksums.write(path)  # nothing else says what the noise was; the budget that is told rests on it
     return found
 
 

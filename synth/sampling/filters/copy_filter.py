@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 from torch import device
 
-from synth.base import arrays
+from synth.base import arrays, checksums
 from synth.base.config import fingerprint
-from synth.base.documents import read_mapping
 from synth.base.errors import UserError
-from synth.base.runs import progress, write_json
+from synth.base.runs import progress
 from synth.data.images import Preprocessing
 from synth.data.pictures import Pictures, decoded
 from synth.data.records import data_fingerprint, read_table
@@ -73,8 +72,10 @@ def prepare(records: Sequence[Path], size: int, cache: Path, rate: float = RATE)
             "held_out_flagged": flagged,
             "false_alarms_expected": round((flagged + 1) / (patients + 1), 6),
         }
-        write_json(path, {"subjects": np.unique(subjects, return_inverse=True)[1].tolist(), "said": values})
-    return CopyFilterSettings.parse(read_mapping(path, "said")["said"], str(path))
+        checksums.write_json(
+            path, {"subjects": np.unique(subjects, return_inverse=True)[1].tolist(), "said": values}
+        )
+    return CopyFilterSettings.parse(checksums.read_mapping(path, "said")["said"], str(path))
 
 
 def described(records: Sequence[Path], splits: list[str], size: int) -> tuple[np.ndarray, np.ndarray, int]:
@@ -140,7 +141,7 @@ class CopyFilter:
             raise UserError(
                 f"{path}: the copy filter's index is not there; repeat the whole 'synth generate'"
             )
-        subjects = read_mapping(path.with_suffix(".json"), "subjects")["subjects"]
+        subjects = checksums.read_mapping(path.with_suffix(".json"), "subjects")["subjects"]
         self._search = Search(arrays.mapped_as_own(path), np.array(subjects), place)
         self._threshold, self._place = settings.closeness, place
 

@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 from torch import device
 
+from synth.base import checksums
 from synth.base.config import fingerprint
 from synth.base.errors import UserError
-from synth.base.runs import atomic, sha256, write_json
+from synth.base.runs import atomic, sha256
 from synth.base.stats import auc, draws, estimate, over, wilson
 from synth.base.ties import levels_of
 from synth.classifier.targets import TARGETS, targets
@@ -72,8 +73,8 @@ def prepare(
                 f"{records}: no label can be checked, {'; '.join(f'{k}: {v}' for k, v in unchecked.items())}; "
                 "bring more records, or leave --reject-mislabelled out"
             )
-        write_json(kept, _settings(digest, data, model, records, checks, unchecked))
-    return LabelFilterSettings.read(kept)
+        checksums.write_json(kept, _settings(digest, data, model, records, checks, unchecked))
+    return LabelFilterSettings.parse(checksums.read_json(kept), str(kept))
 
 
 def _checks(model: Any, records: Path, share: float) -> tuple[dict[str, LabelThresholds], dict[str, str]]:
