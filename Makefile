@@ -86,9 +86,10 @@ fuzz: $(DEVELOP) ## damage every kind of file N times and run the verb that read
 soak: $(DEVELOP) ## kill, pause, starve and fill the disk under commands for MINUTES=30, then compare every byte (docs/reliability.md); SEED=1
 	$(RUN)/python tools/soak.py --out .soak --minutes $(or $(MINUTES),30) --seed $(or $(SEED),0)
 
-# copies.py wants records of real photographs.
+# Those that want records of real photographs, or have no short form.
+LONG = copies reidentify reference_models whole_audits
 bench: $(DEVELOP) ## every benchmark that needs no photographs, short form
-	for script in $(filter-out benchmarks/copies.py benchmarks/reidentify.py,$(wildcard benchmarks/*.py)); do $(RUN)/python $$script --quick; done
+	for script in $(filter-out $(LONG:%=benchmarks/%.py),$(wildcard benchmarks/*.py)); do $(RUN)/python $$script --quick; done
 
 calibrate: $(DEVELOP) ## false alarms of the audit and the leaks it finds -> docs/results/calibration.md, some fifteen minutes of a core; repeat to continue
 	OMP_NUM_THREADS=1 $(RUN)/python benchmarks/calibrate.py --out docs/results/calibration.md

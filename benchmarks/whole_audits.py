@@ -8,7 +8,6 @@ Repeated after a kill it goes on: what is finished waits in a hidden file beside
 """
 
 import argparse
-import io
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -18,8 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
-from scipy.ndimage import gaussian_filter, map_coordinates, zoom
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from privacy import auditing
 from privacy.config import AuditConfig
@@ -35,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import releases
 
 NO_CONFOUND, NO_LEAK = "same cameras", "none"
+CAMERAS = {name: change for name, change in CONFOUNDS.items() if change}
 CONFIG = AuditConfig(**releases.QUICK, untrained_seeds=1, likelihood_patients=20, membership_references=0)
 """The generator that ships, of 256 pixels, is not asked: it takes longer than all the rest."""
 PAGE = """# Whole audits of releases whose truth is known
@@ -62,47 +61,6 @@ class Outcome(NamedTuple):
     """The worst word of the questions that the leak bears on; "–" without a leak."""
     failed: list[str]
     """Questions that FAILED."""
-
-
-def _sharpen(photographs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return photographs + rng.uniform(0.4, 1) * (photographs - gaussian_filter(photographs, (0, 1, 1, 0)))
-
-
-def _resample(photographs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    size = photographs.shape[1]
-    small = int(size * rng.uniform(0.6, 0.85))
-    less = np.asarray(zoom(photographs, (1, small / size, small / size, 1), order=1))
-    back = size / less.shape[1]
-    return np.asarray(zoom(less, (1, back, back, 1), order=1))
-
-
-def _vignette(photographs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    across = np.linspace(-1, 1, photographs.shape[1])
-    fall = 1 - rng.uniform(0.15, 0.4) * (across[:, None] ** 2 + across**2)
-    return photographs * fall[..., None]
-
-
-def _chroma(photographs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    found = []
-    for each in photographs.clip(0, 255).round().astype(np.uint8):
-        file = io.BytesIO()
-        Image.fromarray(each).save(file, "JPEG", quality=int(rng.integers(88, 96)), subsampling="4:2:0")
-        found.append(np.asarray(Image.open(file), float))
-    return np.stack(found)
-
-
-def _white_balance(photographs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return photographs * rng.uniform(0.85, 1.15, 3)
-
-
-CAMERAS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
-    **{name: change for name, change in CONFOUNDS.items() if change},
-    "sharpened by .4 to 1": _sharpen,
-    "resolution of .6 to .85": _resample,
-    "vignetting of .15 to .4": _vignette,
-    "JPEG with half the chroma": _chroma,
-    "white balance of .85 to 1.15": _white_balance,
-}
 
 
 def _warped(pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:

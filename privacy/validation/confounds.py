@@ -5,12 +5,14 @@ model says of a photograph depends on its noise and fine detail, so a difference
 decided is decided by the audit's own checks and questions.
 """
 
+import io
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from PIL import Image
+from scipy.ndimage import gaussian_filter, zoom
 
 from privacy.attacks import exposed, membership
 from privacy.config import AuditConfig
@@ -72,6 +74,37 @@ def _two(photographs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return photographs
 
 
+def _sharpen(photographs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return photographs + rng.uniform(0.4, 1) * (photographs - gaussian_filter(photographs, (0, 1, 1, 0)))
+
+
+def _resample(photographs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    size = photographs.shape[1]
+    small = int(size * rng.uniform(0.6, 0.85))
+    less = np.asarray(zoom(photographs, (1, small / size, small / size, 1), order=1))
+    back = size / less.shape[1]
+    return np.asarray(zoom(less, (1, back, back, 1), order=1))
+
+
+def _vignette(photographs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    across = np.linspace(-1, 1, photographs.shape[1])
+    fall = 1 - rng.uniform(0.15, 0.4) * (across[:, None] ** 2 + across**2)
+    return photographs * fall[..., None]
+
+
+def _chroma(photographs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    found = []
+    for each in _whole(photographs):
+        file = io.BytesIO()
+        Image.fromarray(each).save(file, "JPEG", quality=int(rng.integers(88, 96)), subsampling="4:2:0")
+        found.append(np.asarray(Image.open(file), float))
+    return np.stack(found)
+
+
+def _white_balance(photographs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return photographs * rng.uniform(0.85, 1.15, 3)
+
+
 CONFOUNDS: Mapping[str, Change | None] = {
     "same cameras": None,
     "sensor noise of 2 to 4 grey levels": _noise,
@@ -79,6 +112,11 @@ CONFOUNDS: Mapping[str, Change | None] = {
     "JPEG of quality 60 to 89": _jpeg,
     "gamma of .8 to .9 or 1.1 to 1.25": _gamma,
     "two of these": _two,
+    "sharpened by .4 to 1": _sharpen,
+    "resolution of .6 to .85": _resample,
+    "vignetting of .15 to .4": _vignette,
+    "JPEG with half the chroma": _chroma,
+    "white balance of .85 to 1.15": _white_balance,
 }
 NO_LEAK = "none"
 LEAKS: Mapping[str, Callable[[int], np.ndarray]] = {
