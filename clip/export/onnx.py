@@ -52,7 +52,7 @@ def to_onnx(path: Path, out: Path) -> dict[str, float]:
     """Write `out/image.onnx`, `out/text.onnx` and the tokenizer; returns the largest difference to torch by file.
 
     Raises:
-        UserError: a tower that ONNX cannot say, or that onnxruntime computes otherwise by more than `facts.TOLERANCE`.
+        UserError: a tower that this torch cannot say in ONNX (2.6 no batch norm, so no ResNet), or that onnxruntime computes otherwise by more than `facts.TOLERANCE`.
     """
     model, head = checkpoints.load(path)
     said = json.dumps(metadata.of(model, path, head), ensure_ascii=False)
@@ -117,7 +117,10 @@ def _write(file: Path, tower: nn.Module, batch: Tensor, given: str, said: str) -
             )
     except torch.onnx.OnnxExporterError as error:
         line = str(error).strip().splitlines()[0]
-        raise UserError(f"{file.name}: ONNX cannot say this tower ({line}); choose another --to") from None
+        raise UserError(
+            f"{file.name}: torch {torch.__version__} cannot say this tower in ONNX ({line}); "
+            "install a newer torch, or choose another --to"
+        ) from None
     made = onnx.load(file)
     onnx.helper.set_model_props(made, {"visionclip": said})
     onnx.save(made, file)
