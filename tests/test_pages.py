@@ -166,7 +166,7 @@ def test_no_sentence_of_a_page_that_is_read_first_is_long(page):
 
 @pytest.mark.parametrize(
     "page",
-    sorted({*(ROOT / "docs").glob("*.md")} - {*pages.READ_FIRST, ROOT / "docs" / "log.md"}),
+    sorted({*(ROOT / "docs").rglob("*.md")} - {*pages.READ_FIRST, ROOT / "docs" / "log.md"}),
     ids=page_id,
 )
 def test_no_sentence_of_the_docs_is_longer_than_45_words(page):
