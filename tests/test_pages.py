@@ -282,25 +282,12 @@ def drawn(folder: Path, count: int) -> list[Path]:
 
 
 def clinic_folder(home: Path) -> None:
-    """`clinic/` as README has it: a table, a mapping, photographs of 200 people."""
+    """`clinic/` as README has it: a table, and photographs of 200 people; the page itself has the mapping written."""
     rows = [
         f"{path.name},{path.stem},{place % 2},{30 + place % 50},{'FM'[place // 2 % 2]}"
         for place, path in enumerate(drawn(home / "clinic/photos", 200))
     ]
     (home / "clinic" / "visits.csv").write_text("\n".join(["file,patient,glaucoma,age,sex", *rows]) + "\n")
-    mapping = {
-        "table": "visits.csv",
-        "images": "photos",
-        "columns": {
-            "image": "file",
-            "subject_id": "patient",
-            "is_gc": "glaucoma",
-            "age": "age",
-            "sex": "sex",
-        },
-        "constants": {"modality": "cfp", "dr_grade": 0},
-    }
-    (home / "mapping.yaml").write_text(yaml.safe_dump(mapping))
 
 
 def idrid_folder(home: Path) -> None:
