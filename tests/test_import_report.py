@@ -182,6 +182,8 @@ def test_the_page_is_whole_in_both_languages_and_for_its_owner_alone(tmp_path):
     assert "<script" not in page and set(re.findall(r'src="([^"]{0,10})', page)) == {"data:image"}
     assert "<b>.jpg" not in page and "&lt;b&gt;.jpg" in page
     assert page.count("data:image/jpeg") == 4 and "nothing to see" in page
+    assert "Kept 4 of 5 listed pictures (80.0 %). Patients: 4; eyes: 4." in page
+    assert "所列 5 张图像中保留 4 张（80.0 %）。患者数：4；眼数：4。" in page
 
 
 def test_a_cell_that_leads_out_of_the_set_shows_nothing_of_the_disk(tmp_path):

@@ -168,7 +168,7 @@ def test_no_sentence_of_a_page_that_is_read_first_is_long(page):
 
 @pytest.mark.parametrize(
     "page",
-    sorted({*(ROOT / "docs").glob("*.md")} - {*pages.READ_FIRST, ROOT / "docs" / "log.md"}),
+    sorted({*(ROOT / "docs").rglob("*.md")} - {*pages.READ_FIRST, ROOT / "docs" / "log.md"}),
     ids=page_id,
 )
 def test_no_sentence_of_the_docs_is_longer_than_45_words(page):
@@ -277,25 +277,12 @@ def drawn(folder: Path, count: int) -> list[Path]:
 
 
 def clinic_folder(home: Path) -> None:
-    """`clinic/` as README has it: a table, a mapping, photographs of 200 people."""
+    """`clinic/` as README has it: a table, and photographs of 200 people; the page itself has the mapping written."""
     rows = [
         f"{path.name},{path.stem},{place % 2},{30 + place % 50},{'FM'[place // 2 % 2]}"
         for place, path in enumerate(drawn(home / "clinic/photos", 200))
     ]
     (home / "clinic" / "visits.csv").write_text("\n".join(["file,patient,glaucoma,age,sex", *rows]) + "\n")
-    mapping = {
-        "table": "visits.csv",
-        "images": "photos",
-        "columns": {
-            "image": "file",
-            "subject_id": "patient",
-            "is_gc": "glaucoma",
-            "age": "age",
-            "sex": "sex",
-        },
-        "constants": {"modality": "cfp", "dr_grade": 0},
-    }
-    (home / "mapping.yaml").write_text(yaml.safe_dump(mapping))
 
 
 def idrid_folder(home: Path) -> None:

@@ -30,6 +30,7 @@ from privacy.data.inputs import Inputs
 from privacy.decisions.decision import decide
 from privacy.decisions.results import Result
 from privacy.decisions.verdict import NOT_TESTABLE
+from privacy.report import words
 from privacy.report.counts import open_questions
 from privacy.report.schema import AuditReport
 from privacy.statistics.inference import Tested
@@ -248,6 +249,23 @@ def test_marks_and_intervals_stand_where_their_values_do():
     found = forest([Row("a", 0.5, 0.25, 0.75), Row("b", 1.0)], {"chance": 0.5}, low=0)
     assert found.bars[0][2:5] == (50.0, 25.0, 75.0) and found.marks == [("chance", 50.0)]
     assert found.bars[1].interval == "" and (found.left, found.right) == ("0.000", "1.000")
+    assert (
+        forest([Row("a", 0, -0.25, 0.75)]).bars[0].interval == "−0.250 – 0.750"
+    )  # no hyphen beside the dash
+
+
+@pytest.mark.parametrize("name", ["eval/report.html", "compared/comparison.html"])
+def test_a_page_calls_a_class_by_its_name_and_heads_each_column_of_what_others_published(pages, name):
+    page = (pages / name).read_text(encoding="utf-8")
+    assert "glaucoma 20" in languages.shown(page) and "is_gc" not in languages.shown(page)
+    heads = re.search(r"(?s)What others published</h\d>.*?<tr>(.*?)</tr>", page)
+    assert heads and "<th></th>" not in heads[1]
+
+
+def test_an_attack_in_chinese_names_its_threat_once(tmp_path):
+    for each in audited(tmp_path).results:
+        name = threats.threat(each.threat).name_zh
+        assert words.naming(each, "zh").count(name) == 1
 
 
 def test_no_caption_of_a_contact_sheet_is_cut_or_shortened():

@@ -1,5 +1,6 @@
 """The generators that come with the package."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,20 @@ def test_a_card_names_licence_and_attribution(folder):
     page = (folder / "README.md").read_text(encoding="utf-8")
     assert "license: cc-by-4.0" in page and "Porwal et al. 2018" in page and "Not a medical device" in page
     assert {origin.source for origin in card.read_card(folder).trained_on} == {"phantom", "idrid"}
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda p: p.name)
+def test_the_page_of_models_says_of_each_that_ships_what_its_card_and_its_files_say(folder):
+    page = (card.WEIGHTS.parent.parent / "docs" / "models.md").read_text(encoding="utf-8")
+    [row] = [line for line in page.splitlines() if line.startswith(f"| `{folder.name}` |")]
+    [parameters] = re.findall(r"([\d,]+) parameters", (folder / "README.md").read_text(encoding="utf-8"))
+    size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+    assert f"| {parameters} | {size / 1e6:.1f} |" in row and "| CC BY 4.0 |" in row
+    for origin in card.read_card(folder).trained_on:
+        assert f"({origin.subjects:,})" in row
+    worth = (card.WEIGHTS / "README.md").read_text(encoding="utf-8")
+    for number in re.findall(r"\.\d\d \(\.\d\d–\.\d\d\) of \d+|\.\d\d(?= core-seconds)", row):
+        assert number in worth
 
 
 @pytest.mark.slow

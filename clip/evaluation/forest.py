@@ -63,7 +63,7 @@ def _panel(line: Headline, y: float, language: str) -> Iterator[str]:
         )
         if line.chance is not None:
             x = _LEFT + (line.chance - low) * scale
-            yield f'<line class="chance" x1="{x:.1f}" x2="{x:.1f}" y1="{y + 4:.0f}" y2="{y + 12:.0f}"/>'
+            yield f'<line class="chance" x1="{x:.1f}" x2="{x:.1f}" y1="{y + 3:.0f}" y2="{y + 14:.0f}"/>'
         y += 10
     assert y > top
     yield f'<line class="axis" x1="{_LEFT}" x2="{_RIGHT}" y1="{y + 8:.0f}" y2="{y + 8:.0f}"/>'

@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING
 
 from synth.base.templates import environment
 from synth.base.translation import Catalogue
-from synth.data.vocabulary import CHINESE
+from synth.data.vocabulary import CHINESE, ENGLISH
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
 CATALOGUE = Catalogue(_TEMPLATES / "zh.yaml", CHINESE)
-_ROWS = {"zh": "Chinese", "en": "English", "both": "both languages"}
-"""What English pages call rows of one language."""
+_NAMES = ENGLISH | {"zh": "Chinese", "en": "English", "both": "both languages"}
+"""What English pages call classes, and rows of one language."""
 
 
 def translated(text: str, language: str) -> str:
     """A title, a note, a row or a class in a language."""
-    return _ROWS.get(text, text) if language == "en" else CATALOGUE.translated(text)
+    return _NAMES.get(text, text) if language == "en" else CATALOGUE.translated(text)
 
 
 def pages(language: str) -> "Environment":

@@ -54,10 +54,14 @@ def forest(
 
     def bar(row: Row) -> Bar:
         at = [row.value if end is None else end for end in (row.low, row.high)]
-        shown = "" if at[0] == at[1] else f"{at[0]:.{digits}f} – {at[1]:.{digits}f}"
+        shown = "" if at[0] == at[1] else f"{written(at[0])} – {written(at[1])}"
         return Bar(
-            row.name, row.kind, place(row.value), place(at[0]), place(at[1]), f"{row.value:.{digits}f}", shown
+            row.name, row.kind, place(row.value), place(at[0]), place(at[1]), written(row.value), shown
         )
 
+    def written(value: float) -> str:
+        """With a minus sign, which a hyphen beside the dash of an interval is not."""
+        return f"{value:.{digits}f}".replace("-", "−")
+
     found = [(name, place(value)) for name, value in marks.items()]
-    return Forest(f"{left:.{digits}f}", f"{right:.{digits}f}", [bar(row) for row in rows], found)
+    return Forest(written(left), written(right), [bar(row) for row in rows], found)

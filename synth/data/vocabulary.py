@@ -136,11 +136,10 @@ SEX_KEYS = tuple(term.key for term in SEXES)
 READABILITY_KEYS = tuple(term.key for term in READABILITY)
 MODALITY_KEYS = tuple(term.key for term in MODALITIES)
 
+_NAMED = (DISEASES, (DR, *DR_GRADES[1:], AGE), FINDINGS, READABILITY, SIDES, MODALITIES, SEXES, RACES)
 CHINESE = {
-    name: term.zh
-    for group in (DISEASES, (DR, *DR_GRADES[1:], AGE), FINDINGS, READABILITY, SIDES, MODALITIES, SEXES, RACES)
-    for term in group
-    for name in (term.key, term.en)
-    if not name.isdigit()
+    name: term.zh for group in _NAMED for term in group for name in (term.key, term.en) if not name.isdigit()
 }
 """Key or English name of every term -> its Chinese name."""
+ENGLISH = {term.key: term.en for group in _NAMED for term in group if not term.key.isdigit()}
+"""Key of every term -> its English name."""
