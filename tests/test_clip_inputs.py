@@ -169,7 +169,7 @@ def test_an_lmdb_that_holds_code_is_refused_and_nothing_runs(made, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     pictures = {"a": made[0]["image"]["bytes"]}
     as_lmdb([("a", 0, "fine"), Harmful()], pictures, tmp_path / "train")
-    with pytest.raises(UserError, match=r"pairs pair 1: .*names pathlib\.Path\.?.*is not run"):
+    with pytest.raises(UserError, match=r"pairs pair 1: .*names pathlib\S*\.Path\b.*is not run"):
         inputs.opened(tmp_path / "train")
     assert not (tmp_path / "harm-was-done").exists()
 

@@ -104,7 +104,7 @@ def test_a_checkpoint_behind_other_bytes_is_damaged(model, tmp_path):
     path = saved(model, tmp_path / "ckpt.pt", lambda _, v: v)
     archives.check_sums(path)
     path.write_bytes(path.read_bytes() * 2)
-    with pytest.raises(UserError, match="its begin or end"):
+    with pytest.raises(UserError, match=r"its begin or end|its list of members"):
         archives.check_sums(path)
 
 

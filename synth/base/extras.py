@@ -1,5 +1,6 @@
 """Libraries that only some verbs need: each comes with an extra of the package, and its absence is one line."""
 
+import warnings
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -42,7 +43,9 @@ def require(what: str, *modules: str) -> None:
         if not is_installed(library):
             raise UserError(f"{what}: needs {library}, which is not installed; {remedy(library)}")
         try:
-            import_module(module)
+            with warnings.catch_warnings():  # what Python 3.12 and later say of jieba's patterns
+                warnings.simplefilter("ignore", SyntaxWarning)
+                import_module(module)
         except ImportError as error:
             raise UserError(
                 f"{what}: {library} is installed, but does not import ({' '.join(str(error).split())}); "
