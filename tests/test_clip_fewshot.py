@@ -25,6 +25,7 @@ from clip.model import checkpoints
 from clip.model.checkpoints import Header
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
 from synth.base import checkpoint as files
+from synth.base import checksums
 from synth.base.errors import UserError
 from synth.data import pictures
 from synth.data.images import Preprocessing
@@ -406,7 +407,7 @@ def test_a_report_that_was_written_is_read_again(tmp_path):
     again = report.read(tmp_path / "report.json")
     assert again.as_json() == whole().as_json() == json.loads((tmp_path / "report.json").read_text())
     assert report.html(again) == (tmp_path / "report.html").read_text()
-    (tmp_path / "report.json").write_text('{"format": "visionclip-evaluation", "version": 99}')
+    checksums.write_json(tmp_path / "report.json", {"format": "visionclip-evaluation", "version": 99})
     with pytest.raises(UserError, match="no report of 'clip eval' that can be read"):
         report.read(tmp_path / "report.json")
 

@@ -21,6 +21,7 @@ from privacy.data import attributes, phantoms
 from privacy.data.inputs import Inputs, People
 from privacy.decisions.decision import decide
 from privacy.report.schema import AuditReport
+from synth.base import checksums
 from synth.data import images, records
 from synth.sampling.engines import rows
 
@@ -108,7 +109,7 @@ def test_an_audit_of_a_checkpoint_answers_what_can_be_answered(attackers, checkp
         "a small neural network", "permuted labels", "the prior"]  # fmt: skip
     assert [panel["verdict"] for panel in made["panels"]] == ["REVEALS", "NOT TESTABLE", "NOT TESTABLE"]
     assert made["model"]["sha256"] and made["attackers"]["fingerprint"] and made["model"]["preprocessing"]
-    files = ["audit.json", "label.svg", "report.html", "report.json", "report.zh.html"]
+    files = ["audit.json", "label.svg", "report.html", "report.json", "report.json.sha256", "report.zh.html"]
     assert sorted(path.name for path in tmp_path.iterdir()) == files
 
 
@@ -251,12 +252,12 @@ def test_suggestions_follow_from_verdicts(attackers, checkpoint, tmp_path):
     report["results"] = [
         {"threat": "T4", "attack": "copies", "verdict": {"word": "FAIL", "patients_needed": None}}
     ]
-    path.write_text(json.dumps(report))
+    checksums.write_json(path, report)
     changes = json.loads(CliRunner().invoke(app, ["suggest", "--report", str(path), "--json"]).stdout)[
         "changes"
     ]
     assert "--reject-copies" in changes[0]["command"] and changes[-1]["threats"] == ["T1"]
-    path.write_text(json.dumps(report | {"schema": {"name": report["schema"]["name"], "version": 99}}))
+    checksums.write_json(path, report | {"schema": {"name": report["schema"]["name"], "version": 99}})
     refused = CliRunner().invoke(app, ["suggest", "--report", str(path)])
     assert refused.exit_code == 2 and "schema 99" in refused.stderr and refused.stderr.count("\n") == 1
 
