@@ -48,6 +48,7 @@ View = Callable[[np.ndarray], np.ndarray]
 PLAIN = "as they are"
 CHANNELS = [16, 24, 32, 48]
 COMPARED, NEIGHBOURS = 4096, 5
+"""Photographs, at most, of which precision and recall are taken, and neighbours that make a ball."""
 FITTED = 512
 """Training photographs that principal components are measured on."""
 _BATCH = 32
@@ -205,8 +206,10 @@ def main() -> None:
             for split in ("train", "test")
         )
         if asked.reader:
-            model, head = load(asked.reader)
-            columns = [TARGETS.index(name) for name in head["labels"]]
+            model, _ = load(asked.reader)
+            if model.config.preprocessing != size:
+                parser.error(f"--reader {asked.reader}: sees {model.config.preprocessing}, not {size}")
+            columns = [TARGETS.index(name) for name in model.labels]
         else:
             columns = utility.testable(train, test, config, 5 if asked.quick else asked.reported, folder)
             model = reader(train, columns, config, out / "reader")

@@ -367,15 +367,15 @@ def test_compiling_on_the_cpu_is_refused_in_one_line(records, tmp_path):
     "path", [path for path in CONFIGS if path.stem.startswith(("fundus", "latent"))], ids=str
 )
 def test_the_figures_in_a_config_are_those_of_its_network(path):
-    """What is kept is the newest torch's figure: torch 2.6 keeps 0 to 5 % more for the backward pass."""
     config = load(TrainConfig, path)
     stated = [line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("#")]
     counted = cost(config.network, config.preprocessing.size)
-    kept = next(
-        float(line.split(" + ")[1].split()[0]) for line in stated if line.startswith("training keeps")
-    )
-    assert counted.kept == pytest.approx(kept, abs=0.006)
-    assert set(counted._replace(kept=kept).lines()) <= set(stated)
+    if torch.__version__.startswith("2.6."):  # keeps 0 to 5 % more for the backward pass than the newest
+        [line] = [line for line in stated if line.startswith("training keeps")]
+        kept = float(line.split(" + ")[1].split()[0])
+        assert kept - 0.005 <= counted.kept <= 1.05 * (kept + 0.005)
+        counted = counted._replace(kept=kept)
+    assert set(counted.lines()) <= set(stated)
     page = Path("docs/generator.md").read_text(encoding="utf-8")
     (row,) = [line for line in page.splitlines() if line.startswith(f"| `{path.stem}` |")]
     decoder = f"{counted.decode:.1f}" if counted.decode else "–"

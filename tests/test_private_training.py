@@ -246,6 +246,15 @@ def test_another_noise_in_the_settings_of_a_run_is_seen(run, records, tmp_path):
         train(TINY, [records], tmp_path / "run")
 
 
+def test_a_refused_run_keeps_the_checksum_of_its_settings(run, records, tmp_path):
+    path = shutil.copytree(run, tmp_path / "run") / "config.json"
+    with pytest.raises(UserError, match="another budget"):
+        train(TINY.model_copy(update={"lr": TINY.lr / 2}), [records], tmp_path / "run")
+    path.write_text(path.read_text().replace('"noise_multiplier": ', '"noise_multiplier": 1'))
+    with pytest.raises(UserError, match=f"{path}: damaged"):
+        train(TINY, [records], tmp_path / "run")
+
+
 def test_a_private_generator_samples_like_any_other(run, tmp_path):
     sampling = ("--n", 8, "--steps", 2, "--batch", 4, "--workers", 1)
     result = invoke("generate", "--model", run, "--out", tmp_path / "set", *sampling)

@@ -119,7 +119,7 @@ def _write(file: Path, tower: nn.Module, batch: Tensor, given: str, said: str) -
         line = str(error).strip().splitlines()[0]
         raise UserError(
             f"{file.name}: torch {torch.__version__} cannot say this tower in ONNX ({line}); "
-            "install a newer torch, or choose another --to"
+            "choose another --to, or a newer torch"
         ) from None
     made = onnx.load(file)
     onnx.helper.set_model_props(made, {"visionclip": said})

@@ -143,8 +143,8 @@ def _computation(folder: Path, card: "GeneratorCard", plan: "Plan | None") -> Co
 
 def _quality(path: Path) -> dict[str, Any]:
     file = _file(path)
-    report = checksums.read_json(file)
-    named = report.get("schema") if isinstance(report, dict) else None
+    report = checksums.read_mapping(file)
+    named = report.get("schema")
     if not isinstance(named, dict) or named.get("name") != _KIND:
         raise UserError(
             f"{file}: no report of 'synth evaluate'; give its report.json, or the folder that holds it"

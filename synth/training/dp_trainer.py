@@ -142,14 +142,17 @@ def _claim(
     found = dp_budget.mechanism(config.dp, patients, config.batch, config.images, known)
     asked = {"config": config.model_dump(mode="json"), "data": data_fingerprint(*data), "mechanism": found}
     checksums.forget(path)  # of which `claim` may take other words
-    claim(
-        run,
-        path.name,
-        asked | vocabulary.claim(),
-        "run, or the same with another budget",
-        free=("config.save_every", "config.micro_batch", "config.on_nan"),
-    )
-    checksums.write(path)  # nothing else says what the noise was; the budget that is told rests on it
+    try:
+        claim(
+            run,
+            path.name,
+            asked | vocabulary.claim(),
+            "run, or the same with another budget",
+            free=("config.save_every", "config.micro_batch", "config.on_nan"),
+        )
+    finally:  # a refusal too leaves it guarded: nothing else says what the noise was, on which the stated budget rests
+        if path.exists():
+            checksums.write(path)
     return found
 
 
