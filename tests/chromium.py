@@ -106,14 +106,26 @@ class Browser:
         self.send("Page.navigate", url=address)
 
     def drop(self, selector: str, path: Path) -> None:
-        """Drop a file onto the middle of an element, as a hand would."""
-        box = self.run(
-            f"(() => {{ const r = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
-            "return [r.x + r.width / 2, r.y + r.height / 2]; })()"
-        )
+        """Drop a file onto the middle of an element, as a hand would: again if the page, which may still move, sends nothing."""
+        place = json.dumps(selector)
         data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
-        for kind in ("dragEnter", "dragOver", "drop"):
-            self.send("Input.dispatchDragEvent", type=kind, x=box[0], y=box[1], data=data)
+        before, end = len(self.requests), time.monotonic() + _PATIENCE
+
+        def taken() -> bool:
+            return any("/upload" in address for address in self.requests[before:])
+
+        while not taken():
+            assert time.monotonic() < end, f"nothing is uploaded in {_PATIENCE} s"
+            x, y = self.run(
+                f"(() => {{ const r = document.querySelector({place}).getBoundingClientRect();"
+                "return [r.x + r.width / 2, r.y + r.height / 2]; })()"
+            )
+            for kind in ("dragEnter", "dragOver", "drop"):
+                self.send("Input.dispatchDragEvent", type=kind, x=x, y=y, data=data)
+            again = time.monotonic() + 10
+            while not taken() and time.monotonic() < again:
+                time.sleep(0.05)
+                self.run("0")  # reads what has happened
 
     def screenshot(self, path: Path) -> None:
         picture = self.send("Page.captureScreenshot", captureBeyondViewport=True)["data"]
