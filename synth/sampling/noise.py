@@ -1,7 +1,7 @@
 """The noise that images are drawn from: a function of (seed, image, attempt), whatever the batch, the process and the device.
 
-Random bits are those of Philox 4x32-10 (Salmon et al. 2011, doi:10.1145/2063384.2063405), in integers of 64 bits of which no
-product overflows.  They become normal by Box & Muller's formula, whose logarithm, sine and cosine are series of single
+Random bits are those of Philox 4x32-10 (Salmon et al. 2011, doi:10.1145/2063384.2063405), in integers of 64 bits whose
+products wrap.  They become normal by Box & Muller's formula, whose logarithm, sine and cosine are series of single
 additions, multiplications, divisions and square roots in float64: IEEE 754 says the bits of each, and PyTorch runs each
 as a kernel of its own, so that no processor may fuse two.
 """
@@ -20,7 +20,7 @@ Place = tuple[int, int]
 """An image of a plan, and which attempt at it, from 0."""
 
 _MASK = 2**32 - 1
-_MULTIPLIERS = (0xD2511F53 - 2**32, 0xCD9E8D57 - 2**32)  # less 2^32: the products then fit into 63 bits
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS = 10
 _PART = {"cpu": 2**18}
@@ -80,20 +80,12 @@ def philox(counter: Sequence[Tensor], key: int) -> list[Tensor]:
     a, b, c, d = counter
     keys = [key & _MASK, key >> 32]
     for _ in range(_ROUNDS):
-        (low, high), (other_low, other_high) = (
-            _product(word, factor) for word, factor in zip((a, c), _MULTIPLIERS, strict=True)
-        )
-        a, b = other_high.bitwise_xor_(b).bitwise_xor_(keys[0]), other_low
-        c, d = high.bitwise_xor_(d).bitwise_xor_(keys[1]), low
+        left, right = a * _MULTIPLIERS[0], c * _MULTIPLIERS[1]
+        a = (right >> 32).bitwise_xor_(b).bitwise_xor_(keys[0]).bitwise_and_(_MASK)
+        c = (left >> 32).bitwise_xor_(d).bitwise_xor_(keys[1]).bitwise_and_(_MASK)
+        b, d = right, left  # of these the low words count alone
         keys = [(word + step) & _MASK for word, step in zip(keys, _KEY_STEPS, strict=True)]
-    return [a, b, c, d]
-
-
-def _product(word: Tensor, factor: int) -> tuple[Tensor, Tensor]:
-    """The low and the high 32 bits of `word` times `factor` + 2^32."""
-    product = word * factor
-    high = (product >> 32).add_(word)
-    return product.bitwise_and_(_MASK), high
+    return [a, b.bitwise_and_(_MASK), c, d.bitwise_and_(_MASK)]
 
 
 def normal(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
