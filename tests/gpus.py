@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 from torch.utils._python_dispatch import (
     TorchDispatchMode,
     _disable_current_modes,
@@ -37,6 +38,8 @@ class OnGpu(Tensor):
         # What asks the driver which GPU is meant before it comes to `__torch_dispatch__`.
         if func in (Tensor.__getitem__, Tensor.__setitem__):
             return _places(*args)
+        if func is scaled_dot_product_attention:  # in torch 2.6
+            func = _attention
         with torch._C.DisableTorchFunctionSubclass():
             return (_contiguous if func is Tensor.contiguous else func)(*args, **(kwargs or {}))
 
@@ -104,6 +107,10 @@ def _check_devices(name: str, args: Any, tensors: list[Tensor]) -> None:
     for each in tensors:
         if not isinstance(each, OnGpu) and each.ndim and not any(each is one for one in allowed):
             raise RuntimeError(f"{name}: tensors on cuda:0 and cpu, {tuple(each.shape)}")
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, *rest: Any, **others: Any) -> Any:
+    return torch.ops.aten._scaled_dot_product_attention_math(query, key, value, *rest, **others)[0]
 
 
 def _is_mask(value: Any) -> bool:

@@ -95,7 +95,7 @@ def test_what_its_processor_does_is_what_we_do(tmp_path):
 
     siglip(tmp_path, 2)
     ours: Any = loading.load_model(f"hf:{tmp_path}")
-    with_theirs = AutoImageProcessor.from_pretrained(tmp_path)(opened(picture()), return_tensors="np")
+    with_theirs = AutoImageProcessor.from_pretrained(tmp_path)(opened(picture()), return_tensors="pt")
     square = ours.config.preprocessing(picture())
     pixels = (square.transpose(2, 0, 1) / 255 - 0.5) / 0.5
     assert np.abs(pixels - np.asarray(with_theirs["pixel_values"])[0]).max() <= 1.01 / 127.5

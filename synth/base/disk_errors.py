@@ -42,7 +42,7 @@ def full(error: BaseException) -> OSError | None:
         return error if error.errno in _FULL else None
     if isinstance(error.__context__, OSError) and error.__context__.errno in _FULL:  # torch's
         return error.__context__
-    told = re.search(r"os error (\d+)", str(error))  # safetensors'
+    told = re.search(r"(?:os error |Os \{ code: )(\d+)", str(error))  # safetensors', and that of before 0.5
     number = int(told[1]) if told else 0
     return OSError(number, os.strerror(number)) if number in _FULL else None
 
