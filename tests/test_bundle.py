@@ -102,6 +102,15 @@ def test_a_platform_that_is_none_is_refused(platform, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_demo_of_a_bundle_finds_its_configs(tmp_path):
+    bundle.copy_examples(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"examples", "configs"}
+    assert not [path for path in tmp_path.rglob("*") if path.is_symlink() or path.name == "__pycache__"]
+    line = [sys.executable, "examples/demo/run.py", "--help"]
+    assert "--out" in subprocess.run(line, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert (tmp_path / "configs/synth/fundus256.yaml").is_file()
+
+
 @pytest.mark.slow
 def test_the_pages_of_a_bundle_have_no_search_that_a_browser_refuses_on_a_disk(tmp_path):
     bundle.document(tmp_path / "docs")

@@ -1,10 +1,11 @@
-"""Three Ray nodes on one machine, whose workers, nodes and head are killed: the bytes are those of one process."""
+"""Three Ray nodes on one machine that are killed, cut off from each other, or short of room: the bytes are those of one process."""
 
 import os
 import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wire
 from generators import untrained
 
 from synth.base.runs import sha256
@@ -26,8 +28,8 @@ def hashes(out: Path) -> dict[str, str]:
     return {path.name: sha256(path) for path in sorted((out / "data").glob("[!.]*.parquet"))}
 
 
-def command(model: Path, out: Path, *flags: str) -> list[str]:
-    line = f"generate --model {model} --n {IMAGES} --steps 2 --guidance 1 --batch 8 --out {out}"
+def command(model: Path, out: Path, *flags: str, n: int = IMAGES) -> list[str]:
+    line = f"generate --model {model} --n {n} --steps 2 --guidance 1 --batch 8 --out {out}"
     return [sys.executable, "-m", "synth", *line.split(), *flags]
 
 
@@ -110,3 +112,50 @@ def test_three_nodes_that_lose_workers_nodes_and_once_their_head_write_the_same_
                     path.unlink()
     assert kills >= 20
     assert hashes(out) == hashes(tmp_path / "whole") and verify(out)
+
+
+def join(names: list[str], number: int, folder: Path) -> None:
+    """Start the Ray node of a machine, the first of them the head, with the smallest store of objects that Ray allows."""
+    place = ["--head", "--port=6379", "--include-dashboard=false", f"--temp-dir={folder}"]
+    if number:
+        place = [f"--address={wire.address(0)}:6379"]
+    ray = str(Path(sys.executable).parent / "ray")
+    line = [ray, "start", f"--node-ip-address={wire.address(number)}", "--num-cpus=1", *place]
+    for _ in range(5):  # Ray gives a node 30 s to start
+        if not subprocess.call(
+            wire.inside(names[number], [*line, "--object-store-memory=80000000"]), stdout=subprocess.DEVNULL
+        ):
+            return
+        wire.stop(names[number])
+    pytest.fail(f"the Ray node of {names[number]} does not start")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not wire.can(), reason="wants root and /dev/net/tun, for network namespaces")
+def test_three_machines_on_a_slow_wire_that_breaks_and_heals_write_the_same_bytes(tmp_path, monkeypatch):
+    """20 ms each way; two machines are cut off for 5 s, one of them for a minute more: Ray gives it up, and it comes back as a new node."""
+    pytest.importorskip("ray")
+    for name, value in (("RAY_AUTH_MODE", "token"), ("RAY_AUTH_TOKEN", "a-token-that-all-machines-have")):
+        monkeypatch.setenv(name, value)
+    model = untrained(tmp_path / "model")
+    alone = command(model, tmp_path / "whole", "--workers", "1", n=6000)
+    subprocess.run(alone, cwd=ROOT, check=True, capture_output=True)
+    whole, out = hashes(tmp_path / "whole"), tmp_path / "out"
+    line = command(model, out, "--engine", "ray", "--ray-address", f"{wire.address(0)}:6379", n=6000)
+    with tempfile.TemporaryDirectory() as short, wire.machines(3, delay=0.02) as (cable, names):
+        for machine in range(3):
+            join(names, machine, Path(short))
+        process = begin(wire.inside(names[0], line))
+        while process.poll() is None and not hashes(out):
+            time.sleep(0.1)
+        cable.away |= {1, 2}
+        assert len(hashes(out)) < len(whole)
+        time.sleep(5)
+        cable.away.remove(1)
+        time.sleep(60)
+        cable.away.clear()
+        wire.stop(names[2])  # its node, given up by the others, may not have noticed
+        join(names, 2, Path(short))
+        assert process.wait(600) == 0
+        assert cable.carried and cable.lost
+    assert hashes(out) == whole and verify(out)

@@ -349,7 +349,7 @@ def test_a_ray_address_where_nobody_listens_is_refused_before_ray_is_asked(
     assert result.exit_code == 2
     assert result.stderr.endswith(
         f"synth: --ray-address '{address}': no Ray cluster answers there ([Errno 111] Connection refused); "
-        "start one with 'ray start --head'\n"
+        "start one with 'ray start --head'; where it wants a token, set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to that of the head\n"
     )
 
 

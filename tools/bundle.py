@@ -1,4 +1,4 @@
-"""One folder to install visionclip from without internet: wheels, the documentation as HTML, `install.sh`, checksums.
+"""One folder to install visionclip from without internet: wheels, documentation as HTML, examples, `install.sh`, checksums.
 
     python tools/bundle.py --out dist --python 3.12 --platform manylinux_2_28_x86_64
 
@@ -95,6 +95,7 @@ def make(
         shutil.rmtree(ROOT / "build", ignore_errors=True)  # setuptools packs what an earlier build left there
         project = build(".", wheels)
         document(made / "docs")
+        copy_examples(made)
         write_installer(made, target, project, extras, slim)
         write_checksums(made)
         made.rename(folder)
@@ -153,6 +154,12 @@ def document(folder: Path) -> None:
         *(scripts / "workers").glob("*.js"),
     ]:
         path.unlink()  # for who mends the theme, and for the search
+
+
+def copy_examples(folder: Path) -> None:
+    """`examples/`, the demo among them, and the `configs/` that it names."""
+    for name in ("examples", "configs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
 
 
 def write_installer(folder: Path, target: Target, project: Path, extras: list[str], slim: bool) -> None:

@@ -133,7 +133,7 @@ def _connect(address: str | None) -> Any:
     except (OSError, ValueError) as error:
         raise UserError(
             f"--ray-address '{address}': no Ray cluster answers there ({str(error).splitlines()[0]}); "
-            "start one with 'ray start --head'"
+            "start one with 'ray start --head'; where it wants a token, set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to that of the head"
         ) from None
     return ray
 
@@ -164,6 +164,7 @@ def _run(ray: Any, crew: list[_Worker], todo: deque[Shard], work: Work) -> Event
         now = done + sum(worker.rows for worker in crew)
         yield now - reported
         reported = now
+    yield done - reported  # an answer may have told rows of a shard that was finished meanwhile
 
 
 _EXHAUSTED = (
