@@ -1,6 +1,5 @@
 """EyeCLIP's recipe: masked reconstruction, contrast between two pictures of a person, and both in the one loop."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 from math import isqrt, log
@@ -29,7 +28,7 @@ from clip.training.trainer import train
 from synth.base.config import load
 from synth.base.errors import UserError
 from synth.base.processes import in_turn
-from synth.base.runs import sha256
+from synth.base.runs import read_metrics, sha256
 from synth.data import captions
 from synth.data.images import Preprocessing, encode
 from synth.data.records import SCHEMA, Row, read_table, row, write_records
@@ -348,7 +347,7 @@ PARTS = ("loss_image_text", "loss_image_image", "loss_reconstruction")
 
 
 def metrics(run: Path) -> list[dict[str, float]]:
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    lines = read_metrics(run / "metrics.jsonl")
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 
 

@@ -1,6 +1,5 @@
 """Training a CLIP: losses, captions, batches, and a run that no kill changes."""
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +20,7 @@ from clip.training.config import TrainConfig
 from clip.training.initial import Initial
 from clip.training.trainer import rate, train
 from synth.base.errors import UserError
-from synth.base.runs import sha256
+from synth.base.runs import read_metrics, sha256
 from synth.data import captions
 from synth.data.images import Preprocessing
 from synth.data.records import data_fingerprint, write_records
@@ -52,7 +51,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 def metrics(run: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    lines = read_metrics(run / "metrics.jsonl")
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 
 

@@ -15,6 +15,7 @@ from clip.training import watching
 from clip.training.config import TrainConfig
 from clip.training.trainer import train
 from synth.base.errors import UserError
+from synth.base.runs import read_metrics
 from synth.data.records import write_records
 
 SHORT = {
@@ -44,7 +45,7 @@ def places(tmp_path_factory) -> dict[str, Path]:
 
 
 def lines(run: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [dict(line) for line in read_metrics(run / "metrics.jsonl")]
 
 
 def test_real_photographs_without_captions_are_watched_and_the_best_checkpoint_kept(places, tmp_path):

@@ -25,6 +25,7 @@ from clip.training.config import TrainConfig
 from synth.base import speed, stopping
 from synth.base.config import load
 from synth.base.errors import UserError
+from synth.base.runs import read_metrics
 from synth.model.card import WEIGHTS
 from synth.sampling import cost as sampling_cost
 from synth.sampling import plan
@@ -65,7 +66,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 def metrics(run: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    lines = read_metrics(run / "metrics.jsonl")
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 
 

@@ -28,7 +28,7 @@ from privacy.canaries import planting
 from synth import phantom
 from synth.base import arrays, checkpoint, documents, private_table, weights
 from synth.base.errors import UserError
-from synth.base.runs import read_metrics
+from synth.base.runs import append_metrics, read_metrics
 from synth.data import records as shards_of
 from synth.data.images import Preprocessing
 from synth.data.pictures import Pictures
@@ -387,6 +387,23 @@ def test_lines_of_metrics_that_are_none_of_ours_are_named(tmp_path):
         path.write_text(f'{{"images": 1}}\n{line}\n')
         with pytest.raises(UserError, match=r"metrics\.jsonl line 2: no object with a number"):
             read_metrics(path)
+
+
+@pytest.mark.parametrize("change", [
+    lambda lines: [lines[0], lines[1].replace("0.5", "0.4"), lines[2]],
+    lambda lines: [lines[0], lines[2]],
+    lambda lines: [lines[1], lines[0], lines[2]],
+])  # fmt: skip
+def test_another_digit_of_metrics_and_a_line_that_is_gone_are_noticed(change, tmp_path):
+    """By them `clip train` chooses its best checkpoint."""
+    path = tmp_path / "metrics.jsonl"
+    for images, loss in ((8, 1.5), (16, 0.5), (24, 0.25)):
+        append_metrics(path, images=images, loss=loss)
+    assert read_metrics(path)[1] == {"images": 16, "loss": 0.5}
+    path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
+    for use in (read_metrics, lambda path: append_metrics(path, images=32, loss=0.1)):
+        with pytest.raises(UserError, match=r"metrics\.jsonl line \d: it, or a line before it, was changed"):
+            use(path)
 
 
 @pytest.mark.parametrize("bit", [2, -1, True, 0.5, "1", None, [1]])

@@ -25,6 +25,8 @@ from synth.base.silence import is_silent
 Tell = Callable[[Iterable[str]], None]
 """Takes the lines that say what some work will take, before it begins; nothing is reckoned where nobody listens."""
 
+_SUM = "sha256"
+"""Where a line of metrics keeps 16 digits of the checksum of it and of all before."""
 _HOST = socket.gethostname()
 _ASLEEP = 3600  # seconds without a write after which a writer on another machine is taken for dead
 
@@ -166,10 +168,10 @@ def sha256(path: Path) -> str:
 
 
 def append_metrics(path: Path, **values: Any) -> None:
-    """Add one line of JSON to a run's metrics.
+    """Add one line of JSON to a run's metrics, with a checksum of it and of all lines before it.
 
     Raises:
-        UserError: its loss is no number, or the file is a link; nothing was added.
+        UserError: its loss is no number, or the file is a link, or damaged; nothing was added.
     """
     for name, value in values.items():
         if name == "loss" and value is not None and not isfinite(value):
@@ -181,17 +183,24 @@ def append_metrics(path: Path, **values: Any) -> None:
         raise UserError(
             f"{path}: a link, where the metrics are to be written; put a file there, or remove it"
         )
+    _, earlier = _lines(path)
     with open(path, "a", encoding="utf-8") as file:
-        print(json.dumps(values), file=file)
+        print(_line(values, earlier), file=file)
 
 
 def read_metrics(path: Path, until: int | None = None) -> list[Mapping[str, Any]]:
     """A run's metrics; lines cut by a kill, and those later than `until` images, are left out.
 
     Raises:
-        UserError: a whole line is none of ours.
+        UserError: a whole line is none of ours, or another one than was written.
     """
-    rows = []
+    rows, _ = _lines(path)
+    return [row for row in rows if until is None or row["images"] <= until]
+
+
+def _lines(path: Path) -> tuple[list[Mapping[str, Any]], str]:
+    """The lines of a run's metrics, and the checksum of the last that has one: those of earlier versions have none."""
+    rows, earlier = [], ""
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     for number, line in enumerate(text.splitlines(), 1):
         try:
@@ -200,9 +209,19 @@ def read_metrics(path: Path, until: int | None = None) -> list[Mapping[str, Any]
             continue
         if not isinstance(row, dict) or not isinstance(row.get("images"), int | float):
             raise UserError(f"{path} line {number}: no object with a number of 'images'; delete the line")
-        if until is None or row["images"] <= until:
-            rows.append(row)
-    return rows
+        if told := row.pop(_SUM, None):
+            if _line(row, earlier) != line:
+                raise UserError(
+                    f"{path} line {number}: it, or a line before it, was changed or is gone; put the file back as it was written"
+                )
+            earlier = told
+        rows.append(row)
+    return rows, earlier
+
+
+def _line(values: Mapping[str, Any], earlier: str) -> str:
+    digest = hashlib.sha256((earlier + json.dumps(values)).encode()).hexdigest()[:16]
+    return json.dumps({**values, _SUM: digest})
 
 
 def announced(run: Path, what: str, images: int, every: int) -> str:
@@ -215,8 +234,10 @@ def announced(run: Path, what: str, images: int, every: int) -> str:
 
 def rewind_metrics(path: Path, until: int) -> None:
     """Forget metrics later than `until` images: a killed run is resumed from before them."""
-    rows = read_metrics(path, until)
-    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+    lines: list[str] = []
+    for row in read_metrics(path, until):
+        lines.append(_line(row, json.loads(lines[-1])[_SUM] if lines else ""))
+    write_text(path, "".join(line + "\n" for line in lines))
 
 
 def quiet(_: Iterable[str]) -> None:
