@@ -72,3 +72,9 @@ def test_an_eye_is_drawn_bright_on_black_with_the_disc_on_its_side(folder):
 
 def test_a_shipped_generator_is_found_by_its_name():
     assert card.locate(Path("fundus256-4")) == card.WEIGHTS / "fundus256-4"
+
+
+def test_the_student_that_ships_is_of_the_generator_that_ships():
+    """Or `synth distill --start fundus256-4` refuses, after the hours of a training that began with `fundus256`."""
+    distilled = card.read_card(card.WEIGHTS / "fundus256-4").distilled
+    assert distilled and distilled.teacher == card.weights_fingerprint(card.SHIPPED)
