@@ -1,11 +1,15 @@
 """Find the same eye at another visit: how often, at so many false matches, in the spaces in which the audit looks for copies.
 
     python benchmarks/reidentify.py records/grape --split all
+    python benchmarks/reidentify.py records/odir5k --released synthetic --members train --nonmembers test
 
 Records have `visit`, `eye_side` and, where it is known, `camera`.  Genuine pairs are two visits of one eye, the later one
 looked up among the earlier; false ones are of other patients.  The score is the audit's: distance over that to the tenth-nearest
 photograph of other patients.  The network of identity learns from each eye's first visit alone, as it learns from photographs
 and not from releases.  Thresholds hold for all pairs; intervals draw patients (95 %).  The last line is JSON.
+
+With `--released`, pictures of a generator are looked up among the photographs of members and non-members: how often is one
+taken for a patient's eye, at thresholds of so many false matches of two patients' photographs, and more often for a member's?
 """
 
 import argparse
@@ -119,9 +123,9 @@ def aligned(queries: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.sqrt((2 - 2 * best.numpy().astype(float)).clip(0))
 
 
-def _scored(distance: np.ndarray, patient: np.ndarray) -> np.ndarray:
-    """Over that to the tenth-nearest photograph of other patients."""
-    others = np.where(patient[:, None] != patient[None], distance, np.inf)
+def _scored(distance: np.ndarray, patient: np.ndarray, queries: np.ndarray | None = None) -> np.ndarray:
+    """Over that to the tenth-nearest photograph of other patients; `queries` says of whom rows are, if not as columns."""
+    others = np.where((patient if queries is None else queries)[:, None] != patient[None], distance, np.inf)
     beside = np.partition(others, _BACKGROUND - 1, axis=1)[:, _BACKGROUND - 1]
     return distance / beside[:, None].clip(1e-9)
 
@@ -192,16 +196,99 @@ def _told(
     return found
 
 
+def released(
+    made: np.ndarray,
+    members: tuple[np.ndarray, np.ndarray],
+    others: tuple[np.ndarray, np.ndarray],
+    rounds: int,
+    seed: int,
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Rate of false matches -> share of pairs of a released picture and a patient's photograph that pass for one eye.
+
+    Args:
+        made: (R, S, S, 3) uint8 released pictures.
+        members, others: (N, S, S, 3) uint8 photographs and (N,) patient of each, of two groups that share no patient.
+
+    Returns:
+        For each rate, of `members`, `non-members` and their `difference`, the mean over patients with its interval;
+        and of `reached by one` the share of patients of each group with at least one match, members first.
+    """
+    known = registered.descriptors(np.concatenate([members[0], others[0]]))
+    patient = np.unique(np.concatenate([members[1], others[1]]), return_inverse=True)[1]
+    real = _scored(plain(known, known), patient)
+    drawn = _scored(plain(registered.descriptors(made), known), patient, queries=np.full(len(made), -1))
+    false = np.sort(real[patient[:, None] != patient])
+    groups = patient[: len(members[0])], patient[len(members[0]) :]
+    found = {}
+    for rate in RATES:
+        hits = drawn < false[int(rate * len(false))]
+        each = np.bincount(patient, hits.mean(axis=0)) / np.bincount(patient)
+        one = np.bincount(patient, hits.any(axis=0)) > 0
+        shares = [_over(each[np.unique(group)], rounds, seed + i) for i, group in enumerate(groups)]
+        reached = [_over(one[np.unique(group)], rounds, seed + i) for i, group in enumerate(groups)]
+        people = [len(np.unique(group)) for group in groups]
+        told = {
+            "members": stats.estimate(shares[0], people[0]),
+            "non-members": stats.estimate(shares[1], people[1]),
+            "difference": stats.estimate(shares[0] - shares[1], sum(people)),
+            "members reached by one": stats.estimate(reached[0], people[0]),
+            "non-members reached by one": stats.estimate(reached[1], people[1]),
+        }
+        found[f"{rate:g}"] = {
+            name: {
+                "value": round(e.value, 5),
+                "low": round(e.low, 5),
+                "high": round(e.high, 5),
+                "patients": e.patients,
+            }
+            for name, e in told.items()
+        }
+    return found
+
+
+def _over(values: np.ndarray, rounds: int, seed: int) -> np.ndarray:
+    """(1 + rounds,) means of one value a patient, patients drawn anew."""
+    weights = stats.draws(len(values), rounds, seed)
+    return weights @ values / weights.sum(axis=1)
+
+
+def group(folder: Path, splits: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """(N, S, S, 3) photographs of a folder of records and the (N,) patient of each."""
+    patient = np.array(read_table(folder, splits)["subject_id"].to_pylist())
+    return pictures.pixels(folder, splits, LOOK, folder / ".cache"), patient
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("records", type=Path, help="with the columns visit, eye_side and camera")
     parser.add_argument("--split", default="all", help="train, validation, test or all")
+    parser.add_argument(
+        "--released", type=Path, help="a set of `synth generate`, looked up among members and non-members"
+    )
+    parser.add_argument("--pictures", type=int, default=2000, help="of --released, the first ones")
+    parser.add_argument(
+        "--members", default="train", help="with --released, the split that its generator learnt"
+    )
+    parser.add_argument("--nonmembers", default="test", help="with --released, the split that it never saw")
     parser.add_argument("--steps", type=int, default=300, help="of the network of identity")
     parser.add_argument("--rounds", type=int, default=1000, help="resamples of patients")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
+    if asked.released:
+        sides = [group(asked.records, list(parse_splits(each))) for each in (asked.members, asked.nonmembers)]
+        made = group(asked.released, ["train"])[0][: asked.pictures]
+        answer = released(made, sides[0], sides[1], asked.rounds, asked.seed)
+        for rate, each in answer.items():
+            print(f"where {rate} of pairs of two patients pass for one eye")
+            for name, r in each.items():
+                print(
+                    f"  {name:28} {r['value']:.5f} [{r['low']:.5f}, {r['high']:.5f}] of {r['patients']} patients"
+                )
+        print(json.dumps({"benchmark": "reidentify released", "records": data_fingerprint(asked.records)[:16],
+                          "released": data_fingerprint(asked.released)[:16], "pictures": len(made), "found": answer}))  # fmt: skip
+        return
     visits = read(asked.records, list(parse_splits(asked.split)))
     found = {
         space: sensitivity(score, visits, asked.rounds, asked.seed)

@@ -72,3 +72,12 @@ def test_records_are_read_with_visits_eyes_and_cameras(tmp_path):
     visits = benchmark.read(tmp_path, ["train"])
     assert visits.visit.tolist() == [1, 2] * 3 and visits.images.shape == (6, 64, 64, 3)
     assert len(benchmark.genuine(visits).later) == 3
+
+
+def test_released_copies_of_members_pass_for_their_eyes_and_new_eyes_for_nobodys():
+    eyes, patient = releases.eyes(60, 3), np.repeat(np.arange(30), 2)
+    sides = (eyes[:30], patient[:30]), (eyes[30:], patient[30:])
+    copied = benchmark.released(eyes[:30], *sides, 50, 0)["0.01"]
+    assert copied["members reached by one"]["value"] == 1 and copied["difference"]["low"] > 0
+    new = benchmark.released(releases.eyes(40, 9), *sides, 50, 0)["0.01"]
+    assert new["difference"]["low"] <= 0 <= new["difference"]["high"] and new["members"]["patients"] == 15
