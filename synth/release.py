@@ -182,7 +182,7 @@ def draw_shards(
     """Write the missing shards of `plan` to `out`, and those that are damaged; returns how many were written.
 
     Args:
-        workers: processes; 0 is one per GPU, else one per core.
+        workers: processes; 0 is two per GPU, else one per core.
         share:   (i, n): only every n-th shard, from the i-th; several machines fill one folder.
         engine:  one of `engines.ENGINES`.
         address: of the Ray cluster.

@@ -177,8 +177,8 @@ def export(
     onnx       image.onnx and text.onnx for any batch, checked by onnxruntime
     hf         a folder for transformers (ViT: ChineseCLIPModel; ResNet: BertModel and timm, part by part)
     open_clip  a folder for open_clip.create_model("local-dir:FOLDER")
-    cn_clip    a .pt for Chinese-CLIP (ResNet)
-    visionclip a ckpt.pt, from a Chinese-CLIP .pt or from a folder that --to hf made of a ResNet
+    cn_clip    a .pt for Chinese-CLIP (CLIP's ResNet, or a ViT of CLIP's kind)
+    visionclip a ckpt.pt, from a Chinese-CLIP .pt or from a folder that --to hf wrote
 
     \b
     Examples:
