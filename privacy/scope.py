@@ -120,7 +120,7 @@ def lines(inputs: Inputs, config: AuditConfig) -> Iterator[str]:
     yield f"{'; '.join(said)}: {work.embedded:,} passes of encoders, {work.denoised:,} of generators, {work.compared:,} comparisons of released pictures with photographs"
     yield f"{told.words()} ({told.basis})"
     small = cost(inputs, load(AuditConfig, Path("quick")))
-    if small.hours < told.hours:
+    if small.words() != told.words():
         yield f"smaller: --config quick, for a first look, with an --out of its own: {small.words()}"
     tables = {
         name: group.table for name, group in _groups(inputs) if group and name in ("members", "nonmembers")
