@@ -27,7 +27,7 @@ _RESAMPLED = 0.8e6
 _COMPARISON = 2 * (54 * 256 + mosaics.COMPARED + 64)
 """Operations for a picture and a photograph: 54 views, halves, the embedding of identity."""
 _LAYING = 0.7e9
-"""Operations for a picture that is laid on photographs: 70 poses of 13 candidates, and 49 places of windows on four of them."""
+"""Operations for a picture that is laid on photographs: 70 poses of 12 candidates, and 49 places of windows on four of them."""
 
 
 class Work(NamedTuple):
