@@ -15,6 +15,7 @@ from typing import Any
 
 import chromium
 import pytest
+from accessibility import faults
 from pictures import drawn
 from PIL import Image
 
@@ -333,6 +334,21 @@ def test_a_page_for_others_asks_for_its_token(shared):
     assert ask(address, "GET", "/config", Cookie=cookie.partition(";")[0]).status == 200
     assert upload(address, "a.png", encode(drawn(3, 1)), Cookie=cookie.partition(";")[0]).status == 200
     assert ask(address, "GET", f"/?token={token}", Host="evil.example").status == 400
+
+
+@pytest.mark.skipif(not chromium.PROGRAM, reason="needs Chromium")
+@pytest.mark.parametrize("scheme, ground", [("light", "#ffffff"), ("dark", "#0b0f19")])
+def test_what_is_refused_unreadable_or_to_be_known_can_be_read_in_both_schemes(tmp_path, scheme, ground):
+    """On the grounds that Gradio gives a page."""
+    marks = ('id="notice"', 'id="unreadable"', 'id="refused"', 'class="refused"')
+    lines = "".join(f"<p {each}>not a fundus photograph</p>" for each in marks)
+    sheet = tmp_path / "sheet.html"
+    sheet.write_text(
+        '<!doctype html><html lang="en"><head><title>page</title><meta name="viewport" content="width=device-width">'
+        f'<style>{page._STYLE}</style></head><body class="{scheme}" style="background: {ground}"><main>{lines}</main>'
+    )
+    with chromium.Browser(tmp_path / "profile") as browser:
+        assert [each for each in faults(browser, sheet) if "contrast" in each] == []
 
 
 @pytest.mark.skipif(not chromium.PROGRAM, reason="needs Chromium")

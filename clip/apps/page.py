@@ -39,10 +39,12 @@ _STYLE = """
 .finding span { text-align: right; font-variant-numeric: tabular-nums; }
 .languages { grid-column: 2 / 4; font-size: 0.75em; color: var(--body-text-color-subdued); }
 #unreadable { border: 2px solid #b91c1c; color: #b91c1c; border-radius: 4px; padding: 0.6em 0.9em; margin-bottom: 0.6em; font-weight: 650; }
-.dark #unreadable { border-color: #fca5a5; color: #fca5a5; }
+.dark :is(#unreadable, #refused, .refused) { border-color: #fca5a5; color: #fca5a5; }
 #unreadable + #findings { opacity: 0.45; }
 #refused, .refused { border: 1px solid #b91c1c; color: #b91c1c; border-radius: 4px; padding: 0.6em 0.9em; }
 footer { display: none !important; }
+@media (max-width: 600px) { .finding { grid-template-columns: 1fr 5em 3.4em; }
+  #found .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; } }
 """
 
 
