@@ -16,3 +16,8 @@ def number_of(number: int, noun: str, verb: str = "") -> str:
     words = [each for each in (noun, verb) if each]
     many = [_PLURALS.get(each, f"{each}s") for each in words]
     return f"{number:,} {' '.join(words if number == 1 else many)}"
+
+
+def with_minus(numbers: str) -> str:
+    """Numbers of a page with minus signs, which a hyphen beside the dash of an interval is not."""
+    return numbers.replace("-", "−")
