@@ -14,7 +14,6 @@ _WORDS = {
     "en": {
         "title": "Ethics checklist",
         "answered": "Files and people have answered {n} of {of} questions.",
-        "nobody": "not answered",
         "principles": "Principles of Ning et al. 2023 (TREGAI, arXiv 2311.02107); the wording of the items is visionclip's, and "
         "environmental cost is added. A mark is a file's or a person's; nothing is marked that was not answered.",
         "yes": "yes",
@@ -26,7 +25,6 @@ _WORDS = {
     "zh": {
         "title": "伦理检查清单",
         "answered": "共 {of} 个问题，文件与人已回答 {n} 个。",
-        "nobody": "未回答",
         "principles": "原则取自 Ning 等 2023（TREGAI，arXiv 2311.02107）；条目措辞为 visionclip 所拟，并增加了环境代价。每个标记均来自文件或"
         "人的回答；未回答者不作标记。",
         "yes": "是",

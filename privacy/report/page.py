@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-from privacy.decisions.verdict import NOT_TESTABLE, WORST
+from privacy.decisions.verdict import NOT_TESTABLE, PASS, WORST
 from privacy.report.charts import METRICS, chart, curve, forest, number
 from privacy.report.chinese import translated
 from privacy.report.counts import attacker, counted, open_questions, regulations
@@ -57,11 +57,21 @@ def _line(attribute: AttributeEntry) -> str:
     return f"{words}: {shown}; training effect: {effect.word} ({effect.why})"
 
 
+def _ending(report: AuditReport, language: str) -> str:
+    """One sentence: how it ended, and that no leak is ruled out where the question about training patients stays open."""
+    words = WORDS[language]
+    [answer] = [each.verdict for each in report.panels if each.key == "members"]
+    if report.exit_status or answer == PASS:
+        return words[f"exit {report.exit_status} says"]
+    return words["open says"].format(word=words[answer])
+
+
 def _shown(report: AuditReport, language: str) -> dict[str, Any]:
     return {
         "report": report,
         "language": language,
         "t": WORDS[language],
+        "ending": _ending(report, language),
         "regulations": regulations(report, language),
         "counted": counted(report, language),
         "attacker": attacker(report, language),
