@@ -199,6 +199,20 @@ def test_a_page_that_found_no_leak_says_first_whether_one_is_ruled_out(made, wor
         assert sentence in first
 
 
+def test_where_nothing_was_asked_about_training_patients_the_page_says_so(made):
+    panels = [
+        each.model_copy(update={"verdict": verdict.NOT_TESTABLE, "answered": 0}) for each in made.panels
+    ]
+    page = report.html(made.model_copy(update={"panels": panels, "exit_status": 0}))
+    assert '<p class="answer">Nothing could be asked about training patients' in page
+
+
+def test_a_negative_number_has_a_minus_sign(made):
+    assert not re.search(
+        r"[>(]-[.\d]", report.html(made).partition("How to repeat")[0].partition("</style>")[2]
+    )
+
+
 def test_the_first_page_counts_patients(made):
     assert re.search(r"Of 60 patients, up to \d+ (more than by chance|can be known)", report.html(made))
     assert re.search(r"在 60 名患者中，[^。]*至多 \d+ 名", report.html(made, "zh"))

@@ -1,5 +1,7 @@
 """Numbers with what they count, for lines that people read."""
 
+import re
+
 _PLURALS = {
     "person": "people",
     "copy": "copies",
@@ -18,6 +20,6 @@ def number_of(number: int, noun: str, verb: str = "") -> str:
     return f"{number:,} {' '.join(words if number == 1 else many)}"
 
 
-def with_minus(numbers: str) -> str:
-    """Numbers of a page with minus signs, which a hyphen beside the dash of an interval is not."""
-    return numbers.replace("-", "−")
+def with_minus(text: str) -> str:
+    """A text of a page whose numbers have minus signs, which a hyphen beside the dash of an interval is not."""
+    return re.sub(r"(?<!\w)-(?=\.?\d)", "−", text)
