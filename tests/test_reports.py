@@ -160,7 +160,7 @@ def browser(tmp_path_factory):
 
 @pytest.mark.parametrize("name", BOTH)
 def test_a_page_is_whole_in_both_languages(pages, name):
-    languages.whole(pages / name, "CLIP FLAIR dr5 Ning TREGAI arXiv")
+    languages.whole(pages / name, "CLIP FLAIR dr5 Ning TREGAI GDPR")
 
 
 CATALOGUES = [(TEMPLATES, evaluation_languages.CATALOGUE, ["clip"]), (QUALITY, quality.CATALOGUE, ["synth"]),
