@@ -21,7 +21,7 @@ from PIL import Image
 
 from clip import embed, enclosure, loading, serving
 from clip.apps import page, tabs
-from clip.apps.predict import Classifier
+from clip.apps.predict import Classifier, Finding
 from clip.model import checkpoints
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
 from synth import phantom
@@ -341,7 +341,11 @@ def test_a_page_for_others_asks_for_its_token(shared):
 def test_what_is_refused_unreadable_or_to_be_known_can_be_read_in_both_schemes(tmp_path, scheme, ground):
     """On the grounds that Gradio gives a page."""
     marks = ('id="notice"', 'id="unreadable"', 'id="refused"', 'class="refused"')
+    finding = Finding(
+        key="is_gc", zh="青光眼", en="glaucoma", probability=0.5, by_language={"zh": 0.4, "en": 0.6}
+    )
     lines = "".join(f"<p {each}>not a fundus photograph</p>" for each in marks)
+    lines += page.table([finding])
     sheet = tmp_path / "sheet.html"
     sheet.write_text(
         '<!doctype html><html lang="en"><head><title>page</title><meta name="viewport" content="width=device-width">'
