@@ -337,9 +337,11 @@ def test_a_page_for_others_asks_for_its_token(shared):
 
 
 @pytest.mark.skipif(not chromium.PROGRAM, reason="needs Chromium")
-@pytest.mark.parametrize("scheme, ground", [("light", "#ffffff"), ("dark", "#0b0f19")])
-def test_what_is_refused_unreadable_or_to_be_known_can_be_read_in_both_schemes(tmp_path, scheme, ground):
-    """On the grounds that Gradio gives a page."""
+@pytest.mark.parametrize(
+    "scheme, colours", [("light", "#1f2937; background: #ffffff"), ("dark", "#f3f4f6; background: #0b0f19")]
+)
+def test_what_is_refused_unreadable_or_to_be_known_can_be_read_in_both_schemes(tmp_path, scheme, colours):
+    """In the colours that Gradio gives a page."""
     marks = ('id="notice"', 'id="unreadable"', 'id="refused"', 'class="refused"')
     finding = Finding(
         key="is_gc", zh="青光眼", en="glaucoma", probability=0.5, by_language={"zh": 0.4, "en": 0.6}
@@ -349,7 +351,7 @@ def test_what_is_refused_unreadable_or_to_be_known_can_be_read_in_both_schemes(t
     sheet = tmp_path / "sheet.html"
     sheet.write_text(
         '<!doctype html><html lang="en"><head><title>page</title><meta name="viewport" content="width=device-width">'
-        f'<style>{page._STYLE}</style></head><body class="{scheme}" style="background: {ground}"><main>{lines}</main>'
+        f'<style>{page._STYLE}</style></head><body class="{scheme}" style="color: {colours}"><main>{lines}</main>'
     )
     with chromium.Browser(tmp_path / "profile") as browser:
         assert [each for each in faults(browser, sheet) if "contrast" in each] == []
