@@ -44,7 +44,7 @@ _STYLE = """
 #unreadable + #findings { opacity: 0.45; }
 #refused, .refused { border: 1px solid #b91c1c; color: #b91c1c; border-radius: 4px; padding: 0.6em 0.9em; }
 footer { display: none !important; }
-@media (max-width: 600px) { .finding { grid-template-columns: 1fr 5em 3.4em; }
+@media (max-width: 600px) { .finding { grid-template-columns: 1fr 5em 3.4em; } #saliency label { padding-right: 3em; }
   #found .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; } }
 """
 
