@@ -15,12 +15,13 @@ from typing import Any
 
 import chromium
 import pytest
+from accessibility import faults
 from pictures import drawn
 from PIL import Image
 
 from clip import embed, enclosure, loading, serving
 from clip.apps import page, tabs
-from clip.apps.predict import Classifier
+from clip.apps.predict import Classifier, Finding
 from clip.model import checkpoints
 from clip.model.encoders import ClipConfig, ImageTower, TextTower, build
 from synth import phantom
@@ -333,6 +334,27 @@ def test_a_page_for_others_asks_for_its_token(shared):
     assert ask(address, "GET", "/config", Cookie=cookie.partition(";")[0]).status == 200
     assert upload(address, "a.png", encode(drawn(3, 1)), Cookie=cookie.partition(";")[0]).status == 200
     assert ask(address, "GET", f"/?token={token}", Host="evil.example").status == 400
+
+
+@pytest.mark.skipif(not chromium.PROGRAM, reason="needs Chromium")
+@pytest.mark.parametrize(
+    "scheme, colours", [("light", "#1f2937; background: #ffffff"), ("dark", "#f3f4f6; background: #0b0f19")]
+)
+def test_what_is_refused_unreadable_or_to_be_known_can_be_read_in_both_schemes(tmp_path, scheme, colours):
+    """In the colours that Gradio gives a page."""
+    marks = ('id="notice"', 'id="unreadable"', 'id="refused"', 'class="refused"')
+    finding = Finding(
+        key="is_gc", zh="青光眼", en="glaucoma", probability=0.5, by_language={"zh": 0.4, "en": 0.6}
+    )
+    lines = "".join(f"<p {each}>not a fundus photograph</p>" for each in marks)
+    lines += page.table([finding])
+    sheet = tmp_path / "sheet.html"
+    sheet.write_text(
+        '<!doctype html><html lang="en"><head><title>page</title><meta name="viewport" content="width=device-width">'
+        f'<style>{page._STYLE}</style></head><body class="{scheme}" style="color: {colours}"><main>{lines}</main>'
+    )
+    with chromium.Browser(tmp_path / "profile") as browser:
+        assert [each for each in faults(browser, sheet) if "contrast" in each] == []
 
 
 @pytest.mark.skipif(not chromium.PROGRAM, reason="needs Chromium")

@@ -181,6 +181,38 @@ def test_every_panel_of_both_pages_says_why(made):
         assert len(panels) == 3 and all(re.search(r'<p class="muted">[^<]{4,}</p>', each) for each in panels)
 
 
+@pytest.mark.parametrize(
+    "word, sentences",
+    [
+        (verdict.INCONCLUSIVE, ("none is ruled out: the answer is INCONCLUSIVE.", "也未能排除：尚无定论。")),
+        (
+            verdict.PASS,
+            ("No leak about training patients was found by what was asked.", "已检验的各问未发现"),
+        ),
+    ],
+)
+def test_a_page_that_found_no_leak_says_first_whether_one_is_ruled_out(made, word, sentences):
+    panels = [each.model_copy(update={"verdict": word}) for each in made.panels]
+    ended = made.model_copy(update={"panels": panels, "exit_status": 0})
+    for language, sentence in zip(page.LANGUAGES, sentences, strict=True):
+        first = report.html(ended, language).partition('class="answer">')[2].partition("</p>")[0]
+        assert sentence in first
+
+
+def test_where_nothing_was_asked_about_training_patients_the_page_says_so(made):
+    panels = [
+        each.model_copy(update={"verdict": verdict.NOT_TESTABLE, "answered": 0}) for each in made.panels
+    ]
+    page = report.html(made.model_copy(update={"panels": panels, "exit_status": 0}))
+    assert '<p class="answer">Nothing could be asked about training patients' in page
+
+
+def test_a_negative_number_has_a_minus_sign(made):
+    assert not re.search(
+        r"[>(]-[.\d]", report.html(made).partition("How to repeat")[0].partition("</style>")[2]
+    )
+
+
 def test_the_first_page_counts_patients(made):
     assert re.search(r"Of 60 patients, up to \d+ (more than by chance|can be known)", report.html(made))
     assert re.search(r"在 60 名患者中，[^。]*至多 \d+ 名", report.html(made, "zh"))

@@ -139,6 +139,12 @@ def test_the_card_states_licence_sources_and_counts_per_split(synthetic):
     assert f"| `is_gc` | glaucoma | {counts} | {30 - known} | {ill / known:.1%} |" in text
 
 
+def test_every_label_of_the_card_has_a_meaning_and_every_table_stands_below_its_heading(synthetic):
+    text = (synthetic / "README.md").read_text()
+    assert "| `eye_side` left | left eye |" in text and "|  |" not in text
+    assert "## Splits\n| split | rows |" in text
+
+
 def test_the_command_on_the_card_makes_the_same_files(run, synthetic, tmp_path):
     (line,) = [
         line

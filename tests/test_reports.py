@@ -25,6 +25,9 @@ from clip.evaluation.provenance import DataProvenance, ModelProvenance
 from clip.evaluation.results import Bin, ClassificationResult, EvaluationReport, Metric
 from privacy import report as audit
 from privacy import threats
+from privacy.checklist import checklist
+from privacy.checklist import page as ethics
+from privacy.checklist.items import Evidence
 from privacy.config import AuditConfig
 from privacy.data.inputs import Inputs
 from privacy.decisions.decision import decide
@@ -43,7 +46,13 @@ from synth.sampling.preview import legend, sheet
 
 ROOT = Path(__file__).parent.parent
 TEMPLATES, QUALITY = ROOT / "clip" / "evaluation" / "templates", ROOT / "synth" / "quality"
-BOTH = ("eval/report.html", "compared/comparison.html", "demo/report.html", "found.html")
+BOTH = (
+    "eval/report.html",
+    "compared/comparison.html",
+    "demo/report.html",
+    "found.html",
+    "ethics/checklist.html",
+)
 """Pages in English, each with its Chinese beside it; the audit's has tests of its own."""
 PAGES = ("audit/report.html", "audit/report.zh.html", "import/import.html",
          *(page_name(name, language) for name in BOTH for language in LANGUAGES))  # fmt: skip
@@ -134,6 +143,9 @@ def pages(tmp_path_factory) -> Path:
         )
         write_text(folder / page_name("found.html", language), sheet)
     two = [(name, EvaluationReport.model_validate(evaluated().as_json())) for name in ("a", "b")]
+    (folder / "ethics").mkdir()
+    leak = Evidence("FAIL.", "泄露（不通过）。", "report.json", "no")
+    ethics.write(folder / "ethics", checklist.combine({"privacy.members": [leak]}, {}))
     comparison.write(folder / "compared", comparison.compare(two, "clip compare a b"))
     return folder
 
@@ -148,7 +160,7 @@ def browser(tmp_path_factory):
 
 @pytest.mark.parametrize("name", BOTH)
 def test_a_page_is_whole_in_both_languages(pages, name):
-    languages.whole(pages / name, "CLIP FLAIR dr5")
+    languages.whole(pages / name, "CLIP FLAIR dr5 Ning TREGAI GDPR")
 
 
 CATALOGUES = [(TEMPLATES, evaluation_languages.CATALOGUE, ["clip"]), (QUALITY, quality.CATALOGUE, ["synth"]),
@@ -260,6 +272,13 @@ def test_a_page_calls_a_class_by_its_name_and_heads_each_column_of_what_others_p
     assert "glaucoma 20" in languages.shown(page) and "is_gc" not in languages.shown(page)
     heads = re.search(r"(?s)What others published</h\d>.*?<tr>(.*?)</tr>", page)
     assert heads and "<th></th>" not in heads[1]
+
+
+def test_a_negative_number_of_a_comparison_has_a_minus_sign(pages):
+    for language in LANGUAGES:
+        page = (pages / page_name("compared/comparison.html", language)).read_text(encoding="utf-8")
+        found = languages.shown(page)
+        assert not re.search(r"(?<![\w–])-\.?\d", found) and "+0.000" in found
 
 
 def test_an_attack_in_chinese_names_its_threat_once(tmp_path):

@@ -33,16 +33,19 @@ _STYLE = """
 .dark #notice { background: #431407; color: #fed7aa; }
 .finding { display: grid; grid-template-columns: 1fr 10em 3.4em; gap: 0.1em 0.9em; align-items: center; padding: 0.34em 0;
            border-bottom: 1px solid var(--border-color-primary); }
-.finding b { font-weight: 600; } .finding i { font-style: normal; font-size: 0.92em; color: var(--body-text-color-subdued); }
+.finding b { font-weight: 600; } .finding i { font-style: normal; font-size: 0.92em; }
 .bar { height: 0.6em; border-radius: 0.3em; background: var(--border-color-primary); overflow: hidden; }
 .bar div { height: 100%; background: #c2410c; } .low .bar div { background: #94a3b8; }
 .finding span { text-align: right; font-variant-numeric: tabular-nums; }
-.languages { grid-column: 2 / 4; font-size: 0.75em; color: var(--body-text-color-subdued); }
+.languages { grid-column: 2 / 4; font-size: 0.75em; }
+.finding i, .languages { color: #545f70; } .dark :is(.finding i, .languages) { color: #a6b0be; }
 #unreadable { border: 2px solid #b91c1c; color: #b91c1c; border-radius: 4px; padding: 0.6em 0.9em; margin-bottom: 0.6em; font-weight: 650; }
-.dark #unreadable { border-color: #fca5a5; color: #fca5a5; }
+.dark :is(#unreadable, #refused, .refused) { border-color: #fca5a5; color: #fca5a5; }
 #unreadable + #findings { opacity: 0.45; }
 #refused, .refused { border: 1px solid #b91c1c; color: #b91c1c; border-radius: 4px; padding: 0.6em 0.9em; }
 footer { display: none !important; }
+@media (max-width: 600px) { .finding { grid-template-columns: 1fr 5em 3.4em; } #saliency label { padding-right: 3em; }
+  #found .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; } }
 """
 
 

@@ -109,12 +109,9 @@ def quiz(keep: Keep) -> None:
             return _score("先点下一题。 Ask for a question first.", score), synthetic, score
         right = choice == synthetic
         score = score[0] + right, score[1] + 1
-        side = {"left": "左图 the left one", "right": "右图 the right one"}[synthetic]
-        return (
-            _score(f"{'答对 right' if right else '答错 wrong'}：合成的是 synthetic is {side}。", score),
-            None,
-            score,
-        )
+        side = {"left": "合成的是左图。 The left one", "right": "合成的是右图。 The right one"}[synthetic]
+        line = f"{'答对 correct' if right else '答错 wrong'}：{side} is synthetic."
+        return _score(line, score), None, score
 
     synthetic, score = gr.State(), gr.State((0, 0))
     with gr.Row():
@@ -130,7 +127,7 @@ def quiz(keep: Keep) -> None:
 
 def _score(line: str, score: tuple[int, int]) -> str:
     right, asked = score
-    return f"{line} {right} / {asked}" if asked else line
+    return f"{line} 得分 score: {right} / {asked}" if asked else line
 
 
 def _fitted(picture: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from clip.evaluation.languages import pages, translated
 from clip.evaluation.report import METRICS, number
 from clip.evaluation.results import Metric
 from clip.evaluation.tables import Comparison
-from synth.base.words import number_of
+from synth.base.words import number_of, with_minus
 
 PAGE = "comparison.html"
 """The file of the page; `page_name` has its Chinese."""
@@ -18,8 +18,8 @@ PAGE = "comparison.html"
 def html(comparison: Comparison, language: str) -> str:
     """One self-contained page."""
     templates = pages(language)
-    templates.filters["number"] = lambda value: translated(number(value), language)
-    templates.filters["signed"] = lambda metric: translated(signed(metric), language)
+    templates.filters["number"] = lambda value: with_minus(translated(number(value), language))
+    templates.filters["signed"] = lambda metric: with_minus(translated(signed(metric), language))
     return templates.get_template("comparison.html.j2").render(
         page=PAGE,
         answer=" ".join(translated(each, language) for each in answers(comparison)),

@@ -7,14 +7,13 @@ from privacy.checklist.checklist import Checklist
 from privacy.checklist.items import SIGNS, items, principles
 from synth.base import runs
 from synth.base.templates import environment
+from synth.base.translation import LANGUAGES, page_name
 
-LANGUAGES = {"en": "checklist.html", "zh": "checklist.zh.html"}
+PAGE = "checklist.html"
 _WORDS = {
     "en": {
         "title": "Ethics checklist",
-        "item": "question",
-        "answer": "answer and source",
-        "nobody": "not answered",
+        "answered": "Files and people have answered {n} of {of} questions.",
         "principles": "Principles of Ning et al. 2023 (TREGAI, arXiv 2311.02107); the wording of the items is visionclip's, and "
         "environmental cost is added. A mark is a file's or a person's; nothing is marked that was not answered.",
         "yes": "yes",
@@ -22,13 +21,10 @@ _WORDS = {
         "no": "no",
         "not applicable": "not applicable",
         "open": "not answered",
-        "other": "中文",
     },
     "zh": {
         "title": "伦理检查清单",
-        "item": "问题",
-        "answer": "回答与依据",
-        "nobody": "未回答",
+        "answered": "共 {of} 个问题，文件与人已回答 {n} 个。",
         "principles": "原则取自 Ning 等 2023（TREGAI，arXiv 2311.02107）；条目措辞为 visionclip 所拟，并增加了环境代价。每个标记均来自文件或"
         "人的回答；未回答者不作标记。",
         "yes": "是",
@@ -36,7 +32,6 @@ _WORDS = {
         "no": "否",
         "not applicable": "不适用",
         "open": "未回答",
-        "other": "English",
     },
 }
 
@@ -44,21 +39,19 @@ _WORDS = {
 def write(home: Path, made: Checklist) -> None:
     """Write `checklist.json` and both pages, each whole or not at all."""
     runs.write_json(home / "checklist.json", made.model_dump())
-    for language, name in LANGUAGES.items():
-        runs.write_text(home / name, html(made, language))
+    for language in LANGUAGES:
+        runs.write_text(home / page_name(PAGE, language), html(made, language))
 
 
 def html(made: Checklist, language: str) -> str:
     """One self-contained page; all that comes from files and people is escaped."""
-    templates = environment(Path(__file__).parent.parent / "templates")
-    other = "zh" if language == "en" else "en"
+    templates = environment(Path(__file__).parent.parent / "templates", language)
     return templates.get_template("checklist.html.j2").render(
-        language=language,
+        page=PAGE,
         t=_WORDS[language],
         signs=SIGNS,
         counts={mark: made.count(mark) for mark in SIGNS},
         groups=_groups(made, language),
-        other=LANGUAGES[other],
     )
 
 
@@ -107,6 +100,4 @@ def lines(made: Checklist, home: Path) -> str:
     left = [item.en for item, each in zip(items(), made.items, strict=True) if each.mark == "open"]
     rest = [f"{SIGNS['open']} {question}" for question in left]
     remedy = [f"fill in {home / NAME} and repeat the command"] if left else []
-    return "\n".join(
-        [f"{len(made.items)} items: {counts}", *rest, *remedy, f"page: {home / LANGUAGES['en']}"]
-    )
+    return "\n".join([f"{len(made.items)} items: {counts}", *rest, *remedy, f"page: {home / PAGE}"])

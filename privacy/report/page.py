@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-from privacy.decisions.verdict import NOT_TESTABLE, WORST
+from privacy.decisions.verdict import NOT_TESTABLE, PASS, WORST
 from privacy.report.charts import METRICS, chart, curve, forest, number
 from privacy.report.chinese import translated
 from privacy.report.counts import attacker, counted, open_questions, regulations
@@ -14,6 +14,7 @@ from privacy.report.schema import AttributeEntry, AuditReport, ResultEntry
 from privacy.report.sentences import of_attribute, plain
 from privacy.report.words import WORDS, naming, reading
 from synth.base.templates import environment
+from synth.base.words import with_minus
 
 LANGUAGES = {"en": "report.html", "zh": "report.zh.html"}
 """Language -> the file of its page."""
@@ -57,19 +58,29 @@ def _line(attribute: AttributeEntry) -> str:
     return f"{words}: {shown}; training effect: {effect.word} ({effect.why})"
 
 
+def _ending(report: AuditReport, language: str) -> str:
+    """One sentence: how it ended, and that no leak is ruled out where the question about training patients stays open."""
+    words = WORDS[language]
+    [panel] = [each for each in report.panels if each.key == "members"]
+    if report.exit_status or panel.verdict == PASS:
+        return words[f"exit {report.exit_status} says"]
+    return words["open says" if panel.answered else "unasked says"].format(word=words[panel.verdict])
+
+
 def _shown(report: AuditReport, language: str) -> dict[str, Any]:
     return {
         "report": report,
         "language": language,
         "t": WORDS[language],
+        "ending": _ending(report, language),
         "regulations": regulations(report, language),
         "counted": counted(report, language),
         "attacker": attacker(report, language),
         "open_questions": open_questions(report, language),
-        "say": (lambda text: text) if language == "en" else translated,
+        "say": with_minus if language == "en" else lambda text: with_minus(translated(text)),
         "said": lambda key: WORDS[language][key],
         "naming": lambda result: naming(result, language),
-        "reading": lambda result: reading(result, language),
+        "reading": lambda result: with_minus(reading(result, language)),
         "plain": lambda result: plain(result, language),
         "of_attribute": lambda entry: of_attribute(entry, language),
         "asked": lambda panel: WORDS[language]["asked"].format(asked=panel.answered, of=panel.of),
@@ -84,7 +95,7 @@ def worst_first(results: Sequence[ResultEntry], panel: str) -> list[ResultEntry]
 
 def _environment() -> Environment:
     made = environment(Path(__file__).parent.parent / "templates")
-    made.filters["number"] = number
+    made.filters["number"] = lambda value: with_minus(number(value))
     made.globals.update(metrics=METRICS, chart=chart, curve=curve, forest=forest, languages=LANGUAGES)
     made.globals.update(worst_first=worst_first, shown_first=SHOWN_FIRST)
     return made

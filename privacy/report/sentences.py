@@ -3,6 +3,7 @@
 from privacy.decisions.verdict import INVALID
 from privacy.report.chinese import translated
 from privacy.report.schema import AttributeEntry, Bounds, ResultEntry
+from synth.base.words import with_minus
 
 SENTENCES: dict[str, dict[str, str]] = {
     "AUC": {
@@ -89,7 +90,7 @@ def of_attribute(entry: AttributeEntry, language: str) -> str:
 
 def _told(sentence: str, bounds: Bounds, scale: int, digits: int) -> str:
     values = {
-        name: "–" if each is None else f"{round(scale * each, digits) + 0:,.{digits}f}"
+        name: "–" if each is None else with_minus(f"{round(scale * each, digits) + 0:,.{digits}f}")
         for name, each in (("value", bounds.value), ("low", bounds.low), ("high", bounds.high))
     }
     return sentence.format(**values)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from synth.base.words import with_minus
+
 
 class Row(NamedTuple):
     """One value to draw; without ends it is a dot."""
@@ -60,8 +62,7 @@ def forest(
         )
 
     def written(value: float) -> str:
-        """With a minus sign, which a hyphen beside the dash of an interval is not."""
-        return f"{value:.{digits}f}".replace("-", "−")
+        return with_minus(f"{value:.{digits}f}")
 
     found = [(name, place(value)) for name, value in marks.items()]
     return Forest(written(left), written(right), [bar(row) for row in rows], found)

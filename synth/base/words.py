@@ -1,5 +1,7 @@
 """Numbers with what they count, for lines that people read."""
 
+import re
+
 _PLURALS = {
     "person": "people",
     "copy": "copies",
@@ -16,3 +18,8 @@ def number_of(number: int, noun: str, verb: str = "") -> str:
     words = [each for each in (noun, verb) if each]
     many = [_PLURALS.get(each, f"{each}s") for each in words]
     return f"{number:,} {' '.join(words if number == 1 else many)}"
+
+
+def with_minus(text: str) -> str:
+    """A text of a page whose numbers have minus signs, which a hyphen beside the dash of an interval is not."""
+    return re.sub(r"(?<!\w)-(?=\.?\d)", "−", text)

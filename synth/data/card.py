@@ -45,5 +45,5 @@ def write_card(
         ],
     }
     table = "\n".join(f"| {split} | {n} |" for split, n in counts.items())
-    text = f"\n# {title}\n\n{body.strip()}\n\n| split | rows |\n|---|---|\n{table}\n"
+    text = f"\n# {title}\n\n{body.strip()}\n\n## Splits\n| split | rows |\n|---|---|\n{table}\n"
     write_text(folder / "README.md", repository_card("dataset", front, text))

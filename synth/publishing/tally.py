@@ -8,10 +8,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth.data.records import LABELS
-from synth.data.vocabulary import DISEASES, DR, DR_GRADES, FINDINGS, FLAGS, READABILITY, READABILITY_KEYS
+from synth.data.vocabulary import (
+    DISEASES,
+    DR,
+    DR_GRADES,
+    FINDINGS,
+    FLAGS,
+    MODALITIES,
+    READABILITY,
+    READABILITY_KEYS,
+    SIDES,
+)
 
 _FLAGS = (*FLAGS, *READABILITY_KEYS)
-_MEANING = {term.key: term.en for term in (*DISEASES, *READABILITY)}
+_MEANING = {term.key: term.en for term in (*DISEASES, *READABILITY, *FINDINGS, *SIDES, *MODALITIES)}
 
 
 def counts(tables: dict[str, pa.Table]) -> str:
@@ -66,6 +76,4 @@ def _values(column: pa.ChunkedArray) -> Counter[Any]:
 def _meaning(key: str, value: Any) -> str:
     if key == "dr_grade":
         return f"{DR.en}: {DR_GRADES[value].en}"
-    if key == "findings":
-        return next(term.en for term in FINDINGS if term.key == value)
-    return _MEANING.get(key, "")
+    return _MEANING[key if key in _FLAGS else value]

@@ -18,6 +18,7 @@ from synth.base.forest import Forest, Row, forest
 from synth.base.runs import atomic, write_text
 from synth.base.templates import environment
 from synth.base.translation import LANGUAGES, Catalogue, page_name
+from synth.base.words import with_minus
 from synth.classifier.targets import TARGETS
 from synth.data.vocabulary import CHINESE, DISEASES, FINDINGS
 from synth.quality.anatomy import RATES
@@ -172,7 +173,7 @@ def _render(template: str, language: str, **values: Any) -> str:
     pages = environment(Path(__file__).parent, language, CATALOGUE)
 
     def written(bounds: dict[str, float | None], digits: int = 3) -> str:
-        return CATALOGUE.translated(estimate(Interval.model_validate(bounds), digits), language)
+        return with_minus(CATALOGUE.translated(estimate(Interval.model_validate(bounds), digits), language))
 
     pages.filters["estimate"] = written
     pages.globals.update(

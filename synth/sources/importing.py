@@ -48,7 +48,7 @@ def import_source(
     """
     photos = _photos(name, mapping)
     if not root.is_dir():
-        raise UserError(f"{root}: no such folder; unpack the set '{name}' and give its folder as --root")
+        raise UserError(f"{root}: no such folder; is --root the folder of this set?")
     report, kept, summary = Report(name), out / _KEPT, out / "import.json"
     sides: dict[str, str] = {}
     pictures = listing.listed(splits.noted(distinct(photos(root, report)), sides))
