@@ -182,6 +182,9 @@ def test_the_page_is_whole_in_both_languages(two, tmp_path):
     chinese = (tmp_path / "out" / "comparison.zh.html").read_text()
     assert "95 % 置信区间" in chinese and "宏平均 AUC" in chinese and "prefers-color-scheme: dark" in chinese
     languages.whole(tmp_path / "out" / "comparison.html")
+    for page in (tmp_path / "out").glob("*.html"):
+        found = languages.shown(page.read_text())
+        assert "−0." in found and not re.search(r"(?<![\w–])-\.?\d|[−-]0\.0+\b", found)
 
 
 def test_a_written_table_of_probabilities_reads_back(made):

@@ -274,13 +274,6 @@ def test_a_page_calls_a_class_by_its_name_and_heads_each_column_of_what_others_p
     assert heads and "<th></th>" not in heads[1]
 
 
-def test_a_negative_number_of_a_comparison_has_a_minus_sign(pages):
-    for language in LANGUAGES:
-        page = (pages / page_name("compared/comparison.html", language)).read_text(encoding="utf-8")
-        found = languages.shown(page)
-        assert not re.search(r"(?<![\w–])-\.?\d", found) and "+0.000" in found
-
-
 def test_an_attack_in_chinese_names_its_threat_once(tmp_path):
     for each in audited(tmp_path).results:
         name = threats.threat(each.threat).name_zh

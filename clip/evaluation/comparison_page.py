@@ -48,4 +48,4 @@ def answers(comparison: Comparison) -> Iterator[str]:
 
 def signed(metric: Metric) -> str:
     """`+.012 (-.004 to +.028)`."""
-    return f"{metric.value:+.3f} ({metric.low:+.3f} to {metric.high:+.3f})"
+    return f"{metric.value:+z.3f} ({metric.low:+z.3f} to {metric.high:+z.3f})"

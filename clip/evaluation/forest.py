@@ -67,8 +67,8 @@ def _panel(line: Headline, y: float, language: str) -> Iterator[str]:
         y += 10
     assert y > top
     yield f'<line class="axis" x1="{_LEFT}" x2="{_RIGHT}" y1="{y + 8:.0f}" y2="{y + 8:.0f}"/>'
-    yield f'<text class="small" x="{_LEFT}" y="{y + 20:.0f}">{low:.2f}</text>'
-    yield f'<text class="small" x="{_RIGHT}" y="{y + 20:.0f}" text-anchor="end">{high:.2f}</text>'
+    yield f'<text class="small" x="{_LEFT}" y="{y + 20:.0f}">{low:z.2f}</text>'
+    yield f'<text class="small" x="{_RIGHT}" y="{y + 20:.0f}" text-anchor="end">{high:z.2f}</text>'
     yield f"{y + 34:.0f}"
 
 

@@ -220,7 +220,7 @@ def _gaps(rows: Sequence[Difference]) -> list[str]:
 
 
 def _gap(metric: Metric | None) -> str:
-    return "" if metric is None else f"{metric.value:+.3f} ({metric.low:+.3f} to {metric.high:+.3f})"
+    return "" if metric is None else f"{metric.value:+z.3f} ({metric.low:+z.3f} to {metric.high:+z.3f})"
 
 
 def _all(side: SideBySide) -> list[str]:

@@ -62,7 +62,7 @@ def forest(
         )
 
     def written(value: float) -> str:
-        return with_minus(f"{value:.{digits}f}")
+        return with_minus(f"{value:z.{digits}f}")
 
     found = [(name, place(value)) for name, value in marks.items()]
     return Forest(written(left), written(right), [bar(row) for row in rows], found)

@@ -41,7 +41,7 @@ def counts(tables: dict[str, pa.Table]) -> str:
         shown = [1] if key in _FLAGS else sorted(set().union(*found) - {None})
         for value in shown:
             each = [values[value] for values in found]
-            share = f"{sum(each) / (rows - unknown):.1%}" if rows > unknown else ""
+            share = f"{sum(each) / (rows - unknown):.1%}" if rows > unknown else "–"
             name = f"`{key}`" if key in _FLAGS else f"`{key}` {value}"
             cells = " | ".join(map(str, each))
             lines.append(f"| {name} | {_meaning(key, value)} | {cells} | {unknown} | {share} |")
