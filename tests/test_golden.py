@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from clip.commands.app import app as clip
 from privacy.commands.app import app as privacy
+from synth.base.checkpoint import versions
 from synth.commands.app import app as synth
 from synth.data.pictures import Pictures
 from synth.data.records import read_table
@@ -38,6 +39,10 @@ def test_a_generator_opens():
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    json.loads((GOLDEN / "synthetic/plan.json").read_text())["libraries"] != versions(),
+    reason="a half-drawn set is finished by the versions of libraries that began it",
+)
 def test_a_set_that_was_half_drawn_is_finished_with_the_pictures_that_were_missing(tmp_path):
     """The same plan: shards that are there stay, and those drawn now are those of then, but for a processor's rounding."""
     out = tmp_path / "synthetic"

@@ -20,8 +20,8 @@ _PLACES = {
     "os.truncate": 0,
 }
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_PROBES = {"ldconfig", "gcc", "ld", "fc-list"}
-"""By which ctypes looks for the C library and matplotlib for fonts, whatever is asked of them."""
+_PROBES = {"ldconfig", "gcc", "ld", "fc-list", "lscpu"}
+"""By which ctypes looks for the C library, matplotlib for fonts and torch 2.6 for the processor, whatever is asked of them."""
 _DEVICES = ("/dev/null", "/dev/tty", "/dev/shm/")
 
 
